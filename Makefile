@@ -1,0 +1,38 @@
+# Two commands are enough: `make run` and `make test`. Each sets up .venv the first time.
+PYTHON ?= python3.11
+BIN := .venv/bin
+.PHONY: run up down test logic check format clean
+
+run: .venv/ready        ## watch the loop turn: three days of traffic, two nights
+	$(BIN)/flywheel run
+
+up: .venv/ready         ## keep gateway, pool, MLflow, Prefect and the schedule running
+	$(BIN)/flywheel up
+
+down: .venv/ready       ## stop what `make up` started
+	$(BIN)/flywheel down
+
+test: .venv/ready       ## logic suite, then the flow and end-to-end tests
+	$(BIN)/pytest -n 2 --dist loadfile
+	$(BIN)/pytest -m "flow or e2e"
+
+logic: .venv/ready      ## only the logic suite (< 60 s)
+	$(BIN)/pytest -n 2 --dist loadfile
+
+check: .venv/ready      ## lint, format and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: .venv/ready
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf .venv .flywheel data
+
+.venv/ready: constraints.txt pyproject.toml
+	@echo "Setting up .venv (about four minutes, once)"
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch -e '.[dev]'
+	@touch $@

@@ -1,0 +1,95 @@
+"""Synthetic chats as rows of token ids with loss weights, packed without cutting a chat.
+
+Used by `bases.pretrain`. A block of rows depends on the seed and its number alone, so that a run
+can go on after a stop where it was.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+import numpy as np
+
+from bases.fields import Example
+from bases.synth import examples
+
+PROMPT_WEIGHT = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Rows of ids; `weight[r, t]` counts the prediction of token t+1 from the tokens to t."""
+
+    ids: np.ndarray
+    weight: np.ndarray
+    tokens: int
+
+
+def rendered(example: Example) -> tuple[str, str]:
+    """Prompt and answer with role tokens, as the chat template renders them."""
+    turns = "".join(f"<|{role}|>{text.replace('<|', '< |')}<|end|>" for role, text in example.messages)
+    return f"{turns}<|assistant|>", f"{example.answer}<|end|>"
+
+
+def encoded(tokenizer: Any, source: Iterator[Example], n: int) -> list[tuple[list[int], int]]:
+    """The next `n` chats as ids, with the number of prompt tokens."""
+    pairs = [rendered(example) for example in islice(source, n)]
+    flat = tokenizer.encode_batch([text for pair in pairs for text in pair])
+    ids = [e.ids for e in flat]
+    return [(p + a, len(p)) for p, a in zip(ids[::2], ids[1::2], strict=True)]
+
+
+def packed(chats: list[tuple[list[int], int]], width: int) -> list[list[tuple[list[int], int]]]:
+    """First fit, longest first: few holes and no chat cut in two."""
+    rows: list[list[tuple[list[int], int]]] = []
+    room: list[int] = []
+    for chat in sorted(chats, key=lambda c: -len(c[0])):
+        size = len(chat[0])
+        if size > width:
+            continue
+        for i, free in enumerate(room):
+            if free >= size:
+                rows[i].append(chat)
+                room[i] -= size
+                break
+        else:
+            rows.append([chat])
+            room.append(width - size)
+    return rows
+
+
+def block(tokenizer: Any, seed: int, number: int, rows: int, width: int, pad: int) -> list[Batch]:
+    """Some batches of `rows` rows; the rows of a block are shuffled, short chats follow long."""
+    rng = np.random.default_rng([seed, number])
+    source = examples(seed * 1_000_003 + number)
+    table = packed(encoded(tokenizer, source, 16 * width), width)
+    order = rng.permutation(len(table))
+    ids = np.full((len(table), width), pad, dtype=np.int64)
+    weight = np.zeros((len(table), width), dtype=np.float32)
+    for r, chats in enumerate(table[i] for i in order):
+        at = 0
+        for i in rng.permutation(len(chats)):
+            chat, prompt = chats[i]
+            end = at + len(chat)
+            ids[r, at:end] = chat
+            weight[r, at : at + prompt - 1] = PROMPT_WEIGHT
+            weight[r, at + prompt - 1 : end - 1] = 1.0
+            at = end
+    cut = range(0, len(table) - rows + 1, rows)
+    return [
+        Batch(ids[i : i + rows], weight[i : i + rows], int((ids[i : i + rows] != pad).sum()))
+        for i in cut
+    ]
+
+
+def stream(tokenizer: Any, seed: int, rows: int, width: int, pad: int, skip: int) -> Iterator[Batch]:
+    """Batches without end, `skip` of them passed over."""
+    number = 0
+    while True:
+        for batch in block(tokenizer, seed, number, rows, width, pad):
+            if skip:
+                skip -= 1
+                continue
+            yield batch
+        number += 1

@@ -1,0 +1,138 @@
+"""Kinds of examples that name: intents, topics, keyword rules, few-shot labels.
+
+Used by `bases.synth`. Labels have many names, so that their words get a meaning.
+"""
+
+import json
+from random import Random
+
+from bases.fields import Example
+from bases.grammar import (
+    Intent, base_categories, categories, compiled, filler, in_style, intents, noisy, nouns, odd_key, say,
+    styled, themed,
+)
+from bases.values import pick
+
+ASK = compiled(
+    "(classify|label|route|what is the (intent|topic|category)|choose (one|a label)|which label fits|"
+    "categorise|sort|assign a class)( the (message|text|request)|)(:|) {labels}"
+)
+MOODS = {
+    "positive": "great excellent lovely wonderful perfect delighted happy grateful nice good".split(),
+    "negative": "terrible awful broken late angry disappointed rude faulty bad annoyed".split(),
+    "neutral": "plain average normal recent monthly usual ordinary regular daily simple".split(),
+}  # fmt: skip
+URGENT = {
+    "high": ["urgent", "immediately", "asap", "right now", "everyone is blocked", "critical"],
+    "medium": ["this week", "soon", "when you can", "by friday"],
+    "low": ["no rush", "whenever", "just a question", "not important", "some day"],
+}
+
+
+def utterance(rng: Random, intent: Intent) -> str:
+    """An intent said once, with company now and then."""
+    text = say(rng, intent)
+    if rng.random() < 0.25:
+        text = f"{filler(rng)} {text}" if rng.random() < 0.5 else f"{text}. {filler(rng)}"
+    return noisy(rng, text)
+
+
+def sample(rng: Random, n: int, domain: str = "") -> list[Intent]:
+    pool = [i for i in intents() if not domain or i.domain == domain]
+    return rng.sample(pool, min(n, len(pool)))
+
+
+def with_labels(rng: Random, kind: str, labels: list[str], text: str, answer: str) -> Example:
+    """The closed list and the text; the answer plain, or in JSON when the prompt shows a key."""
+    rng.shuffle(labels)
+    wish = ASK(rng, {"labels": pick(rng, (", ", " | ", "\n", "; ")).join(labels)})
+    if rng.random() < 0.3:
+        key = pick(rng, ("label", "intent", "category", "class", "topic", "queue"))
+        wish, answer = f'{wish}\njson {{"{key}": ...}}', json.dumps({key: answer})
+    prompt = f"{wish}\n{text}" if rng.random() < 0.8 else f"{text}\n{wish}"
+    return Example(kind, (("user", prompt),), answer)
+
+
+def intent(rng: Random) -> Example:
+    """Intents of one field or of all, told apart by their names in the prompt."""
+    domain = pick(rng, intents()).domain if rng.random() < 0.4 else ""
+    options = sample(rng, 2 + int(rng.random() * 11), domain)
+    style = rng.random()
+    names = [in_style(style, pick(rng, o.names)) for o in options]
+    if len(set(names)) < len(names):
+        return intent(rng)
+    right = int(rng.random() * len(options))
+    return with_labels(rng, "intent", list(names), utterance(rng, options[right]), names[right])
+
+
+def topic(rng: Random) -> Example:
+    """What is this text about? Words against the name of their field."""
+    options = rng.sample(base_categories(), 2 + int(rng.random() * 8))
+    right, roll = pick(rng, options), rng.random()
+    words = categories()[right]
+    if roll < 0.4:
+        text = themed(rng, right)
+    else:
+        text = ", ".join(pick(rng, words) for _ in range(1 + int(rng.random() * 3)))
+    if roll > 0.8:
+        odd = pick(rng, [n for n in nouns() if n not in words])
+        group = {pick(rng, words) for _ in range(3)}
+        listed = [*group, odd]
+        rng.shuffle(listed)
+        return Example("topic", (("user", f"which word does not belong: {', '.join(listed)}"),), odd)
+    return with_labels(rng, "topic", list(options), noisy(rng, text), right)
+
+
+def domain(rng: Random) -> Example:
+    """The field of life that a request comes from."""
+    every = sorted({i.domain for i in intents()})
+    options = rng.sample(every, 2 + int(rng.random() * 8))
+    right = pick(rng, options)
+    text = utterance(rng, pick(rng, [i for i in intents() if i.domain == right]))
+    return with_labels(rng, "topic", options, text, right)
+
+
+def rules(rng: Random) -> Example:
+    """Labels that mean nothing, bound to words by rules in the prompt."""
+    words = rng.sample(nouns(), 2 + int(rng.random() * 6))
+    table = {w: odd_key(rng) for w in words}
+    right = pick(rng, words)
+    text = f"{filler(rng)} {pick(rng, ('my', 'the', 'a'))} {right} {filler(rng)}"
+    arrow = pick(rng, (" -> ", " = ", ": ", " means "))
+    listed = pick(rng, ("\n", "; ")).join(f"{w}{arrow}{k}" for w, k in table.items())
+    if sum(w in text for w in words) != 1:
+        return rules(rng)
+    return Example("rules", (("user", f"{listed}\n{text}"),), table[right])
+
+
+def fewshot(rng: Random) -> Example:
+    """Some labelled texts, then one without its label."""
+    options = sample(rng, 2 + int(rng.random() * 3))
+    names = [odd_key(rng) if rng.random() < 0.5 else styled(rng, o.names[0]) for o in options]
+    shots = [(say(rng, o), n) for o, n in zip(options, names, strict=True) for _ in range(2)]
+    rng.shuffle(shots)
+    right = int(rng.random() * len(options))
+    arrow = pick(rng, (" => ", "\nlabel: ", " | "))
+    body = "\n".join(f"{t}{arrow}{n}" for t, n in shots)
+    prompt = f"{body}\n{utterance(rng, options[right])}{arrow.rstrip()}"
+    return Example("fewshot", (("user", prompt),), names[right])
+
+
+def triage(rng: Random) -> Example:
+    """Several judgements on one message, as JSON: intent, urgency, mood."""
+    options = sample(rng, 3 + int(rng.random() * 4))
+    names = [styled(rng, o.names[0]) for o in options]
+    right = int(rng.random() * len(options))
+    urgency, mood = pick(rng, list(URGENT)), pick(rng, list(MOODS))
+    parts = [utterance(rng, options[right]), pick(rng, URGENT[urgency]),
+             f"{pick(rng, ('it is', 'this is', 'service was'))} {pick(rng, MOODS[mood])}"]
+    rng.shuffle(parts)
+    keys = [pick(rng, ("category", "queue", "intent")), pick(rng, ("priority", "urgency")),
+            pick(rng, ("sentiment", "mood", "tone"))]
+    spec = [f"{keys[0]}: {'|'.join(names)}", f"{keys[1]}: {'|'.join(URGENT)}",
+            f"{keys[2]}: {'|'.join(MOODS)}"]
+    values = [names[right], urgency, mood]
+    order = rng.sample(range(3), 2 + int(rng.random() * 2))
+    answer = json.dumps({keys[i]: values[i] for i in order})
+    head = "; ".join(spec[i] for i in order)
+    return Example("triage", (("user", f"{head}\n{pick(rng, ('. ', ', ', ' ')).join(parts)}"),), answer)

@@ -1,0 +1,243 @@
+"""Pretrains the nano base: a Qwen2-type model of 5 M parameters, on synthetic chats.
+
+    python -m bases.pretrain --steps 4000 --out bases/nano
+
+One thread in bfloat16 is enough (AMX makes it four times as fast as float32); with a GPU the same
+command uses it. A run that stopped goes on from its last checkpoint in `--work`; every checkpoint
+is a loadable folder. `--finish` only copies the last checkpoint to `--out`.
+"""
+
+import argparse
+import json
+import shutil
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from bases import batches, tokens
+from bases.synth import examples
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """All that decides the result of a run."""
+
+    steps: int = 4000
+    rows: int = 16
+    width: int = 512
+    hidden: int = 256
+    layers: int = 6
+    inner: int = 640
+    heads: int = 4
+    vocab: int = 4096
+    lr: float = 2.5e-3
+    muon_lr: float = 0.02
+    warmup: int = 100
+    decay: float = 0.4
+    seed: int = 7
+    texts: int = 60_000
+
+
+def new_tokenizer(config: Config) -> Any:
+    """BPE learned from the seed's own examples, which training does not see again."""
+    source = islice(examples(-config.seed), config.texts)
+    texts = (" ".join([*(t for _, t in e.messages), e.answer]) for e in source)
+    return tokens.wrap(tokens.train(texts, config.vocab))
+
+
+def new_model(config: Config, tokenizer: Any) -> Any:
+    """A fresh Qwen2-type model."""
+    import torch
+    from transformers import Qwen2Config, Qwen2ForCausalLM
+
+    torch.manual_seed(config.seed)
+    shape = Qwen2Config(
+        vocab_size=config.vocab,
+        hidden_size=config.hidden,
+        intermediate_size=config.inner,
+        num_hidden_layers=config.layers,
+        num_attention_heads=config.heads,
+        num_key_value_heads=config.heads,
+        max_position_embeddings=2048,
+        tie_word_embeddings=True,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+        bos_token_id=None,
+    )
+    return Qwen2ForCausalLM(shape)
+
+
+def rate(config: Config, step: int) -> float:
+    """Warm-up, plateau, linear fall: a checkpoint on the plateau is already of use."""
+    start = config.steps * (1 - config.decay)
+    fall = (config.steps - step) / max(config.steps - start, 1)
+    return min((step + 1) / config.warmup, 1.0, max(fall, 0.02))
+
+
+class Trainer:
+    """bfloat16 weights that compute, float32 copies that learn."""
+
+    def __init__(self, config: Config, model: Any, device: str) -> None:
+        import torch
+
+        self.config, self.device = config, device
+        self.master = {n: p.detach().clone().float().to(device) for n, p in model.named_parameters()}
+        self.model = model.to(device=device, dtype=torch.bfloat16)
+        matrix = [p for n, p in self.master.items() if p.ndim == 2 and "embed" not in n]
+        other = [p for n, p in self.master.items() if p.ndim != 2 or "embed" in n]
+        self.optimizers: list[Any] = [
+            torch.optim.Muon(
+                matrix, lr=config.muon_lr, weight_decay=0.01, adjust_lr_fn="match_rms_adamw"
+            ) if config.muon_lr else torch.optim.AdamW(matrix, lr=config.lr, betas=(0.9, 0.95)),
+            torch.optim.AdamW(other, lr=config.lr, betas=(0.9, 0.95), weight_decay=0.01, fused=True),
+        ]
+        self.base = [group["lr"] for o in self.optimizers for group in o.param_groups]
+
+    def loss(self, batch: batches.Batch, generator: Any) -> Any:
+        """Answers count 1, prompts 0.2: by drawing a fifth of the prompt tokens, which is cheaper."""
+        import torch
+        from torch.nn.functional import cross_entropy
+
+        ids = torch.from_numpy(batch.ids).to(self.device)
+        weight = torch.from_numpy(batch.weight)
+        take = torch.rand(weight.shape, generator=generator) < weight
+        hidden = self.model.model(input_ids=ids, use_cache=False).last_hidden_state
+        target = torch.roll(ids, -1, dims=1)[take]
+        logits = self.model.lm_head(hidden[take.to(self.device)])
+        return cross_entropy(logits.float(), target)
+
+    def step(self, batch: batches.Batch, number: int) -> float:
+        """One update; returns the loss before it."""
+        import torch
+
+        generator = torch.Generator().manual_seed(self.config.seed * 1_000_003 + number)
+        loss = self.loss(batch, generator)
+        loss.backward()
+        for name, weight in self.model.named_parameters():
+            self.master[name].grad = weight.grad.float()
+            weight.grad = None
+        torch.nn.utils.clip_grad_norm_(list(self.master.values()), 1.0)
+        factor = rate(self.config, number)
+        groups = [g for o in self.optimizers for g in o.param_groups]
+        for group, base in zip(groups, self.base, strict=True):
+            group["lr"] = base * factor
+        for optimizer in self.optimizers:
+            optimizer.step()
+        with torch.no_grad():
+            for name, weight in self.model.named_parameters():
+                weight.copy_(self.master[name])
+        return float(loss.detach())
+
+    def state(self) -> dict[str, Any]:
+        """What a resumed run needs."""
+        return {"master": self.master, "optimizers": [o.state_dict() for o in self.optimizers]}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from a saved state."""
+        import torch
+
+        with torch.no_grad():
+            for name, weight in self.model.named_parameters():
+                self.master[name].copy_(state["master"][name])
+                weight.copy_(self.master[name])
+        for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(saved)
+
+
+def save(folder: Path, model: Any, tokenizer: Any, log: Path | None = None) -> None:
+    """Write aside and rename file by file, so that a reader never meets half a file."""
+    aside = folder.with_name(f".{folder.name}.part")
+    shutil.rmtree(aside, ignore_errors=True)
+    model.save_pretrained(aside)
+    tokenizer.save_pretrained(aside)
+    if log:
+        shutil.copy(log, aside / "training.jsonl")
+    publish(aside, folder)
+    shutil.rmtree(aside)
+
+
+def publish(source: Path, folder: Path) -> None:
+    """Move every file of a checkpoint into the folder, each in one step."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in sorted(source.iterdir()):
+        part = folder / f".{path.name}.part"
+        shutil.copy(path, part)
+        part.replace(folder / path.name)
+
+
+def train(config: Config, work: Path, save_every: float = 300.0, echo: bool = True) -> list[float]:
+    """Run to the end, from the last checkpoint if there is one; returns the losses."""
+    import torch
+
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    work.mkdir(parents=True, exist_ok=True)
+    state_file, log, latest = work / "state.pt", work / "training.jsonl", work / "checkpoint"
+    saved = torch.load(state_file, map_location=device) if state_file.exists() else None
+    if saved and saved["config"] != asdict(config):
+        raise SystemExit(f"{work} holds a run with another config: {saved['config']}")
+    tokenizer = tokens.load(latest) if saved else new_tokenizer(config)
+    trainer = Trainer(config, new_model(config, tokenizer), device)
+    first, seen = (saved["step"], saved["tokens"]) if saved else (0, 0)
+    if saved:
+        trainer.restore(saved["trainer"])
+        kept = [row for row in log.read_text().splitlines() if json.loads(row)["step"] < first]
+        log.write_text("".join(f"{row}\n" for row in kept))
+    pad = tokenizer.pad_token_id
+    fast = tokenizer.backend_tokenizer
+    source = batches.stream(fast, config.seed, config.rows, config.width, pad, first)
+    losses: list[float] = []
+    start = since = time.monotonic()
+    for step, batch in enumerate(islice(source, config.steps - first), first):
+        seen += batch.tokens
+        losses.append(trainer.step(batch, step))
+        if step % 10 == 9 or step + 1 == config.steps:
+            note(config, log, step, seen, losses[-10:], (time.monotonic() - start) / len(losses), echo)
+        if time.monotonic() - since > save_every or step + 1 == config.steps:
+            save(latest, trainer.model, tokenizer, log)
+            state = {"config": asdict(config), "step": step + 1, "tokens": seen,
+                     "trainer": trainer.state()}  # fmt: skip
+            torch.save(state, state_file.with_suffix(".part"))
+            state_file.with_suffix(".part").replace(state_file)
+            since = time.monotonic()
+    return losses
+
+
+def note(
+    config: Config, log: Path, step: int, seen: int, last: list[float], pace: float, echo: bool
+) -> None:
+    """One line in the log and, every 50 steps, on the screen."""
+    loss, lr = sum(last) / len(last), config.lr * rate(config, step)
+    row = {"step": step, "tokens": seen, "loss": round(loss, 4), "lr": round(lr, 6)}
+    with log.open("a") as file:
+        file.write(json.dumps(row) + "\n")
+    if echo and step % 50 == 49:
+        speed, left = seen / (step + 1) / pace, (config.steps - step) * pace / 60
+        print(f"{step + 1}/{config.steps} loss {loss:.3f} {speed:,.0f} tokens/s, {left:.1f} min left",
+              flush=True)  # fmt: skip
+
+
+def main() -> None:
+    """The command line: every field of the config is an option."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--work", type=Path, default=Path("bases/.work"))
+    parser.add_argument("--out", type=Path, default=Path("bases/nano"))
+    parser.add_argument("--save-every", type=float, default=300.0, help="seconds")
+    parser.add_argument("--finish", action="store_true", help="only copy the last checkpoint")
+    parser.add_argument("--threads", type=int, default=1)
+    for name, value in asdict(Config()).items():
+        parser.add_argument(f"--{name.replace('_', '-')}", type=type(value), default=value)
+    args = vars(parser.parse_args())
+    import torch
+
+    torch.set_num_threads(args["threads"])
+    config = Config(**{name: args[name] for name in asdict(Config())})
+    if not args["finish"]:
+        train(config, args["work"], args["save_every"])
+    publish(args["work"] / "checkpoint", args["out"])
+
+
+if __name__ == "__main__":
+    main()

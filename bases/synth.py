@@ -1,0 +1,102 @@
+"""Synthetic chats to pretrain on: random schemas, made-up values, seeded; no real data.
+
+    python -m bases.synth --seed 1 --n 5 [--kind extract]
+
+Same seed, same examples. `recurring` tasks have no instructions: a short tag stands for a schema
+that is always the same, which is how a student meets its task.
+"""
+
+import argparse
+import json
+from collections.abc import Callable, Iterator
+from functools import cache
+from random import Random
+
+from bases import dialogs, extracts, labels
+from bases.fields import Example, chosen, filled, noisy_text
+from bases.grammar import in_style
+from bases.values import pick, pseudo
+
+Kind = Callable[[Random], Example]
+TAGGED = 96
+
+
+@cache
+def recurring_makers() -> list[Kind]:
+    """Schemas that come back: half extraction, half routing."""
+    rng = Random(96)
+    makers = [extraction_task, routing_task]
+    return [makers[i % 2](rng, f"[{pseudo(rng, 2)}]") for i in range(TAGGED)]
+
+
+def extraction_task(rng: Random, tag: str) -> Kind:
+    fields = chosen(rng, 3 + int(rng.random() * 3))
+    optional = {k for k, _ in fields if rng.random() < 0.3}
+
+    def make(rng: Random) -> Example:
+        data = filled(rng, fields)
+        missing = {k for k in optional if rng.random() < 0.4}
+        text = noisy_text(rng, fields, {k: x for k, x in data.items() if k not in missing})
+        answer = {
+            k: None if k in missing else extracts.typed(fields, k, x) for k, x in data.items()
+        }
+        reply = json.dumps(answer, ensure_ascii=False)
+        return Example("recurring", (("user", f"{tag} {text}"),), reply)
+
+    return make
+
+
+def routing_task(rng: Random, tag: str) -> Kind:
+    options = labels.sample(rng, 5 + int(rng.random() * 10))
+    style, key = rng.random(), pick(rng, ("", "", "label", "intent", "queue"))
+    names = [in_style(style, pick(rng, o.names)) for o in options]
+
+    def make(rng: Random) -> Example:
+        i = int(rng.random() * len(options))
+        text = f"{tag} {labels.utterance(rng, options[i])}"
+        return Example("recurring", (("user", text),), json.dumps({key: names[i]}) if key else names[i])
+
+    return make
+
+
+def recurring(rng: Random) -> Example:
+    """One of the recurring tasks."""
+    return pick(rng, recurring_makers())(rng)
+
+
+MIX: dict[str, tuple[Kind, float]] = {
+    "extract": (extracts.extract, 16), "nested": (extracts.nested, 5), "list": (extracts.listing, 3),
+    "copy": (extracts.copying, 10), "normalise": (extracts.normalise, 9), "sql": (extracts.sql, 4),
+    "intent": (labels.intent, 10), "topic": (labels.topic, 6), "domain": (labels.domain, 3),
+    "rules": (labels.rules, 3), "fewshot": (labels.fewshot, 3), "triage": (labels.triage, 3),
+    "tools": (dialogs.tools, 9), "tool_dialogue": (dialogs.tool_dialogue, 3),
+    "dialogue": (dialogs.slot_dialogue, 4), "summary": (dialogs.summary, 5),
+    "question": (dialogs.question, 5), "gist": (dialogs.reply_to, 3), "recurring": (recurring, 12),
+}  # fmt: skip
+
+
+def examples(seed: int, kind: str = "") -> Iterator[Example]:
+    """Examples without end; the same ones for the same seed."""
+    rng = Random(seed)
+    makers = [MIX[kind][0]] if kind else [k for k, _ in MIX.values()]
+    weights = [1.0] if kind else [w for _, w in MIX.values()]
+    while True:
+        for maker in rng.choices(makers, weights, k=256):
+            yield maker(rng)
+
+
+def main() -> None:
+    """Print some examples as JSON lines."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--n", type=int, default=5)
+    parser.add_argument("--kind", choices=list(MIX), default="")
+    args = parser.parse_args()
+    source = examples(args.seed, args.kind)
+    for _ in range(args.n):
+        one = next(source)
+        print(json.dumps({"kind": one.kind, "messages": one.messages, "answer": one.answer}))
+
+
+if __name__ == "__main__":
+    main()

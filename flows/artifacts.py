@@ -1,0 +1,64 @@
+"""What the Prefect UI shows beside a run: tables and notes that a person can read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from prefect.artifacts import create_markdown_artifact, create_table_artifact
+
+from flows.night import Night, Outcome, found
+from tasks import stage
+
+
+def hops(night: Night) -> None:
+    """What each hop kept and dropped, with the reasons."""
+    done = [counts for hop in stage.HOPS if (counts := stage.counts(night.out(hop)))]
+    create_table_artifact(
+        [
+            {
+                "hop": c.hop,
+                "in": c.read,
+                "kept": c.kept,
+                "dropped": ", ".join(f"{reason} {n}" for reason, n in c.dropped.items()),
+            }
+            for c in done
+        ],
+        key="hops",
+        description=f"Night of {night.day}: what each hop kept and dropped",
+    )
+    create_table_artifact(
+        [
+            {"task": t.id, "name": t.name, "category": t.category, "calls": t.size}
+            for t in found(night)
+        ],
+        key="tasks",
+        description=f"Night of {night.day}: the tasks found",
+    )
+
+
+def student(outcome: Outcome) -> None:
+    """What became of one student."""
+    create_markdown_artifact(
+        f"**{outcome.task}**: {'promoted' if outcome.version else 'stays with the teacher'}\n\n"
+        f"{outcome.reason}\n\nagreement {outcome.agreement:.1%}, coverage {outcome.coverage:.1%}",
+        key="student-" + "".join(c if c.isalnum() else "-" for c in outcome.task.lower()),
+        description=outcome.reason,
+    )
+
+
+def night(day: str, outcomes: Sequence[Outcome]) -> None:
+    """What became of every task that night."""
+    create_table_artifact(
+        [
+            {
+                "task": o.task,
+                "version": o.version or "",
+                "agreement": f"{o.agreement:.1%}",
+                "coverage": f"{o.coverage:.1%}",
+                "why": o.reason,
+            }
+            for o in outcomes
+        ],
+        key="students",
+        description=f"Night of {day}: students",
+    )

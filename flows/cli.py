@@ -1,0 +1,132 @@
+"""The `flywheel` command. `flywheel --help` lists what it does; the Makefile calls it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import typer
+
+from flows import show
+from tasks.stage import Refused
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+LIVE = Path(".flywheel/live")
+DEMO = Path(".flywheel/demo")
+Home = Annotated[
+    Path, typer.Option(help="Folder that holds the journal, the nights and the registry.")
+]
+
+
+def _join(home: Path) -> None:
+    """Use the services of a running `flywheel up` on the same home, unless the environment says."""
+    stack = home / "stack.json"
+    if stack.exists():
+        for name, value in msgspec.json.decode(stack.read_bytes(), type=dict[str, str]).items():
+            os.environ.setdefault(name, value)
+    from flows.local import QUIET
+
+    for name, value in QUIET.items():
+        os.environ.setdefault(name, value)
+    os.environ.setdefault("PREFECT_HOME", str(home.resolve() / "prefect"))
+
+
+@app.command()
+def run(
+    home: Home = DEMO,
+    calls: Annotated[int, typer.Option(help="Calls a day.", min=100)] = 3000,
+    days: Annotated[int, typer.Option(help="Days of traffic.", min=2, max=30)] = 3,
+    seed: Annotated[int, typer.Option(help="Seed of the traffic.")] = 7,
+) -> None:
+    """Watch the loop turn: days of sample traffic with a night between, then a report."""
+    from flows import demo
+
+    _join(home)
+    demo.run(home.resolve(), calls, days, seed)
+
+
+@app.command()
+def up(
+    home: Home = LIVE,
+    gateway_port: Annotated[int, typer.Option(help="0 picks a free one.")] = 8080,
+    mlflow_port: Annotated[int, typer.Option(help="0 picks a free one.")] = 5000,
+    prefect_port: Annotated[int, typer.Option(help="0 picks a free one.")] = 4200,
+) -> None:
+    """Keep gateway, pool, MLflow, Prefect and the schedule running until Ctrl-C or `down`."""
+    from flows import live
+
+    live.up(home.resolve(), gateway_port, mlflow_port, prefect_port)
+
+
+@app.command()
+def down(home: Home = LIVE) -> None:
+    """Stop what `up` started on this home."""
+    stack = home / "stack.json"
+    if not stack.exists():
+        raise Refused(f"nothing runs on {home}")
+    os.kill(int(msgspec.json.decode(stack.read_bytes())["FLYWHEEL_PID"]), signal.SIGTERM)
+
+
+@app.command()
+def nightly(
+    home: Home = LIVE,
+    source: Annotated[
+        list[str] | None, typer.Option(help="Log files instead of the journal.")
+    ] = None,
+    day: Annotated[str, typer.Option(help="YYYY-MM-DD; default: yesterday.")] = "",
+) -> None:
+    """Run one night now: on the journal, or on logs that you already have."""
+    _join(home)
+    from flows.nightly import nightly as flow
+
+    state = flow(day=day, home=str(home.resolve()), source=source, return_state=True)
+    error = state.result(raise_on_failure=False)
+    if isinstance(error, Refused):
+        raise error
+    show.say(state.message or str(state.type))
+    raise typer.Exit(0 if state.is_completed() else 1)
+
+
+@app.command()
+def promote(home: Home = LIVE) -> None:
+    """Make the pool match the registry now."""
+    _join(home)
+    from flows.promote import promote as flow
+
+    flow(home=str(home.resolve()))
+
+
+@app.command()
+def ingest(
+    path: Annotated[str, typer.Argument(help="A file, folder, glob or URL.")],
+    dry_run: Annotated[bool, typer.Option(help="Only say what is there.")] = True,
+) -> None:
+    """Say what a log holds: dialect, calls, time span, models, tools, first problems."""
+    from tasks.ingest import dry_run as look
+
+    if not dry_run:
+        raise Refused("`flywheel ingest` only looks; `flywheel nightly --source` learns")
+    show.say(look([path]).table())
+
+
+@app.command()
+def report(home: Home = DEMO) -> None:
+    """Print the days' figures and write the HTML report."""
+    from flows.demo import summary
+
+    summary(home.resolve())
+
+
+def main() -> None:
+    """Entry point: one clear sentence and exit status 2 on bad input."""
+    try:
+        app()
+    except Refused as error:
+        show.console.print(f"flywheel: {error}", style="red")
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)

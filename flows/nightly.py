@@ -1,0 +1,62 @@
+"""The whole loop on one page: last night's calls become small models that answer tomorrow's.
+
+    journal ─► ingest ─► validate ─► deidentify ─► cluster ─► dataset
+                                                                 │  for each task
+       promote ◄─ register ◄─ judge ◄─ calibrate ◄─ evaluate ◄─ train
+
+Run it with `flywheel nightly`, or let the deployment `nightly` do so at 02:00.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from prefect import flow
+from prefect.states import Completed, Failed, State
+
+from flows import artifacts, show, steps
+from flows.night import Outcome, close, open_night, trainable
+from flows.promote import promote
+
+
+def yesterday() -> str:
+    """The UTC day that ended last."""
+    return (datetime.now(UTC) - timedelta(days=1)).date().isoformat()
+
+
+@flow(name="student", flow_run_name="{task} · {day}")
+def student(task: str, day: str, home: str) -> Outcome:
+    """Train, prove and judge one task's student; register it when it won."""
+    night = open_night(home, day)
+    steps.train(night, task)
+    scorecard = steps.evaluate(night, task)
+    certificate = steps.calibrate(night, task)
+    verdict = steps.judge(night, task, scorecard, certificate)
+    outcome: Outcome = steps.register(night, task, scorecard, certificate, verdict)
+    artifacts.student(outcome)
+    show.outcome(outcome)
+    return outcome
+
+
+@flow(name="nightly", flow_run_name="night of {day}")
+def nightly(
+    day: str = "", home: str = ".flywheel/live", source: list[str] | None = None
+) -> State[None]:
+    """Learn from the calls of `day` (default: yesterday), or from `source`; raises Refused."""
+    night = open_night(home, day or yesterday())
+    show.hop(steps.ingest(night, source or []))
+    show.hop(steps.validate(night))
+    show.hop(steps.deidentify(night))
+    show.hop(steps.cluster(night))
+    show.hop(steps.dataset(night))
+    artifacts.hops(night)
+
+    runs = [student(task, night.day, home, return_state=True) for task in trainable(night)]
+    outcomes = [run.result(raise_on_failure=False) for run in runs]
+    broken = [str(o) for o in outcomes if not isinstance(o, Outcome)]
+    artifacts.night(night.day, close(night, [o for o in outcomes if isinstance(o, Outcome)]))
+
+    promote(home)
+    if broken:
+        return Failed(message=f"{len(broken)} students failed: {'; '.join(broken)}")
+    return Completed(message=f"{sum(o.passed for o in outcomes)} of {len(runs)} students passed")

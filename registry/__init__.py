@@ -1,0 +1,1 @@
+"""WHO WON: the only hand-off from training to serving."""

@@ -1,0 +1,79 @@
+"""A bundle: the folder that is registered, fetched and served, all that one student is.
+
+adapter/          the PEFT adapter, safetensors only
+task.json         the task with its template and contract
+scorecard.json    how it was measured
+certificate.json  the threshold and what proves it; absent when there is no proof
+lineage.json      where it comes from
+training.json     the loss curve and what it cost to train
+canary.json       a few questions whose answers are on record, asked before it may serve
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from tasks.evaluate import Scorecard
+from tasks.stage import Refused, fresh, write_atomic
+from tasks.train import adapter_digest
+
+SAFE = frozenset({".safetensors", ".json", ".md", ".txt", ".jinja"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lineage:
+    """Where a student comes from: night, data (DVC hash), base model, and what trained on what."""
+
+    night: str
+    dataset: str
+    base: str = ""
+    base_digest: str = ""
+    seed: int = 0
+    rows: Mapping[str, int] = field(default_factory=dict)
+
+
+def pack(
+    to: Path, *, dataset: Path, trained: Path, evaluated: Path, calibrated: Path, lineage: Lineage
+) -> Path:
+    """Make a task's bundle at `to` from the folders that its hops wrote."""
+    parts = {
+        dataset: "task",
+        trained: "training",
+        evaluated: "scorecard",
+        calibrated: "certificate",
+    }
+    with fresh(to) as folder:
+        shutil.copytree(trained / "adapter", folder / "adapter")
+        for source, name in [*parts.items(), (evaluated, "canary")]:
+            if (source / f"{name}.json").exists():
+                shutil.copy(source / f"{name}.json", folder)
+        write_atomic(folder / "lineage.json", msgspec.json.encode(lineage))
+    return to
+
+
+def read(bundle: Path, name: str) -> dict[str, Any]:
+    """One of the bundle's JSON files; empty when it is not there."""
+    path = bundle / f"{name}.json"
+    return dict(msgspec.json.decode(path.read_bytes())) if path.exists() else {}
+
+
+def scorecard(bundle: Path) -> Scorecard:
+    """The scorecard in a bundle."""
+    return msgspec.json.decode((bundle / "scorecard.json").read_bytes(), type=Scorecard)
+
+
+def check(bundle: Path, digest: str) -> None:
+    """Refuse a bundle that holds anything but data, or whose adapter is not the one promised."""
+    for path in sorted(bundle.rglob("*")):
+        if path.is_symlink() or (path.is_file() and path.suffix not in SAFE):
+            raise Refused(f"{path} may not be in a bundle: only {', '.join(sorted(SAFE))} files")
+    if not (bundle / "adapter").is_dir():
+        raise Refused(f"{bundle} holds no adapter")
+    if (found := adapter_digest(bundle / "adapter")) != digest:
+        raise Refused(f"the adapter in {bundle} has digest {found}, registered was {digest}")

@@ -1,0 +1,181 @@
+"""What was promoted, when, by whom and why; and the DVC snapshot of each night's datasets.
+
+Aliases in MLflow have no compare-and-set. The ledger has: `promote` moves `champion` only when it
+still points where the decision saw it. A person who moves the alias in the UI is written down by
+`observe`, and what that person chose stands.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import msgspec
+
+from tasks.stage import Refused, fresh
+
+LEDGER = "promotions.jsonl"
+POLICY = "policy"
+PERSON = "a person, in MLflow"
+
+
+class Aliases(Protocol):
+    """The part of `registry.store.Store` that a promotion needs."""
+
+    def champion(self, name: str) -> int | None:
+        """The version that serves now."""
+
+    def set_champion(self, name: str, number: int | None) -> None:
+        """Make a version the one that serves; None leaves the task to the teacher."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One line of the ledger. `moved` is False for a promotion that did not happen."""
+
+    at: float
+    task: str
+    before: int | None
+    after: int | None
+    who: str
+    reason: str
+    expected: int | None = None
+    moved: bool = True
+
+
+def entries(home: Path) -> list[Entry]:
+    """Read the ledger, oldest first. A last line that was cut off by a crash is left out."""
+    path = home / LEDGER
+    if not path.exists():
+        return []
+    lines = path.read_bytes().split(b"\n")[:-1]
+    return [msgspec.json.decode(line, type=Entry) for line in lines if line]
+
+
+def promote(
+    home: Path,
+    store: Aliases,
+    task: str,
+    version: int | None,
+    *,
+    expected: int | None,
+    reason: str,
+    now: float,
+    who: str = POLICY,
+) -> Entry:
+    """Move `champion` to `version` if it still is `expected`; write down what happened.
+
+    The policy never brings back a version that a person has taken out. Promoting the version that
+    already serves changes nothing and adds no line.
+    """
+    with _locked(home / LEDGER):
+        current = store.champion(task)
+        moved, why = True, reason
+        if current != expected:
+            moved, why = False, f"somebody moved champion from {expected} to {current} meanwhile"
+        elif who == POLICY and _taken_out(entries(home), task, version):
+            moved, why = False, f"a person took version {version} out; the policy leaves it out"
+        entry = Entry(
+            at=now,
+            task=task,
+            before=current,
+            after=version if moved else current,
+            who=who,
+            reason=why,
+            expected=expected,
+            moved=moved,
+        )
+        if moved and current == version:
+            return entry
+        if moved:
+            store.set_champion(task, version)
+        _append(home / LEDGER, entry)
+        return entry
+
+
+def observe(home: Path, champions: Mapping[str, int], now: float) -> list[Entry]:
+    """Write down every champion that differs from the ledger's last line: a person moved it."""
+    with _locked(home / LEDGER):
+        known: dict[str, int | None] = {e.task: e.after for e in entries(home) if e.moved}
+        seen = [
+            Entry(
+                at=now,
+                task=task,
+                before=known.get(task),
+                after=champions.get(task),
+                who=PERSON,
+                reason="the alias champion was moved",
+            )
+            for task in sorted(known.keys() | champions.keys())
+            if known.get(task) != champions.get(task)
+        ]
+        for entry in seen:
+            _append(home / LEDGER, entry)
+        return seen
+
+
+def _taken_out(ledger: list[Entry], task: str, version: int | None) -> bool:
+    verdict = False
+    for entry in ledger:
+        if version is not None and entry.task == task and entry.moved and entry.who != POLICY:
+            verdict = version == entry.before or (verdict and version != entry.after)
+    return verdict
+
+
+def _append(path: Path, entry: Entry) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    torn = path.exists() and path.stat().st_size > 0 and path.read_bytes()[-1:] != b"\n"
+    with path.open("ab") as file:
+        file.write((b"\n" if torn else b"") + msgspec.json.encode(entry) + b"\n")
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """One writer at a time, across threads and processes."""
+    lock = path.with_name(f".{path.name}.lock")
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with lock.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def snapshot(home: Path, folder: Path) -> str:
+    """Keep a folder under `home` in the home's DVC cache; return its hash (`<md5>.dir`).
+
+    Unchanged data has the same hash, and is stored once. Safe to call from several processes.
+    """
+    from dvc.repo import Repo
+
+    logging.getLogger("dvc").setLevel(logging.WARNING)
+    with _locked(home / "dvc"):
+        if not (home / ".dvc" / "config").exists():
+            repo = Repo.init(str(home), no_scm=True, force=True)
+            with repo, repo.config.edit() as settings:
+                settings["core"]["analytics"] = False
+        with Repo(str(home)) as repo:
+            (stage,) = repo.add(str(folder))
+            return str(stage.outs[0].hash_info.value)
+
+
+def restore(home: Path, digest: str, to: Path) -> Path:
+    """Write the folder of a snapshot to `to`, byte for byte. Raises Refused when it is not kept."""
+    from dvc.repo import Repo
+    from dvc_data.hashfile import load
+    from dvc_data.hashfile.checkout import checkout
+    from dvc_data.hashfile.hash_info import HashInfo
+    from dvc_objects.fs.local import localfs
+
+    if not (home / ".dvc").is_dir():
+        raise Refused(f"no datasets are kept under {home}: no night has finished there")
+    with Repo(str(home)) as repo, fresh(to) as folder:
+        cache = repo.cache.local
+        if not digest.endswith(".dir") or not cache.exists(digest):
+            raise Refused(f"no dataset with hash {digest} is kept under {home}")
+        kept = load(cache, HashInfo("md5", digest))
+        checkout(str(folder), localfs, kept, cache, force=True, quiet=True)
+    return to

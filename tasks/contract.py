@@ -1,0 +1,305 @@
+"""A task's contract: what its answers must look like, how they are written and when two agree.
+
+An *answer* is text: canonical JSON, tool calls as JSON, a label, or prose. `answer_of` makes one
+from an assistant message and `reply_of` makes the message back. `infer` finds the contract of many
+answers; a few answers off the contract (a teacher's slips) do not spoil it.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Literal
+
+import msgspec
+
+from tasks.records import Json, digest, text_of
+from tasks.schema import inline, schema_of
+
+Kind = Literal["labels", "json", "tools", "text"]
+
+MOST = 0.95  # share of the answers that must fit before a contract is closed
+MAX_LABELS = 200
+MAX_LABEL_CHARACTERS = 80
+CALLING = 0.02  # a task in which this share of the answers calls tools is a tools task
+MAX_FUNCTIONS = 128
+
+_FENCE = re.compile(r"\s*```[\w-]*\s*\n(.*?)\n?\s*```\s*", re.DOTALL)
+_DECORATION = re.compile(r"^([\s\[\](){}<>\"'`*“”‘’«»]*)(.*?)([\s\[\](){}<>\"'`*“”‘’«».!,;]*)$", re.DOTALL)
+_REFUSAL = re.compile(
+    r"\s*(i'?m (very |so )?sorry|sorry,|i apologi[sz]e|unfortunately,? i|as an ai\b"
+    r"|i (can(no|')t|am (not able|unable)|won't|will not) )",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contract:
+    """What a task's answers must look like.
+
+    `schema` is the JSON Schema of the answer text (kinds `json` and `tools`), `labels` the closed
+    set as the agent expects to read it (kind `labels`), `max_characters` a generous upper bound.
+    A `tools` contract also accepts `{"content": ...}` when its answers sometimes only talk.
+    """
+
+    kind: Kind
+    schema: Json | None = None
+    labels: tuple[str, ...] = ()
+    max_characters: int = 100_000
+
+
+def answer_of(reply: Json, *, tools: bool = False) -> str:
+    """The canonical answer text of an assistant message.
+
+    `tools` says that the task is a tools task: a reply without a call becomes `{"content": ...}`.
+    """
+    calls = list(reply.get("tool_calls") or ())
+    if reply.get("function_call"):
+        calls.append({"function": reply["function_call"]})
+    if calls:
+        return _dumps({"tool_calls": [_call(c.get("function") or {}) for c in calls]})
+    text = text_of(reply.get("content")).strip()
+    if tools:
+        return _dumps({"content": text})
+    value = _structure(text)
+    return text if value is None else _dumps(value)
+
+
+def answer(reply: Json, contract: Contract) -> str:
+    """The answer of a reply in the contract's own form: what a student is trained to write."""
+    return settle(answer_of(reply, tools=contract.kind == "tools"), contract)
+
+
+def reply_of(answer: str, contract: Contract, *, salt: str = "") -> Json:
+    """The assistant message that an answer stands for; `salt` keeps tool call ids apart."""
+    if contract.kind != "tools":
+        return {"role": "assistant", "content": answer}
+    value = json.loads(answer)
+    if "tool_calls" not in value:
+        return {"role": "assistant", "content": value["content"]}
+    calls = [
+        {
+            "id": f"call_{digest(salt, answer, str(number), length=24)}",
+            "type": "function",
+            "function": {"name": call["name"], "arguments": _dumps(call["arguments"])},
+        }
+        for number, call in enumerate(value["tool_calls"])
+    ]
+    return {"role": "assistant", "content": None, "tool_calls": calls}
+
+
+def settle(answer: str, contract: Contract) -> str:
+    """Bring a drifting label (`"Refund".`, `[refund]`) to the form in the contract."""
+    if contract.kind != "labels":
+        return answer
+    return _labels(contract.labels).get(_core(answer), answer)
+
+
+def violation(answer: str, contract: Contract) -> str | None:
+    """Why an answer is off the contract, in one sentence; None when it is on it."""
+    if len(answer) > contract.max_characters:
+        return f"longer than {contract.max_characters} characters"
+    if contract.kind == "labels":
+        return None if answer in _labels(contract.labels).values() else "not one of the labels"
+    if contract.kind == "text":
+        return None if answer.strip() else "empty"
+    try:
+        value = json.loads(answer, parse_constant=_no_constant)
+    except ValueError:
+        return "not JSON"
+    error = next(_validator(msgspec.json.encode(contract.schema or {})).iter_errors(value), None)
+    return None if error is None else f"{error.json_path}: {error.message[:200]}"
+
+
+def normal(answer: str, contract: Contract | None = None) -> str:
+    """The form in which answers are compared: key order, spacing and 1 or 1.0 do not matter.
+
+    With a `labels` contract letter case and decoration do not matter either.
+    """
+    if contract is not None and contract.kind == "labels":
+        return _core(answer)
+    value = _structure(answer)
+    if value is None:
+        return " ".join(answer.split())
+    return json.dumps(_plain(value), ensure_ascii=False, sort_keys=True)
+
+
+def agree(a: str, b: str, contract: Contract | None = None) -> bool:
+    """Whether two answers say the same."""
+    return a == b or normal(a, contract) == normal(b, contract)
+
+
+def infer(requests: Sequence[Json], answers: Sequence[str]) -> Contract:
+    """The contract of a task from its requests and their `answer_of(reply)`.
+
+    What the requests declare (tool signatures, a `json_schema` response format) comes first.
+    """
+    length = 2 * max((len(a) for a in answers), default=0) + 200
+    values = [_structure(a) for a in answers]
+    calls = [v["tool_calls"] for v in values if isinstance(v, dict) and "tool_calls" in v]
+    if len(calls) > CALLING * len(answers):
+        spoken = len(answers) - len(calls) > CALLING * len(answers)
+        schema = _tool_schema(requests, calls, spoken)
+        return Contract(kind="tools", schema=schema, max_characters=length)
+    found = [v for v in values if v is not None]
+    if found and len(found) >= MOST * len(answers) - 1:
+        schema = _declared(requests) or schema_of(found)
+        return Contract(kind="json", schema=schema, max_characters=length)
+    labels = _closed(answers)
+    if labels:
+        return Contract(kind="labels", labels=labels, max_characters=length)
+    return Contract(kind="text", max_characters=length)
+
+
+def refusal(answer: str) -> bool:
+    """Whether a text reads like an apology in place of an answer."""
+    return bool(_REFUSAL.match(answer))
+
+
+def _dumps(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    # A lone surrogate cannot be written as UTF-8; the escaped form can.
+    return text if text.isascii() or _encodes(text) else json.dumps(value)
+
+
+def _encodes(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _structure(text: str) -> Any | None:
+    """The object or list that a text is, bare or in a code fence; None for anything else."""
+    fenced = _FENCE.fullmatch(text)
+    text = (fenced.group(1) if fenced else text).strip()
+    if not text.startswith(("{", "[")):
+        return None
+    try:
+        return json.loads(text, parse_constant=_no_constant)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _call(function: Json) -> Json:
+    arguments = function.get("arguments") or "{}"
+    if isinstance(arguments, str):
+        try:
+            arguments = json.loads(arguments, parse_constant=_no_constant)
+        except (ValueError, RecursionError):
+            pass  # left as text: it will be off the contract
+    return {"name": function.get("name") or "", "arguments": arguments}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return " ".join(value.split()) if isinstance(value, str) else value
+
+
+def _undecorate(text: str) -> tuple[str, str, str]:
+    match = _DECORATION.match(text)
+    assert match is not None  # every text matches
+    return match.group(1), match.group(2), match.group(3)
+
+
+def _core(text: str) -> str:
+    return " ".join(_undecorate(text)[1].split()).casefold()
+
+
+@lru_cache(maxsize=256)
+def _labels(labels: tuple[str, ...]) -> dict[str, str]:
+    return {_core(label): label for label in labels}
+
+
+@lru_cache(maxsize=256)
+def _validator(schema: bytes) -> Any:
+    from jsonschema import Draft202012Validator
+
+    return Draft202012Validator(msgspec.json.decode(schema))
+
+
+def _closed(answers: Sequence[str]) -> tuple[str, ...]:
+    """The closed label set of short answers, in the agent's usual decoration; () if there is none.
+
+    A label must be seen twice, so a teacher's rare slip does not become one.
+    """
+    short = [a for a in answers if 0 < len(a) <= MAX_LABEL_CHARACTERS and "\n" not in a]
+    split = [_undecorate(a) for a in short if not refusal(a)]
+    cores = Counter(" ".join(core.split()).casefold() for _, core, _ in split)
+    often = {core for core, n in cores.items() if core and n >= max(2, 0.001 * len(answers))}
+    covered = sum(cores[core] for core in often)
+    if not often or len(often) > MAX_LABELS or covered < MOST * len(answers):
+        return ()
+    if covered < 5 * len(often):
+        return ()
+    before, after = Counter((b, e) for b, _, e in split).most_common(1)[0][0]
+    spelt: dict[str, Counter[str]] = {core: Counter() for core in often}
+    for _, core, _ in split:
+        key = " ".join(core.split()).casefold()
+        if key in spelt:
+            spelt[key][core] += 1
+    return tuple(sorted(before + forms.most_common(1)[0][0] + after for forms in spelt.values()))
+
+
+def _declared(requests: Sequence[Json]) -> Json | None:
+    """The response schema that almost all requests declare."""
+    found: Counter[bytes] = Counter()
+    for request in requests:
+        form = request.get("response_format") or {}
+        schema = (form.get("json_schema") or {}).get("schema") if isinstance(form, dict) else None
+        if schema:
+            found[msgspec.json.encode(schema)] += 1
+    if not found:
+        return None
+    schema, count = found.most_common(1)[0]
+    return inline(msgspec.json.decode(schema)) if count >= MOST * len(requests) else None
+
+
+def _tool_schema(requests: Sequence[Json], calls: Sequence[Any], spoken: bool) -> Json:
+    """The schema of `{"tool_calls": [...]}`; functions that were called, signatures as declared."""
+    signatures: dict[str, Json] = {}
+    for request in requests:
+        for tool in request.get("tools") or ():
+            function = tool.get("function") or {}
+            signatures.setdefault(function.get("name", ""), function.get("parameters") or {})
+    arguments: dict[str, list[Any]] = {}
+    for call in (c for group in calls for c in group):
+        arguments.setdefault(call["name"], []).append(call["arguments"])
+    used = sorted(arguments, key=lambda name: (-len(arguments[name]), name))[:MAX_FUNCTIONS]
+    forms = [
+        _object(
+            name={"const": name},
+            arguments=inline(signatures[name]) if signatures.get(name) else schema_of(arguments[name]),
+        )
+        for name in sorted(used)
+        if name in signatures or not signatures
+    ]
+    most = max((len(group) for group in calls), default=1)
+    items = forms[0] if len(forms) == 1 else {"anyOf": forms}
+    called = _object(
+        tool_calls={"type": "array", "items": items, "minItems": 1, "maxItems": most}
+    )
+    return {"anyOf": [called, _object(content={"type": "string"})]} if spoken else called
+
+
+def _object(**properties: Json) -> Json:
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": list(properties),
+        "additionalProperties": False,
+    }

@@ -1,0 +1,142 @@
+"""The leaves of a call: every stretch of text that a person may have written, and how to change it.
+
+A string is prose, or JSON, or prose with JSON in it, or JSON whose strings hold JSON. Keys, numbers,
+white space and everything else that is not a string value keep their bytes; a changed value is
+written back in the same encoding, so that JSON stays JSON with the same keys.
+Used by `tasks.deidentify`; nothing to run.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from tasks.records import Json
+
+Change = Callable[[str, str], str]  # (key path, text) -> text
+
+SCHEMAS = frozenset({"tools", "functions", "response_format", "tool_choice", "model", "stop"})
+NAMES = frozenset({"id", "tool_call_id", "role", "type", "object"})
+MAX_DEPTH = 6
+
+_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{},]|-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?')
+_OPENING = re.compile(r'\{\s*"|\[\s*["{\[]')
+_COLON = re.compile(r"\s*:")
+_DECODER = json.JSONDecoder()
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A stretch of a string: prose or one JSON document."""
+
+    start: int
+    end: int
+    is_json: bool
+
+
+def pieces(text: str) -> Iterator[Piece]:
+    """Split a string into prose and the JSON documents in it, without gaps."""
+    at = search = 0
+    while (match := _OPENING.search(text, search)) is not None:
+        end = _document_end(text, match.start())
+        if end is None:
+            search = match.start() + 1
+            continue
+        if match.start() > at:
+            yield Piece(at, match.start(), False)
+        yield Piece(match.start(), end, True)
+        at = search = end
+    if at < len(text) or not text:
+        yield Piece(at, len(text), False)
+
+
+def _document_end(text: str, start: int) -> int | None:
+    try:
+        return _DECODER.raw_decode(text, start)[1]
+    except (json.JSONDecodeError, RecursionError):
+        return None
+
+
+def rewrite(text: str, change: Change, path: str = "", depth: int = 0) -> str:
+    """Pass each leaf of a string through `change`; everything else keeps its bytes."""
+    if depth > MAX_DEPTH:
+        return change(path, text)
+    found = list(pieces(text))
+    if len(found) == 1 and not found[0].is_json:
+        return change(path, text)
+    return "".join(
+        _rewrite_json(text[p.start : p.end], change, path, depth)
+        if p.is_json
+        else change(path, text[p.start : p.end])
+        for p in found
+    )
+
+
+def _rewrite_json(document: str, change: Change, path: str, depth: int) -> str:
+    out: list[str] = []
+    stack: list[str] = [path]
+    key, at = "", 0
+    for match in _TOKEN.finditer(document):
+        token = match.group()
+        if token in "{[":
+            stack.append(_join(stack[-1], key))
+            key = ""
+        elif token in "}]":
+            stack.pop()
+            key = ""
+        elif token[0] == '"' and _COLON.match(document, match.end()):
+            key = json.loads(token)
+        elif token != ",":
+            out.append(document[at : match.start()])
+            out.append(_rewrite_value(token, change, _join(stack[-1], key), depth))
+            at = match.end()
+    out.append(document[at:])
+    return "".join(out)
+
+
+def _join(path: str, key: str) -> str:
+    return f"{path}.{key}" if path and key else path or key
+
+
+def _rewrite_value(token: str, change: Change, path: str, depth: int) -> str:
+    if token[0] != '"':
+        return _same_number(token, change(path, token))
+    text = json.loads(token)
+    changed = rewrite(text, change, path, depth + 1)
+    if changed == text:
+        return token
+    return json.dumps(changed, ensure_ascii=token.isascii())
+
+
+def _same_number(before: str, after: str) -> str:
+    """A number stays a number: of the same number of digits, without a leading zero."""
+    return after if after.isdigit() and before.isdigit() and after[0] != "0" else before
+
+
+def rewrite_call(request: Json, reply: Json, change: Callable[[str, Change], Any]) -> None:
+    """Reserved for the type checker: see `rewrite_request` and `rewrite_message`."""
+
+
+def rewrite_message(message: Json, change: Change) -> Json:
+    """A message with its content, arguments and other strings changed; structure kept."""
+    return {name: _rewrite_field(name, value, change) for name, value in message.items()}
+
+
+def _rewrite_field(name: str, value: Any, change: Change) -> Any:
+    if isinstance(value, str):
+        return value if name in NAMES else rewrite(value, change, _field_path(name))
+    if isinstance(value, list):
+        return [_rewrite_field(name, item, change) for item in value]
+    if isinstance(value, dict):
+        return {
+            key: item if name == "function" and key == "name" else _rewrite_field(key, item, change)
+            for key, item in value.items()
+        }
+    return value
+
+
+def _field_path(name: str) -> str:
+    return "" if name in {"content", "text", "arguments", "refusal", "reasoning_content"} else name

@@ -1,0 +1,209 @@
+"""The record that travels: one call to a chat model and its reply, and the Parquet file it lives in.
+
+Every hop reads and writes `Call`s (before de-identification) or `CleanCall`s (after it).
+A hop's input and output counts are a `Counts`, and nothing vanishes: `read == kept + Σ dropped`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+Json = dict[str, Any]
+ROWS_PER_READ = 4_096
+
+TEACHER = "teacher"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """One request to a chat model and its reply, in the OpenAI chat-completions shape.
+
+    `at` is seconds since the epoch, UTC. `request` is the request body (`messages`, `tools`,
+    `response_format`, ...), `reply` the assistant message. `source` says where the call was read
+    (`file:line`). `weight` is how many calls of the true traffic this one stands for: an audited
+    answer drawn with probability p weighs 1/p. `student` keeps what a student answered, if one did.
+    """
+
+    id: str
+    at: float
+    source: str
+    request: Json
+    reply: Json
+    model: str = ""
+    finish_reason: str | None = None
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    latency_s: float | None = None
+    conversation: str = ""
+    client: str = ""
+    hint: str = ""
+    answered_by: str = TEACHER
+    student: Json | None = None
+    error: str | None = None
+    feedback: float | None = None
+    weight: float = 1.0
+
+    @property
+    def messages(self) -> list[Json]:
+        """The request's messages, oldest first."""
+        return list(self.request["messages"])
+
+    @property
+    def tools(self) -> list[Json]:
+        """The declared tools; empty when there are none."""
+        return list(self.request.get("tools") or ())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CleanCall(Call):
+    """A call with surrogates in place of everything personal. Only `tasks.deidentify` makes one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rejected:
+    """A record that a hop dropped: what it was, where it came from and why."""
+
+    id: str
+    source: str
+    reason: str
+    detail: str = ""
+    raw: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """What went into a hop and what came out. Raises ValueError when a record vanished."""
+
+    hop: str
+    read: int
+    kept: int
+    dropped: Mapping[str, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.read != self.kept + sum(self.dropped.values()):
+            raise ValueError(
+                f"{self.hop}: {self.read} in, but {self.kept} kept and {dict(self.dropped)} dropped"
+            )
+
+
+_JSON_FIELDS = frozenset({"request", "reply", "student"})
+_TYPES = {"str": pa.string(), "float": pa.float64(), "int": pa.int64(), "Json": pa.string()}
+
+
+def _schema(record: type, stamp: Mapping[str, str]) -> pa.Schema:
+    columns = [
+        pa.field(f.name, _TYPES[str(f.type).split(" | ")[0]], nullable="None" in str(f.type))
+        for f in fields(record)
+    ]
+    return pa.schema(columns, metadata=dict(stamp))
+
+
+CALLS = _schema(Call, {"kind": "calls"})
+CLEAN = _schema(Call, {"kind": "clean calls"})
+REJECTED = _schema(Rejected, {"kind": "rejected"})
+
+
+def _columns(records: Sequence[Call | Rejected], schema: pa.Schema) -> pa.Table:
+    table: dict[str, list[Any]] = {name: [] for name in schema.names}
+    for record in records:
+        for name, column in table.items():
+            value = getattr(record, name)
+            if name in _JSON_FIELDS and value is not None:
+                value = msgspec.json.encode(value).decode()
+            column.append(value)
+    return pa.table(table, schema=schema)
+
+
+class Writer:
+    """Streams records into one zstd Parquet file, `chunk` rows to a row group.
+
+    The file exists even when no record was written. Use as a context manager.
+    """
+
+    def __init__(self, path: Path, schema: pa.Schema, chunk: int = ROWS_PER_READ) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._schema, self._chunk = schema, chunk
+        self._file = pq.ParquetWriter(path, schema, compression="zstd")
+        self._waiting: list[Call | Rejected] = []
+        self.count = 0
+
+    def write(self, record: Call | Rejected) -> None:
+        """Add one record."""
+        self._waiting.append(record)
+        self.count += 1
+        if len(self._waiting) >= self._chunk:
+            self._flush()
+
+    def _flush(self) -> None:
+        if self._waiting:
+            self._file.write_table(_columns(self._waiting, self._schema))
+            self._waiting.clear()
+
+    def __enter__(self) -> Writer:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._flush()
+        self._file.close()
+
+
+def write(path: Path, records: Iterable[Call | Rejected], schema: pa.Schema = CALLS) -> int:
+    """Write records to one Parquet file; return how many."""
+    with Writer(path, schema) as writer:
+        for record in records:
+            writer.write(record)
+    return writer.count
+
+
+def _rows(path: Path, kind: bytes) -> Iterator[Json]:
+    for part in sorted(path.glob("*.parquet")) if path.is_dir() else [path]:
+        file = pq.ParquetFile(part)
+        found = (file.schema_arrow.metadata or {}).get(b"kind", b"unknown")
+        if found != kind:
+            raise ValueError(f"{part} holds {found.decode()}, not {kind.decode()}")
+        for batch in file.iter_batches(ROWS_PER_READ):
+            for row in batch.to_pylist():
+                for name in _JSON_FIELDS & row.keys():
+                    row[name] = msgspec.json.decode(row[name]) if row[name] is not None else None
+                yield row
+
+
+def read(path: Path) -> Iterator[Call]:
+    """Read calls from one Parquet file or a folder of them. Raises ValueError on another kind."""
+    return (Call(**row) for row in _rows(path, b"calls"))
+
+
+def read_clean(path: Path) -> Iterator[CleanCall]:
+    """Read de-identified calls. Raises ValueError when the file does not carry the stamp."""
+    return (CleanCall(**row) for row in _rows(path, b"clean calls"))
+
+
+def read_rejected(path: Path) -> Iterator[Rejected]:
+    """Read a quarantine file."""
+    return (Rejected(**row) for row in _rows(path, b"rejected"))
+
+
+def digest(*parts: str | bytes, length: int = 16) -> str:
+    """A stable hexadecimal name for some bytes (SHA-256, cut to `length` characters)."""
+    sha = hashlib.sha256()
+    for part in parts:
+        data = part.encode("utf-8", "surrogatepass") if isinstance(part, str) else part
+        sha.update(len(data).to_bytes(8, "big") + data)
+    return sha.hexdigest()[:length]
+
+
+def text_of(content: Any) -> str:
+    """The text of a message's `content`: a string, None, or a list of typed parts."""
+    if content is None:
+        return ""
+    if isinstance(content, str):
+        return content
+    return "\n".join(str(p.get("text") or "") for p in content if isinstance(p, dict))

@@ -1,0 +1,80 @@
+"""What the flywheel did: a table for the terminal and one self-contained page for the browser.
+
+`days` reads the journal, `nights` the nights' folders; `python -m tasks.report HOME` does all of it.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tasks import page, params
+from tasks.days import Day, row
+from tasks.days import days as days
+from tasks.nights import Night, nights
+from tasks.stage import write_atomic
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+
+def write(home: Path, found: Sequence[Day], *, now: datetime, target: float = 0.95) -> Path:
+    """Write `home/report.html` and return its path. `target` is the agreement asked for."""
+    done = nights(home)
+    path = home / "report.html"
+    write_atomic(path, page.render(found, done, advice(found, done, target), target, now).encode())
+    return path
+
+
+def advice(found: Sequence[Day], nights: Sequence[Night], target: float) -> str:
+    """The one thing to do next, in a sentence."""
+    if not any(day.calls for day in found):
+        return "No calls yet: point an agent's base URL at the gateway."
+    last = found[-1]
+    if last.audited and last.interval[1] < target:
+        return (
+            f"Audited agreement is {last.agreement:.1%}, below the {target:.0%} you asked for: "
+            "take the champions with the most disagreements back in MLflow, and retrain."
+        )
+    if not nights:
+        return "No night has run yet: `flywheel nightly` turns these calls into students."
+    waiting = [t for t in nights[-1].tasks if not t.passed]
+    if waiting:
+        top = waiting[0]
+        why = top.reason or "no student was trained for it"
+        return (
+            f"The largest task still with the teacher is “{top.name}” ({top.calls:,} calls): {why}"
+        )
+    return "Every task found has a student; the calls left are what they were not sure of."
+
+
+def table(found: Sequence[Day]) -> Table:
+    """The days as a table for the terminal."""
+    from rich.table import Table
+
+    out = Table(title="The flywheel, day by day", title_justify="left")
+    out.add_column("day")
+    names = ("calls", "escalated", "audited agreement", "$ / 1,000 calls", "p50 / p95")
+    for name in names:
+        out.add_column(name, justify="right")
+    for day in found:
+        out.add_row(*row(day))
+    return out
+
+
+def main() -> None:
+    """Print the table of a home folder and write its page."""
+    from rich.console import Console
+
+    home, settings = Path(sys.argv[1]), params.load()
+    found = days(home / "journal", settings.economics)
+    Console().print(table(found))
+    target = 1 - settings.calibrate.alpha
+    print(write(home, found, now=datetime.now(UTC), target=target))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,114 @@
+"""The house rules: who may import whom, one home for each tool, one name for each hop."""
+
+from __future__ import annotations
+
+import ast
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+import yaml
+
+from tasks.params import Params
+from tasks.stage import HOPS
+
+ROOT = Path(__file__).parents[1]
+ROOMS = ("flows", "serving", "registry", "tasks")  # each may import itself and those after it
+HOMES = {
+    "prefect": {"flows"},
+    "mlflow": {"registry/store.py"},
+    "dvc": {"registry/ledger.py"},
+    "great_expectations": {"tasks/expectations.py"},
+    "presidio_analyzer": {"tasks/detectors.py"},
+    "presidio_anonymizer": {"tasks/deidentify.py"},
+    "peft": {"tasks/train.py", "tasks/student.py", "tasks/tagger.py"},
+    "llguidance": {"tasks/student.py"},
+    "datasketch": {"tasks/dataset.py"},
+    "starlette": {"serving", "examples/teacher.py"},
+    "openai": {"examples", "flows/demo.py"},
+}
+
+
+def sources(*rooms: str) -> list[Path]:
+    return [path for room in rooms for path in sorted((ROOT / room).rglob("*.py"))]
+
+
+def imports(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+
+
+@pytest.mark.parametrize("path", sources(*ROOMS), ids=lambda p: str(p.relative_to(ROOT)))
+def test_imports_point_one_way(path: Path) -> None:
+    """A room imports itself and the rooms below it: flows → serving → registry → tasks."""
+    room = path.relative_to(ROOT).parts[0]
+    allowed = set(ROOMS[ROOMS.index(room) :])
+    used = {name.split(".")[0] for name in imports(path)} & set(ROOMS)
+    assert used <= allowed
+
+
+@pytest.mark.parametrize("tool", HOMES)
+def test_each_tool_is_imported_in_one_place(tool: str) -> None:
+    """A third-party tool can be exchanged by changing the one place that imports it."""
+    users = {
+        str(path.relative_to(ROOT))
+        for path in sources(*ROOMS, "examples")
+        if any(name.split(".")[0] == tool for name in imports(path))
+    }
+    homes = HOMES[tool]
+    strays = {user for user in users if user not in homes and user.split("/")[0] not in homes}
+    assert users
+    assert not strays
+
+
+def test_a_hop_has_one_name_everywhere() -> None:
+    """hop = module = section of params.yaml = DVC stage = Prefect task."""
+    from flows import steps
+
+    stages = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+    sections = yaml.safe_load((ROOT / "params.yaml").read_text())
+    for hop in HOPS:
+        assert (ROOT / "tasks" / f"{hop}.py").exists()
+        assert hop in sections
+        assert hop in Params.__struct_fields__
+        assert stages[hop]["cmd"].split()[-1] == f"tasks.{hop}"
+        assert getattr(steps, hop).name == hop
+    assert set(stages) == set(HOPS)
+
+
+def test_the_params_file_states_every_default() -> None:
+    """params.yaml shows each number that can be set, at its default value."""
+    written = yaml.safe_load((ROOT / "params.yaml").read_text())
+    defaults = msgspec.to_builtins(Params())
+    for name, section in written.items():
+        assert set(section) == set(defaults[name])
+        assert section == defaults[name]
+
+
+def test_every_dependency_is_pinned() -> None:
+    """The constraints name a version for each dependency in pyproject.toml."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    wanted = {*project["dependencies"], *(d for x in project["optional-dependencies"].values() for d in x)}
+    lines = (ROOT / "constraints.txt").read_text().splitlines()
+    pinned = {line.split("==")[0].lower().replace("_", "-") for line in lines if "==" in line}
+    assert {w.lower() for w in wanted if not w.startswith("flywheel")} <= pinned
+
+
+@pytest.mark.parametrize("path", sources(*ROOMS, "bases", "examples"), ids=lambda p: str(p.relative_to(ROOT)))
+def test_files_and_functions_stay_short(path: Path) -> None:
+    """A file has at most 320 lines and a function at most 60."""
+    text = path.read_text()
+    assert len(text.splitlines()) <= 320
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            assert (node.end_lineno or 0) - node.lineno < 60, node.name
+
+
+def test_the_nightly_flow_reads_as_one_page() -> None:
+    """flows/nightly.py has at most 80 lines."""
+    assert len((ROOT / "flows" / "nightly.py").read_text().splitlines()) <= 80
