@@ -28,7 +28,9 @@ class Batch:
 
 def rendered(example: Example) -> tuple[str, str]:
     """Prompt and answer with role tokens, as the chat template renders them."""
-    turns = "".join(f"<|{role}|>{text.replace('<|', '< |')}<|end|>" for role, text in example.messages)
+    turns = "".join(
+        f"<|{role}|>{text.replace('<|', '< |')}<|end|>" for role, text in example.messages
+    )
     return f"{turns}<|assistant|>", f"{example.answer}<|end|>"
 
 
@@ -63,7 +65,7 @@ def block(tokenizer: Any, seed: int, number: int, rows: int, width: int, pad: in
     """Some batches of `rows` rows; the rows of a block are shuffled, short chats follow long."""
     rng = np.random.default_rng([seed, number])
     source = examples(seed * 1_000_003 + number)
-    table = packed(encoded(tokenizer, source, 16 * width), width)
+    table = packed(encoded(tokenizer, source, rows * width // 2), width)
     order = rng.permutation(len(table))
     ids = np.full((len(table), width), pad, dtype=np.int64)
     weight = np.zeros((len(table), width), dtype=np.float32)
@@ -83,11 +85,14 @@ def block(tokenizer: Any, seed: int, number: int, rows: int, width: int, pad: in
     ]
 
 
-def stream(tokenizer: Any, seed: int, rows: int, width: int, pad: int, skip: int) -> Iterator[Batch]:
-    """Batches without end, `skip` of them passed over."""
+def stream(
+    tokenizer: Any, seed: int, rows: int, width: int, pad: int, skip: int
+) -> Iterator[Batch]:
+    """Batches without end, `skip` of them passed over; every fifth block has rows twice as long."""
     number = 0
     while True:
-        for batch in block(tokenizer, seed, number, rows, width, pad):
+        times = 2 if number % 5 == 4 else 1
+        for batch in block(tokenizer, seed, number, rows // times, width * times, pad):
             if skip:
                 skip -= 1
                 continue

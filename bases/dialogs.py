@@ -4,41 +4,50 @@ Used by `bases.synth`. Tools are intents with their slots as arguments.
 """
 
 import json
+from functools import cache
 from random import Random
 
 from bases.fields import (
-    FIELDS, Example, chosen, compose, dump, filled, mention, noisy_text, value, words_of,
+    Example,
+    chosen,
+    compose,
+    dump,
+    filled,
+    mention,
+    noisy_text,
+    plain_fields,
+    value,
+    words_of,
 )
-from bases.grammar import Intent, filler, intents, noisy, pick, say, slot, styled
-from bases.values import make
+from bases.grammar import Intent, filler, intents, noisy, say, slot
+from bases.wordlists import pick, table, words
 
-ARGS = {
-    "city": "city;location;town", "date": "date;day", "time": "time;at", "person": "person;name;contact",
-    "item": "item;product;article", "order_id": "order_id;order;reference", "amount": "amount;value;sum",
-    "when": "when;day;date", "email": "email;address", "phone": "phone;number", "number": "number;count;n",
-    "company": "company;name", "food": "food;item;ingredient", "song": "title;song;query",
-    "country": "country;region", "address": "address;destination", "flight": "flight;flight_number",
-}  # fmt: skip
-SORRY = (
-    "Sorry, I can't help with that.", "I cannot do that.", "That is not something I can do.",
-    "No tool fits this request.", "Please contact support.",
-)  # fmt: skip
-SPOKEN = [i for i in intents() if i.domain not in ("news", "reply", "smalltalk", "knowledge")]
-CHAT = [i for i in intents() if i.domain in ("smalltalk", "knowledge", "reply")]
-ROUTES = {"from": "from_", "to": "to_"}
-HELLO = ("How can I help?", "Hello! How can I help you?", "Sure, what do you need?", "Yes?")
+
+@cache
+def spoken_intents() -> list[Intent]:
+    """What a tool could be called for."""
+    return [i for i in intents() if i.domain not in ("news", "reply", "smalltalk", "knowledge")]
+
+
+@cache
+def chat_intents() -> list[Intent]:
+    """What no tool is needed for."""
+    return [i for i in intents() if i.domain in ("smalltalk", "knowledge", "reply")]
 
 
 def tool_name(rng: Random, intent: Intent) -> str:
+    """The name of a tool for the intent."""
     name = pick(rng, intent.names[:2]).replace(" ", "_").replace("-", "_")
-    return name if rng.random() < 0.7 else f"{pick(rng, ('get', 'do', 'run', intent.domain))}_{name}"
+    return (
+        name if rng.random() < 0.7 else f"{pick(rng, ('get', 'do', 'run', intent.domain))}_{name}"
+    )
 
 
 def signature(rng: Random, intent: Intent) -> dict[str, str]:
     """Slot -> argument name, for the slots of the intent; two slots may not share a name."""
     out: dict[str, str] = {}
     for name in sorted({s for way in intent.slots for s in way}):
-        argument = pick(rng, ARGS.get(name, name).split(";"))
+        argument = pick(rng, table("arguments.txt").get(name, (name,)))
         out[name] = argument if argument not in out.values() else name
     return out
 
@@ -53,6 +62,7 @@ def spoken(rng: Random, intent: Intent) -> tuple[str, dict[str, str]]:
 
 
 def described(rng: Random, style: float, name: str, intent: Intent, args: dict[str, str]) -> str:
+    """One tool as some prompt would show it."""
     if style < 0.6:
         return f"{name}({', '.join(args.values())})"
     if style < 0.8:
@@ -62,7 +72,7 @@ def described(rng: Random, style: float, name: str, intent: Intent, args: dict[s
 
 def toolbox(rng: Random, n: int) -> tuple[list[Intent], list[str], list[dict[str, str]], str]:
     """`n` tools with their names, signatures and the text that shows them."""
-    options = rng.sample(SPOKEN, n)
+    options = rng.sample(spoken_intents(), n)
     names = [tool_name(rng, o) for o in options]
     args = [signature(rng, o) for o in options]
     style = rng.random()
@@ -71,6 +81,7 @@ def toolbox(rng: Random, n: int) -> tuple[list[Intent], list[str], list[dict[str
 
 
 def call(name: str, arguments: dict[str, str]) -> str:
+    """A tool call as the answer has it."""
     return json.dumps({"tool_calls": [{"name": name, "arguments": arguments}]}, ensure_ascii=False)
 
 
@@ -78,8 +89,8 @@ def tools(rng: Random) -> Example:
     """The tool that fits, with arguments from the text; an answer in words when none fits."""
     options, names, args, shown = toolbox(rng, 2 + int(rng.random() * 5))
     if rng.random() < 0.15:
-        sorry = pick(rng, SORRY)
-        text = say(rng, pick(rng, CHAT))
+        sorry = pick(rng, words("sorry"))
+        text = say(rng, pick(rng, chat_intents()))
         prompt = f"{shown}\nif no tool fits, say: {sorry}\nuser: {text}"
         return Example("tools", (("user", prompt),), json.dumps({"content": sorry}))
     right = int(rng.random() * len(options))
@@ -90,13 +101,23 @@ def tools(rng: Random) -> Example:
     if rng.random() < 0.3:
         text = f"{filler(rng)} {text}" if rng.random() < 0.6 else f"{text} {filler(rng)}"
     if rng.random() < 0.25:
-        messages = (("system", shown), ("user", text))
-    else:
-        messages = (("user", f"{shown}\n{pick(rng, ('user: ', '', 'request: '))}{text}"),)
-    return Example("tools", messages, call(names[right], arguments))
+        split = (("system", shown), ("user", text))
+        return Example("tools", split, call(names[right], arguments))
+    prompt = f"{shown}\n{pick(rng, ('user: ', '', 'request: '))}{text}"
+    return Example("tools", (("user", prompt),), call(names[right], arguments))
+
+
+def bare_call(rng: Random) -> Example:
+    """A call without any tool shown; the arguments still come from the text."""
+    intent = pick(rng, spoken_intents())
+    text, found = spoken(rng, intent)
+    names = signature(rng, intent)
+    reply = call(tool_name(rng, intent), {names[s]: x for s, x in found.items()})
+    return Example("bare", (("user", noisy(rng, text, words_of(found))),), reply)
 
 
 def flat(turns: list[tuple[str, str]]) -> str:
+    """Turns as one text."""
     return "\n".join(f"{role}: {text}" for role, text in turns)
 
 
@@ -117,7 +138,9 @@ def tool_dialogue(rng: Random) -> Example:
     turns = [("user", text), ("assistant", call(names[0], arguments)), ("tool", json.dumps(result))]
     if rng.random() < 0.5:
         key = pick(rng, list(result))
-        turns.append(("user", pick(rng, (f"what is the {key}?", f"and the {key}?", f"{key} please"))))
+        turns.append(
+            ("user", pick(rng, (f"what is the {key}?", f"and the {key}?", f"{key} please")))
+        )
         turns[2:3] = [turns[2], ("assistant", pick(rng, ("Done.", "Here it is.", "I found it.")))]
         return Example("dialogue", as_chat(rng, shown, turns), f"The {key} is {result[key]}.")
     said = ", ".join(f"{k}: {x}" for k, x in result.items())
@@ -130,7 +153,7 @@ def slot_dialogue(rng: Random) -> Example:
     data = filled(rng, fields)
     turns: list[tuple[str, str]] = []
     for i, (key, field) in enumerate(fields):
-        ask = pick(rng, HELLO) if i == 0 else f"And the {pick(rng, field.keys)}?"
+        ask = pick(rng, words("hello")) if i == 0 else f"And the {pick(rng, field.keys)}?"
         turns.append(("assistant", ask))
         text = data[key] if rng.random() < 0.4 and i else mention(rng, field, data[key])
         turns.append(("user", f"{text} {filler(rng)}" if rng.random() < 0.2 else text))
@@ -146,7 +169,7 @@ def summary(rng: Random) -> Example:
     """A text and a form of words to report it in."""
     fields = chosen(rng, 2 + int(rng.random() * 3))
     data = filled(rng, fields)
-    intent = pick(rng, SPOKEN)
+    intent = pick(rng, spoken_intents())
     topic, keys = pick(rng, intent.names), list(data)
     forms = [
         " / ".join(f"<{k}>" for k in keys),
@@ -173,7 +196,7 @@ def question(rng: Random) -> Example:
     data = filled(rng, fields)
     key, field = pick(rng, fields)
     ask = pick(rng, ("what is the @?", "which @?", "tell me the @", "the @?", "@:"))
-    ask = ask.replace("@", pick(rng, (key, *field.keys)) if field in FIELDS else key)
+    ask = ask.replace("@", pick(rng, (key, *field.keys)) if field in plain_fields() else key)
     return Example("question", (("user", f"{noisy_text(rng, fields, data)}\n{ask}"),), data[key])
 
 
@@ -182,8 +205,3 @@ def reply_to(rng: Random) -> Example:
     intent = pick(rng, intents())
     text = noisy(rng, say(rng, intent))
     return Example("gist", (("user", f"in short: {text}"),), intent.names[0])
-
-
-def memo(rng: Random) -> str:
-    """One of a few headings for recurring, nameless tasks."""
-    return f"{styled(rng, make(rng, 'word'))}-{make(rng, 'digits4')}"

@@ -7,12 +7,24 @@ import json
 from random import Random
 
 from bases import values as v
-from bases.fields import FIELDS, Example, Field, chosen, dump, filled, mention, noisy_text, value
-from bases.grammar import compiled, filler, nouns, odd_key, sentence, styled
-from bases.values import make, pick
+from bases.fields import (
+    Example,
+    Field,
+    chosen,
+    dump,
+    filled,
+    mention,
+    noisy_text,
+    plain_fields,
+    value,
+)
+from bases.grammar import compiled, filler, odd_key, sentence, styled
+from bases.values import make
+from bases.wordlists import faker_words, nouns, pick, words
 
 ASK = compiled(
-    "(please |)(extract|get|find|return|give me|pull out|read) (the |)(fields|keys|values|data|details)"
+    "(please |)(extract|get|find|return|give me|pull out|read) "
+    "(the |)(fields|keys|values|data|details)"
     "( {keys}| as json: {keys}|: {keys}| {keys} from the (text|message|mail|note))( as json|)(.|)"
 )
 SHAPE = compiled(
@@ -30,7 +42,9 @@ def schema_prompt(rng: Random, keys: list[str], fields: dict[str, Field], text: 
         glue = pick(rng, ("\n", ", ", "; "))
         wish = ASK(rng, {"keys": glue.join(f"{k} = {m}" for k, m in meaning.items())})
     elif roll < 0.5:
-        wish = SHAPE(rng, {"keys": json.dumps(dict.fromkeys(keys, pick(rng, ("", "string", None))))})
+        wish = SHAPE(
+            rng, {"keys": json.dumps(dict.fromkeys(keys, pick(rng, ("", "string", None))))}
+        )
     else:
         wish = ASK(rng, {"keys": ", ".join(keys)})
     head = pick(rng, HEADS)
@@ -62,7 +76,7 @@ def typed(fields: list[tuple[str, Field]], key: str, text: str) -> object:
     """Counts are numbers in the answer, even where the text has them in words."""
     if dict(fields)[key].maker != "number":
         return text
-    return v.COUNTS.index(text) if text in v.COUNTS else int(text)
+    return words("counts").index(text) if text in words("counts") else int(text)
 
 
 def nested(rng: Random) -> Example:
@@ -79,12 +93,14 @@ def nested(rng: Random) -> Example:
         assert isinstance(inner, dict)
         inner[key] = typed(fields, key, text)
     wish = SHAPE(rng, {"keys": json.dumps(shape)})
-    return Example("nested", (("user", f"{wish}\n{noisy_text(rng, fields, data)}"),), dump(rng, answer))
+    return Example(
+        "nested", (("user", f"{wish}\n{noisy_text(rng, fields, data)}"),), dump(rng, answer)
+    )
 
 
 def listing(rng: Random) -> Example:
     """All values of one type, as a JSON list."""
-    field = pick(rng, FIELDS)
+    field = pick(rng, plain_fields())
     found = [value(rng, field) for _ in range(1 + int(rng.random() * 4))]
     text = pick(rng, (", ", " and ", "; ", "\n- ")).join(found)
     prompt = f"{pick(rng, ('list every', 'all', 'find each'))} {field.keys[0]}: " + mention(
@@ -93,15 +109,21 @@ def listing(rng: Random) -> Example:
     return Example("list", (("user", prompt),), json.dumps(found, ensure_ascii=False))
 
 
+def any_noun(rng: Random) -> str:
+    """A thing."""
+    return pick(rng, nouns())
+
+
 def copying(rng: Random) -> Example:
     """Say again, or look up one row of a small table: what attention has to learn first."""
     if rng.random() < 0.3:
-        text = pick(rng, (sentence, filler, v.address, v.uuid, v.url, v.person, v.order_id))(rng)
+        makers = (sentence, filler, v.address, v.uuid, v.url, v.person, v.order_id)
+        text = pick(rng, makers)(rng)
         verb = pick(rng, ("repeat", "copy", "say exactly", "echo", "quote"))
         return Example("copy", (("user", f"{verb}: {text}"),), text)
     rows = {}
     for _ in range(2 + int(rng.random() * 7)):
-        key = pick(rng, (odd_key, v.person, v.order_id, lambda r: pick(r, nouns())))(rng)
+        key = pick(rng, (odd_key, v.person, v.order_id, any_noun))(rng)
         rows[key] = make(rng, pick(rng, list(v.MAKERS)))
     key, glue = pick(rng, list(rows)), pick(rng, (": ", " = ", " -> ", " | "))
     body = pick(rng, ("\n", "; ")).join(f"{k}{glue}{x}" for k, x in rows.items())
@@ -114,18 +136,24 @@ def address_parts(rng: Random) -> tuple[str, dict[str, str]]:
     """An address as people write it and its parts, house number apart from street or not."""
     parts = {"street": v.street(rng), "city": v.city(rng), "zip": v.zip_code(rng)}
     if rng.random() < 0.4:
-        parts["state"] = pick(rng, v.faker_words("state_abbr"))
+        parts["state"] = pick(rng, faker_words("state_abbr"))
     if rng.random() < 0.3:
         parts["country"] = make(rng, "country")
     tail = " ".join(parts[k] for k in ("state", "zip") if k in parts)
     glue = pick(rng, (", ", "\n", " ", ", "))
     pieces = [parts["street"], parts["city"], tail, parts.get("country", "")]
     if rng.random() < 0.2:
-        pieces = [parts["street"], f"{parts['zip']} {parts['city']}", parts.get("state", ""), pieces[3]]
+        pieces = [
+            parts["street"],
+            f"{parts['zip']} {parts['city']}",
+            parts.get("state", ""),
+            pieces[3],
+        ]
     return glue.join(p for p in pieces if p), parts
 
 
 def normal_address(rng: Random) -> tuple[str, str]:
+    """An address and its parts as JSON."""
     text, parts = address_parts(rng)
     if rng.random() < 0.5:
         number, rest = parts.pop("street").split(" ", 1)
@@ -137,13 +165,15 @@ def normal_address(rng: Random) -> tuple[str, str]:
 
 
 def split_name(rng: Random) -> tuple[str, str]:
+    """A name and its two parts."""
     a, b = v.first(rng), v.last(rng)
     text = f"{a} {b}" if rng.random() < 0.6 else f"{b}, {a}"
     return f"first and last name: {text}", json.dumps({"first": a, "last": b}, ensure_ascii=False)
 
 
 def cased(rng: Random) -> tuple[str, str]:
-    text = pick(rng, (v.person, v.city, v.company, lambda r: pick(r, nouns())))(rng)
+    """A text in another letter case."""
+    text = pick(rng, (v.person, v.city, v.company, any_noun))(rng)
     how = pick(rng, ("upper case", "lower case", "snake case"))
     done = {"upper case": text.upper(), "lower case": text.lower()}
     return f"{how}: {text}", done.get(how, text.lower().replace(" ", "_"))
@@ -173,7 +203,8 @@ def normalise(rng: Random) -> Example:
 def sql(rng: Random) -> Example:
     """A wish in words and the columns of a table: SELECT ... FROM ... WHERE ..."""
     table = pick(rng, nouns()).replace(" ", "_").replace("-", "_") + "s"
-    pool = {pick(rng, f.keys).replace(" ", "_"): f for f in (pick(rng, FIELDS) for _ in range(6))}
+    some = [pick(rng, plain_fields()) for _ in range(6)]
+    pool = {pick(rng, f.keys).replace(" ", "_"): f for f in some}
     columns = list(pool)
     wanted = columns[: 1 + int(rng.random() * 2)]
     where = columns[-1]
@@ -183,8 +214,10 @@ def sql(rng: Random) -> Example:
     query = f"SELECT {', '.join(wanted)} FROM {table} WHERE {where} = '{text}'"
     roll = rng.random()
     if roll < 0.2:
-        ask, query = f"how many {table} have {where} {text}", query.replace(
-            ", ".join(wanted), "COUNT(*)", 1)
+        ask, query = (
+            f"how many {table} have {where} {text}",
+            query.replace(", ".join(wanted), "COUNT(*)", 1),
+        )
     elif roll < 0.45:
         n, way = 1 + int(rng.random() * 50), pick(rng, ("ASC", "DESC"))
         ask += f", {'lowest' if way == 'ASC' else 'highest'} {wanted[0]} first, at most {n}"

@@ -6,10 +6,12 @@ Used by `bases.extracts` and `bases.dialogs`.
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from random import Random
 
-from bases.grammar import categories, filler, intents, noisy, odd_key, say, slot, styled
-from bases.values import MAKERS, make, pick
+from bases.grammar import Intent, filler, intents, noisy, odd_key, say, sentence, slot, styled
+from bases.values import MAKERS, make
+from bases.wordlists import lines, pick
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,96 +32,50 @@ class Field:
     phrases: tuple[str, ...]
 
 
-TABLE = """
-person | name;customer;customer name;full name;contact;client | my name is @;this is @;i am @;@ here;\
-name: @;the name on the account is @;it's @ speaking;regards, @;best, @;thanks, @;customer @
-email | email;email address;contact email;mail;customer email | my email is @;email: @;reach me at @;\
-write to @;you can mail me: @;(@);send it to @;the address is @;@ is my email;registered with @
-phone | phone;phone number;mobile;telephone;contact number | my number is @;call me on @;phone: @;\
-tel @;you can ring @;my cell is @;reachable at @;text me at @
-order_id | order id;order;order number;reference;ticket;invoice number | order @;my order number is @;\
-order id: @;about order @;ref @;for @;it's order @;regarding @;the number is @;order no. @
-uuid | id;request id;session;device id;trace id | request id @;session @;id: @;the device id is @;id=@
-item | item;product;article;goods;product name | i ordered a @;the @;i bought the @;it is about the @;\
-product: @;a @ that i got;one @ please;my @ is affected;the @ came yesterday;item: @
-number | quantity;count;amount of items;qty;number of pieces | @ pieces;quantity @;@ of them;x@;\
-i need @;we want @ units;qty: @;@ in total;there should be @
-amount | price;total;amount;cost;paid;sum | i paid @;for @;the total was @;it cost @;price: @;\
-you charged @;@ was taken;total @;amount due @
-date | date;day;due date;purchase date;event date | on @;bought on @;date: @;since @;by @;the date is @;\
-dated @;it was @;due @
-time | time;hour;start time;when | at @;around @;time: @;from @;not before @;@ works
-street | street;address line;street address | i live at @;street: @;@;our office is at @;address: @;\
-deliver to @
-address | address;shipping address;delivery address;location | ship it to @;i live at @;address: @;\
-my address is @;deliver to @;send it to @;we are at @
-city | city;town;place;location;destination | in @;i live in @;city: @;from @;i'm based in @;@ area;\
-our @ office
-zip | zip;postal code;postcode;zip code | zip @;zip code: @;postcode @;postal code is @;@
-country | country;nation | in @;country: @;i am from @;shipping to @;@
-state | state;region;province | in the state of @;state: @;@;from @
-company | company;organisation;employer;vendor;shop | i work at @;on behalf of @;company: @;from @;\
-@ sent me this;we at @;your partner @
-card | card;card number;credit card | card @;my card number is @;card no. @;paid with @;visa @
-ip | ip;ip address;host;server | from ip @;ip: @;host @;the server @ is down;@ is not reachable
-url | url;link;website;page | see @;link: @;on the page @;at @;the site @ fails
-flight | flight;flight number | flight @;on @;my flight is @;i fly with @
-colour | colour;color | in @;colour: @;the @ one;it should be @;@ please
-job | job;occupation;role;position | i work as a @;job: @;position @;she is a @
-language | language;lang;locale | in @;i speak @;language: @;please answer in @
-weekday | weekday;day | on @;every @;@ is fine;@
-food | food;dish;meal | with @;we want @;a plate of @;@ for me
-medical_person | doctor;specialist | with the @;i saw the @;a @
-document | document;paper | my @ is attached;the @;where is the @
-vehicle | vehicle;car type | my @;a @;vehicle: @
-software | software;system;application | in the @;the @ is slow;system: @;our @
-pseudo | code;keyword;nickname;brand;model | code @;model @;it says @;keyword: @;brand @;called @
-"""
-TWINS = """
-person | sender;from name | from: @;sent by @;@ wrote:
-person | recipient;receiver;to name | to: @;for @;please give it to @
-person | manager;approver | approved by @;my manager @;ask @
-city | origin;from city;departure | from @;leaving @;starting in @
-city | destination;to city;arrival | to @;going to @;arriving in @
-date | start date;check in;from | from @;starting @;check-in @
-date | end date;check out;until | until @;to @;check-out @
-address | old address;previous address | i used to live at @;old address: @;no longer at @
-address | new address;current address | i moved to @;new address: @;now at @
-amount | expected;quoted price | you quoted @;it should be @;the offer said @
-amount | charged;actual amount | but i was charged @;the bill says @;you took @
-email | old email | was @;no longer use @;my old mail @
-email | new email;alternative email | now it is @;use @ instead;new mail: @
-order_id | order id | order @;order number @
-order_id | invoice;ticket id | invoice @;ticket @;case @
-"""
+def parsed(name: str) -> list[Field]:
+    """The rows of a table of fields."""
+    rows = ([cell.split(";") for cell in row.split("|")] for row in lines(name))
+    clean = ([tuple(x.strip() for x in cell) for cell in row] for row in rows)
+    return [Field(maker[0], keys, phrases) for maker, keys, phrases in clean]
 
 
-def parse_table(table: str) -> list[Field]:
-    rows = [[c.strip() for c in r.split("|")] for r in table.strip().splitlines()]
-    return [Field(m, tuple(k.split(";")), tuple(p.split(";"))) for m, k, p in rows]
+@cache
+def plain_fields() -> list[Field]:
+    """Fields that stand once in a text."""
+    return parsed("fields.txt")
 
 
-FIELDS, ROLES = parse_table(TABLE), parse_table(TWINS)
-OPENERS = [i for i in intents() if i.domain not in ("news", "smalltalk", "reply")]
+@cache
+def any_fields() -> list[Field]:
+    """And those that come in two roles, drawn twice as often."""
+    return plain_fields() + 2 * parsed("roles.txt")
+
+
+@cache
+def openers() -> list[Intent]:
+    """What a text with data in it may be about."""
+    return [i for i in intents() if i.domain not in ("news", "smalltalk", "reply")]
 
 
 def value(rng: Random, field: Field) -> str:
+    """A random value of the field."""
     return make(rng, field.maker) if field.maker in MAKERS else slot(rng, field.maker, {})
 
 
 def chosen(rng: Random, n: int) -> list[tuple[str, Field]]:
     """Up to `n` fields with the key that the schema gives each; no key twice."""
-    pool = FIELDS + ROLES + ROLES if rng.random() < 0.3 else FIELDS
+    pool = any_fields() if rng.random() < 0.3 else plain_fields()
     out: dict[str, Field] = {}
     for _ in range(n):
         field = pick(rng, pool)
         key = styled(rng, pick(rng, field.keys)) if rng.random() < 0.88 else odd_key(rng)
-        if not any(f.maker == field.maker and f in FIELDS for f in out.values()):
+        if not any(f.maker == field.maker and f in plain_fields() for f in out.values()):
             out.setdefault(key, field)
     return list(out.items())
 
 
 def mention(rng: Random, field: Field, text: str) -> str:
+    """A phrase with the value in it."""
     return pick(rng, field.phrases).replace("@", text, 1)
 
 
@@ -130,19 +86,40 @@ def compose(rng: Random, fragments: list[str], keep: frozenset[str], fill: float
     while rng.random() < fill - 0.5:
         parts.insert(int(rng.random() * (len(parts) + 1)), filler(rng))
         fill *= 0.75
+    if rng.random() < 0.07:
+        for _ in range(3 + int(rng.random() * 10)):
+            parts.insert(int(rng.random() * (len(parts) + 1)), sentence(rng))
     if rng.random() < 0.4:
-        opener = noisy(rng, say(rng, pick(rng, OPENERS)))
+        opener = noisy(rng, say(rng, pick(rng, openers())))
         if not any(ch.isdigit() or ch == "@" for ch in opener):
             parts.insert(0, opener)
     glue = pick(rng, (", ", ". ", ". ", "\n", " ", "; ", " - ", ", "))
-    return noisy(rng, glue.join(p.rstrip(".") if glue == ". " else p for p in parts), keep)
+    text = noisy(rng, glue.join(p.rstrip(".") if glue == ". " else p for p in parts), keep)
+    return envelope(rng, text) if rng.random() < 0.15 else text
+
+
+def envelope(rng: Random, text: str) -> str:
+    """The text as a mail, a ticket, a log line or a JSON payload."""
+    roll, topic = rng.random(), pick(rng, pick(rng, openers()).names)
+    if roll < 0.4:
+        return f"Subject: {topic}\n\n{text}"
+    if roll < 0.55:
+        return f"Hi,\n\n{text}\n\n{pick(rng, ('Best regards', 'Thanks', 'Kind regards', 'Cheers'))}"
+    if roll < 0.7:
+        level = pick(rng, ("INFO", "note", "WARN"))
+        return f"[{make(rng, 'date')} {make(rng, 'time')}] {level} {text}"
+    if roll < 0.85:
+        return json.dumps({pick(rng, ("text", "body", "message")): text}, ensure_ascii=False)
+    return f"{pick(rng, ('channel', 'source'))}: {pick(rng, ('chat', 'email', 'phone'))}\n{text}"
 
 
 def words_of(values: Mapping[str, str]) -> frozenset[str]:
+    """The words of all values, which noise must leave alone."""
     return frozenset(w.strip(".,!?") for v in values.values() for w in v.split()) | {""}
 
 
 def filled(rng: Random, fields: list[tuple[str, Field]]) -> dict[str, str]:
+    """A random value for every key."""
     return {key: value(rng, field) for key, field in fields}
 
 
@@ -150,7 +127,7 @@ def noisy_text(rng: Random, fields: list[tuple[str, Field]], values: dict[str, s
     """A text that mentions all `values`, and with some luck one value that nobody asks for."""
     fragments = [mention(rng, dict(fields)[k], v) for k, v in values.items()]
     if rng.random() < 0.3:
-        extra = pick(rng, FIELDS)
+        extra = pick(rng, plain_fields())
         if all(extra.maker != f.maker for _, f in fields):
             fragments.append(mention(rng, extra, value(rng, extra)))
     return compose(rng, fragments, words_of(values) or frozenset({""}))
@@ -159,12 +136,8 @@ def noisy_text(rng: Random, fields: list[tuple[str, Field]], values: dict[str, s
 def dump(rng: Random, data: object) -> str:
     """JSON as most models write it, with the odd compact or indented one."""
     roll = rng.random()
-    if roll < 0.88:
+    if roll < 0.94:
         return json.dumps(data, ensure_ascii=False)
-    if roll < 0.95:
+    if roll < 0.97:
         return json.dumps(data, ensure_ascii=False, separators=(",", ":"))
     return json.dumps(data, ensure_ascii=False, indent=1)
-
-
-def known(category: str) -> tuple[str, ...]:
-    return categories()[category]

@@ -7,31 +7,11 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from random import Random
 
-from bases.values import MAKERS, make, pick, pseudo
+from bases.values import MAKERS, make, pseudo
+from bases.wordlists import adjectives, categories, lines, nouns, pick, synonyms, verbs, words
 
-LEXICON = Path(__file__).parent / "lexicon"
-GROUPS = {
-    "item": "clothing footwear jewellery furniture kitchenware appliance electronics tool "
-            "stationery toy sports_gear baby book",
-    "food": "fruit vegetable bakery dairy meat seafood dish",
-    "place": "building shop nature lodging air_travel",
-    "store": "shop", "meeting": "office", "song": "emotion nature wild_animal",
-    "thing": "nature science material shape art internet weather",
-    "things": "document payment shipping office", "food_or_item": "clothing dish electronics book",
-}  # fmt: skip
-SINGULAR_THE = ("the", "a", "my", "his", "her", "our", "their", "this", "every", "one", "another")
-ADVERBS = """quickly slowly really often always never usually sometimes again twice already still
-carefully quietly early late together alone today yesterday recently finally almost""".split()
-PREPOSITIONS = "in on at near behind under over beside without with for from after before".split()
-FILLERS = """hi;hello;hey there;good morning;dear team;hi all;please;thanks in advance;thank you;
-many thanks;best regards;cheers;sorry to bother you;hope you are well;by the way;as I said;
-quick question;just checking;to be honest;if possible;as soon as possible;let me know;
-I am writing because;I was wondering;could you help me;let me explain;for your information;
-one more thing;sent from my phone;kind regards;it is urgent;no rush;you know;um;well;ok so"""
-FILLER = [w.strip() for w in FILLERS.split(";")]
 Expander = Callable[[Random, dict[str, str] | None], str]
 
 
@@ -45,40 +25,25 @@ class Intent:
     slots: tuple[tuple[str, ...], ...]  # of each phrasing, repeats included
 
 
-def lines(name: str) -> list[str]:
-    rows = (LEXICON / name).read_text("utf-8").splitlines()
-    return [row.strip() for row in rows if row.strip() and not row.startswith("#")]
-
-
 @cache
-def categories() -> dict[str, tuple[str, ...]]:
-    pairs = (row.split(":", 1) for row in lines("categories.txt"))
-    own = {name: tuple(w.strip() for w in words.split(",")) for name, words in pairs}
-    return own | {g: sum((own[c] for c in members.split()), ()) for g, members in GROUPS.items()}
+def other_words() -> tuple[dict[str, tuple[str, ...]], re.Pattern[str]]:
+    """Every word with synonyms, and the pattern that finds them."""
+    table = {word: group for group in reversed(synonyms()) for word in group}
+    longest_first = sorted(table, key=lambda word: (-len(word), word))
+    return table, re.compile(rf"\b(?:{'|'.join(map(re.escape, longest_first))})\b")
 
 
-@cache
-def base_categories() -> list[str]:
-    return [name for name in categories() if name not in GROUPS]
-
-
-@cache
-def adjectives() -> list[str]:
-    return " ".join(lines("adjectives.txt")).split()
-
-
-@cache
-def verbs() -> list[tuple[str, ...]]:
-    return [tuple(row.split("|")) for row in lines("verbs.txt")]
-
-
-@cache
-def nouns() -> list[str]:
-    return sorted({w for name in base_categories() for w in categories()[name]})
+def paraphrased(rng: Random, text: str) -> str:
+    """Some words replaced by others that mean about the same."""
+    table, pattern = other_words()
+    return pattern.sub(
+        lambda m: pick(rng, table[m.group()]) if rng.random() < 0.35 else m.group(), text
+    )
 
 
 @cache
 def intents() -> list[Intent]:
+    """All intents of the lexicon."""
     out = []
     for row in lines("intents.txt"):
         head, body = row.split("::")
@@ -102,6 +67,7 @@ def compiled(phrasing: str) -> Expander:
 
 
 def parse_sequence(tokens: list[str]) -> tuple[list[object], list[str]]:
+    """Nested choices; returns the node and what is left of the tokens."""
     out: list[object] = []
     while tokens and tokens[0] not in ("|", ")"):
         head, tokens = tokens[0], tokens[1:]
@@ -120,6 +86,7 @@ def parse_sequence(tokens: list[str]) -> tuple[list[object], list[str]]:
 
 
 def render(node: list[object], rng: Random, fixed: dict[str, str]) -> str:
+    """The text of a node."""
     out = []
     for part in node:
         if isinstance(part, tuple):
@@ -130,6 +97,7 @@ def render(node: list[object], rng: Random, fixed: dict[str, str]) -> str:
 
 
 def slot(rng: Random, name: str, fixed: dict[str, str]) -> str:
+    """The value of a slot: fixed, made or drawn from a category."""
     if name in fixed:
         return fixed[name]
     if name in MAKERS:
@@ -139,51 +107,71 @@ def slot(rng: Random, name: str, fixed: dict[str, str]) -> str:
 
 
 def slots(phrasing: str) -> list[str]:
+    """The names of all slots of a phrasing."""
     return re.findall(r"\{(\w+)\}", phrasing)
 
 
 def say(rng: Random, intent: Intent) -> str:
+    """One of the phrasings, filled."""
     return " ".join(pick(rng, intent.phrasings)(rng, None).split())
 
 
 def noun_phrase(rng: Random) -> str:
+    """`my old bicycle`."""
     adjective = f"{pick(rng, adjectives())} " if rng.random() < 0.4 else ""
     noun = pick(rng, nouns()) if rng.random() < 0.85 else make(rng, "word")
-    return f"{pick(rng, SINGULAR_THE)} {adjective}{noun}"
+    return f"{pick(rng, words('singular_the'))} {adjective}{noun}"
+
+
+def clause(rng: Random) -> str:
+    """Somebody does something, or something is somehow."""
+    roll, verb = rng.random(), pick(rng, verbs())
+    if roll > 0.82:
+        degree = f"{pick(rng, words('degrees'))} " if rng.random() < 0.5 else ""
+        return f"{noun_phrase(rng)} {pick(rng, words('states'))} {degree}{pick(rng, adjectives())}"
+    thing = noun_phrase(rng)
+    if rng.random() < 0.3:
+        thing += f" {pick(rng, words('prepositions'))} {noun_phrase(rng)}"
+    if roll < 0.45:
+        mode = pick(rng, ("will ", "can ", "did not ", "should ", "want to ", "can't ", ""))
+        done = verb[2] if rng.random() < 0.5 else f"{mode}{verb[0]}"
+        return f"{pick(rng, ('I', 'we', 'you', 'they'))} {done} {thing}"
+    who = make(rng, "first_name") if roll < 0.55 else noun_phrase(rng)
+    forms = (verb[2], verb[1], f"is {verb[3]}", f"was {verb[3]}", f"has to {verb[0]}")
+    return f"{who} {pick(rng, forms)} {thing}"
 
 
 def sentence(rng: Random) -> str:
     """A grammatical sentence about anything: filler, and company for rare words."""
-    roll, verb = rng.random(), pick(rng, verbs())
-    who = pick(rng, ("I", "we", "you", "they")) if roll < 0.5 else ""
-    if not who:
-        who = noun_phrase(rng) if roll < 0.8 else make(rng, "first_name")
-    if rng.random() < 0.6:
-        core = f"{who} {verb[2]} {noun_phrase(rng)}"
-    elif roll < 0.5:
-        core = f"{who} {pick(rng, ('will ', 'can ', 'did not ', 'should ', 'want to ', ''))}{verb[0]} {noun_phrase(rng)}"
-    else:
-        core = f"{who} {pick(rng, ('is ' + verb[3], verb[1], 'was ' + verb[3]))} {noun_phrase(rng)}"
-    tail = rng.random()
-    if tail < 0.3:
-        core += f" {pick(rng, PREPOSITIONS)} {noun_phrase(rng)}"
-    elif tail < 0.5:
-        core += f" {pick(rng, ADVERBS)}"
-    return f"{core[0].upper()}{core[1:]}."
+    text, tail = clause(rng), rng.random()
+    if tail < 0.2:
+        text += f" {pick(rng, words('joiners'))} {clause(rng)}"
+    elif tail < 0.4:
+        text += f" {pick(rng, words('adverbs') if tail < 0.3 else words('when'))}"
+    if rng.random() < 0.2:
+        text = f"{pick(rng, words('openings'))} {text}"
+    return f"{text[0].upper()}{text[1:]}."
 
 
 def themed(rng: Random, category: str) -> str:
     """A sentence that holds a word of the category, so that the words of a field meet."""
     a, b = pick(rng, categories()[category]), pick(rng, categories()[category])
     verb, adjective = pick(rng, verbs()), pick(rng, adjectives())
-    forms = (f"we {verb[2]} the {a} and the {b}", f"the {adjective} {a} is near the {b}",
-             f"i {verb[0]} my {a} {pick(rng, ADVERBS)}", f"is the {a} {adjective}?",
-             f"{a} or {b}?", f"there is a {adjective} {a} here", f"{verb[3]} a {a} is {adjective}")
+    forms = (
+        f"we {verb[2]} the {a} and the {b}",
+        f"the {adjective} {a} is near the {b}",
+        f"i {verb[0]} my {a} {pick(rng, words('adverbs'))}",
+        f"is the {a} {adjective}?",
+        f"{a} or {b}?",
+        f"there is a {adjective} {a} here",
+        f"{verb[3]} a {a} is {adjective}",
+    )
     return pick(rng, forms)
 
 
 def filler(rng: Random) -> str:
-    return pick(rng, FILLER) if rng.random() < 0.45 else sentence(rng)
+    """Something that carries no information."""
+    return pick(rng, words("filler")) if rng.random() < 0.45 else sentence(rng)
 
 
 def typo(rng: Random, word: str) -> str:

@@ -8,36 +8,43 @@ from random import Random
 
 from bases.fields import Example
 from bases.grammar import (
-    Intent, base_categories, categories, compiled, filler, in_style, intents, noisy, nouns, odd_key, say,
-    styled, themed,
+    Intent,
+    compiled,
+    filler,
+    in_style,
+    intents,
+    noisy,
+    odd_key,
+    paraphrased,
+    say,
+    sentence,
+    styled,
+    themed,
 )
-from bases.values import pick
+from bases.wordlists import base_categories, categories, nouns, pick, synonyms, words
 
 ASK = compiled(
-    "(classify|label|route|what is the (intent|topic|category)|choose (one|a label)|which label fits|"
-    "categorise|sort|assign a class)( the (message|text|request)|)(:|) {labels}"
+    "(classify|label|route|what is the (intent|topic|category)|choose (one|a label)|"
+    "which label fits|categorise|sort|assign a class)( the (message|text|request)|)(:|) {labels}"
 )
-MOODS = {
-    "positive": "great excellent lovely wonderful perfect delighted happy grateful nice good".split(),
-    "negative": "terrible awful broken late angry disappointed rude faulty bad annoyed".split(),
-    "neutral": "plain average normal recent monthly usual ordinary regular daily simple".split(),
-}  # fmt: skip
-URGENT = {
-    "high": ["urgent", "immediately", "asap", "right now", "everyone is blocked", "critical"],
-    "medium": ["this week", "soon", "when you can", "by friday"],
-    "low": ["no rush", "whenever", "just a question", "not important", "some day"],
-}
+MOODS = ("positive", "negative", "neutral")
+URGENT = ("high", "medium", "low")
 
 
 def utterance(rng: Random, intent: Intent) -> str:
     """An intent said once, with company now and then."""
     text = say(rng, intent)
+    if rng.random() < 0.5:
+        text = paraphrased(rng, text)
     if rng.random() < 0.25:
         text = f"{filler(rng)} {text}" if rng.random() < 0.5 else f"{text}. {filler(rng)}"
+    if rng.random() < 0.03:
+        text = " ".join([*(sentence(rng) for _ in range(2 + int(rng.random() * 8))), text])
     return noisy(rng, text)
 
 
 def sample(rng: Random, n: int, domain: str = "") -> list[Intent]:
+    """Different intents, of one domain or of all."""
     pool = [i for i in intents() if not domain or i.domain == domain]
     return rng.sample(pool, min(n, len(pool)))
 
@@ -69,18 +76,32 @@ def topic(rng: Random) -> Example:
     """What is this text about? Words against the name of their field."""
     options = rng.sample(base_categories(), 2 + int(rng.random() * 8))
     right, roll = pick(rng, options), rng.random()
-    words = categories()[right]
+    members = categories()[right]
     if roll < 0.4:
         text = themed(rng, right)
     else:
-        text = ", ".join(pick(rng, words) for _ in range(1 + int(rng.random() * 3)))
+        text = ", ".join(pick(rng, members) for _ in range(1 + int(rng.random() * 3)))
     if roll > 0.8:
-        odd = pick(rng, [n for n in nouns() if n not in words])
-        group = {pick(rng, words) for _ in range(3)}
+        odd = pick(rng, [n for n in nouns() if n not in members])
+        group = {pick(rng, members) for _ in range(3)}
         listed = [*group, odd]
         rng.shuffle(listed)
-        return Example("topic", (("user", f"which word does not belong: {', '.join(listed)}"),), odd)
+        return Example(
+            "topic", (("user", f"which word does not belong: {', '.join(listed)}"),), odd
+        )
     return with_labels(rng, "topic", list(options), noisy(rng, text), right)
+
+
+def synonym(rng: Random) -> Example:
+    """Another word for a word, among words that are none."""
+    group = pick(rng, synonyms())
+    word, right = rng.sample(group, 2)
+    others = [pick(rng, pick(rng, synonyms())) for _ in range(1 + int(rng.random() * 4))]
+    listed = [right, *(w for w in others if w not in group)]
+    rng.shuffle(listed)
+    ask = pick(rng, ("another word for {w}", "same meaning as {w}", "{w} means", "synonym of {w}"))
+    prompt = f"{ask.replace('{w}', word)}: {', '.join(listed)}"
+    return Example("topic", (("user", prompt),), right)
 
 
 def domain(rng: Random) -> Example:
@@ -94,13 +115,13 @@ def domain(rng: Random) -> Example:
 
 def rules(rng: Random) -> Example:
     """Labels that mean nothing, bound to words by rules in the prompt."""
-    words = rng.sample(nouns(), 2 + int(rng.random() * 6))
-    table = {w: odd_key(rng) for w in words}
-    right = pick(rng, words)
+    named = rng.sample(nouns(), 2 + int(rng.random() * 6))
+    table = {w: odd_key(rng) for w in named}
+    right = pick(rng, named)
     text = f"{filler(rng)} {pick(rng, ('my', 'the', 'a'))} {right} {filler(rng)}"
     arrow = pick(rng, (" -> ", " = ", ": ", " means "))
     listed = pick(rng, ("\n", "; ")).join(f"{w}{arrow}{k}" for w, k in table.items())
-    if sum(w in text for w in words) != 1:
+    if sum(w in text for w in named) != 1:
         return rules(rng)
     return Example("rules", (("user", f"{listed}\n{text}"),), table[right])
 
@@ -123,16 +144,27 @@ def triage(rng: Random) -> Example:
     options = sample(rng, 3 + int(rng.random() * 4))
     names = [styled(rng, o.names[0]) for o in options]
     right = int(rng.random() * len(options))
-    urgency, mood = pick(rng, list(URGENT)), pick(rng, list(MOODS))
-    parts = [utterance(rng, options[right]), pick(rng, URGENT[urgency]),
-             f"{pick(rng, ('it is', 'this is', 'service was'))} {pick(rng, MOODS[mood])}"]
+    urgency, mood = pick(rng, URGENT), pick(rng, MOODS)
+    parts = [
+        utterance(rng, options[right]),
+        pick(rng, words(f"urgency_{urgency}")),
+        f"{pick(rng, ('it is', 'this is', 'service was'))} {pick(rng, words(f'mood_{mood}'))}",
+    ]
     rng.shuffle(parts)
-    keys = [pick(rng, ("category", "queue", "intent")), pick(rng, ("priority", "urgency")),
-            pick(rng, ("sentiment", "mood", "tone"))]
-    spec = [f"{keys[0]}: {'|'.join(names)}", f"{keys[1]}: {'|'.join(URGENT)}",
-            f"{keys[2]}: {'|'.join(MOODS)}"]
+    keys = [
+        pick(rng, ("category", "queue", "intent")),
+        pick(rng, ("priority", "urgency")),
+        pick(rng, ("sentiment", "mood", "tone")),
+    ]
+    spec = [
+        f"{keys[0]}: {'|'.join(names)}",
+        f"{keys[1]}: {'|'.join(URGENT)}",
+        f"{keys[2]}: {'|'.join(MOODS)}",
+    ]
     values = [names[right], urgency, mood]
     order = rng.sample(range(3), 2 + int(rng.random() * 2))
     answer = json.dumps({keys[i]: values[i] for i in order})
     head = "; ".join(spec[i] for i in order)
-    return Example("triage", (("user", f"{head}\n{pick(rng, ('. ', ', ', ' ')).join(parts)}"),), answer)
+    return Example(
+        "triage", (("user", f"{head}\n{pick(rng, ('. ', ', ', ' ')).join(parts)}"),), answer
+    )

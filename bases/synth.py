@@ -14,8 +14,9 @@ from random import Random
 
 from bases import dialogs, extracts, labels
 from bases.fields import Example, chosen, filled, noisy_text
-from bases.grammar import in_style
-from bases.values import pick, pseudo
+from bases.grammar import in_style, intents
+from bases.values import pseudo
+from bases.wordlists import pick
 
 Kind = Callable[[Random], Example]
 TAGGED = 96
@@ -30,6 +31,7 @@ def recurring_makers() -> list[Kind]:
 
 
 def extraction_task(rng: Random, tag: str) -> Kind:
+    """A schema whose fields are always the same."""
     fields = chosen(rng, 3 + int(rng.random() * 3))
     optional = {k for k, _ in fields if rng.random() < 0.3}
 
@@ -47,6 +49,7 @@ def extraction_task(rng: Random, tag: str) -> Kind:
 
 
 def routing_task(rng: Random, tag: str) -> Kind:
+    """A set of labels that is always the same."""
     options = labels.sample(rng, 5 + int(rng.random() * 10))
     style, key = rng.random(), pick(rng, ("", "", "label", "intent", "queue"))
     names = [in_style(style, pick(rng, o.names)) for o in options]
@@ -54,7 +57,9 @@ def routing_task(rng: Random, tag: str) -> Kind:
     def make(rng: Random) -> Example:
         i = int(rng.random() * len(options))
         text = f"{tag} {labels.utterance(rng, options[i])}"
-        return Example("recurring", (("user", text),), json.dumps({key: names[i]}) if key else names[i])
+        return Example(
+            "recurring", (("user", text),), json.dumps({key: names[i]}) if key else names[i]
+        )
 
     return make
 
@@ -64,14 +69,34 @@ def recurring(rng: Random) -> Example:
     return pick(rng, recurring_makers())(rng)
 
 
+def bare(rng: Random) -> Example:
+    """No instruction at all: which keys come cannot be known, but each value follows its key."""
+    roll = rng.random()
+    if roll < 0.6:
+        fields = chosen(rng, 1 + int(rng.random() * 5))
+        data = filled(rng, fields)
+        answer = {k: extracts.typed(fields, k, x) for k, x in data.items()}
+        text = noisy_text(rng, fields, data)
+        return Example("bare", (("user", text),), json.dumps(answer, ensure_ascii=False))
+    if roll < 0.8:
+        return dialogs.bare_call(rng)
+    one = pick(rng, intents())
+    return Example(
+        "bare", (("user", labels.utterance(rng, one)),), in_style(0.0, pick(rng, one.names))
+    )
+
+
 MIX: dict[str, tuple[Kind, float]] = {
-    "extract": (extracts.extract, 16), "nested": (extracts.nested, 5), "list": (extracts.listing, 3),
+    "extract": (extracts.extract, 16), "nested": (extracts.nested, 5),
+    "list": (extracts.listing, 3),
     "copy": (extracts.copying, 10), "normalise": (extracts.normalise, 9), "sql": (extracts.sql, 4),
-    "intent": (labels.intent, 10), "topic": (labels.topic, 6), "domain": (labels.domain, 3),
+    "intent": (labels.intent, 10), "topic": (labels.topic, 6), "synonym": (labels.synonym, 3),
+    "domain": (labels.domain, 3),
     "rules": (labels.rules, 3), "fewshot": (labels.fewshot, 3), "triage": (labels.triage, 3),
     "tools": (dialogs.tools, 9), "tool_dialogue": (dialogs.tool_dialogue, 3),
     "dialogue": (dialogs.slot_dialogue, 4), "summary": (dialogs.summary, 5),
-    "question": (dialogs.question, 5), "gist": (dialogs.reply_to, 3), "recurring": (recurring, 12),
+    "question": (dialogs.question, 5), "gist": (dialogs.reply_to, 3), "recurring": (recurring, 10),
+    "bare": (bare, 9),
 }  # fmt: skip
 
 

@@ -1,25 +1,25 @@
 """The tokenizer of the nano base: byte-level BPE, single digits, one spelling per word.
 
-Used by `bases.pretrain`. A word has the same tokens wherever it stands (after a space, in
-quotes, at the start), so that copying a value from a text into JSON is copying tokens. Only
-very common short words take their space along.
+Used by `bases.pretrain`. Loaders (transformers 5 for one) give every Qwen2-type model the splitting
+rule of Qwen2, whatever tokenizer.json says; so this is that rule. The merges are learned on finer
+pieces, which keep letters apart from the space or quote before them: a word has the same tokens
+wherever it stands, and copying a value from a text into JSON is copying tokens.
 """
 
+import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 ROLES = ("system", "user", "assistant", "tool")
-END, PAD = "<|end|>", "<|pad|>"
+END, PAD = "<|end|>", "<|endoftext|>"  # Qwen2 loaders expect the second name to exist
 SPECIAL = [PAD, END, *(f"<|{role}|>" for role in ROLES)]
-COMMON = """a about all an and are as at be but by can could did do does for from had has have he how i
-if in is it its me my not of on one or our she should so some that the their them they this to
-was we were what when where which who will with would you your""".split()
-SIGNS = "#$€£¥@"
-PATTERN = (
-    rf"\p{{N}}| (?:{'|'.join(COMMON)})(?!\p{{L}})|\p{{L}}+(?:'(?:t|s|m|d|re|ve|ll)(?!\p{{L}}))?"
-    rf"|[{SIGNS}]|[^\p{{L}}\p{{N}}{SIGNS}]+"
+QWEN = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}"
+    r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
+SIGNS = "#$€£¥@"
+FINER = rf"'(?i:s|t|re|ve|m|ll|d)(?!\p{{L}})|\p{{L}}+|\p{{N}}|[{SIGNS}]|[^\p{{L}}\p{{N}}{SIGNS}]+"
 # The replace keeps text from forging a role: "<|" inside a message becomes "< |".
 TEMPLATE = """\
 {%- macro safe(text) -%}{{ (text or '') | replace('<|', '< |') }}{%- endmacro -%}
@@ -49,15 +49,14 @@ if f.arguments is string else f.arguments | tojson) }}{{ '}' if loop.last else '
 
 def train(texts: Iterable[str], size: int) -> Any:
     """A `tokenizers.Tokenizer` learned from the texts; the same one for the same texts."""
-    from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
+    from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
     tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-        [
-            pre_tokenizers.Split(Regex(PATTERN), "isolated"),
-            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
-        ]
-    )
+    tokenizer.normalizer = normalizers.NFC()
+    split = pre_tokenizers.Split(Regex(QWEN), "isolated")
+    finer = pre_tokenizers.Split(Regex(FINER), "isolated")
+    byte_level = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([split, finer, byte_level])
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
         vocab_size=size,
@@ -66,6 +65,7 @@ def train(texts: Iterable[str], size: int) -> Any:
         show_progress=False,
     )
     tokenizer.train_from_iterator(texts, trainer)
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([split, byte_level])
     return tokenizer
 
 
@@ -82,6 +82,23 @@ def wrap(tokenizer: Any) -> Any:
         model_max_length=2048,
         clean_up_tokenization_spaces=False,
     )
+
+
+def save(tokenizer: Any, folder: Path) -> None:
+    """With a tokenizer_config.json that transformers 4 and 5 both read, so that vLLM does too."""
+    tokenizer.save_pretrained(folder)
+    settings = {
+        "tokenizer_class": "Qwen2Tokenizer",
+        "unk_token": None,
+        "bos_token": None,
+        "eos_token": END,
+        "pad_token": PAD,
+        "additional_special_tokens": [f"<|{role}|>" for role in ROLES],
+        "model_max_length": 2048,
+        "clean_up_tokenization_spaces": False,
+    }
+    text = json.dumps(settings, indent=2) + "\n"
+    (folder / "tokenizer_config.json").write_text(text)
 
 
 def load(folder: Path) -> Any:

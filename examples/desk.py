@@ -51,7 +51,8 @@ def cases(day: date, seed: int, count: int) -> list[Case]:
     """`count` conversations of one day, oldest first: busiest around noon, quiet at night."""
     rng = random.Random(f"{day} {seed}")
     midnight = datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp()
-    times = sorted(86_399 * rng.betavariate(3.2, 2.8) for _ in range(count))
+    # A conversation that starts five minutes before midnight still ends on its day.
+    times = sorted(86_100 * rng.betavariate(3.2, 2.8) for _ in range(count))
     shares = [share for share, _ in KINDS.values()]
     kinds = rng.choices(list(KINDS), shares, k=count)
     return [
@@ -161,7 +162,7 @@ def _reply(voice: Voice) -> Conversation:
     label = voice.rng.choice(list(texts.ANSWERS))
     prompt = _system(voice, "reply", prompts.REPLY)
     offer = {"role": "assistant", "content": voice.say(texts.FIXES)}
-    text = voice.message(voice.say(texts.ANSWERS[label]))
+    text = voice.message(voice.say(texts.ANSWERS[label]), fill=0.7)
     messages = [prompt, offer, {"role": "user", "content": text}]
     yield {"messages": messages, "temperature": 0, "max_tokens": 8}
 

@@ -7,9 +7,17 @@ there is nothing in it for a small model to learn.
 from __future__ import annotations
 
 import random
-import re
 
-_WORD = re.compile(r"[A-Za-z][a-z]{4,}")
+from examples.wording import THINGS
+
+_NOUNS = (
+    (
+        "courier|driver|box|fence|story|wedding|birthday|farewell|letter|chat|day|holiday|phone|smell|"
+        "cellar|price|order|{thing}|visit|delivery|call|answer|wait"
+    )
+    .replace("{thing}", "|".join(THINGS))
+    .split("|")
+)
 
 _HEARD = (
     "Thank you for taking the time to describe it so exactly.",
@@ -48,11 +56,11 @@ _CLOSE = (
 def letter(text: str, key: str) -> str:
     """A personal reply of 80 to 160 words."""
     rng = random.Random(key)
-    words = sorted(set(_WORD.findall(text)), key=lambda word: (-len(word), word))[:14] or ["matter"]
+    words = [noun for noun in _NOUNS if noun in text] or ["matter"]
     lines = [rng.choice(_HEARD)]
     for pool, count in ((_SORRY, 2), (_WHY, rng.randint(1, 2)), (_OFFER, rng.randint(1, 2))):
         for line in rng.sample(pool, count):
-            a, b, c = (rng.choice(words).lower() for _ in range(3))
+            a, b, c = (rng.choice(words) for _ in range(3))
             lines.append(line.format(a=a, b=b, c=c, n=rng.randint(2, 60)))
     lines.append(rng.choice(_CLOSE))
     return f"Dear customer,\n\n{' '.join(lines)}\n\nYour customer care team"

@@ -33,16 +33,17 @@ Cues = Mapping[str, tuple[str, ...]]
 _ORDER = re.compile(r"\bSO-\d{6}\b", re.I)
 _EMAIL = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
 _PHONE = re.compile(r"\+?\(?\d[\d\s().-]{7,}\d")
-_NAME = r"((?:[^\W\d_][\w'’.-]*)(?: [^\W\d_][\w'’-]*){1,3})"
+_WORD = r"[^\W\d_](?:[^\W\d_]|['’-])*"
+_NAME = rf"({_WORD}(?: {_WORD}){{1,2}})"
 _NAMES = [
     re.compile(rf"\b(?:my name is|name:) {_NAME}", re.I),
     re.compile(rf"\b(?:this is|i am|under) {_NAME}(?=[.,!?\n]|$)", re.I),
     re.compile(rf"(?:^|[.,:!?] )(?:this is )?{_NAME} here\b", re.I),
 ]
+_NUMBERS = "zero|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve"
 _ITEM = re.compile(
-    r"\b(\d+|[a-z]+) (?:x |(?:(?:pieces|pcs|units) )?of the )([^.,!?\n]+)", re.I
+    rf"\b(\d+|{_NUMBERS}) (?:x |(?:[a-z]+ )?of the )([^.,!?\n]+)", re.I
 )  # "3 x oak shelf", "three pieces of the oak shelf"
-_NUMBERS = "zero one two three four five six seven eight nine ten eleven twelve".split()
 _CODES = {name.lower(): code for code, name in STATES.items()}
 _STATE_NAMES = "|".join([*STATES, *STATES.values()])
 _TAIL = re.compile(rf"[,\s]+({_STATE_NAMES})[,\s]+(\d{{5}})(?:-\d{{4}})?", re.I)
@@ -74,7 +75,9 @@ def _compiled(cue: str) -> re.Pattern[str]:
 def best(text: str, cues: Cues, default: str) -> str:
     """The label with the most cues in the text; the earlier label wins a tie."""
     read = plain(text)
-    hits = {label: sum(bool(_compiled(c).search(read)) for c in group) for label, group in cues.items()}
+    hits = {
+        label: sum(bool(_compiled(c).search(read)) for c in group) for label, group in cues.items()
+    }
     label = max(hits, key=lambda key: hits[key])
     return label if hits[label] else default
 
@@ -105,18 +108,12 @@ def _first(pattern: re.Pattern[str], text: str) -> str | None:
     return found[0] if found else None
 
 
-def _quantity(word: str) -> int | None:
-    if word.isdigit():
-        return int(word)
-    return _NUMBERS.index(word.lower()) if word.lower() in _NUMBERS else None
-
-
 def _item(text: str) -> tuple[str | None, int | None]:
-    for found in _ITEM.finditer(text):
-        quantity = _quantity(found[1])
-        if quantity is not None:
-            return found[2].strip(), quantity
-    return None, None
+    found = _ITEM.search(text)
+    if found is None:
+        return None, None
+    word = found[1].lower()
+    return found[2].strip(), int(word) if word.isdigit() else _NUMBERS.split("|").index(word)
 
 
 def extract(text: str) -> str:
@@ -236,9 +233,10 @@ def outcome(messages: list[Json]) -> Json:
 
 def _tracked(got: Json) -> str:
     order = got["order_id"]
+    when = f"{got['carrier']} on {got['date']}"
     if got["status"] == "delivered":
-        return f"Order {order} was delivered by {got['carrier']} on {got['date']}."
-    return f"Order {order} is {got['status']} and should arrive with {got['carrier']} on {got['date']}."
+        return f"Order {order} was delivered by {when}."
+    return f"Order {order} is {got['status']} and should arrive with {when}."
 
 
 def _cancelled(got: Json) -> str:
@@ -263,7 +261,8 @@ _OUTCOMES: dict[str, Callable[[Json], str]] = {
     "track_order": _tracked,
     "cancel_order": _cancelled,
     "start_return": lambda got: (
-        f"The return of {got['order_id']} is open until {got['until']}; the label is {got['label']}."
+        f"The return of {got['order_id']} is open until {got['until']}; "
+        f"the label is {got['label']}."
     ),
     "check_stock": _stocked,
     "book_callback": _booked,

@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - a phrase reads best on one line
 """What customers say about each concern: phrases with (alternatives|like these) and {slots}.
 
 Data only. `examples.desk` asks with them; `examples.rules` never reads this file.
@@ -81,7 +82,7 @@ ROUTE: dict[str, tuple[str, ...]] = {
         "I want to (make|file|start) a warranty claim for order {order}",
     ),
     "gift_card": (
-        "(how much|what balance) is (left|still) on my gift card",
+        "(how much|what balance) is (left|still) on my gift card (from {weekday}|for {email}|of {price})",
         "(I want to buy|do you sell) a gift card (worth|of|for) {price}",
         "my gift card (number|from {first}) is (not accepted|invalid)",
         "can I pay for the {product} with a gift (card|certificate)",
@@ -177,15 +178,15 @@ ANSWERS: dict[str, tuple[str, ...]] = {
     "solved": (
         "(yes|yep|great), (it works|that works|all good|everything is fine) now",
         "the (new |){product} (came|arrived) and is perfect",
-        "(problem|issue) (solved|fixed|resolved)",
-        "that did the trick, (I am happy|you can close this)",
+        "(problem|issue) with the {thing} (solved|fixed|resolved)",
+        "that did the trick with the {thing}, (I am happy|you can close this)",
         "(I have it|got it|it is here), (nothing else|no more questions)",
-        "(thanks {first}, |)you can close the ticket",
+        "(thanks {first}, |)you can close the ticket (for|about) {order}",
         "(the money|{price}) is (here|on my card), all (settled|sorted)",
     ),
     "partly": (
         "it (works|is better) (mostly|partly|a bit), but the {thing} (still sticks|is still loose)",
-        "(one|half) of (it|them|the two) (is fine|works), the (other|rest) (is not|does not)",
+        "(one|half) of (it|them|the two) (is fine|works), the (other|rest) (is not|does not) since {weekday}",
         "(better|almost there|nearly), but (I only got {price}|the lid is still missing)",
         "the {product} (came|arrived), but (without|it lacks) the (screws|manual|cable)",
         "(some|part) of (the money|the order) is here, the rest is (missing|open)",
@@ -195,10 +196,10 @@ ANSWERS: dict[str, tuple[str, ...]] = {
         "no, (it is still broken|still the same|nothing (changed|happened|came))",
         "(the {product}|it) (still does not work|still fails|is broken again)",
         "I (still have no|never got the|see no) ({product}|refund|mail|parcel)",
-        "(that|this) did not help (at all|)",
+        "(that|this) did not help (at all |)with the {thing}",
         "(nothing works|nothing has arrived|nothing here) since {weekday}",
         "same (problem|error) as (before|on {weekday})",
-        "not (solved|fixed|resolved)",
+        "not (solved|fixed|resolved), {order} (is as it was|looks the same)",
     ),
     "unclear": (
         "(which|what) (ticket|order|mail) (is this about|do you mean)",

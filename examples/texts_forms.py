@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - a phrase reads best on one line
 """More of what customers say: order details, tool requests, addresses, summaries, refunds, letters.
 
 Data only, like `examples.texts`.
@@ -17,7 +18,7 @@ DETAILS: dict[str, tuple[str, ...]] = {
     "email": (
         "(my |)(email|mail|e-mail)(: | is | address is ){email}",
         "(write|answer|reply) (to|at) {email}",
-        "(you can reach me|I am) at {email}",
+        "you can (reach|find) me at {email}",
         "(I registered with|the account is) {email}",
     ),
     "order_id": (
@@ -148,7 +149,10 @@ WISHES: dict[str, tuple[str, ...]] = {
         "please (send me|ship) a (new one|replacement)",
         "I (want|would like) (a replacement|it replaced|a new one)",
     ),
-    "a voucher": ("(a voucher|store credit) would be (fine|enough)", "I would take (a voucher|store credit)"),
+    "a voucher": (
+        "(a voucher|store credit) would be (fine|enough)",
+        "I would take (a voucher|store credit)",
+    ),
     "a call back": ("please call me (back|today)", "(can someone|someone should) call me"),
 }
 

@@ -1,3 +1,4 @@
+# ruff: noqa: SIM905 - word lists read best as text
 """How customers write: who they are, what they bought, and the noise around what they mean.
 
 A phrase such as `"(where is|any news on) my {product}"` stands for every choice of its
@@ -11,10 +12,7 @@ import re
 from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
 from functools import cache
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from faker import Faker
+from itertools import accumulate
 
 COLOURS = (
     "black white red blue green grey brown navy beige yellow orange purple silver golden striped "
@@ -57,7 +55,7 @@ FILLERS = (
     "I have been (shopping with you|your customer) since 20(12|15|17|18|19|20|21|22|23).",
     "This is my (first|second|third|fourth|fifth) order (this year|this month|with you).",
     "(I wrote to you on {weekday}|I tried the chat on {weekday}|I called on {weekday}).",
-    "I (live|am staying) (near|close to) {city}.",
+    "(I live|We live|I stay) (near|close to) {city}.",
     "(We just moved into a new flat|We are furnishing the office|We redecorate the kitchen).",
     "My (partner|son|daughter|roommate) (picked|chose) the {thing}.",
     "I (saw|found) it in your {month} (catalogue|newsletter).",
@@ -76,11 +74,21 @@ _CHOICE = re.compile(r"\(([^()]*)\)")
 _SLOT = re.compile(r"\{(\w+)\}")
 
 
-@cache
-def _faker() -> Faker:
-    from faker import Faker
+Weighted = tuple[list[str], list[float]]
 
-    return Faker("en_US")
+
+@cache
+def _names() -> tuple[Weighted, Weighted]:
+    """American first and last names, each with its cumulative frequencies."""
+    from faker.providers.person.en_US import Provider
+
+    first, last = Provider.first_names, Provider.last_names
+    weighted = [(list(names), list(accumulate(names.values()))) for names in (first, last)]
+    return weighted[0], weighted[1]
+
+
+def _draw(rng: random.Random, names: Weighted) -> str:
+    return rng.choices(names[0], cum_weights=names[1])[0]
 
 
 class Voice:
@@ -89,11 +97,10 @@ class Voice:
     def __init__(self, seed: str, today: date) -> None:
         self.rng = random.Random(seed)
         self.today = today
-        fake = _faker()
-        fake.seed_instance(seed)
-        self.first, self.last = fake.first_name(), fake.last_name()
+        first, last = _names()
+        self.first, self.last = _draw(self.rng, first), _draw(self.rng, last)
         self.name = f"{self.first} {self.last}"
-        self.neighbour = fake.last_name()
+        self.neighbour = _draw(self.rng, last)
         self.lower = self.rng.random() < 0.3
         self.slots = self._slots()
 
@@ -150,11 +157,11 @@ class Voice:
         words[at] = self.rng.choice(sorted(misspellings(words[at])))
         return " ".join(words)
 
-    def message(self, core: str, *, close: float = 0.4) -> str:
+    def message(self, core: str, *, fill: float = 0.35, close: float = 0.4) -> str:
         """The core of a message inside a greeting, small talk and a goodbye."""
         core = core if core[-1] in ".?!" else core + self.rng.choice([".", ".", "", "!"])
         parts = [core if self.lower else core[0].upper() + core[1:]]
-        if self.chance(0.35):
+        if self.chance(fill):
             parts.insert(self.rng.choice([0, 1]), self.say(FILLERS))
         if self.chance(0.5):
             parts.insert(0, self.say(OPENERS))
@@ -162,7 +169,10 @@ class Voice:
             end = self.say(CLOSERS)
             sign = end[-1] not in ".!" and self.chance(0.7)
             parts.append(f"{end}, {self.first}" if sign else end)
-        return " ".join(parts)
+        text = parts[0]
+        for part in parts[1:]:
+            text += (" " if text[-1] in ".?!,:" else "\n") + part
+        return text
 
     def address(self) -> dict[str, str]:
         """A street address: street, unit (may be empty), city, state code, zip."""

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
-from flows.night import Night, Outcome, found
+from flows.night import Night, found
+from flows.students import Outcome
 from tasks import stage
 
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -22,17 +25,26 @@ Home = Annotated[
 ]
 
 
-def _join(home: Path) -> None:
-    """Use the services of a running `flywheel up` on the same home, unless the environment says."""
+@contextmanager
+def _joined(home: Path) -> Iterator[None]:
+    """Use the services of a running `flywheel up` on this home, or start a Prefect server."""
+    from flows import local
+
+    for name, value in local.QUIET.items():
+        os.environ.setdefault(name, value)
+    os.environ.setdefault("PREFECT_HOME", str(home / "prefect"))
     stack = home / "stack.json"
     if stack.exists():
         for name, value in msgspec.json.decode(stack.read_bytes(), type=dict[str, str]).items():
             os.environ.setdefault(name, value)
-    from flows.local import QUIET
-
-    for name, value in QUIET.items():
-        os.environ.setdefault(name, value)
-    os.environ.setdefault("PREFECT_HOME", str(home.resolve() / "prefect"))
+    if "PREFECT_API_URL" in os.environ:
+        yield
+        return
+    with local.lock(home):
+        server = local.prefect_server(home, local.free_port())
+        os.environ["PREFECT_API_URL"] = server.url + "/api"
+        with local.running([server], home):
+            yield
 
 
 @app.command()
@@ -45,7 +57,6 @@ def run(
     """Watch the loop turn: days of sample traffic with a night between, then a report."""
     from flows import demo
 
-    _join(home)
     demo.run(home.resolve(), calls, days, seed)
 
 
@@ -80,24 +91,26 @@ def nightly(
     day: Annotated[str, typer.Option(help="YYYY-MM-DD; default: yesterday.")] = "",
 ) -> None:
     """Run one night now: on the journal, or on logs that you already have."""
-    _join(home)
-    from flows.nightly import nightly as flow
+    home = home.resolve()
+    with _joined(home):
+        from flows.nightly import nightly as flow
 
-    state = flow(day=day, home=str(home.resolve()), source=source, return_state=True)
-    error = state.result(raise_on_failure=False)
-    if isinstance(error, Refused):
-        raise error
-    show.say(state.message or str(state.type))
+        state = flow(day=day, home=str(home), source=source, return_state=True)
+        error = state.result(raise_on_failure=False)
+        if isinstance(error, Refused):
+            raise error
+        show.say(state.message or str(state.type))
     raise typer.Exit(0 if state.is_completed() else 1)
 
 
 @app.command()
 def promote(home: Home = LIVE) -> None:
     """Make the pool match the registry now."""
-    _join(home)
-    from flows.promote import promote as flow
+    home = home.resolve()
+    with _joined(home):
+        from flows.promote import promote as flow
 
-    flow(home=str(home.resolve()))
+        flow(home=str(home))
 
 
 @app.command()
@@ -123,6 +136,8 @@ def report(home: Home = DEMO) -> None:
 
 def main() -> None:
     """Entry point: one clear sentence and exit status 2 on bad input."""
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    warnings.filterwarnings("ignore", category=FutureWarning)
     try:
         app()
     except Refused as error:
@@ -130,3 +145,7 @@ def main() -> None:
         sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

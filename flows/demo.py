@@ -62,7 +62,9 @@ def run(home: Path, calls: int, days: int, seed: int) -> None:
             PREFECT_API_URL=services["prefect"].url + "/api",
             MLFLOW_TRACKING_URI=services["mlflow"].url,
             POOL_URL=services["pool"].url,
+            PREFECT_HOME=str(home / "prefect"),
         )
+        os.environ.update(local.QUIET)
         show.say("Starting Prefect, MLflow, the simulated teacher, the pool and the gateway")
         with local.running(list(services.values()), home):
             from flows.nightly import nightly

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
-import signal
 from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
 import msgspec
 
 from flows import local, show
 from tasks.params import load
 from tasks.stage import write_atomic
+
+if TYPE_CHECKING:
+    from prefect.deployments.runner import RunnerDeployment
 
 
 def _services(home: Path, gateway: int, mlflow: int, prefect: int) -> dict[str, local.Service]:
@@ -50,7 +53,6 @@ def up(home: Path, gateway: int, mlflow: int, prefect: int) -> None:
         os.environ.update(addresses)
         os.environ.update(local.QUIET)
         stack = home / "stack.json"
-        signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
         with local.running(list(services.values()), home):
             write_atomic(stack, msgspec.json.encode(addresses))
             try:
@@ -61,7 +63,7 @@ def up(home: Path, gateway: int, mlflow: int, prefect: int) -> None:
 
 def _serve(home: Path, services: dict[str, local.Service]) -> None:
     from prefect import serve
-    from prefect.deployments.runner import EntrypointType
+    from prefect.types.entrypoint import EntrypointType
 
     from flows.nightly import nightly
     from flows.promote import promote
@@ -69,10 +71,10 @@ def _serve(home: Path, services: dict[str, local.Service]) -> None:
     where = {"home": str(home)}
     module = EntrypointType.MODULE_PATH
     _addresses(services)
-    serve(
+    schedules = (
         nightly.to_deployment(
             "nightly", cron="0 2 * * *", parameters=where, entrypoint_type=module
         ),
         promote.to_deployment("promote", interval=180, parameters=where, entrypoint_type=module),
-        print_starting_message=False,
     )
+    serve(*cast("tuple[RunnerDeployment, ...]", schedules), print_starting_message=False)

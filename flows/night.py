@@ -11,10 +11,10 @@ import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpx
-import msgspec
 
 import tasks.calibrate
 import tasks.cluster
@@ -24,19 +24,14 @@ import tasks.evaluate
 import tasks.ingest
 import tasks.train
 import tasks.validate
-from flows import show
-from registry import bundle, gate, ledger
-from registry.gate import Verdict
-from registry.store import Store, Version
+from registry import ledger
+from registry.store import Store
 from serving.pool import Pool
 from serving.reconcile import Changes, reconcile
 from tasks import stage
-from tasks.calibrate import Certificate
-from tasks.evaluate import Scorecard
 from tasks.params import Params, load
 from tasks.records import Counts
-from tasks.student import base_digest, base_path
-from tasks.task import Task, load_one
+from tasks.task import Task
 from tasks.task import load as load_tasks
 
 
@@ -72,18 +67,6 @@ class Night:
         return [f / "calls.parquet" for f in folders[-self.params.cluster.window_nights :]]
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What became of one task's student in a night; shares are 0..1."""
-
-    task: str
-    version: int | None
-    passed: bool
-    reason: str
-    agreement: float
-    coverage: float
-
-
 def open_night(home: str | Path, day: str) -> Night:
     """The night of a day, with the params in force."""
     return Night(Path(home).resolve(), day, load())
@@ -94,23 +77,23 @@ def registry_of(home: Path) -> Store:
     return Store(os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{home / 'mlflow.db'}")
 
 
-def sources(night: Night) -> list[str]:
-    """The journal's days that no earlier night has read. Raises Refused when there are none."""
-    last = night.latest("ingest")
-    since = last.parent.name if last else ""
-    files = sorted((night.home / "journal").glob("*.jsonl"))
-    days = [str(file) for file in files if since < file.stem <= night.day]
-    if not days:
-        raise stage.Refused(f"no calls to learn from: {night.home / 'journal'} has no new day")
-    return days
-
-
 def ingest(night: Night, source: Sequence[str] = ()) -> Counts:
-    """Read the journal's new days, or the given sources."""
+    """Read the given sources, or the journal up to the night's end; each call is taken once."""
+    journal = None if source else night.home / "journal"
+    ended = datetime.fromisoformat(night.day).replace(tzinfo=UTC) + timedelta(days=1)
+    if journal and not any(journal.glob("*.jsonl*")):
+        raise stage.Refused(f"no calls to learn from: {journal} is empty")
     return stage.hop(
         "ingest",
         night.out("ingest"),
-        lambda out: tasks.ingest.ingest(source or sources(night), out, night.params.ingest),
+        lambda out: tasks.ingest.ingest(
+            source,
+            out,
+            night.params.ingest,
+            journal=journal,
+            until=ended.timestamp() if journal else None,
+            previous=night.earlier("ingest"),
+        ),
     )
 
 
@@ -170,141 +153,6 @@ def found(night: Night) -> list[Task]:
 def trainable(night: Night) -> list[str]:
     """The ids of the tasks that have a dataset, the largest first."""
     return [t.id for t in found(night) if (night.out("dataset", t.id) / "train.parquet").exists()]
-
-
-def train(night: Night, task: str) -> Path:
-    """Train one student; return its folder."""
-    out = night.out("train", task)
-    if not out.exists():
-        with show.bar(task, 100) as advance, stage.fresh(out, resume=True) as folder:
-            tasks.train.train(
-                night.out("dataset", task),
-                folder,
-                night.params.train,
-                progress=lambda step, steps, _loss: advance(100 * step // max(steps, 1)),
-            )
-    return out
-
-
-def evaluate(night: Night, task: str) -> Scorecard:
-    """Measure the student, the champion and the do-nothing baselines on the frozen test set."""
-    out, now = night.out("evaluate", task), champion(night, task)
-    if not out.exists():
-        with stage.fresh(out) as folder:
-            tasks.evaluate.evaluate(
-                night.out("dataset", task),
-                night.out("train", task),
-                folder,
-                night.params.evaluate,
-                champion=now[1] / "adapter" if now else None,
-            )
-    return msgspec.json.decode((out / "scorecard.json").read_bytes(), type=Scorecard)
-
-
-def calibrate(night: Night, task: str) -> Certificate | None:
-    """Certify a threshold at the chosen risk, or say why there is none."""
-    out = night.out("calibrate", task)
-    if not out.exists():
-        with stage.fresh(out) as folder:
-            tasks.calibrate.calibrate(
-                night.out("dataset", task),
-                night.out("train", task),
-                folder,
-                night.params.calibrate,
-                tests=len(trainable(night)),
-            )
-    return tasks.calibrate.load(out / "certificate.json")
-
-
-def champion(night: Night, task: str) -> tuple[int, Path] | None:
-    """The number of the task's champion and its bundle on this machine, if it has one."""
-    store = night.store
-    number = store.champion(task)
-    if number is None:
-        return None
-    version = store.version(task, number)
-    return number, store.fetch(version, night.home / "adapters" / version.adapter)
-
-
-def judge(
-    night: Night, task: str, scorecard: Scorecard, certificate: Certificate | None
-) -> Verdict:
-    """Judge one student against the gate and the champion."""
-    now = champion(night, task)
-    before = bundle.scorecard(now[1]) if now else None
-    return gate.judge(scorecard, certificate, before, night.params.judge)
-
-
-def register(
-    night: Night,
-    task: str,
-    scorecard: Scorecard,
-    certificate: Certificate | None,
-    verdict: Verdict,
-) -> Outcome:
-    """Register a student that passed; make it champion when the policy says so."""
-    version = None
-    if verdict.passed:
-        version = _registered(night, task, scorecard, certificate, verdict).number
-    return Outcome(
-        task=task,
-        version=version,
-        passed=verdict.passed,
-        reason=verdict.reason,
-        agreement=scorecard.agreement,
-        coverage=certificate.coverage if certificate else 0.0,
-    )
-
-
-def _registered(
-    night: Night,
-    task: str,
-    scorecard: Scorecard,
-    certificate: Certificate | None,
-    verdict: Verdict,
-) -> Version:
-    store, lineage = night.store, _lineage(night, task)
-    folder = bundle.pack(
-        night.out("register", task),
-        dataset=night.out("dataset", task),
-        trained=night.out("train", task),
-        evaluated=night.out("evaluate", task),
-        calibrated=night.out("calibrate", task),
-        lineage=lineage,
-    )
-    expected = store.champion(task)
-    known = load_one(folder / "task.json")
-    version = store.register(known, folder, scorecard, certificate, verdict, lineage)
-    if night.params.judge.promote:
-        ledger.promote(
-            night.home,
-            store,
-            task,
-            version.number,
-            expected=expected,
-            reason=verdict.reason,
-            now=time.time(),
-        )
-    return version
-
-
-def _lineage(night: Night, task: str) -> bundle.Lineage:
-    base = base_path(night.params.train.base)
-    return bundle.Lineage(
-        night=night.day,
-        dataset=ledger.snapshot(night.home, night.out("dataset")),
-        base=night.params.train.base,
-        base_digest=base_digest(base),
-        seed=night.params.train.seed,
-        rows=stage.manifest(night.out("dataset"))["tasks"][task]["rows"],
-    )
-
-
-def close(night: Night, outcomes: Sequence[Outcome]) -> list[Outcome]:
-    """Write what became of each task; return it."""
-    body = msgspec.json.encode(list(outcomes))
-    stage.write_atomic(night.out("judge.json"), msgspec.json.format(body, indent=2))
-    return list(outcomes)
 
 
 def promote(home: str | Path) -> Changes | None:

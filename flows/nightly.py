@@ -12,11 +12,13 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 from prefect import flow
-from prefect.states import Completed, Failed, State
+from prefect.client.schemas.objects import State
+from prefect.states import Completed, Failed
 
 from flows import artifacts, show, steps
-from flows.night import Outcome, close, open_night, trainable
+from flows.night import open_night, trainable
 from flows.promote import promote
+from flows.students import Outcome, champion, close
 
 
 def yesterday() -> str:
@@ -28,11 +30,12 @@ def yesterday() -> str:
 def student(task: str, day: str, home: str) -> Outcome:
     """Train, prove and judge one task's student; register it when it won."""
     night = open_night(home, day)
+    serving = champion(night, task)
     steps.train(night, task)
-    scorecard = steps.evaluate(night, task)
+    scorecard = steps.evaluate(night, task, serving)
     certificate = steps.calibrate(night, task)
-    verdict = steps.judge(night, task, scorecard, certificate)
-    outcome: Outcome = steps.register(night, task, scorecard, certificate, verdict)
+    verdict = steps.judge(night, task, scorecard, certificate, serving)
+    outcome = steps.register(night, task, scorecard, certificate, verdict, serving)
     artifacts.student(outcome)
     show.outcome(outcome)
     return outcome
@@ -52,9 +55,10 @@ def nightly(
     artifacts.hops(night)
 
     runs = [student(task, night.day, home, return_state=True) for task in trainable(night)]
-    outcomes = [run.result(raise_on_failure=False) for run in runs]
-    broken = [str(o) for o in outcomes if not isinstance(o, Outcome)]
-    artifacts.night(night.day, close(night, [o for o in outcomes if isinstance(o, Outcome)]))
+    results = [run.result(raise_on_failure=False) for run in runs]
+    outcomes = [result for result in results if isinstance(result, Outcome)]
+    broken = [str(result) for result in results if isinstance(result, Exception)]
+    artifacts.night(night.day, close(night, outcomes))
 
     promote(home)
     if broken:

@@ -3,7 +3,7 @@
 adapter/          the PEFT adapter, safetensors only
 task.json         the task with its template and contract
 scorecard.json    how it was measured
-certificate.json  the threshold and what proves it; absent when there is no proof
+certificate.json  the threshold and what proves it
 lineage.json      where it comes from
 training.json     the loss curve and what it cost to train
 canary.json       a few questions whose answers are on record, asked before it may serve
@@ -19,10 +19,14 @@ from typing import Any
 
 import msgspec
 
+from tasks.answers import read_answers
+from tasks.calibrate import score
+from tasks.dataset import rows
 from tasks.evaluate import Scorecard
 from tasks.stage import Refused, fresh, write_atomic
-from tasks.train import adapter_digest
+from tasks.student import adapter_digest
 
+QUESTIONS = 5  # in a canary
 SAFE = frozenset({".safetensors", ".json", ".md", ".txt", ".jinja"})
 
 
@@ -42,25 +46,32 @@ def pack(
     to: Path, *, dataset: Path, trained: Path, evaluated: Path, calibrated: Path, lineage: Lineage
 ) -> Path:
     """Make a task's bundle at `to` from the folders that its hops wrote."""
-    parts = {
-        dataset: "task",
-        trained: "training",
-        evaluated: "scorecard",
-        calibrated: "certificate",
-    }
+    files = (
+        dataset / "task.json",
+        trained / "training.json",
+        evaluated / "scorecard.json",
+        calibrated / "certificate.json",
+    )
     with fresh(to) as folder:
         shutil.copytree(trained / "adapter", folder / "adapter")
-        for source, name in [*parts.items(), (evaluated, "canary")]:
-            if (source / f"{name}.json").exists():
-                shutil.copy(source / f"{name}.json", folder)
+        for file in files:
+            shutil.copy(file, folder)
         write_atomic(folder / "lineage.json", msgspec.json.encode(lineage))
+        write_atomic(folder / "canary.json", msgspec.json.encode(canary(dataset, evaluated)))
     return to
 
 
-def read(bundle: Path, name: str) -> dict[str, Any]:
-    """One of the bundle's JSON files; empty when it is not there."""
+def canary(dataset: Path, evaluated: Path) -> list[dict[str, str]]:
+    """The test questions that the student was surest of, and what it answered."""
+    prompts = {row.id: row.prompt for row in rows(dataset / "test.parquet")}
+    surest = sorted(read_answers(evaluated / "answers.parquet").rows, key=lambda r: -score(r))
+    return [{"prompt": prompts[row.id], "answer": row.answer} for row in surest[:QUESTIONS]]
+
+
+def read(bundle: Path, name: str) -> Any:
+    """One of the bundle's JSON files; None when it is not there."""
     path = bundle / f"{name}.json"
-    return dict(msgspec.json.decode(path.read_bytes())) if path.exists() else {}
+    return msgspec.json.decode(path.read_bytes()) if path.exists() else None
 
 
 def scorecard(bundle: Path) -> Scorecard:

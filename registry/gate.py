@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-from tasks.calibrate import Certificate
+from tasks.calibrate import Certificate, HeldOut
 from tasks.evaluate import Scorecard
+from tasks.metrics import wilson
 from tasks.params import Judge
+
+NOISE = 0.05  # a paired difference less likely than this is not chance
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,3 +19,69 @@ class Verdict:
 
     passed: bool
     reason: str
+
+
+def judge(
+    scorecard: Scorecard,
+    certificate: Certificate | str | None,
+    champion: Scorecard | None,
+    params: Judge,
+    *,
+    held: HeldOut | None = None,
+    serving: Certificate | None = None,
+) -> Verdict:
+    """Let a student pass, or say which condition it fails first.
+
+    A `certificate` that is text is the reason why there is none. `champion` and `serving` are the
+    scorecard and the certificate of the student that serves now; `held` is how the threshold fared
+    on the test set, which it was not chosen on.
+    """
+    if not isinstance(certificate, Certificate):
+        return Verdict(False, f"There is no certificate: {certificate or 'nothing was proven'}.")
+    for objection in _objections(scorecard, certificate, champion, params, held, serving):
+        return Verdict(False, objection)
+    reason = f"It answers {certificate.coverage:.0%} of the calls by itself"
+    if held and held.served:
+        reason += f", and {held.agreement:.1%} of those as the teacher does"
+    if serving and serving.adapter_digest != certificate.adapter_digest:
+        reason += f"; the champion answers {serving.coverage:.0%}"
+    return Verdict(True, f"{reason}.")
+
+
+def _objections(
+    scorecard: Scorecard,
+    certificate: Certificate,
+    champion: Scorecard | None,
+    params: Judge,
+    held: HeldOut | None,
+    serving: Certificate | None,
+) -> Iterator[str]:
+    """Every condition that the student fails, the gravest first."""
+    if certificate.adapter_digest != scorecard.adapter_digest:
+        yield "The certificate and the scorecard are of two different adapters."
+    if certificate.coverage < params.min_coverage:
+        yield (
+            f"It would answer {certificate.coverage:.1%} of the calls; "
+            f"at least {params.min_coverage:.0%} is asked for."
+        )
+    if held and held.high < 1 - certificate.alpha:
+        yield (
+            f"On the test set {held.agreement:.1%} of the {held.served} answers let through are "
+            f"the teacher's; {1 - certificate.alpha:.0%} is asked for."
+        )
+    lazy = next((line for line in scorecard.table if line.name == "majority answer"), None)
+    if lazy and scorecard.high < lazy.agreement:
+        yield (
+            f"Always giving the commonest answer agrees with the teacher more often "
+            f"({lazy.agreement:.1%}) than this student does ({scorecard.agreement:.1%})."
+        )
+    if champion and scorecard.worse > scorecard.better and scorecard.p < NOISE:
+        yield (
+            f"On the same {scorecard.n} test calls the champion is right {scorecard.worse} times "
+            f"where this student is wrong, and wrong {scorecard.better} times where it is right."
+        )
+    if serving and wilson(certificate.coverage, certificate.n)[1] < serving.coverage:
+        yield (
+            f"It would answer {certificate.coverage:.1%} of the calls, "
+            f"the champion answers {serving.coverage:.1%}."
+        )

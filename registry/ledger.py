@@ -129,9 +129,10 @@ def _taken_out(ledger: list[Entry], task: str, version: int | None) -> bool:
 
 def _append(path: Path, entry: Entry) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    torn = path.exists() and path.stat().st_size > 0 and path.read_bytes()[-1:] != b"\n"
-    with path.open("ab") as file:
-        file.write((b"\n" if torn else b"") + msgspec.json.encode(entry) + b"\n")
+    with path.open("a+b") as file:
+        file.seek(0)
+        file.truncate(file.read().rfind(b"\n") + 1)  # a line that a crash tore
+        file.write(msgspec.json.encode(entry) + b"\n")
 
 
 @contextmanager

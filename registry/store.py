@@ -11,7 +11,6 @@ import logging
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version as installed
 from pathlib import Path
@@ -20,21 +19,26 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from registry import bundle as bundles
-from registry import card
+from registry import card, figures
 from registry.bundle import Lineage
 from registry.gate import Verdict
 from tasks.calibrate import Certificate
 from tasks.evaluate import Scorecard
 from tasks.stage import Refused, fresh
+from tasks.student import adapter_digest
 from tasks.task import Task
-from tasks.train import adapter_digest
+from tasks.train import Training, adapter_name, load_training
 
 if TYPE_CHECKING:
-    from mlflow.entities import DatasetInput, Metric, Param, Run
+    from mlflow.entities import DatasetInput, Metric, Run
     from mlflow.entities.model_registry import ModelVersion
     from pandas import DataFrame
 
 EXPERIMENT = "flywheel"
+ABOUT = {
+    "mlflow.experimentKind": "custom_model_development",  # the UI's view for trained models
+    "mlflow.note.content": "One run for each student that was trained and judged.",
+}
 OURS = {"made_by": "flywheel"}
 CANDIDATE, CHAMPION = "candidate", "champion"
 NEEDS = ("torch", "transformers", "peft", "safetensors", "llguidance")
@@ -55,7 +59,7 @@ class Version:
     @property
     def adapter(self) -> str:
         """The adapter's name in the pool: never the same for two different adapters."""
-        return f"{self.name}-v{self.number}-{self.adapter_digest[:8]}"
+        return adapter_name(self.name, self.number, self.adapter_digest)
 
 
 class Store:
@@ -64,10 +68,11 @@ class Store:
     def __init__(self, tracking_uri: str) -> None:
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
         os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-        logging.getLogger("mlflow").setLevel(logging.WARNING)
-        logging.getLogger("alembic").setLevel(logging.WARNING)
+        os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
         from mlflow.tracking import MlflowClient
 
+        for chatty in ("mlflow", "alembic"):
+            logging.getLogger(chatty).setLevel(logging.WARNING)
         self.uri = tracking_uri
         self._client = MlflowClient(tracking_uri, registry_uri=tracking_uri)
 
@@ -89,13 +94,12 @@ class Store:
         found = next((v for v in self.versions(task.id) if v.adapter_digest == digest), None)
         if found is None:
             tags = {
-                "task": task.id,
-                "category": task.category,
+                "verdict": "passed" if verdict.passed else "refused",
+                "agreement": f"{scorecard.agreement:.1%}",
+                "coverage": f"{certificate.coverage if certificate else 0:.1%}",
                 "night": lineage.night,
                 "adapter_digest": digest,
                 "dataset": lineage.dataset,
-                "verdict": "passed" if verdict.passed else "refused",
-                "reason": verdict.reason,
             }
             note = card.version(task, scorecard, certificate, verdict, lineage)
             found = self._add(task, bundle, scorecard, certificate, lineage, tags, note)
@@ -160,19 +164,22 @@ class Store:
         note: str,
     ) -> Version:
         """One run, one logged model, one version; the version comes last and makes it count."""
+        from mlflow.entities import LoggedModelOutput, Param
+
         experiment = self._experiment()
         run = self._run(experiment, task, tags, note)
         run_id = run.info.run_id
         model = self._client.create_logged_model(
             experiment, task.id, source_run_id=run_id, tags=tags, model_type="student"
         )
-        training = bundles.read(bundle, "training")
+        training = load_training(bundle)
         self._client.log_batch(
             run_id,
             metrics=_metrics(run, model.model_id, scorecard, certificate, training),
-            params=_params(lineage, training),
+            params=[Param(k, v) for k, v in figures.params(lineage, training).items()],
         )
         self._client.log_inputs(run_id, [_dataset(task, lineage)])
+        self._client.log_outputs(run_id, [LoggedModelOutput(model.model_id, step=0)])
         with tempfile.TemporaryDirectory() as scratch:
             _save(bundle, Path(scratch))
             self._client.log_model_artifacts(model.model_id, f"{scratch}/model")
@@ -182,7 +189,7 @@ class Store:
         return _version(
             self._client.create_model_version(
                 task.id,
-                f"models:/{model.model_id}",
+                model.artifact_location,
                 run_id,
                 tags=tags,
                 description=note,
@@ -192,21 +199,37 @@ class Store:
 
     def _experiment(self) -> str:
         found = self._client.get_experiment_by_name(EXPERIMENT)
-        return found.experiment_id if found else str(self._client.create_experiment(EXPERIMENT))
+        if found:
+            return str(found.experiment_id)
+        place = None  # a server knows where its artifacts go; a bare database has them beside it
+        if self.uri.startswith("sqlite:///"):
+            place = (
+                Path(self.uri.removeprefix("sqlite:///"))
+                .resolve()
+                .with_name("mlartifacts")
+                .as_uri()
+            )
+        return str(self._client.create_experiment(EXPERIMENT, place, tags=ABOUT))
 
     def _run(self, experiment: str, task: Task, tags: dict[str, str], note: str) -> Run:
         """A new run; what an interrupted registration of this adapter left behind is deleted."""
-        query = f"tags.adapter_digest = '{tags['adapter_digest']}'"
+        query = f"tags.task = '{task.id}' and tags.adapter_digest = '{tags['adapter_digest']}'"
         for left in self._client.search_runs([experiment], query):
             self._client.delete_run(left.info.run_id)
-        name = f"{task.id} {tags['night']}"
-        return self._client.create_run(
-            experiment, tags={**tags, "mlflow.note.content": note}, run_name=name
-        )
+        about = {
+            "task": task.id,
+            "category": task.category,
+            "mlflow.note.content": note,
+            "mlflow.user": "flywheel",
+            "mlflow.source.name": "flows/nightly.py",
+            "mlflow.source.type": "JOB",
+        }
+        name = f"{task.name}, {tags['night']}"
+        return self._client.create_run(experiment, tags={**tags, **about}, run_name=name)
 
     def _describe(self, task: Task) -> None:
         """Create the registered model, or bring its description up to date."""
-        tags = {**OURS, "task": task.id, "category": task.category}
+        tags = {"category": task.category, "task": task.id, **OURS}
         if self._client.search_registered_models(f"name='{task.id}'"):
             self._client.update_registered_model(task.id, card.model(task))
         else:
@@ -225,44 +248,18 @@ def _version(found: ModelVersion) -> Version:
     )
 
 
-def _numbers(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, float]]:
-    """Every number in nested plain data, by its dotted name."""
-    for key, value in values.items():
-        if isinstance(value, dict):
-            yield from _numbers(value, f"{prefix}{key}.")
-        elif isinstance(value, int | float) and not isinstance(value, bool):
-            yield f"{prefix}{key}", float(value)
-
-
 def _metrics(
-    run: Run,
-    model: str,
-    scorecard: Scorecard,
-    certificate: Certificate | None,
-    training: dict[str, Any],
+    run: Run, model: str, scorecard: Scorecard, certificate: Certificate | None, training: Training
 ) -> list[Metric]:
+    """Metrics on the run and the model both, so that the UI compares either."""
     from mlflow.entities import Metric
 
     at = run.info.start_time
-    values = dict(_numbers(msgspec.to_builtins(scorecard)))
-    values |= dict(_numbers(msgspec.to_builtins(certificate) or {}, "certificate."))
-    values |= {f"training.{k}": v for k, v in _numbers(training) if k != "seed"}
-    curve = enumerate(training.get("losses", ()), start=1)
+    points = [(k, 0, v) for k, v in figures.metrics(scorecard, certificate).items()]
     return [
-        *(Metric(key, value, at, 0, model_id=model) for key, value in values.items()),
-        *(Metric("loss", float(value), at, step, model_id=model) for step, value in curve),
+        Metric(name, value, at, step, model_id=model)
+        for name, step, value in [*points, *figures.curves(training)]
     ]
-
-
-def _params(lineage: Lineage, training: dict[str, Any]) -> list[Param]:
-    from mlflow.entities import Param
-
-    values = msgspec.to_builtins(lineage) | {
-        key: value for key, value in training.items() if isinstance(value, str)
-    }
-    rows = values.pop("rows")
-    values |= {f"rows.{part}": count for part, count in rows.items()}
-    return [Param(key, str(value)) for key, value in values.items() if value != ""]
 
 
 def _dataset(task: Task, lineage: Lineage) -> DatasetInput:
@@ -285,7 +282,9 @@ def _save(bundle: Path, scratch: Path) -> None:
     from mlflow.models import ModelSignature
     from mlflow.pyfunc import save_model
     from mlflow.types import ColSpec, Schema
+    from pandas import DataFrame
 
+    asked = bundles.read(bundle, "canary") or [{"prompt": ""}]
     shutil.copytree(bundle, scratch / "bundle")
     save_model(
         scratch / "model",
@@ -294,6 +293,7 @@ def _save(bundle: Path, scratch: Path) -> None:
         signature=ModelSignature(
             Schema([ColSpec("string", "prompt")]), Schema([ColSpec("string", "answer")])
         ),
+        input_example=DataFrame({"prompt": [asked[0]["prompt"]]}),
         pip_requirements=[f"{name}=={installed(name)}" for name in NEEDS],  # inferring is slow
     )
 

@@ -21,6 +21,7 @@ from tasks.stage import write_atomic
 from tasks.task import Task
 
 CANARY_SECONDS = 30.0
+CANARY_TOKENS = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,13 +58,9 @@ async def _canary(pool: Pool, version: Version, bundle: Path) -> str | None:
     same = 0
     for question in questions:
         answer = await pool.answer(
-            version.adapter,
-            question["prompt"],
-            task.contract,
-            question["max_tokens"],
-            CANARY_SECONDS,
+            version.adapter, question["prompt"], task.contract, CANARY_TOKENS, CANARY_SECONDS
         )
-        same += agree(answer.text, question["answer"])
+        same += agree(answer.text, question["answer"], task.contract)
     if 2 * same <= len(questions):
         return f"only {same} of {len(questions)} canary answers match the evaluation's"
     return None

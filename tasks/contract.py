@@ -65,7 +65,7 @@ def answer_of(reply: Json, *, tools: bool = False) -> str:
     text = text_of(reply.get("content")).strip()
     if tools:
         return _dumps({"content": text})
-    value = _structure(text)
+    value = structure(text)
     return text if value is None else _dumps(value)
 
 
@@ -111,8 +111,10 @@ def violation(answer: str, contract: Contract) -> str | None:
         value = json.loads(answer, parse_constant=_no_constant)
     except ValueError:
         return "not JSON"
-    error = next(_validator(msgspec.json.encode(contract.schema or {})).iter_errors(value), None)
-    return None if error is None else f"{error.json_path}: {error.message[:200]}"
+    schema = contract.schema or {}
+    if contract.kind == "tools" and isinstance(value, dict) and value.get("tool_calls"):
+        return _miscalled(value["tool_calls"], schema)
+    return _against(schema, value)
 
 
 def normal(answer: str, contract: Contract | None = None) -> str:
@@ -122,7 +124,7 @@ def normal(answer: str, contract: Contract | None = None) -> str:
     """
     if contract is not None and contract.kind == "labels":
         return _core(answer)
-    value = _structure(answer)
+    value = structure(answer)
     if value is None:
         return " ".join(answer.split())
     return json.dumps(_plain(value), ensure_ascii=False, sort_keys=True)
@@ -139,7 +141,7 @@ def infer(requests: Sequence[Json], answers: Sequence[str]) -> Contract:
     What the requests declare (tool signatures, a `json_schema` response format) comes first.
     """
     length = 2 * max((len(a) for a in answers), default=0) + 200
-    values = [_structure(a) for a in answers]
+    values = [structure(a) for a in answers]
     calls = [v["tool_calls"] for v in values if isinstance(v, dict) and "tool_calls" in v]
     if len(calls) > CALLING * len(answers):
         spoken = len(answers) - len(calls) > CALLING * len(answers)
@@ -178,7 +180,7 @@ def _no_constant(name: str) -> Any:
     raise ValueError(f"{name} is not JSON")
 
 
-def _structure(text: str) -> Any | None:
+def structure(text: str) -> Any | None:
     """The object or list that a text is, bare or in a code fence; None for anything else."""
     fenced = _FENCE.fullmatch(text)
     text = (fenced.group(1) if fenced else text).strip()
@@ -232,6 +234,34 @@ def _validator(schema: bytes) -> Any:
     return Draft202012Validator(msgspec.json.decode(schema))
 
 
+def _against(schema: Json, value: Any) -> str | None:
+    error = next(_validator(msgspec.json.encode(schema)).iter_errors(value), None)
+    return None if error is None else f"{error.json_path}: {error.message[:120]}"
+
+
+def _miscalled(calls: Any, schema: Json) -> str | None:
+    """Like `_against`, one call at a time: an `anyOf` of a hundred functions is slow and mute."""
+    called = schema["anyOf"][0] if "anyOf" in schema else schema
+    array = called["properties"]["tool_calls"]
+    forms = {form["properties"]["name"]["const"]: form for form in functions(schema)}
+    if not isinstance(calls, list) or len(calls) > array["maxItems"]:
+        return f"more than {array['maxItems']} calls at once"
+    for call in calls:
+        name = call.get("name") if isinstance(call, dict) else None
+        if name not in forms:
+            return f"calls {name}, which is not in the contract"
+        if reason := _against(forms[name], call):
+            return f"{name}: {reason}"
+    return None
+
+
+def functions(schema: Json) -> list[Json]:
+    """The schema of each call (`name`, `arguments`) that a tools contract allows."""
+    called = schema["anyOf"][0] if "anyOf" in schema else schema
+    items = called["properties"]["tool_calls"]["items"]
+    return list(items.get("anyOf", [items]))
+
+
 def _closed(answers: Sequence[str]) -> tuple[str, ...]:
     """The closed label set of short answers, in the agent's usual decoration; () if there is none.
 
@@ -244,7 +274,7 @@ def _closed(answers: Sequence[str]) -> tuple[str, ...]:
     covered = sum(cores[core] for core in often)
     if not often or len(often) > MAX_LABELS or covered < MOST * len(answers):
         return ()
-    if covered < 5 * len(often):
+    if covered < 3 * len(often):
         return ()
     before, after = Counter((b, e) for b, _, e in split).most_common(1)[0][0]
     spelt: dict[str, Counter[str]] = {core: Counter() for core in often}

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import msgspec
 
+from tasks import economics
+from tasks.metrics import wilson
 from tasks.params import Economics
 from tasks.records import TEACHER
 
@@ -49,7 +51,7 @@ class Day:
     @property
     def interval(self) -> tuple[float, float]:
         """The 95 % Wilson interval of the agreement."""
-        return wilson(self.agreed, self.audited)
+        return wilson(self.agreement or 0.0, self.audited)
 
 
 class _Usage(msgspec.Struct):
@@ -58,8 +60,8 @@ class _Usage(msgspec.Struct):
 
 
 class _Audit(msgspec.Struct):
-    reply: msgspec.Raw = msgspec.Raw(b"")
     agrees: bool = False
+    usage: _Usage | None = None
 
 
 class _Line(msgspec.Struct):
@@ -77,43 +79,58 @@ class _Line(msgspec.Struct):
     error: str | None = None
 
 
-def wilson(hits: int, n: int, z: float = 1.96) -> tuple[float, float]:
-    """Wilson's interval for a share of `hits` in `n`; (0, 1) when nothing was counted."""
-    if n == 0:
-        return 0.0, 1.0
-    share, weight = hits / n, z * z / n
-    middle = share + weight / 2
-    half = z * math.sqrt(share * (1 - share) / n + weight / (4 * n))
-    return max(0.0, (middle - half) / (1 + weight)), min(1.0, (middle + half) / (1 + weight))
-
-
 def percentile(ordered: Sequence[float], share: float) -> float:
     """The value below which a share of the ordered values lies (nearest rank)."""
     return ordered[max(0, math.ceil(share * len(ordered)) - 1)] if ordered else math.nan
 
 
-def _tokens(line: _Line) -> tuple[float, float]:
-    """Prompt and completion tokens of a call: as the provider counted, else characters / 4."""
-    usage = line.usage or _Usage()
-    prompt, completion = usage.prompt_tokens, usage.completion_tokens
-    return (
-        len(bytes(line.request)) / 4 if prompt is None else prompt,
-        len(bytes(line.reply)) / 4 if completion is None else completion,
-    )
+@dataclass(slots=True)
+class _Bill:
+    """Adds up dollars: what was spent, and what the teacher alone would have cost.
+
+    Of a call that a student answered, nobody has counted the teacher's tokens. They are guessed
+    as characters / 4, corrected by what that guess is worth on the day's calls with both figures.
+    """
+
+    prices: Economics
+    spent: float = 0.0
+    counted: float = 0.0
+    counted_guess: float = 0.0
+    served_guess: float = 0.0
+
+    def add(self, line: _Line) -> None:
+        usage, guess = _usage(line.usage), self._guess(line)
+        student = economics.student_cost(usage, self.prices) if usage else 0.0
+        if line.answered_by == TEACHER:
+            asked = bytes(line.student) not in (b"", b"null")
+            teacher = self._teacher(usage) if usage else guess
+            self.counted += teacher
+            self.counted_guess += guess
+            self.spent += teacher + student * asked
+        else:  # the usage on record is the student's
+            self.served_guess += guess
+            self.spent += student
+            if line.audit:
+                second = _usage(line.audit.usage)
+                self.spent += self._teacher(second) if second else guess
+
+    def _teacher(self, usage: economics.Usage) -> float:
+        return economics.teacher_cost(usage, self.prices)
+
+    def _guess(self, line: _Line) -> float:
+        prompt, completion = (len(bytes(part)) / 4 for part in (line.request, line.reply))
+        return self._teacher(economics.Usage(prompt, completion))
+
+    @property
+    def unaided(self) -> float:
+        worth = self.counted / self.counted_guess if self.counted_guess else 1.0
+        return self.counted + worth * self.served_guess
 
 
-def _costs(line: _Line, prices: Economics) -> tuple[float, float]:
-    """Dollars that a call cost, audit included, and dollars that the teacher alone would cost."""
-    prompt, completion = _tokens(line)
-    if line.answered_by != TEACHER:  # the usage on record is the student's
-        cost = prompt * prices.student_input + completion * prices.student_output
-        prompt, completion = len(bytes(line.request)) / 4, len(bytes(line.reply)) / 4
-        unaided = prompt * prices.teacher_input + completion * prices.teacher_output
-        return (cost + unaided * (line.audit is not None)) / 1e6, unaided / 1e6
-    unaided = prompt * prices.teacher_input + completion * prices.teacher_output
-    tried = bytes(line.student) not in (b"", b"null")
-    attempt = (prompt * prices.student_input + completion * prices.student_output) * tried
-    return (unaided + attempt) / 1e6, unaided / 1e6
+def _usage(found: _Usage | None) -> economics.Usage | None:
+    if found is None or found.prompt_tokens is None or found.completion_tokens is None:
+        return None
+    return economics.Usage(found.prompt_tokens, found.completion_tokens)
 
 
 def _lines(path: Path) -> Iterator[_Line]:
@@ -131,7 +148,7 @@ def _day(path: Path, prices: Economics) -> Day:
     latencies: list[float] = []
     asked, served, reasons = Counter[str](), Counter[str](), Counter[str]()
     calls = failed = audited = agreed = 0
-    cost = unaided = 0.0
+    bill = _Bill(prices)
     for line in _lines(path):
         calls += 1
         failed += line.error is not None
@@ -144,8 +161,7 @@ def _day(path: Path, prices: Economics) -> Day:
             audited, agreed = audited + 1, agreed + line.audit.agrees
         if line.latency_s is not None:
             latencies.append(line.latency_s)
-        mine, alone = _costs(line, prices)
-        cost, unaided = cost + mine, unaided + alone
+        bill.add(line)
     latencies.sort()
     thousand = 1_000 / max(calls, 1)
     return Day(
@@ -154,8 +170,8 @@ def _day(path: Path, prices: Economics) -> Day:
         escalated=reasons.total(),
         audited=audited,
         agreed=agreed,
-        cost=cost * thousand,
-        unaided=unaided * thousand,
+        cost=bill.spent * thousand,
+        unaided=bill.unaided * thousand,
         p50=percentile(latencies, 0.50),
         p95=percentile(latencies, 0.95),
         failed=failed,
@@ -178,7 +194,7 @@ def row(day: Day) -> tuple[str, str, str, str, str, str]:
         f"{day.escalation:.1%}",
         agreement(day),
         f"{day.cost:.2f}",
-        f"{_seconds(day.p50)} / {_seconds(day.p95)}",
+        f"{milliseconds(day.p50)} / {milliseconds(day.p95)}",
     )
 
 
@@ -187,10 +203,9 @@ def agreement(day: Day) -> str:
     if day.agreement is None:
         return "–"
     low, high = day.interval
-    return f"{day.agreement:.1%} ({low:.1%}–{high:.1%}, n={day.audited:,})"
+    return f"{day.agreement:.1%} ({100 * low:.1f}–{100 * high:.1f}, n={day.audited:,})"
 
 
-def _seconds(value: float) -> str:
-    if math.isnan(value):
-        return "–"
-    return f"{value * 1000:.0f} ms" if value < 1 else f"{value:.1f} s"
+def milliseconds(seconds: float) -> str:
+    """Seconds as milliseconds, or a dash when there is nothing to tell."""
+    return "–" if math.isnan(seconds) else f"{1000 * seconds:,.0f}"

@@ -20,7 +20,9 @@ Change = Callable[[str, str], str]  # (key path, text) -> text
 
 SCHEMAS = frozenset({"tools", "functions", "response_format", "tool_choice", "model", "stop"})
 NAMES = frozenset({"id", "tool_call_id", "role", "type", "object"})
+TEXTS = frozenset({"content", "text", "arguments", "refusal", "reasoning_content", "answer"})
 MAX_DEPTH = 6
+MAX_FAILURES = 100  # openings that are no JSON; keeps the search linear
 
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{},]|-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?')
 _OPENING = re.compile(r'\{\s*"|\[\s*["{\[]')
@@ -39,11 +41,11 @@ class Piece:
 
 def pieces(text: str) -> Iterator[Piece]:
     """Split a string into prose and the JSON documents in it, without gaps."""
-    at = search = 0
-    while (match := _OPENING.search(text, search)) is not None:
+    at = search = failures = 0
+    while failures < MAX_FAILURES and (match := _OPENING.search(text, search)) is not None:
         end = _document_end(text, match.start())
         if end is None:
-            search = match.start() + 1
+            search, failures = match.start() + 1, failures + 1
             continue
         if match.start() > at:
             yield Piece(at, match.start(), False)
@@ -107,7 +109,7 @@ def _rewrite_value(token: str, change: Change, path: str, depth: int) -> str:
     text = json.loads(token)
     changed = rewrite(text, change, path, depth + 1)
     if changed == text:
-        return token
+        return token  # keeps escapes as they were written
     return json.dumps(changed, ensure_ascii=token.isascii())
 
 
@@ -116,27 +118,32 @@ def _same_number(before: str, after: str) -> str:
     return after if after.isdigit() and before.isdigit() and after[0] != "0" else before
 
 
-def rewrite_call(request: Json, reply: Json, change: Callable[[str, Change], Any]) -> None:
-    """Reserved for the type checker: see `rewrite_request` and `rewrite_message`."""
+def each_message(message: Json, each: Change) -> Json:
+    """A message with each of its strings passed through `each`; structure and tool names kept."""
+    skip = {"name"} if message.get("role") in {"tool", "function"} else set()
+    return {
+        name: value if name in skip else _each(name, value, each) for name, value in message.items()
+    }
 
 
-def rewrite_message(message: Json, change: Change) -> Json:
-    """A message with its content, arguments and other strings changed; structure kept."""
-    return {name: _rewrite_field(name, value, change) for name, value in message.items()}
+def each_request(request: Json, each: Change) -> Json:
+    """A request's other fields (user, metadata, ...) changed; messages and schemas kept."""
+    skip = SCHEMAS | {"messages"}
+    return {
+        name: value if name in skip else _each(name, value, each) for name, value in request.items()
+    }
 
 
-def _rewrite_field(name: str, value: Any, change: Change) -> Any:
+def _each(name: str, value: Any, each: Change) -> Any:
     if isinstance(value, str):
-        return value if name in NAMES else rewrite(value, change, _field_path(name))
+        if value.startswith("data:"):
+            return "data:,"  # an image or a sound: never read, never kept
+        return value if name in NAMES else each("" if name in TEXTS else name, value)
     if isinstance(value, list):
-        return [_rewrite_field(name, item, change) for item in value]
+        return [_each(name, item, each) for item in value]
     if isinstance(value, dict):
         return {
-            key: item if name == "function" and key == "name" else _rewrite_field(key, item, change)
+            key: item if (name, key) == ("function", "name") else _each(key, item, each)
             for key, item in value.items()
         }
     return value
-
-
-def _field_path(name: str) -> str:
-    return "" if name in {"content", "text", "arguments", "refusal", "reasoning_content"} else name

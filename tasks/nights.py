@@ -9,9 +9,9 @@ from typing import Any
 
 import msgspec
 
+from tasks import stage
 from tasks.records import Counts
 
-HOPS = ("ingest", "validate", "deidentify", "cluster", "dataset")
 _OUTCOME = frozenset({"version", "passed", "reason", "agreement", "coverage"})
 
 
@@ -19,6 +19,7 @@ _OUTCOME = frozenset({"version", "passed", "reason", "agreement", "coverage"})
 class Found:
     """One task as a night left it: who answers it from now on, how well, or why nobody does."""
 
+    id: str
     name: str
     category: str
     calls: int
@@ -44,24 +45,24 @@ def _json(path: Path) -> Any:
 
 
 def sentence(certificate: Mapping[str, Any] | None) -> str:
-    """What a certificate says, in words; empty without one."""
+    """What a certificate, or the refusal of one, says in words; empty without either."""
     if not certificate:
         return ""
     if "refused" in certificate:
         return f"No certificate: {certificate['refused']}."
     return (
         f"With {1 - certificate['delta']:.0%} confidence at most {certificate['alpha']:.0%} of the "
-        f"answers it gives differ from the teacher's: {certificate['wrong']} of "
-        f"{certificate['accepted']} did among {certificate['n']} calibration calls, of which it "
-        f"answers {certificate['coverage']:.0%}."
+        f"answers that it serves differ from the teacher's: in the proof {certificate['wrong']} of "
+        f"{certificate['accepted']:,} did. It serves {certificate['coverage']:.0%} of the calls."
     )
 
 
 def _night(folder: Path) -> Night:
-    manifests = [_json(folder / hop / "manifest.json") for hop in HOPS]
+    manifests = [_json(folder / hop / "manifest.json") for hop in stage.HOPS]
     outcomes = {o["task"]: o for o in _json(folder / "judge.json") or ()}
     tasks = [
         Found(
+            id=task["id"],
             name=task["name"],
             category=task["category"],
             calls=task["size"],

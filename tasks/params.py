@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 
@@ -25,48 +26,117 @@ class Ingest(Section):
 
 
 class Validate(Section):
-    """What a call must be to go on, and what a batch must look like."""
+    """What a call must be to go on, and what a night's batch must look like.
+
+    `scripts` are the Unicode scripts that may be read (`LATIN`, `GREEK`, ...); none means any.
+    Shares are of the batch. `max_rejected` stops the night, everything else is a warning.
+    `volume` and `drift` are the factors by which calls and median tokens may differ from the
+    trailing week; `new` is the share that may be of models, tools or system prompts unseen there.
+    """
 
     max_characters: int = 200_000
+    scripts: list[str] = msgspec.field(default_factory=list)
+    max_rejected: Share = 0.5
+    max_errors: Share = 0.1
+    max_repeats: Share = 0.5
+    complete: Share = 0.9
+    max_tokens: int = 200_000
+    max_age_hours: float = 48.0
+    volume: float = 3.0
+    drift: float = 2.0
+    new: Share = 0.05
 
 
 class Deidentify(Section):
-    """Which personal data is replaced."""
+    """Which personal data is replaced.
+
+    `ner` finds names and places: `bundled`, or `none` (patterns and cues only, by explicit choice).
+    `keep` are types that are found but left as they are; `keys` are more JSON keys with their type.
+    """
 
     threshold: Share = 0.35
+    ner: str = "none"
+    tagger_threshold: Share = 0.35
+    keep: tuple[str, ...] = ("LOCATION", "ORGANIZATION", "DATE_TIME")
+    keys: dict[str, str] = msgspec.field(default_factory=dict)
+    public_conversations: int = 20
+    foreign_scripts: Literal["quarantine", "pass"] = "quarantine"
 
 
 class Cluster(Section):
-    """How calls become tasks."""
+    """How calls become tasks: how many calls make one, and how many are read closely.
+
+    Tasks are found and students trained on the calls of the last `window_nights` nights.
+    """
 
     min_calls: int = 40
+    window_nights: int = 14
+    sample: int = 20_000
+    seed: int = 0
 
 
 class Dataset(Section):
-    """How a task's calls become training, validation, calibration and test sets."""
+    """How a task's calls become training, validation, calibration and test sets.
+
+    `shares` of the groups (conversations, near-duplicates) go to the four splits; calibration is
+    large because the certificate is proved on it. `similar` is the Jaccard likeness of two prompts
+    that are near-duplicates. Below `min_rows` rows or `min_readiness` nothing trains.
+    """
 
     min_rows: int = 120
+    min_readiness: float = 40.0
+    train: Share = 0.55
+    validation: Share = 0.05
+    calibration: Share = 0.25
+    test: Share = 0.15
+    similar: Share = 0.9
+    seed: int = 0
 
 
 class Train(Section):
-    """LoRA on the base model; `base` is a folder, `bundled` the one in this repository."""
+    """LoRA on the base model; `base` is a folder, `bundled` the one in this repository.
+
+    A training reads at most `tokens` tokens in at most `epochs` rounds, is measured `marks` times
+    on the validation rows and stops after `patience` marks that brought nothing. It ends after
+    `minutes`, with the best weights so far.
+    """
 
     base: str = "bundled"
     rank: int = 16
+    alpha: int = 32
+    rslora: bool = True
+    dora: bool = False
+    learning_rate: float = 2e-3
+    warmup: Share = 0.06
+    batch: int = 16
+    epochs: int = 12
+    tokens: int = 250_000
+    max_length: int = 512
+    marks: int = 8
+    patience: int = 3
+    minutes: float = 30.0
+    validation_rows: int = 128
     seed: int = 0
 
 
 class Evaluate(Section):
-    """How students are measured."""
+    """How students are measured: the newest `max_rows` test rows, answers up to `max_tokens`."""
 
     max_rows: int = 400
+    max_tokens: int = 256
+    batch: int = 32
 
 
 class Calibrate(Section):
-    """The risk that the team accepts: at most `alpha` wrong served, with confidence 1 - `delta`."""
+    """The risk that the team accepts: at most `alpha` wrong served, with confidence 1 - `delta`.
+
+    `correct` divides delta by the number of tasks tested in a night (Bonferroni).
+    """
 
     alpha: Share = 0.05
     delta: Share = 0.1
+    correct: bool = False
+    seed: int = 0
 
 
 class Judge(Section):
@@ -77,19 +147,22 @@ class Judge(Section):
 
 
 class Serve(Section):
-    """The gateway: how long a student may take (seconds), and the share of answers audited."""
+    """The gateway: how long (seconds, tokens) an answer may be, and the share that is audited."""
 
     student_timeout: float = 2.0
+    teacher_timeout: float = 600.0
+    answer_tokens: int = 256
     audit: Share = 0.1
 
 
 class Economics(Section):
-    """Prices in dollars per million tokens."""
+    """Prices in dollars: per million tokens, and per hour of the machine that trains."""
 
     teacher_input: float = 2.5
     teacher_output: float = 10.0
     student_input: float = 0.02
     student_output: float = 0.08
+    compute_hour: float = 0.1
 
 
 class Params(Section):

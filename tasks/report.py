@@ -1,6 +1,6 @@
 """What the flywheel did: a table for the terminal and one self-contained page for the browser.
 
-`days` reads the journal, `nights` the nights' folders; `python -m tasks.report HOME` does all of it.
+`days` reads the journal, `nights` the nights' folders. Run it: `python -m tasks.report HOME`.
 """
 
 from __future__ import annotations
@@ -41,25 +41,25 @@ def advice(found: Sequence[Day], nights: Sequence[Night], target: float) -> str:
         )
     if not nights:
         return "No night has run yet: `flywheel nightly` turns these calls into students."
-    waiting = [t for t in nights[-1].tasks if not t.passed]
+    waiting = [task for task in nights[-1].tasks if not task.passed]
     if waiting:
         top = waiting[0]
-        why = top.reason or "no student was trained for it"
         return (
-            f"The largest task still with the teacher is “{top.name}” ({top.calls:,} calls): {why}"
+            f"The largest task still with the teacher is “{top.name}” ({top.calls:,} calls). "
+            + (top.reason or "No student was trained for it.")
         )
-    return "Every task found has a student; the calls left are what they were not sure of."
+    return "Every task found has a student; the calls left are what the students are not sure of."
 
 
 def table(found: Sequence[Day]) -> Table:
-    """The days as a table for the terminal."""
+    """The days as a table for the terminal, 80 characters wide."""
+    from rich import box
     from rich.table import Table
 
-    out = Table(title="The flywheel, day by day", title_justify="left")
-    out.add_column("day")
-    names = ("calls", "escalated", "audited agreement", "$ / 1,000 calls", "p50 / p95")
-    for name in names:
-        out.add_column(name, justify="right")
+    out = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    out.add_column("day", no_wrap=True)
+    for name in ("calls", "escalated", "audited agreement", "$/1,000", "p50 / p95 ms"):
+        out.add_column(name, justify="right", no_wrap=True)
     for day in found:
         out.add_row(*row(day))
     return out

@@ -14,7 +14,7 @@ from tasks.records import Json
 RARE = 0.02  # share under which a key, or a type of value, is a slip
 REQUIRED = 0.985  # share of the objects that must carry a required key
 MAX_VALUES = 200
-CLOSED = 0.97  # share of the values that a closed set must cover
+CLOSED = 0.985  # share of the values that a closed set must cover
 MAX_DEPTH = 12
 
 
@@ -84,7 +84,7 @@ def _string(values: Sequence[str]) -> Json:
     counts = Counter(values)
     often = sorted(value for value, n in counts.items() if n >= max(2, 0.001 * len(values)))
     covered = sum(counts[value] for value in often)
-    if often and len(often) <= MAX_VALUES and covered >= max(CLOSED * len(values), 5 * len(often)):
+    if often and len(often) <= MAX_VALUES and covered >= max(CLOSED * len(values), 3 * len(often)):
         return {"type": "string", "enum": often}
     return {"type": "string", "maxLength": 4 * max(map(len, values)) + 64}
 

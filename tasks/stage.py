@@ -55,16 +55,14 @@ def write_atomic(path: Path, data: bytes) -> None:
 
 
 @contextmanager
-def fresh(out: Path, *, resume: bool = False) -> Iterator[Path]:
+def fresh(out: Path) -> Iterator[Path]:
     """Give a temporary folder beside `out`; rename it to `out` when the body succeeds.
 
-    A leftover of an interrupted run is removed, or given again when the work can `resume` from
-    its own checkpoints. On an error `out` is left as it was.
+    A leftover of an interrupted run is removed. On an error `out` is left as it was.
     """
     temporary = out.with_name(f".{out.name}.partial")
-    if not resume:
-        shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir(parents=True)
     yield temporary
     shutil.rmtree(out, ignore_errors=True)
     temporary.rename(out)

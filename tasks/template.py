@@ -128,14 +128,14 @@ class Template:
         values: list[tuple[str, ...]] = []
         rest: list[Json] = []
         for message, patterns, shape in self._plan(messages):
-            texts = _texts(message)
+            texts = texts_of(message)
             if texts is None:
                 return None
             if patterns is None:
                 rest.append(message)
                 continue
-            blank = _blank(message)
-            if len(texts) != len(patterns) or (shape is not None and shape != blank):
+            bare = blank(message)
+            if len(texts) != len(patterns) or (shape is not None and shape != bare):
                 return None
             for text, pattern in zip(texts, patterns, strict=True):
                 found = pattern.match(text)
@@ -143,7 +143,7 @@ class Template:
                     return None
                 values.append(found)
             if shape is None:
-                rest.append(blank)
+                rest.append(bare)
         # Last, because it is the slowest check.
         if toolset(request) not in self.tools or form_of(request) not in self.formats:
             return None
@@ -220,7 +220,7 @@ def _said(message: Json) -> str:
     return f"{message['name']}: {text}" if message.get("name") else text
 
 
-def _texts(message: Json) -> list[str] | None:
+def texts_of(message: Json) -> list[str] | None:
     """The texts of a message; None when it holds something that is not text (an image)."""
     content = message.get("content")
     if content is None:
@@ -234,7 +234,7 @@ def _texts(message: Json) -> list[str] | None:
     return texts if whole else None
 
 
-def _blank(message: Json) -> Json:
+def blank(message: Json) -> Json:
     """A message without its texts."""
     content = message.get("content")
     if isinstance(content, str):

@@ -1,30 +1,30 @@
-"""From what logs hold to the canonical OpenAI shape: messages, tools, times, usage, and the `Call`.
+"""From what logs hold to the canonical OpenAI shape: messages, tools, times, usage, a `Call`.
 
-Every dialect is built from these functions. Each raises ValueError("<reason>: <detail>"): the reason
-is the quarantine's column, the detail is for the person who looks there.
+Every dialect is built from these functions. Each raises ValueError("<reason>: <detail>"): the
+reason is the quarantine's column, the detail is for the person who looks there.
 """
 
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from functools import lru_cache
 from typing import Any
 
 import msgspec
 
-from tasks.records import TEACHER, Call, Json, digest, text_of
+from tasks.records import Json, digest, text_of
 
 UNREADABLE = "unreadable"
 NOT_A_CALL = "not a call"
 EMPTY = "empty reply"
 INCOMPLETE = "incomplete"  # our finish reason of a stream that broke off
 
+_PLAIN = ("system", "developer", "user", "assistant")
+_OWN = (*_PLAIN, "tool")
 ROLES = {
-    **{r: r for r in ("system", "developer", "user", "assistant", "tool")},
+    **{role: role for role in _OWN},
     **{"human": "user", "ai": "assistant", "model": "assistant", "chain": "assistant"},
     **{"function": "tool", "observation": "tool", "gpt": "assistant"},
 }
@@ -34,10 +34,20 @@ _FINISH = {
     **dict.fromkeys(("tool_use", "tool_call", "tool-calls", "function_call"), "tool_calls"),
     **dict.fromkeys(("content-filter", "safety", "guardrail_intervened"), "content_filter"),
 }
+_TAKEN = (
+    *("prompt_tokens", "input_tokens", "input", "promptTokens", "inputTokens"),
+    *("prompt_token_count", "promptTokenCount"),
+)
+_GIVEN = (
+    *("completion_tokens", "output_tokens", "output", "completionTokens", "outputTokens"),
+    *("candidates_token_count", "candidatesTokenCount"),
+)
 _KEPT = ("role", "content", "name", "tool_calls", "tool_call_id", "refusal")
+_SAID = frozenset({"role", "content"})
+_TOOL = frozenset({"type", "function"})
+_FUNCTION = frozenset({"name", "description", "parameters", "strict"})
 _TEXT_PARTS = frozenset({"text", "input_text", "output_text"})
 _LATEST = 4_102_444_800.0  # 2100: a later "time" is not one
-_VOLATILE = re.compile(r"\w*\d[\w:.\-]*|\b(?:[A-Z][a-z]+day|[A-Z][a-z]{2,8}ber|Ja\w+ary|Fe\w+ary)\b")
 
 
 def mapping(value: Any, where: str) -> Json:
@@ -98,6 +108,8 @@ def whole(value: Any) -> int | None:
 
 def real(value: Any) -> float | None:
     """A plain number, or None."""
+    if value is None:
+        return None
     if isinstance(value, str):
         try:
             value = float(value)
@@ -108,7 +120,9 @@ def real(value: Any) -> float | None:
 
 
 def seconds(value: Any) -> float | None:
-    """Seconds since the epoch out of s, ms, µs, ns, ISO 8601 or an HTTP date; None when unusable."""
+    """Seconds since the epoch out of s, ms, µs, ns, ISO 8601, an HTTP date; None if unusable."""
+    if type(value) is int and 1_000_000_000 < value < _LATEST:
+        return float(value)
     if isinstance(value, datetime):
         at: float | None = (value if value.tzinfo else value.replace(tzinfo=UTC)).timestamp()
     else:
@@ -174,11 +188,17 @@ def tool_call(raw: Any, index: int) -> Json:
 def tool(raw: Any) -> Json:
     """One declared tool."""
     declared = mapping(loads(raw), "tool")
+    if declared.keys() == _TOOL and declared["type"] == "function":
+        inner = declared["function"]
+        if type(inner) is dict and inner.keys() <= _FUNCTION and type(inner.get("name")) is str:
+            return declared  # nearly every tool: nothing to do
     function = loads(declared.get("function"))
     function = function if isinstance(function, dict) else declared
     if not isinstance(function.get("name"), str):
         return declared  # a provider's built-in tool: named by its type alone
-    made = {k: function[k] for k in ("name", "description", "strict") if function.get(k) is not None}
+    made = {
+        k: function[k] for k in ("name", "description", "strict") if function.get(k) is not None
+    }
     schema = loads(first(function, "parameters", "input_schema", "inputSchema", "json_schema"))
     if isinstance(schema, dict):
         made["parameters"] = schema
@@ -211,9 +231,8 @@ def message(raw: Any) -> Json:
     """One message of a request."""
     found = mapping(raw, "message")
     role = found.get("role")
-    if len(found) == 2 and role in ROLES and ROLES[role] == role:
-        if isinstance(found.get("content"), str):
-            return found  # nearly every message: nothing to do
+    if role in _PLAIN and len(found) == 2 and isinstance(found.get("content"), str):
+        return found  # nearly every message: nothing to do
     known = ROLES.get(role.lower()) if isinstance(role, str) else None
     if known is None:
         raise ValueError(f"{UNREADABLE}: message with role {role!r}"[:200])
@@ -268,6 +287,9 @@ def request(raw: Any) -> Json:
 
 def reply(raw: Any) -> Json:
     """The assistant's message: the target. Parts are joined to text, reasoning is left out."""
+    known = type(raw) is dict and raw.keys() == _SAID and raw["role"] == "assistant"
+    if known and type(raw["content"]) is str:
+        return dict(raw)  # nearly every reply: nothing to do
     made = message({"role": "assistant", **mapping(raw, "reply")})
     if made["role"] != "assistant":
         raise ValueError(f"{UNREADABLE}: the reply's role is {made['role']}")
@@ -281,75 +303,4 @@ def usage(raw: Any) -> tuple[int | None, int | None]:
     found = loads(raw)
     if not isinstance(found, dict):
         return None, None
-    taken = first(found, "prompt_tokens", "input_tokens", "input", "promptTokens", "inputTokens")
-    given = first(
-        found, "completion_tokens", "output_tokens", "output", "completionTokens", "outputTokens"
-    )
-    return whole(taken), whole(given)
-
-
-def each(items: Any, parse: Callable[[Json], Call]) -> list[Call]:
-    """Parse every item of a list that holds whole records."""
-    return [parse(mapping(i, "record")) for i in sequence(items, "records")]
-
-
-@lru_cache(maxsize=1024)
-def _steady(prompt: str) -> str:
-    """A system prompt without what changes from request to request at its ends: ids, dates."""
-    head, middle, tail = prompt[:200], prompt[200:-200], prompt[200:][-200:]
-    return _VOLATILE.sub("#", head) + middle + _VOLATILE.sub("#", tail)
-
-
-def conversation(asked: Sequence[Json], answer: Json) -> str:
-    """Which conversation a call belongs to: its system prompt, first user message and first reply.
-
-    A later call of the same conversation has that first reply in its history, so they agree.
-    """
-    system = opening = ""
-    reply_found = answer
-    for one in asked:
-        if one["role"] == "assistant":
-            reply_found = one
-            break
-        if one["role"] == "user":
-            opening = opening or text_of(one.get("content"))
-        elif not system and one["role"] in ("system", "developer"):
-            system = _steady(text_of(one.get("content")))
-    names = ",".join(c["function"]["name"] for c in reply_found.get("tool_calls", ()))
-    return "conv-" + digest(system, opening, text_of(reply_found.get("content")).strip(), names)
-
-
-def build(
-    *,
-    source: str,
-    request: Json,
-    reply: Json,
-    id: Any = None,
-    at: float | None = None,
-    tokens: tuple[int | None, int | None] = (None, None),
-    latency_s: Any = None,
-    conversation_id: Any = None,
-    **more: Any,
-) -> Call:
-    """A call; a missing id is its content's digest, a missing conversation that of its opening.
-
-    A call of unknown time has `at` 0.
-    """
-    if not (named := text(id)):
-        encoded = msgspec.json.encode([at, request, reply], order="deterministic")
-        named = f"call-{digest(encoded, length=24)}"
-    took = real(latency_s)
-    return Call(
-        id=named,
-        at=at or 0.0,
-        source=source,
-        request=request,
-        reply=reply,
-        model=more.pop("model", "") or text(request.get("model")),
-        prompt_tokens=tokens[0],
-        completion_tokens=tokens[1],
-        latency_s=took if took is not None and took >= 0 else None,
-        conversation=text(conversation_id) or conversation(request["messages"], reply),
-        answered_by=more.pop("answered_by", TEACHER),
-        **more,
-    )
+    return whole(first(found, *_TAKEN)), whole(first(found, *_GIVEN))

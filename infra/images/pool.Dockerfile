@@ -1,0 +1,19 @@
+# The embedded engine: the pool of a machine without a GPU. With GPUs use vLLM's own image instead
+# (see infra/README.md); both answer the same endpoints. Build from the repository's root:
+#   docker build -f infra/images/pool.Dockerfile -t flywheel/pool .
+FROM python:3.11-slim
+ENV PYTHONUNBUFFERED=1 HF_HUB_OFFLINE=1
+WORKDIR /app
+COPY pyproject.toml constraints.txt README.md LICENSE ./
+COPY tasks tasks
+COPY registry registry
+COPY serving serving
+COPY bases bases
+COPY flows/__init__.py flows/
+COPY examples/__init__.py examples/
+COPY params.yaml ./
+RUN pip install --no-cache-dir -c constraints.txt torch -e '.[train,serve]'
+RUN useradd --create-home --uid 10001 flywheel && install -d -o flywheel /flywheel
+USER flywheel
+EXPOSE 8000
+CMD ["python", "-m", "serving.engine", "--base", "bundled", "--adapters", "/flywheel/adapters", "--port", "8000", "--host", "0.0.0.0"]

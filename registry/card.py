@@ -1,0 +1,127 @@
+"""What a person reads in the MLflow UI about a task's model and each of its versions: Markdown."""
+
+from __future__ import annotations
+
+import json
+from textwrap import wrap
+
+import msgspec
+
+from registry.bundle import Lineage
+from registry.gate import Verdict
+from tasks.calibrate import Certificate
+from tasks.evaluate import Scorecard
+from tasks.nights import sentence
+from tasks.task import Task
+from tasks.template import Pattern
+
+LONG = 1_200  # characters of a contract or a prompt that are shown
+WIDE = 84  # characters in a line of a prompt; the UI does not wrap it
+
+HOW = """### How to change who answers
+The version with the alias **champion** answers at the gateway when it is sure enough; every other \
+call goes to the large model. **candidate** marks the newest version that passed the gate.
+
+To promote, or to roll back, give the alias `champion` to another version: the pencil under \
+*Aliases* in the list below (the button *Promote model* does something else). The gateway follows \
+at the next *promote* run, within minutes; at once with `flywheel promote`. Taking the alias away \
+gives the whole task back to the large model. What a person chooses stands: the nightly run never \
+brings back a version that a person has taken out.
+"""
+
+
+def model(task: Task) -> str:
+    """The description of a task's registered model."""
+    parts = (
+        f"**{task.name}** ({task.category}, program *{task.family}*)",
+        task.description,
+        f"{task.size:,} calls in the window, {task.share:.1%} of the traffic.",
+        f"### What comes in\n{_quote(prompt_shape(task))}",
+        f"### What goes out\n{contract(task)}",
+        HOW,
+    )
+    return "\n\n".join(part for part in parts if part)
+
+
+def prompt_shape(task: Task) -> str:
+    """The task's prompt with `{slots}` where it varies; slots that no answer depends on say so."""
+    lines = []
+    for head in task.template.heads:
+        lines += [f"{head.shape.get('role', '')}: {_filled(p)}" for p in head.patterns]
+    return "\n".join([*lines, *(f"user: {_filled(p)}" for p in task.template.first)])
+
+
+def _filled(pattern: Pattern) -> str:
+    return pattern.fill(
+        [f"{{{slot.name}{', ignored' if slot.noise else ''}}}" for slot in pattern.slots]
+    )
+
+
+def contract(task: Task) -> str:
+    """What the task's answers must look like, for a person."""
+    kind, rule = task.contract.kind, task.contract
+    if kind == "labels":
+        return "One of: " + ", ".join(f"`{label}`" for label in rule.labels)
+    if kind == "text":
+        return "Free text."
+    what = "JSON" if kind == "json" else "Tool calls, as JSON"
+    schema = _cut(json.dumps(rule.schema, indent=1, ensure_ascii=False))
+    return f"{what} by this schema:\n```json\n{schema}\n```"
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= LONG else f"{text[:LONG]}\n… ({len(text):,} characters in all)"
+
+
+def _quote(text: str) -> str:
+    lines = [part for line in _cut(text).splitlines() for part in wrap(line, WIDE) or [""]]
+    return "\n".join(["```text", *lines, "```"])
+
+
+def version(
+    task: Task,
+    scorecard: Scorecard,
+    certificate: Certificate | None,
+    verdict: Verdict,
+    lineage: Lineage,
+) -> str:
+    """The description of one version: the verdict, the proof, the figures, where it comes from."""
+    proof = sentence(msgspec.to_builtins(certificate)) if certificate else "There is none."
+    return "\n\n".join(
+        (
+            f"{'Passed' if verdict.passed else 'Refused'}. {verdict.reason}",
+            f"### Certificate\n{proof}",
+            f"### Scorecard\n{scores(scorecard)}",
+            f"### Where it comes from\n{origin(task, scorecard, lineage)}",
+        )
+    )
+
+
+def scores(scorecard: Scorecard) -> str:
+    """The student and all it was compared to, and what an answer costs."""
+    wide = max(len(line.name) for line in scorecard.table)
+    rows = [
+        f"{line.name:<{wide}}  {line.agreement:>7.1%}  {line.low:>7.1%} – {line.high:<7.1%}"
+        f"  {line.valid:>11.1%}"
+        for line in scorecard.table
+    ]
+    head = f"{'':<{wide}}  {'agrees':>7}  {'95 % interval':^17}  on contract"
+    return (
+        f"On {scorecard.n} test calls that it has never seen, against the large model's answers:\n"
+        + "\n".join(["```text", head, *rows, "```"])
+        + f"\nAn answer takes {scorecard.latency_ms:.0f} ms. 1,000 answers cost "
+        f"${scorecard.student_cost:.4f}, the large model's ${scorecard.teacher_cost:.2f}."
+    )
+
+
+def origin(task: Task, scorecard: Scorecard, lineage: Lineage) -> str:
+    """The lineage, as a list."""
+    rows = ", ".join(f"{count:,} {part}" for part, count in lineage.rows.items())
+    facts = {
+        "night": lineage.night,
+        "data": f"`{lineage.dataset}` (DVC){': ' if rows else ''}{rows}",
+        "base model": f"{lineage.base} `{lineage.base_digest}`",
+        "adapter": f"`{scorecard.adapter_digest}`",
+        "test set": f"`{scorecard.test_digest}`",
+    }
+    return "\n".join(f"- {name}: {value}" for name, value in facts.items())

@@ -1,0 +1,78 @@
+"""The audit: a random share of the served answers is also asked of the teacher, in the background.
+
+Only audited answers measure the real error, so the draw must not depend on anything about a call:
+it is a hash of the call's random id, and can be done again from the journal.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass, field
+
+import msgspec
+
+from serving import metrics
+from serving.call import Call, said
+from serving.journal import Journal
+from serving.metrics import Metrics
+from serving.teacher import Teacher, TeacherDown, read
+from tasks.contract import Contract, agree, answer
+from tasks.dialects import completion
+from tasks.records import Json, digest
+
+log = logging.getLogger("flywheel.gateway")
+
+AT_ONCE = 8
+
+
+def drawn(call: str, rate: float) -> bool:
+    """Whether a call (by its id) is among the audited share."""
+    return int(digest(call, "audit", length=12), 16) < rate * 16**12
+
+
+@dataclass(slots=True)
+class Audits:
+    """The audits under way. The journal line of an audited call is written when its audit ends."""
+
+    teacher: Teacher
+    journal: Journal
+    metrics: Metrics
+    _running: set[asyncio.Task[None]] = field(default_factory=set)
+    _turn: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(AT_ONCE))
+
+    def start(self, call: Call, line: Json, contract: Contract, served: str) -> None:
+        """Audit a served answer, then write the call's line."""
+        task = asyncio.create_task(self._audit(call, line, contract, served))
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+
+    async def finish(self, seconds: float) -> None:
+        """Wait for the audits under way; those that take longer are given up, their lines kept."""
+        if self._running:
+            _, late = await asyncio.wait(self._running, timeout=seconds)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
+
+    async def _audit(self, call: Call, line: Json, contract: Contract, served: str) -> None:
+        try:
+            async with self._turn:
+                found = await self._asked(call)
+            agrees = agree(answer(found.reply, contract), served, contract)
+            line["audit"] = {**said(found), "agrees": agrees}
+            self.metrics.count(metrics.AUDITS, "outcome", "agrees" if agrees else "disagrees")
+        except (TeacherDown, ValueError) as error:
+            self.metrics.count(metrics.AUDITS, "outcome", "failed")
+            log.warning("call %s: the audit failed (%s)", call.id, type(error).__name__)
+        finally:
+            self.journal.append(line)
+
+    async def _asked(self, call: Call) -> completion.Completion:
+        """The teacher's completion, never streamed. Raises TeacherDown or ValueError."""
+        plain = {k: v for k, v in call.request.items() if k not in ("stream", "stream_options")}
+        response = await self.teacher.ask(msgspec.json.encode(plain), plain, call.headers)
+        content = await read(response, self.teacher.url)
+        if response.is_error:
+            raise ValueError(f"HTTP {response.status_code}")
+        return completion.read(content.decode())

@@ -1,0 +1,130 @@
+"""The embedded engine's heart: a base model, its adapters, and the one thread that decodes."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import msgspec
+
+from serving.completion import BadRequest
+from tasks.decoding import Answer, Ask
+from tasks.student import ADAPTER_FILES, Student, base_digest
+
+MAX_BATCH = 32
+MAX_WAITING = 512
+MAX_RANK = 128
+
+
+@dataclass(slots=True)
+class Job:
+    """One prompt that waits for its answer."""
+
+    model: str
+    ask: Ask
+    top: int
+    done: Future[Answer] = field(default_factory=Future)
+
+
+class Engine:
+    """A base model, the adapters loaded onto it, and the thread that decodes."""
+
+    def __init__(self, base: Path, adapters: Path, most: int = 32) -> None:
+        self.name, self.root, self.most = base.name, adapters.resolve(), most
+        self.student = Student.load(base, None)
+        self.digest = base_digest(base)
+        self.models: dict[str, tuple[Student, Path]] = {self.name: (self.student, base)}
+        self.started = int(time.time())
+        self._lock = threading.Lock()
+        self._jobs: queue.Queue[Job | None] = queue.Queue()
+        self._thread = threading.Thread(target=self._work, name="decode", daemon=True)
+
+    def start(self) -> None:
+        """Start the worker."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop the worker once its batch is done; what still waits is cancelled."""
+        self._jobs.put(None)
+        self._thread.join()
+
+    def load(self, name: str, path: Path) -> None:
+        """Load an adapter under a name. Raises BadRequest."""
+        with self._lock:
+            if name in self.models:
+                raise BadRequest(f"The lora adapter '{name}' has already been loaded.")
+            if len(self.models) > self.most:
+                raise BadRequest(f"{self.most} adapters are loaded already; unload one first.")
+            self._check(path)
+            self.models[name] = (self.student.adapted(path), path)
+
+    def _check(self, path: Path) -> None:
+        """Refuse what did not come from the registry's own folder or is not for this base."""
+        found = path.resolve()
+        if not found.is_relative_to(self.root):
+            raise BadRequest(f"{path} is outside of {self.root}")
+        if not all((found / name).is_file() for name in ADAPTER_FILES):
+            raise BadRequest(f"No adapter found for {path}", 404)
+        others = sorted({file.name for file in found.iterdir()} - {*ADAPTER_FILES, "README.md"})
+        if others:
+            raise BadRequest(f"{path} holds {others[0]}; only safetensors are loaded")
+        config = msgspec.json.decode((found / ADAPTER_FILES[0]).read_bytes())
+        if config.get("revision") != self.digest:
+            raise BadRequest(f"{path} was trained on another base than {self.name}")
+        if not 0 < config.get("r", 0) <= MAX_RANK:
+            raise BadRequest(f"{path} has rank {config.get('r')}; at most {MAX_RANK} is served")
+
+    def unload(self, name: str) -> None:
+        """Forget an adapter. Raises BadRequest."""
+        with self._lock:
+            if name == self.name or name not in self.models:
+                raise BadRequest(f"The lora adapter '{name}' cannot be found.", 404)
+            del self.models[name]
+
+    def submit(self, job: Job) -> Future[Answer]:
+        """Queue a job. Raises BadRequest when too many wait."""
+        if self._jobs.qsize() >= MAX_WAITING:
+            raise BadRequest(f"{MAX_WAITING} requests are waiting", 503)
+        self._jobs.put(job)
+        return job.done
+
+    def _work(self) -> None:
+        """Decode the oldest job together with all that wait for the same model."""
+        waiting: list[Job] = []
+        while True:
+            arrived = [self._jobs.get()] if not waiting else []
+            while not self._jobs.empty():
+                arrived.append(self._jobs.get())
+            waiting += [job for job in arrived if job is not None]
+            if None in arrived:
+                break
+            batch = [job for job in waiting if job.model == waiting[0].model][:MAX_BATCH]
+            waiting = [job for job in waiting if not any(job is taken for taken in batch)]
+            self._decode([job for job in batch if job.done.set_running_or_notify_cancel()])
+        for job in waiting:
+            job.done.cancel()
+
+    def _decode(self, batch: Sequence[Job]) -> None:
+        if not batch:
+            return
+        try:
+            student, _ = self.models[batch[0].model]
+            top = max(job.top for job in batch)
+            answers = student.decode([job.ask for job in batch], top)
+        except (KeyError, ValueError, RuntimeError) as error:
+            for job in batch:
+                job.done.set_exception(error)
+        else:
+            for job, answer in zip(batch, answers, strict=True):
+                tops = tuple(likeliest[: job.top] for likeliest in answer.tops)
+                job.done.set_result(replace(answer, tops=tops))
+
+    @property
+    def alive(self) -> bool:
+        """Whether the worker still decodes."""
+        return self._thread.is_alive()

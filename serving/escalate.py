@@ -1,0 +1,90 @@
+"""Whether a student's answer is served or the call goes to the teacher, and why. Pure.
+
+A reason is a short phrase: one of these, `serving.route`'s or the pool's. It is counted, journaled
+and sent in a header.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+
+from tasks.calibrate import confidence
+from tasks.contract import violation
+from tasks.records import Json
+from tasks.student import Answer
+from tasks.task import Task
+
+NO_POOL = "no pool"
+POOL_ERROR = "pool error"
+POOL_RESTING = "pool resting"
+TIMEOUT = "timeout"
+POOL_AWAY = (TIMEOUT, POOL_ERROR)  # reasons that concern the pool, not one call
+TRUNCATED = "truncated"
+NO_LOGPROBS = "no logprobs"
+OFF_CONTRACT = "off contract"
+UNKNOWN_TOOL = "unknown tool"
+NOT_CONFIDENT = "not confident"
+SERVED = "served"
+
+# Request options that a student cannot honour.
+_OPTIONS = (
+    "logprobs",
+    "top_logprobs",
+    "logit_bias",
+    "stop",
+    "audio",
+    "functions",
+    "function_call",
+    "prediction",
+    "web_search_options",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """Serve the student's answer, or escalate; always with a reason."""
+
+    serve: bool
+    reason: str
+
+
+def unsupported(request: Json) -> str | None:
+    """The reason why no student should even be asked; None when one may be."""
+    if request.get("n") not in (None, 1):
+        return "option n"
+    if request.get("modalities") not in (None, ["text"]):
+        return "option modalities"
+    option = next((name for name in _OPTIONS if request.get(name)), None)
+    return f"option {option}" if option else None
+
+
+def decide(task: Task, threshold: float, request: Json, answer: Answer) -> Decision:
+    """Serve an answer that is whole, on contract, within the request's means and sure enough."""
+    if answer.finish_reason != "stop" or _too_long(request, answer.text):
+        return Decision(False, TRUNCATED)
+    if not answer.logprobs or not all(map(math.isfinite, answer.logprobs)):
+        return Decision(False, NO_LOGPROBS)
+    if violation(answer.text, task.contract) is not None:
+        return Decision(False, OFF_CONTRACT)
+    if task.contract.kind == "tools" and not _known_tools(request, answer.text):
+        return Decision(False, UNKNOWN_TOOL)
+    if not confidence(answer.logprobs) >= threshold:
+        return Decision(False, NOT_CONFIDENT)
+    return Decision(True, SERVED)
+
+
+def _too_long(request: Json, text: str) -> bool:
+    """Whether the request's token limit would have cut this text, at three characters a token."""
+    limit = request.get("max_completion_tokens") or request.get("max_tokens")
+    return isinstance(limit, int) and len(text) > 3 * limit
+
+
+def _known_tools(request: Json, text: str) -> bool:
+    """Whether each called tool is declared in the request, and not more at once than it allows."""
+    calls = json.loads(text).get("tool_calls") or ()
+    if len(calls) > 1 and request.get("parallel_tool_calls") is False:
+        return False
+    declared = {(tool.get("function") or {}).get("name") for tool in request.get("tools") or ()}
+    return all(call["name"] in declared for call in calls)

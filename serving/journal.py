@@ -1,0 +1,78 @@
+"""The journal: one JSON line for each call that the gateway answered. Only ever added to.
+
+`<folder>/<YYYY-MM-DD>.jsonl`, by the UTC day of the call. A line is handed to the operating system
+in one `write` as soon as the call (and its audit) is over, so a crash of the gateway loses no line
+that was written. `sync`, which the gateway calls every second and at the end, also brings the lines
+to the disk: a power cut loses at most the last second. A line that a crash tore is closed with a
+line break when the file is next opened, so it never swallows the record after it.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+
+from tasks.records import Json
+
+VERSION = 1
+OPEN_FILES = 4
+
+
+class Journal:
+    """Appends lines to the files of one folder.
+
+    The texts in it are as personal as the calls are: only the owner may read the files.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._files: dict[str, int] = {}
+        self._unsynced: set[str] = set()
+        self._closing = threading.Lock()  # sync runs in a thread and must not meet a closed file
+
+    def append(self, line: Json) -> None:
+        """Write one call; `line["at"]` (seconds since the epoch) names the file."""
+        day = datetime.fromtimestamp(line["at"], UTC).date().isoformat()
+        data = memoryview(msgspec.json.encode({"v": VERSION, **line}) + b"\n")
+        file = self._open(day)
+        while data:  # a write is whole but for a full disk or a signal
+            data = data[os.write(file, data) :]
+        self._unsynced.add(day)
+
+    def _open(self, day: str) -> int:
+        if day in self._files:
+            return self._files[day]
+        while len(self._files) >= OPEN_FILES:
+            self._close(next(iter(self._files)))
+        self._folder.mkdir(parents=True, exist_ok=True)
+        path = self._folder / f"{day}.jsonl"
+        file = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
+        size = os.fstat(file).st_size
+        if size and os.pread(file, 1, size - 1) != b"\n":
+            os.write(file, b"\n")
+        self._files[day] = file
+        return file
+
+    def sync(self) -> None:
+        """Bring everything written so far to the disk. May run in a thread of its own."""
+        while self._unsynced:
+            day = self._unsynced.pop()
+            with self._closing:
+                if day in self._files:
+                    os.fsync(self._files[day])
+
+    def _close(self, day: str) -> None:
+        with self._closing:
+            file = self._files.pop(day)
+            os.fsync(file)
+            os.close(file)
+
+    def close(self) -> None:
+        """Sync and close the files; a later `append` opens them again."""
+        for day in list(self._files):
+            self._close(day)
+        self._unsynced.clear()

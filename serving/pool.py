@@ -1,0 +1,136 @@
+"""The pool, seen from the gateway: any server that speaks vLLM's OpenAI-compatible interface.
+
+Everything that can go wrong is a `PoolError` with a short reason; the gateway then escalates.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from serving.escalate import NO_LOGPROBS, POOL_ERROR, TIMEOUT
+from tasks.contract import Contract
+from tasks.decoding import Answer
+from tasks.records import Json
+from tasks.student import ask
+
+LOAD_TIMEOUT = 60.0
+
+
+class PoolError(Exception):
+    """No usable answer. `reason` is one of `serving.escalate`, the text a sentence."""
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(detail)
+        self.reason = reason
+
+
+class Pool:
+    """A client for one server that holds adapters. The HTTP client belongs to the caller."""
+
+    def __init__(self, url: str, client: httpx.AsyncClient, token: str | None = None) -> None:
+        self.url = url.rstrip("/").removesuffix("/v1")
+        self._client = client
+        self._headers = {"authorization": f"Bearer {token}"} if token else {}
+
+    async def load(self, name: str, path: Path) -> None:
+        """Make the server load an adapter. Raises PoolError."""
+        body = {"lora_name": name, "lora_path": str(path)}
+        await self._send("POST", "/v1/load_lora_adapter", body, LOAD_TIMEOUT)
+
+    async def unload(self, name: str) -> None:
+        """Make the server forget an adapter. Raises PoolError."""
+        await self._send("POST", "/v1/unload_lora_adapter", {"lora_name": name}, LOAD_TIMEOUT)
+
+    async def loaded(self) -> set[str]:
+        """The names of the adapters that the server answers with. Raises PoolError."""
+        models = _json(await self._send("GET", "/v1/models", None, LOAD_TIMEOUT))
+        return {model["id"] for model in models.get("data", ()) if model.get("parent")}
+
+    async def answer(
+        self, name: str, prompt: str, contract: Contract, max_tokens: int, timeout: float
+    ) -> Answer:
+        """What an adapter answers, with raw log-probabilities. Raises PoolError."""
+        body = {
+            "model": name,
+            "messages": ask(prompt),
+            "max_tokens": max_tokens,
+            "temperature": 0.0,
+            "logprobs": True,
+            "top_logprobs": 0,
+            "chat_template_kwargs": {"enable_thinking": False},
+            **guide(contract),
+        }
+        reply = await self._send("POST", "/v1/chat/completions", body, timeout)
+        return read(_json(reply), name)
+
+    async def _send(
+        self, method: str, path: str, body: Mapping[str, Any] | None, timeout: float
+    ) -> httpx.Response:
+        try:
+            response = await self._client.request(
+                method, self.url + path, json=body, headers=self._headers, timeout=timeout
+            )
+        except httpx.TimeoutException:
+            raise PoolError(TIMEOUT, f"{self.url} gave nothing within {timeout:g} s") from None
+        except httpx.HTTPError as error:
+            raise PoolError(POOL_ERROR, f"{self.url}: {error or type(error).__name__}") from None
+        if response.status_code != httpx.codes.OK:
+            raise PoolError(POOL_ERROR, f"{response.status_code}: {_complaint(response)}")
+        return response
+
+
+def guide(contract: Contract) -> Json:
+    """The request fields that hold an answer to its contract."""
+    if contract.kind == "text":
+        return {}
+    if contract.kind == "labels":
+        return {"structured_outputs": {"choice": list(contract.labels)}}
+    schema = contract.schema or {"type": "object"}
+    form = {"name": "answer", "schema": schema, "strict": True}
+    return {"response_format": {"type": "json_schema", "json_schema": form}}
+
+
+def read(reply: Json, name: str) -> Answer:
+    """The answer in a chat completion. Raises PoolError when it may not be trusted.
+
+    A server that ignored `logprobs`, or that answered with another model, says nothing about how
+    sure the student is.
+    """
+    try:
+        choice = reply["choices"][0]
+        text, finish = choice["message"]["content"], choice["finish_reason"]
+        content = (choice.get("logprobs") or {}).get("content")
+        logprobs = tuple(float(token["logprob"]) for token in content or ())
+    except (KeyError, IndexError, TypeError, ValueError) as error:
+        raise PoolError(POOL_ERROR, f"not a chat completion: {error!r}") from None
+    if reply.get("model") != name:
+        raise PoolError(POOL_ERROR, f"asked for {name}, answered by {reply.get('model')}")
+    if not isinstance(text, str):
+        raise PoolError(POOL_ERROR, "a chat completion without content")
+    if not logprobs:
+        raise PoolError(NO_LOGPROBS, f"{name} answered without log-probabilities")
+    return Answer(text, logprobs, str(finish))
+
+
+def _json(response: httpx.Response) -> Json:
+    try:
+        body = response.json()
+    except json.JSONDecodeError:
+        raise PoolError(POOL_ERROR, "the pool's reply is not JSON") from None
+    if not isinstance(body, dict):
+        raise PoolError(POOL_ERROR, "the pool's reply is not a JSON object")
+    return body
+
+
+def _complaint(response: httpx.Response) -> str:
+    """The error message in a reply, vLLM's shape or any text."""
+    try:
+        error = response.json()["error"]
+        return str(error["message"] if isinstance(error, dict) else error)
+    except (json.JSONDecodeError, KeyError, TypeError):
+        return response.text[:200] or f"status {response.status_code}"

@@ -1,0 +1,118 @@
+"""Which student, if any, a request belongs to: the templates of the tasks that have a champion.
+
+`home/routes.json` says what is served; `promote` replaces it, and `Routes` notices.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from tasks.records import Json, text_of
+from tasks.stage import Refused
+from tasks.task import Task
+
+log = logging.getLogger("flywheel.route")
+
+NO_TASK = "no task"
+PROMPT_CHANGED = "prompt changed"
+FAMILIAR = 40  # characters of a constant that show that a prompt was once a task's
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """A task, the adapter that serves it, and the confidence from which it may answer."""
+
+    task: Task
+    adapter: str
+    version: int
+    threshold: float
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """A request's route and the text that the student reads."""
+
+    route: Route
+    prompt: str
+
+
+class _File(msgspec.Struct):
+    routes: list[Route]
+    digest: str = ""
+
+
+class Router:
+    """Finds the route of a request; of several that match, the one with the most constant text."""
+
+    def __init__(self, routes: Sequence[Route] = (), digest: str = "") -> None:
+        self.routes = sorted(routes, key=lambda r: (-r.task.template.characters, r.task.id))
+        self.digest = digest
+        self._signs = [sign for route in self.routes for sign in _signs(route)]
+
+    @classmethod
+    def from_file(cls, path: Path) -> Router:
+        """Read routes.json; a file that is not there means no routes yet. Raises Refused."""
+        try:
+            found = msgspec.json.decode(path.read_bytes(), type=_File)
+        except FileNotFoundError:
+            return cls()
+        except (msgspec.ValidationError, msgspec.DecodeError) as error:
+            raise Refused(f"{path}: {error}") from None
+        return cls(found.routes, found.digest)
+
+    def find(self, request: Json) -> Match | None:
+        """The route of a request; None when it belongs to no task or its prompt has changed."""
+        for route in self.routes:
+            payload = route.task.template.payload(request)
+            if payload is not None:
+                return Match(route, route.task.template.prompt(payload))
+        return None
+
+    def miss(self, request: Json) -> str:
+        """Why `find` gave None: a prompt that reads like a task's has changed."""
+        messages = request.get("messages")
+        if not self._signs or not isinstance(messages, list):
+            return NO_TASK
+        texts = [text_of(m.get("content")) for m in messages[:2] if isinstance(m, dict)]
+        known = any(sign in text for sign in self._signs for text in texts)
+        return PROMPT_CHANGED if known else NO_TASK
+
+
+def _signs(route: Route) -> list[str]:
+    """The two ends of a template's longest constant: a small edit leaves one of them alone."""
+    template = route.task.template
+    patterns = [p for head in template.heads for p in head.patterns] + list(template.first)
+    longest = max((c for p in patterns for c in p.constants), key=len, default="")
+    return [longest[:FAMILIAR], longest[-FAMILIAR:]] if len(longest) >= FAMILIAR else []
+
+
+class Routes:
+    """The router of a routes.json, read again when the file changes (one `stat` per call)."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._seen: tuple[int, ...] = ()
+        self._router = Router()
+
+    def current(self) -> Router:
+        """Today's router. A file that cannot be read leaves the former routes in place."""
+        seen = self._stamp()
+        if seen != self._seen:
+            self._seen = seen
+            try:
+                self._router = Router.from_file(self._path)
+            except (Refused, OSError) as error:
+                log.error("the routes stay as they were: %s", error)
+        return self._router
+
+    def _stamp(self) -> tuple[int, ...]:
+        try:
+            found = self._path.stat()
+        except OSError:
+            return ()
+        return found.st_mtime_ns, found.st_size, found.st_ino

@@ -1,0 +1,105 @@
+"""Moves a written date by some days and writes it in the same way: `3 May 1990`, `1990-05-03`."""
+
+from __future__ import annotations
+
+import calendar
+import re
+from collections.abc import Callable
+from datetime import date, timedelta
+
+_MONTHS = {name.lower(): i for i, name in enumerate(calendar.month_name) if name}
+_SHORT = {name.lower(): i for i, name in enumerate(calendar.month_abbr) if name} | {"sept": 9}
+_MONTH = r"(?P<m>[A-Za-z]{3,9})(?P<dot>\.?)"
+_DAY = r"(?P<d>\d{1,2})(?P<th>st|nd|rd|th)?"
+_FORMS = [
+    re.compile(r"(?P<y>\d{4})(?P<s>[-/.])(?P<m>\d{1,2})(?P=s)(?P<d>\d{1,2})"),
+    re.compile(r"(?P<a>\d{1,2})(?P<s>[-/.])(?P<b>\d{1,2})(?P=s)(?P<y>\d{4}|\d{2})"),
+    re.compile(
+        rf"{_DAY}(?P<of>\s+of)?(?P<s>[\s-]+){_MONTH}(?P<t>,?[\s-]+)(?P<y>\d{{4}}|\d{{2}})", re.I
+    ),
+    re.compile(rf"{_MONTH}(?P<s>\s+){_DAY}(?P<t>,?\s+)(?P<y>\d{{4}}|\d{{2}})", re.I),
+]
+
+
+def shifted(text: str, days: int) -> str | None:
+    """The text with its date moved, or None when there is no date that can be read."""
+    for form, write in zip(_FORMS, (_iso, _numeric, _day_first, _month_first), strict=True):
+        match = form.search(text)
+        moved = write(match, days) if match else None
+        if match and moved:
+            return text[: match.start()] + moved + text[match.end() :]
+    return None
+
+
+def _move(year: str, month: int, day: int, days: int) -> date | None:
+    full = int(year) if len(year) == 4 else int(year) + (1900 if int(year) > 30 else 2000)
+    try:
+        return date(full, month, day) + timedelta(days)
+    except (ValueError, OverflowError):
+        return None
+
+
+def _pad(model: str, value: int) -> str:
+    return f"{value:02d}" if len(model) == 2 else str(value)
+
+
+def _year(model: str, moved: date) -> str:
+    return f"{moved.year:04d}" if len(model) == 4 else f"{moved.year % 100:02d}"
+
+
+def _iso(match: re.Match[str], days: int) -> str | None:
+    year, sep, month, day = match["y"], match["s"], match["m"], match["d"]
+    moved = _move(year, int(month), int(day), days)
+    if moved is None:
+        return None
+    return sep.join((_year(year, moved), _pad(month, moved.month), _pad(day, moved.day)))
+
+
+def _numeric(match: re.Match[str], days: int) -> str | None:
+    """`03/04/1990`: the month first, but for `03.04.1990` and where that is no date."""
+    first, second, year, sep = match["a"], match["b"], match["y"], match["s"]
+    moved = _move(year, int(first), int(second), days)
+    if moved and sep != ".":
+        return sep.join((_pad(first, moved.month), _pad(second, moved.day), _year(year, moved)))
+    moved = _move(year, int(second), int(first), days)
+    if moved is None:
+        return None
+    return sep.join((_pad(first, moved.day), _pad(second, moved.month), _year(year, moved)))
+
+
+def _named(match: re.Match[str], days: int) -> tuple[date, str, str] | None:
+    name = match["m"].lower()
+    month = _MONTHS.get(name) or _SHORT.get(name)
+    moved = _move(match["y"], month, int(match["d"]), days) if month else None
+    if moved is None:
+        return None
+    full = name in _MONTHS and name != "may"
+    names = calendar.month_name if full or name == "may" else calendar.month_abbr
+    word = names[moved.month]
+    cased: Callable[[str], str] = str.lower if match["m"].islower() else str.upper
+    if match["m"].islower() or match["m"].isupper():
+        word = cased(word)
+    return moved, word + match["dot"], f"{moved.day}{ordinal(moved.day) if match['th'] else ''}"
+
+
+def ordinal(number: int) -> str:
+    """The ending of 1st, 2nd, 3rd, 4th."""
+    if 11 <= number % 100 <= 13:
+        return "th"
+    return {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
+
+
+def _day_first(match: re.Match[str], days: int) -> str | None:
+    named = _named(match, days)
+    if named is None:
+        return None
+    moved, month, day = named
+    return f"{day}{match['of'] or ''}{match['s']}{month}{match['t']}{_year(match['y'], moved)}"
+
+
+def _month_first(match: re.Match[str], days: int) -> str | None:
+    named = _named(match, days)
+    if named is None:
+        return None
+    moved, month, day = named
+    return f"{month}{match['s']}{day}{match['t']}{_year(match['y'], moved)}"

@@ -1,0 +1,273 @@
+"""Finds personal data: Presidio's analyzer with trimmed recognisers, our shapes and the tagger.
+
+The only importer of presidio_analyzer. A *segment* is a short text (a line of prose, or JSON leaves
+as `key: value` lines); `Detector.scan` takes many at once so that the tagger can work in batches.
+Nothing to run; `python -m benchmarks.deidentify` measures it.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tasks.params import Deidentify
+from tasks.patterns import SHAPES
+from tasks.stage import Refused
+
+SECONDS_PER_PATTERN = "5"  # a pattern that needs longer failed, and its text is not let through
+# One character for one, so that spans stay valid.
+NORMAL = str.maketrans("\u2010\u2011\u2012\u2013\u2014\u2212\u00a0\u202f\u2009\u2019\u2018\u201c\u201d",
+                       "------   ''\"\"")  # fmt: skip
+PRIORITY = {
+    name: rank
+    for rank, name in enumerate(
+        [
+            "SECRET",
+            "PASSWORD",
+            "CREDIT_CARD",
+            "IBAN_CODE",
+            "EMAIL_ADDRESS",
+            "US_SSN",
+            "BIRTH_DATE",
+            "CARD_LAST_FOUR",
+            "MAC_ADDRESS",
+            "IP_ADDRESS",
+            "CRYPTO",
+            "PHONE_NUMBER",
+            "ID_NUMBER",
+            "BANK_NUMBER",
+            "USERNAME",
+            "ADDRESS",
+            "ZIP_CODE",
+            "PERSON",
+            "LOCATION",
+            "ORGANIZATION",
+            "DATE_TIME",
+            "URL",
+        ]
+    )
+}
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Finding:
+    """A span of personal data in a segment or leaf, and who found it."""
+
+    start: int
+    end: int
+    kind: str
+    score: float
+    detector: str
+
+
+class _TimedOut(logging.Handler):
+    """Presidio only warns when a pattern times out; here that is counted as a failure."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.count = 0
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.count += "timed out" in str(record.msg)
+
+
+def _context_class() -> Any:
+    """A context enhancer that reads the text itself: no lemmas that a blank pipeline leaves empty."""
+    from presidio_analyzer.context_aware_enhancers import ContextAwareEnhancer
+
+    class Context(ContextAwareEnhancer):  # type: ignore[misc, unused-ignore]
+        """Raise a score when one of the recogniser's context words stands close by."""
+
+        def enhance_using_context(
+            self,
+            text: str,
+            raw_results: list[Any],
+            nlp_artifacts: Any,
+            recognizers: list[Any],
+            context: list[str] | None = None,
+        ) -> list[Any]:
+            words = {r.id: r.context for r in recognizers if r.context}
+            for result in raw_results:
+                cues = words.get(result.recognition_metadata.get("recognizer_identifier"))
+                if cues and result.score < 0.75:
+                    near = text[max(0, result.start - 48) : result.end + 24].lower()
+                    if any(re.search(rf"\b{re.escape(cue.strip())}", near) for cue in cues):
+                        result.score = max(result.score + 0.35, 0.4)
+            return raw_results
+
+    return Context(0.35, 0.4, 5, 5)
+
+
+def _stock() -> list[Any]:
+    """Presidio's own recognisers that fit agent logs, without network access."""
+    import tldextract
+    from presidio_analyzer import predefined_recognizers as stock
+
+    suffixes = tldextract.TLDExtract(suffix_list_urls=(), cache_dir=None)
+
+    class Emails(stock.EmailRecognizer):  # type: ignore[misc, unused-ignore]
+        """The stock recogniser asks the network for top-level domains."""
+
+        def validate_result(self, pattern_text: str) -> bool:
+            return suffixes(pattern_text).suffix != "" or pattern_text.endswith((".local", ".test"))
+
+    return [Emails(), stock.CreditCardRecognizer(), stock.IbanRecognizer(), stock.IpRecognizer(),
+            stock.MacAddressRecognizer(), stock.CryptoRecognizer()]  # fmt: skip
+
+
+def _needs() -> dict[str, re.Pattern[str]]:
+    """What a text must hold for a stock recogniser to find anything: saves most of the work."""
+    return {
+        "EMAIL_ADDRESS": re.compile("@"),
+        "CREDIT_CARD": re.compile(r"\d{3,4}[- ]?\d{3,4}[- ]?\d{3,4}"),
+        "IBAN_CODE": re.compile(r"[A-Za-z]{2}\d\d"),
+        "IP_ADDRESS": re.compile(r"\d\.\d{1,3}\.\d|[0-9a-fA-F]?::?[0-9a-fA-F]{0,4}:"),
+        "MAC_ADDRESS": re.compile(
+            r"[0-9a-fA-F]{2}[:.-][0-9a-fA-F]{2}|[0-9a-fA-F]{4}\.[0-9a-fA-F]{4}"
+        ),
+        "CRYPTO": re.compile(r"\b(?:bc1|[13])[a-zA-Z0-9]{25}"),
+    }
+
+
+_PHONE = re.compile(
+    r"(?<![\w.#/@-])(?<!\d[ ,])\+?\(?\d[\d\s().x/-]{5,22}\d(?:\s?(?:x|ext\.?)\s?\d{1,6})?(?![\w@-])",
+    re.I,
+)
+_PHONE_CUE = re.compile(
+    r"\b(?:phone|tel|telephone|cell|cellphone|mobile|call|fax|whatsapp|sms|text|contact|number|reach|dial|ring)\b",
+    re.I,
+)
+_NOT_PHONE = re.compile(
+    r"^(?:\d{4}-\d\d-\d\d|\d{1,2}[-/]\d{1,2}[-/]\d{2,4}|[\d,. ]+[.,]\d{1,2}|\d{4}\s?-\s?\d{4})"
+)
+PHONE_REGIONS = ("US", "GB", "DE", "FR", "ES", "IN", "BR", "IT", "AU", "IL")
+
+
+def phones(text: str) -> list[tuple[int, int, float]]:
+    """Phone numbers: valid for a region, and either written like one or behind a cue."""
+    import phonenumbers
+
+    found = []
+    for match in _PHONE.finditer(text):
+        value = match.group()
+        digits = sum(c.isdigit() for c in value)
+        if not 7 <= digits <= 16 or _NOT_PHONE.match(value):
+            continue
+        cue = _PHONE_CUE.search(text, max(0, match.start() - 40), match.start()) is not None
+        shaped = value.startswith(("+", "(")) or re.search(
+            r"\d[\s().-]+\d{2,}[\s().-]+\d{2,}", value
+        )
+        if not cue and not shaped:
+            continue
+        valid = any(_possible(phonenumbers, value, region) for region in PHONE_REGIONS)
+        if valid or cue:
+            found.append((match.start(), match.end(), 0.75 if valid and cue else 0.6))
+    return found
+
+
+def _possible(phonenumbers: Any, value: str, region: str) -> bool:
+    try:
+        return bool(phonenumbers.is_possible_number(phonenumbers.parse(value, region)))
+    except phonenumbers.NumberParseException:
+        return False
+
+
+def shapes(text: str) -> list[Finding]:
+    """What our own patterns find in a text."""
+    lowered = text.lower()
+    found = []
+    for shape in SHAPES:
+        if shape.needs and not any(c in text for c in shape.needs):
+            continue
+        if shape.hint and shape.hint not in lowered:
+            continue
+        for match in shape.pattern.finditer(text):
+            start, end = match.span("v") if "v" in shape.pattern.groupindex else match.span()
+            found.append(Finding(start, end, shape.kind, shape.score, "shape"))
+    found += [Finding(a, b, "PHONE_NUMBER", score, "phone") for a, b, score in phones(text)]
+    return found
+
+
+class Detector:
+    """Presidio's analyzer over our registry, with the tagger's findings beside it."""
+
+    def __init__(self, params: Deidentify) -> None:
+        os.environ.setdefault("REGEX_TIMEOUT_SECONDS", SECONDS_PER_PATTERN)
+        self.params = params
+        self._timeouts = _TimedOut()
+        logger = logging.getLogger("presidio-analyzer")
+        logger.addHandler(self._timeouts)
+        logger.setLevel(logging.ERROR if logger.level == 0 else logger.level)
+        logger.setLevel(logging.WARNING)
+        logger.propagate = False  # its messages may hold text
+        self._engine = self._analyzer()
+        self._tagger = _tagger(params)
+
+    def _analyzer(self) -> Any:
+        from presidio_analyzer import AnalyzerEngine, RecognizerRegistry
+        from presidio_analyzer.nlp_engine import NoOpNlpEngine
+
+        needs = _needs()
+        registry = RecognizerRegistry(supported_languages=["en"])
+        for recognizer in _stock():
+            need = needs[recognizer.supported_entities[0]]
+            recognizer.analyze = _only_if(need, recognizer.analyze)
+            registry.add_recognizer(recognizer)
+        nlp = NoOpNlpEngine([{"lang_code": "en", "model_name": "none"}])
+        nlp.load()
+        return AnalyzerEngine(registry, nlp, context_aware_enhancer=_context_class())
+
+    def scan(self, segments: Sequence[str]) -> list[list[Finding]]:
+        """The findings of each segment, overlaps resolved. Raises Refused when a pattern failed."""
+        plain = [text.translate(NORMAL) for text in segments]
+        tagged = self._tagger(plain) if self._tagger else [[] for _ in plain]
+        return [
+            resolve(text, self._by_pattern(text) + names)
+            for text, names in zip(plain, tagged, strict=True)
+        ]
+
+    def _by_pattern(self, text: str) -> list[Finding]:
+        before = self._timeouts.count
+        results = self._engine.analyze(text, "en", score_threshold=self.params.threshold)
+        if self._timeouts.count != before:
+            raise Refused("a pattern of the de-identification timed out; no text passes unscanned")
+        found = [Finding(r.start, r.end, r.entity_type, r.score, "presidio") for r in results]
+        return [f for f in found + shapes(text) if f.score >= self.params.threshold]
+
+
+def _only_if(need: re.Pattern[str], analyze: Any) -> Any:
+    def guarded(
+        text: str, entities: list[str], nlp_artifacts: Any = None, **more: Any
+    ) -> list[Any]:
+        return analyze(text, entities, nlp_artifacts, **more) if need.search(text) else []
+
+    return guarded
+
+
+def _tagger(params: Deidentify) -> Any:
+    if params.ner == "none":
+        return None
+    from tasks.tagger import Tagger
+
+    return Tagger.load(params.tagger_threshold).findings
+
+
+_UUID = re.compile(r"\b[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}\b", re.I)
+
+
+def resolve(text: str, found: Sequence[Finding]) -> list[Finding]:
+    """Overlaps resolved: by priority of the type, then the longer span, then the higher score."""
+    uuids = [m.span() for m in _UUID.finditer(text)]
+    kept: list[Finding] = []
+    order = sorted(found, key=lambda f: (PRIORITY.get(f.kind, 50), f.start - f.end, -f.score))
+    for finding in order:
+        start, end = finding.start, finding.end
+        if any(start < b and a < end for a, b in uuids):
+            continue
+        if not any(start < k.end and k.start < end for k in kept):
+            kept.append(finding)
+    return sorted(kept)

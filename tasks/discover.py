@@ -1,0 +1,120 @@
+"""From calls to groups that have a template and a contract, and the routing of more calls to them."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from tasks.contract import Contract, answer_of, infer
+from tasks.evidence import user_text
+from tasks.groups import group
+from tasks.identity import Mark, alike, mark
+from tasks.mine import mine
+from tasks.records import CleanCall, Json
+from tasks.template import Template
+
+READ = 2_000  # members of a group that its template and contract are found in
+SAME_GROUP = 0.8  # likeness from which a group found later is an earlier one
+PROBES = 40  # calls of every other group that a template must turn down
+_WORD = re.compile(r"\w+")
+
+
+@dataclass(slots=True)
+class Found:
+    """A group of calls. `calls` are those that it was found in, spread over all of them."""
+
+    family: int
+    template: Template
+    contract: Contract
+    calls: list[CleanCall]
+    mark: Mark
+    routable: bool = True
+    size: int = 0
+    tokens: int = 0
+    ids: list[str] = field(default_factory=list)
+
+
+def discover(calls: Sequence[CleanCall], min_calls: int, seed: int) -> list[Found]:
+    """The groups in some calls, largest first; small ones too."""
+    members: defaultdict[tuple[int, int], list[CleanCall]] = defaultdict(list)
+    for call, place in zip(calls, group(calls, min_calls, seed), strict=True):
+        members[place.family, place.leaf].append(call)
+    ordered = sorted(members.items(), key=lambda pair: (-len(pair[1]), pair[0]))
+    return [_found(family, some) for (family, _), some in ordered]
+
+
+def _found(family: int, calls: Sequence[CleanCall]) -> Found:
+    some = list(calls[:: max(1, len(calls) // READ)][:READ])
+    requests, answers = [c.request for c in some], [answer_of(c.reply) for c in some]
+    template = mine(requests, answers, [c.at for c in some])
+    contract = infer(requests, answers)
+    ids = [call.id for call in calls]
+    return Found(family, template, contract, some, mark(template, some), ids=ids)
+
+
+def join(groups: list[Found], more: Sequence[Found]) -> list[Found]:
+    """Add groups that were found later; returns those of `groups` that the new calls belong to."""
+    result = []
+    shift = max((known.family for known in groups), default=-1) + 1
+    for new in more:
+        same = next((g for g in groups if alike(g.mark, new.mark) >= SAME_GROUP), None)
+        if same is None:
+            new.family += shift
+            groups.append(new)
+        else:
+            same.ids += new.ids
+        result.append(same or new)
+    return result
+
+
+class Routes:
+    """Which group's template a request has: the most constant characters win, a tie is no answer."""
+
+    def __init__(self, groups: Sequence[Found]) -> None:
+        self._ordered = sorted(
+            ((found.template.characters, place) for place, found in enumerate(groups)),
+            key=lambda pair: (-pair[0], pair[1]),
+        )
+        self._groups = groups
+
+    def find(self, request: Json) -> int | None:
+        """The place of the group in the list, or None."""
+        best: tuple[int, int] | None = None
+        for characters, place in self._ordered:
+            if best is not None and characters < best[0]:
+                break
+            if characters and self._groups[place].template.payload(request) is not None:
+                if best is not None:
+                    return None
+                best = characters, place
+        return best[1] if best else None
+
+
+def mark_routable(groups: Sequence[Found]) -> None:
+    """Note which groups can be told apart by their templates: only those can be served."""
+    routes = Routes(groups)
+    claimed: Counter[int] = Counter()
+    right: Counter[int] = Counter()
+    for place, found in enumerate(groups):
+        for call in found.calls[:: max(1, len(found.calls) // PROBES)][:PROBES]:
+            claim = routes.find(call.request)
+            if claim is not None:
+                claimed[claim] += 1
+                right[claim] += claim == place
+    for place, found in enumerate(groups):
+        found.routable = right[place] > 0 and right[place] >= 0.95 * claimed[place]
+
+
+def examples(calls: Sequence[CleanCall], count: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The ids of the calls nearest the centre and of those farthest from it, by their words."""
+    some = calls[:: max(1, len(calls) // 400)][:400]
+    words = [set(_WORD.findall(f"{user_text(c.request)} {answer_of(c.reply)}".lower())) for c in some]
+    common = Counter(word for found in words for word in found)
+    scored = sorted(
+        (sum(common[w] for w in found) / (len(found) or 1), call.id)
+        for found, call in zip(words, some, strict=True)
+    )
+    edges = tuple(name for _, name in scored[:count])
+    return tuple(name for _, name in scored[::-1][:count]), edges

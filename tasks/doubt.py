@@ -1,0 +1,106 @@
+"""Wrong answers in a training set, found in the manner of confident learning.
+
+Each closed part of the answers (the label, or a field with few values) is predicted from the words
+of the prompt by a model that did not see the row: kernel ridge regression, whose leave-one-out
+predictions have a closed form. Rows are dropped where that model is good, or where dropping them
+makes it better at rows that it did not see; where it is merely too weak for the task, neither is so.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tasks.contract import Contract, normal, structure
+from tasks.rows import Candidate
+
+MIN_ROWS, BLOCK = 150, 2_500
+MAX_VALUES, PER_VALUE = 200, 4
+RIDGE = 0.5
+RIVAL = 4.0  # a doubtful value is this many times less likely than another one
+GOOD = 0.80  # share of unseen rows that a model with a say gets right...
+GAIN, FAIR = 0.025, 0.55  # ... or what dropping the suspects gains, for a fair one
+
+Floats = NDArray[np.float64]
+
+
+def doubtful(found: Sequence[Candidate], contract: Contract) -> dict[int, str]:
+    """The places of rows with a doubtful answer."""
+    columns = _closed_columns(found, contract) if len(found) >= MIN_ROWS else []
+    if not columns:
+        return {}
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    words = TfidfVectorizer(ngram_range=(1, 2), min_df=2, sublinear_tf=True, max_features=20_000)
+    table = words.fit_transform([candidate.row.prompt for candidate in found])
+    count = -(-len(found) // BLOCK)
+    places: set[int] = set()
+    for start in range(count):
+        block = np.arange(start, len(found), count)
+        kernel = (table[block] @ table[block].T).toarray()
+        for column in columns:
+            wrong = _suspects(kernel, [column[place] for place in block])
+            places.update(int(place) for place in block[wrong])
+    return dict.fromkeys(sorted(places), "doubtful answer")
+
+
+def _closed_columns(found: Sequence[Candidate], contract: Contract) -> list[list[str]]:
+    if contract.kind == "labels":
+        return [[normal(candidate.row.answer, contract) for candidate in found]]
+    if contract.kind != "json":
+        return []
+    values = [structure(candidate.row.answer) for candidate in found]
+    keys = sorted({key for value in values if isinstance(value, dict) for key in value})
+    columns = [[_plain(value, key) for value in values] for key in keys]
+    return [column for column in columns if _closed(column, found)]
+
+
+def _closed(column: Sequence[str], found: Sequence[Candidate]) -> bool:
+    """Few values, and not copied from the prompt: a copied one needs no second opinion."""
+    values = set(column)
+    if not (2 <= len(values) <= MAX_VALUES and len(column) >= PER_VALUE * len(values)):
+        return False
+    copied = sum(value in c.row.prompt for value, c in zip(column, found, strict=True))
+    return copied < len(found) / 2
+
+
+def _plain(value: Any, key: str) -> str:
+    field = value.get(key) if isinstance(value, dict) else None
+    return field if isinstance(field, str) else repr(field)
+
+
+def _suspects(kernel: Floats, column: Sequence[str]) -> NDArray[np.bool_]:
+    counts = Counter(column)
+    levels = sorted(counts)
+    label = np.array([levels.index(value) for value in column])
+    likely = _unseen(kernel, label, np.ones(len(label), dtype=bool))
+    wrong = _wrong(likely, label) & np.array([counts[value] >= PER_VALUE for value in column])
+    if not wrong.any():
+        return wrong
+    before = float((likely.argmax(axis=1) == label).mean())
+    after = float((_unseen(kernel, label, ~wrong).argmax(axis=1) == label).mean())
+    trusted = after >= GOOD or after >= max(FAIR, before + GAIN)
+    return wrong if trusted else np.zeros_like(wrong)
+
+
+def _unseen(kernel: Floats, label: NDArray[np.int_], used: NDArray[np.bool_]) -> Floats:
+    """How likely each value is for each row, by a model of the `used` rows without that row."""
+    targets = np.eye(int(label.max()) + 1)[label]
+    inverse = np.linalg.inv(kernel[np.ix_(used, used)] + RIDGE * np.eye(int(used.sum())))
+    weights = inverse @ targets[used]
+    scores = kernel[:, used] @ weights
+    scores[used] = targets[used] - weights / np.diag(inverse)[:, None]
+    scores = np.clip(scores, 0.01, 1.0)
+    return np.asarray(scores / scores.sum(axis=1, keepdims=True))
+
+
+def _wrong(likely: Floats, label: NDArray[np.int_]) -> NDArray[np.bool_]:
+    """Another value is as likely as its own rows usually are, and the row's own one is not."""
+    own, best, rival = likely[np.arange(len(label)), label], likely.max(axis=1), likely.argmax(axis=1)
+    usual = np.array([own[label == level].mean() for level in range(likely.shape[1])])
+    sure = (best >= usual[rival]) & (own < usual[label])
+    return np.asarray((rival != label) & sure & (RIVAL * own < best))

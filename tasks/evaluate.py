@@ -1,0 +1,210 @@
+"""Evaluate: a student on its frozen test set, beside the champion and the do-nothing baselines.
+
+Agreement is with the teacher's replies, weighted as the traffic was sampled, with Wilson's 95 %
+interval. Answers are kept in a Parquet file and never asked for twice.
+
+    python -m tasks.evaluate     (the DVC stage: data/train → data/evaluate)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import msgspec
+
+from tasks import economics, metrics, stage
+from tasks import params as settings
+from tasks.answers import Answers, answered, write_answers
+from tasks.contract import Contract, agree, violation
+from tasks.dataset import Row, rows
+from tasks.params import Economics, Evaluate
+from tasks.records import Counts
+from tasks.stage import Refused
+from tasks.task import Task, load_one
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """One candidate in the table: what it is and how well it does on the test rows."""
+
+    name: str
+    agreement: float
+    low: float
+    high: float
+    valid: float
+    metrics: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scorecard:
+    """A student's measured quality. `table` holds the student first, then all it is compared to.
+
+    `better` and `worse` count the rows on which only the student, or only the champion, agrees
+    with the teacher; `p` is McNemar's. Costs are dollars per 1,000 calls answered.
+    """
+
+    task: str
+    adapter_digest: str
+    test_digest: str
+    n: int
+    agreement: float
+    low: float
+    high: float
+    valid: float
+    metrics: dict[str, float]
+    table: list[Line]
+    latency_ms: float
+    prompt_tokens: float
+    completion_tokens: float
+    student_cost: float
+    teacher_cost: float
+    better: int = 0
+    worse: int = 0
+    p: float = 1.0
+
+    @property
+    def champion(self) -> Line | None:
+        """The champion's line, when one was measured."""
+        return next((line for line in self.table if line.name == "champion"), None)
+
+
+def evaluate(
+    dataset: Path,
+    trained: Path,
+    out: Path,
+    params: Evaluate,
+    *,
+    champion: Path | None = None,
+    prices: Economics | None = None,
+    cache: Path | None = None,
+) -> Scorecard:
+    """Measure `trained`/adapter on the test rows into `out`/scorecard.json and answers.parquet.
+
+    `champion` is a folder with an adapter of the same task; `cache` keeps answers over nights.
+    """
+    task = load_one(dataset)
+    found = newest(rows(dataset / "test.parquet"), params.max_rows)
+    if not found:
+        raise Refused(f"{task.id}: no test rows in {dataset}")
+    answers = answered(found, task.contract, trained / "adapter", params, cache=cache)
+    old = (
+        answered(found, task.contract, champion / "adapter", params, cache=cache)
+        if champion
+        else None
+    )
+    table = [_line("student", answers, task.contract)]
+    table += [_line("champion", old, task.contract)] if old else []
+    table += baselines(rows(dataset / "train.parquet"), found, task.contract)
+    scorecard = _scorecard(task, answers, table, old, prices or Economics())
+    write_answers(out / "answers.parquet", answers)
+    stage.write_atomic(out / "scorecard.json", msgspec.json.encode(scorecard))
+    return scorecard
+
+
+def newest(found: Sequence[Row], most: int) -> list[Row]:
+    """The newest `most` rows, oldest first."""
+    return sorted(found, key=lambda row: (row.at, row.id))[-most:]
+
+
+def _scorecard(
+    task: Task, answers: Answers, table: list[Line], old: Answers | None, prices: Economics
+) -> Scorecard:
+    student = table[0]
+    pairs = list(zip(answers.rows, old.rows, strict=True)) if old else []
+    better = sum(new.agrees and not before.agrees for new, before in pairs)
+    worse = sum(before.agrees and not new.agrees for new, before in pairs)
+    usage = economics.Usage(answers.prompt_tokens, answers.completion_tokens)
+    # The teacher reads the whole prompt; a task's mean tokens are the whole of a call.
+    whole = max(task.tokens / task.size if task.size else 0.0, usage.prompt + usage.completion)
+    teacher = economics.Usage(whole - usage.completion, usage.completion)
+    return Scorecard(
+        task=task.id,
+        adapter_digest=answers.adapter_digest,
+        test_digest=answers.rows_digest,
+        n=len(answers.rows),
+        agreement=student.agreement,
+        low=student.low,
+        high=student.high,
+        valid=student.valid,
+        metrics=student.metrics,
+        table=table,
+        latency_ms=answers.latency_ms,
+        prompt_tokens=answers.prompt_tokens,
+        completion_tokens=answers.completion_tokens,
+        student_cost=round(1000 * economics.student_cost(usage, prices), 6),
+        teacher_cost=round(1000 * economics.teacher_cost(teacher, prices), 6),
+        better=better,
+        worse=worse,
+        p=round(metrics.mcnemar(better, worse), 5),
+    )
+
+
+def _line(name: str, answers: Answers, contract: Contract) -> Line:
+    given, expected = [r.answer for r in answers.rows], [r.expected for r in answers.rows]
+    return line(name, expected, given, [r.weight for r in answers.rows], contract)
+
+
+def line(
+    name: str,
+    expected: Sequence[str],
+    given: Sequence[str],
+    weights: Sequence[float],
+    contract: Contract,
+) -> Line:
+    """One line of the table from answers of any origin."""
+    hits = [agree(e, g, contract) for e, g in zip(expected, given, strict=True)]
+    share, effective = metrics.weighted(hits, weights)
+    low, high = metrics.wilson(share, effective)
+    valid = sum(violation(answer, contract) is None for answer in given) / len(given)
+    return Line(
+        name=name,
+        agreement=round(share, 4),
+        low=round(low, 4),
+        high=round(high, 4),
+        valid=round(valid, 4),
+        metrics=metrics.measure(expected, given, contract),
+    )
+
+
+def baselines(train: Sequence[Row], test: Sequence[Row], contract: Contract) -> list[Line]:
+    """What costs nothing: the commonest answer and, for closed answers, a linear classifier."""
+    known, expected = [row.answer for row in train], [row.answer for row in test]
+    weights = [row.weight for row in test]
+    given = {"majority answer": metrics.majority(known, len(test))}
+    if metrics.closed(known, contract):
+        prompts = [row.prompt for row in train]
+        said = metrics.tfidf(prompts, known, [row.prompt for row in test])
+        given["TF-IDF + logistic regression"] = said
+    return [line(name, expected, said, weights, contract) for name, said in given.items()]
+
+
+def evaluate_all(dataset: Path, trained: Path, out: Path, params: settings.Params) -> Counts:
+    """Measure every trained task into a folder of `out`; refused ones are dropped."""
+    kept, dropped = 0, {}
+    folders = sorted(path.parent for path in trained.glob("*/training.json"))
+    for folder in folders:
+        place = (dataset / folder.name, folder, out / folder.name)
+        try:
+            evaluate(*place, params.evaluate, prices=params.economics)
+            kept += 1
+        except Refused as error:
+            dropped[str(error)] = 1
+    result = Counts("evaluate", len(folders), kept, dropped)
+    stage.finish(out, result)
+    return result
+
+
+def main() -> Counts:
+    """The DVC stage."""
+    data, found = Path("data"), settings.load()
+    return stage.hop(
+        "evaluate",
+        data / "evaluate",
+        lambda folder: evaluate_all(data / "dataset", data / "train", folder, found),
+    )
+
+
+if __name__ == "__main__":
+    stage.main(main)

@@ -1,0 +1,286 @@
+"""Fitting: the training loop. Weights compute in the base's type, float32 masters of them move.
+
+Batches hold rows of similar length. The same examples, params and seed give the same weights on
+the same machine; a checkpoint lets a killed training go on.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from itertools import count
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tasks.params import Train
+
+if TYPE_CHECKING:
+    import torch
+
+Progress = Callable[[int, int, float], None]
+WEIGHTS = "state.pt"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mark:
+    """What the validation rows said at one step: mean loss per token, share of answers exact.
+
+    An answer is exact when every token of it is the likeliest one, as in greedy decoding.
+    """
+
+    step: int
+    loss: float
+    exact: float
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A prompt and its answer as token ids. The answer begins at `start`; the end token is last."""
+
+    ids: list[int]
+    start: int
+
+
+class Diverged(Exception):  # noqa: N818 - it says what the loss did
+    """The loss became infinite or grew far beyond where it began."""
+
+
+@dataclass(slots=True)
+class Run:
+    """A training on its way: all that a checkpoint has to hold."""
+
+    step: int = 0
+    tokens: int = 0
+    losses: list[tuple[int, float]] = field(default_factory=list)
+    marks: list[Mark] = field(default_factory=list)
+    best: list[torch.Tensor] = field(default_factory=list)
+
+    @property
+    def best_mark(self) -> Mark:
+        """The mark to beat: most exact answers, then the lowest loss."""
+        return max(self.marks, key=lambda mark: (mark.exact, -mark.loss))
+
+
+class Fitter:
+    """A model with an adapter, the examples it learns from and those it is measured on.
+
+    `fingerprint` names all that a checkpoint must have been made from to be gone on with.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        examples: Sequence[Example],
+        validation: Sequence[Example],
+        params: Train,
+        fingerprint: str,
+    ) -> None:
+        self.model, self.params, self.fingerprint = model, params, fingerprint
+        self.examples, self.validation = examples, validation
+        self.weights = [p for p in model.parameters() if p.requires_grad]
+        self.masters = [p.detach().float().clone() for p in self.weights]
+
+    def fit(self, deadline: float, progress: Progress | None, checkpoint: Path | None) -> Run:
+        """Train until the steps, the patience or the time are used up. Raises Diverged."""
+        import torch
+
+        params = self.params
+        batches = -(-len(self.examples) // params.batch)
+        steps = min(self._affordable(), params.epochs * batches)
+        every = max(1, -(-steps // params.marks))
+        optimizer = torch.optim.AdamW(
+            self.masters, lr=params.learning_rate, betas=(0.9, 0.99), weight_decay=0.0, fused=True
+        )
+        run = _resume(checkpoint, self.fingerprint, self.masters, optimizer) or Run()
+        self._publish()
+        if not run.marks:
+            self._mark(run)
+        for batch in self._stream(run.step):
+            if run.step >= steps or self._stale(run) or time.monotonic() > deadline:
+                break
+            for group in optimizer.param_groups:
+                group["lr"] = params.learning_rate * rate(run.step, steps, params.warmup)
+            loss = self._step(batch, optimizer)
+            run.step += 1
+            run.tokens += sum(len(self.examples[i].ids) for i in batch)
+            run.losses.append((run.step, round(loss, 5)))
+            check(run.losses, run.marks[0].loss)
+            if progress:
+                progress(run.step, steps, loss)
+            if run.step % every == 0 or run.step == steps:
+                self._mark(run)
+                _keep(checkpoint, self.fingerprint, run, self.masters, optimizer)
+        if run.marks[-1].step != run.step:
+            self._mark(run)
+        return run
+
+    def _affordable(self) -> int:
+        """How many steps the token budget pays for."""
+        mean = sum(len(example.ids) for example in self.examples) / len(self.examples)
+        return max(1, round(self.params.tokens / (mean * self.params.batch)))
+
+    def _stale(self, run: Run) -> bool:
+        """Whether the last marks brought nothing."""
+        since = [mark for mark in run.marks if mark.step > run.best_mark.step]
+        return len(since) >= self.params.patience
+
+    def _stream(self, step: int) -> Iterator[list[int]]:
+        """Batches of rows, epoch after epoch, from `step` on."""
+        for epoch in count():
+            rng = random.Random(f"{self.params.seed} {epoch}")
+            made = batches(self.examples, self.params.batch, rng)
+            skipped = min(step, len(made))
+            step -= skipped
+            yield from made[skipped:]
+
+    def _step(self, batch: Sequence[int], optimizer: torch.optim.Optimizer) -> float:
+        import torch
+
+        self.model.train()
+        losses, _ = _losses(self.model, [self.examples[i] for i in batch])
+        loss = losses.mean()
+        loss.backward()  # type: ignore[no-untyped-call]  # torch types it not
+        for master, weight in zip(self.masters, self.weights, strict=True):
+            master.grad = weight.grad.float() if weight.grad is not None else None
+            weight.grad = None
+        torch.nn.utils.clip_grad_norm_(self.masters, 1.0)
+        optimizer.step()
+        self._publish()
+        return float(loss.detach())
+
+    def _publish(self) -> None:
+        """Copy the masters into the weights that compute."""
+        for master, weight in zip(self.masters, self.weights, strict=True):
+            weight.data.copy_(master)
+
+    def _mark(self, run: Run) -> None:
+        """Measure the validation rows; keep the weights when they are the best so far."""
+        import torch
+
+        self.model.eval()
+        order = sorted(self.validation, key=lambda example: len(example.ids))
+        total, tokens, exact = 0.0, 0, 0
+        with torch.inference_mode():
+            for start in range(0, len(order), 32):
+                losses, hits = _losses(self.model, order[start : start + 32])
+                total, tokens = total + float(losses.sum()), tokens + len(losses)
+                exact += int(hits.sum())
+        mark = Mark(
+            step=run.step, loss=round(total / tokens, 5), exact=round(exact / len(order), 4)
+        )
+        run.marks.append(mark)
+        if run.best_mark is mark:
+            run.best = [weight.detach().clone() for weight in self.weights]
+
+    def restore(self, run: Run) -> None:
+        """Put the best weights back into the model."""
+        for weight, kept in zip(self.weights, run.best, strict=True):
+            weight.data.copy_(kept)
+
+
+def batches(examples: Sequence[Example], size: int, rng: random.Random) -> list[list[int]]:
+    """All examples once, by index, in batches of similar length and random order."""
+    order = list(range(len(examples)))
+    rng.shuffle(order)
+    pools = [order[i : i + 8 * size] for i in range(0, len(order), 8 * size)]
+    order = [i for pool in pools for i in sorted(pool, key=lambda i: len(examples[i].ids))]
+    made = [order[i : i + size] for i in range(0, len(order), size)]
+    rng.shuffle(made)
+    return made
+
+
+def rate(step: int, steps: int, warmup: float) -> float:
+    """Linear warm-up over a share of the steps, then a cosine down to a twentieth."""
+    rising = max(1, round(warmup * steps))
+    if step < rising:
+        return (step + 1) / rising
+    done = (step - rising) / max(1, steps - rising)
+    return 0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * done))
+
+
+def _losses(model: Any, examples: Sequence[Example]) -> tuple[torch.Tensor, torch.Tensor]:
+    """The loss of every answer token, and for every example whether all of them are likeliest.
+
+    Only the answer's positions go through the output layer.
+    """
+    import torch
+    from torch.nn import functional
+
+    width = max(len(example.ids) for example in examples)
+    ids = torch.zeros(len(examples), width, dtype=torch.long)
+    mask, answers = torch.zeros_like(ids), torch.zeros_like(ids, dtype=torch.bool)
+    for i, example in enumerate(examples):
+        length = len(example.ids)
+        ids[i, :length] = torch.tensor(example.ids)
+        mask[i, :length] = 1
+        answers[i, example.start - 1 : length - 1] = True
+    causal = model.get_base_model()
+    ids, mask, answers = (tensor.to(causal.device) for tensor in (ids, mask, answers))
+    hidden = causal.get_decoder()(
+        input_ids=ids, attention_mask=mask, use_cache=False
+    ).last_hidden_state
+    logits = causal.get_output_embeddings()(hidden[answers]).float()
+    targets = ids.roll(-1, dims=1)[answers]
+    losses = functional.cross_entropy(logits, targets, reduction="none")
+    wrong = torch.zeros_like(answers)
+    wrong[answers] = logits.argmax(-1) != targets
+    return losses, ~wrong.any(dim=1)
+
+
+def check(losses: Sequence[tuple[int, float]], before: float) -> None:
+    """Raise Diverged when the last loss is infinite, or the last ten are far above `before`."""
+    step, last = losses[-1]
+    if not math.isfinite(last):
+        raise Diverged(f"the loss was {last} at step {step}")
+    if len(losses) >= 20:
+        now = sum(loss for _, loss in losses[-10:]) / 10
+        if now > 1.5 * before + 1:
+            raise Diverged(f"the loss rose from {before:.2f} to {now:.2f} by step {step}")
+
+
+def _keep(
+    folder: Path | None,
+    fingerprint: str,
+    run: Run,
+    masters: Sequence[torch.Tensor],
+    optimizer: torch.optim.Optimizer,
+) -> None:
+    """Write a checkpoint."""
+    import torch
+
+    if folder is None:
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    state = {
+        "fingerprint": fingerprint,
+        "run": asdict(run),
+        "masters": list(masters),
+        "optimizer": optimizer.state_dict(),
+    }
+    torch.save(state, folder / f".{WEIGHTS}")
+    (folder / f".{WEIGHTS}").replace(folder / WEIGHTS)
+
+
+def _resume(
+    folder: Path | None,
+    fingerprint: str,
+    masters: Sequence[torch.Tensor],
+    optimizer: torch.optim.Optimizer,
+) -> Run | None:
+    """Read a checkpoint of the same training, or nothing."""
+    import torch
+
+    if folder is None or not (folder / WEIGHTS).exists():
+        return None
+    state = torch.load(folder / WEIGHTS, weights_only=True)
+    if state["fingerprint"] != fingerprint:
+        return None
+    for master, saved in zip(masters, state["masters"], strict=True):
+        master.copy_(saved)
+    optimizer.load_state_dict(state["optimizer"])
+    run = Run(**state["run"])
+    run.marks = [Mark(**mark) for mark in run.marks]  # type: ignore[arg-type]
+    return run

@@ -1,0 +1,55 @@
+"""A row of a dataset, and the Parquet file of a split."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+_SCHEMA = pa.schema(
+    [
+        pa.field(name, pa.float64() if name in ("at", "weight") else pa.string(), nullable=False)
+        for name in ("id", "at", "group", "prompt", "answer", "weight")
+    ]
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One question to a student and the answer that it should give.
+
+    `at` is when it was asked, `group` what it must not be separated from, `weight` how many calls
+    of the true traffic it stands for.
+    """
+
+    id: str
+    at: float
+    group: str
+    prompt: str
+    answer: str
+    weight: float
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A row before it has its group, with what the splits and the curation want to know."""
+
+    row: Row
+    source: str = ""
+    opening: str = ""
+    feedback: float | None = None
+
+
+def rows(path: Path) -> list[Row]:
+    """Read one split."""
+    return [Row(**record) for record in pq.read_table(path, schema=_SCHEMA).to_pylist()]
+
+
+def write_rows(path: Path, found: Sequence[Row]) -> None:
+    """Write one split."""
+    columns = {field.name: [getattr(row, field.name) for row in found] for field in fields(Row)}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(pa.table(columns, schema=_SCHEMA), path, compression="zstd")

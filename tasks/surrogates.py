@@ -1,0 +1,326 @@
+"""Surrogates: what stands in place of a person's data, the same everywhere in one conversation.
+
+Each surrogate has the type and the shape of what it replaces and is drawn with an HMAC under a
+secret key, so that the same night gives the same text and nobody can go back without the key.
+Everything is mapped piece by piece (name by name, street word by street word, digit group by digit
+group): an address that is split, a name inside an e-mail or a date in another format stay coherent.
+"""
+
+from __future__ import annotations
+
+import hmac
+import re
+from collections.abc import Callable
+from functools import cache
+
+from tasks import wordlists
+from tasks.birthdays import ordinal, shifted
+from tasks.wordlists import fold, like
+
+TOKEN = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]{2,})*")
+_ADDRESS_TOKEN = re.compile(r"\d+(?:(?:st|nd|rd|th)\b)?|[^\W\d_]+(?:['’][^\W\d_]+)*", re.I)
+_ORDINAL = re.compile(r"\d+(?:st|nd|rd|th)", re.I)
+_HANDLE_TOKEN = re.compile(r"[^\W\d_]+|\d+")
+_SECRET_PREFIX = re.compile(
+    r"(?:sk|pk|rk)[-_](?:(?:live|test|proj|ant|or|svcacct|admin)[-_])?|gh[pousr]_|github_pat_|glpat-|"
+    r"xox[a-z]-|xapp-|hf_|npm_|pypi-|dop_v1_|AKIA|ASIA|AGPA|AROA|AIDA|AIza|ya29\.|GOCSPX-|SG\.|key-|eyJ"
+)
+PHONE_DIGITS = 6
+
+
+class Surrogates:
+    """The surrogates of one conversation."""
+
+    def __init__(self, key: bytes, conversation: str) -> None:
+        self._key = hmac.digest(key, b"conversation\0" + conversation.encode(), "sha256")
+        self.words: dict[tuple[str, str], str] = {}  # (pool, folded word) -> surrogate
+        self._taken: set[tuple[str, str]] = set()
+        self.days = self._number("days", "", 166) + 15
+        if self._number("sign", "", 2):
+            self.days = -self.days
+
+    def of(self, kind: str, text: str) -> str:
+        """The surrogate of a text of this type."""
+        return _MAKERS.get(kind, Surrogates.shape)(self, text)
+
+    def knows(self, text: str) -> bool:
+        """Whether a word of the text has a surrogate already, as a name or in an address."""
+        words = [fold(t) for t in TOKEN.findall(text)]
+        return any((pool, w) in self.words for w in words for pool in ("name", "place"))
+
+    def _number(self, what: str, value: str, below: int) -> int:
+        message = f"{what}\0{value}".encode()
+        return int.from_bytes(hmac.digest(self._key, message, "sha256")[:8], "big") % below
+
+    def _stream(self, what: str, value: str, length: int) -> bytes:
+        out = b""
+        while len(out) < length:
+            message = f"{what}\0{value}\0{len(out)}".encode()
+            out += hmac.digest(self._key, message, "sha256")
+        return out[:length]
+
+    def digits(self, what: str, value: str, keep: int = 0) -> str:
+        """As many digits as `value` has, the first `keep` kept; no new leading zero."""
+        stream = self._stream(what, value, len(value))
+        out = [
+            d if i < keep or (i == 0 and d == "0") else str(b % 9 + 1 if i == 0 else b % 10)
+            for i, (d, b) in enumerate(zip(value, stream, strict=True))
+        ]
+        if "".join(out) == value and len(value) > keep and value != "0":
+            out[-1] = str((int(out[-1]) % 9) + 1)
+        return "".join(out)
+
+    def word(self, pool: str, word: str, choices: Callable[[str], tuple[str, ...]]) -> str:
+        """A word of the pool for a word, never the same for two words, in the same case."""
+        folded = fold(word)
+        known = self.words.get((pool, folded)) or self._near(pool, folded)
+        if known is None:
+            names = choices(folded)
+            for attempt in range(64):
+                known = names[self._number(f"{pool}{attempt}", folded, len(names))]
+                if (pool, known) not in self._taken and fold(known) != folded:
+                    break
+            assert known is not None
+            self._taken.add((pool, known))
+            self.words[pool, folded] = known
+        return like(word, known)
+
+    def _near(self, pool: str, folded: str) -> str | None:
+        """The surrogate of a known word that this is a typo of, or that was a typo of this."""
+        if len(folded) < 5:
+            return None
+        for (kind, word), surrogate in self.words.items():
+            both = wordlists.is_name(word) and wordlists.is_name(folded)
+            if kind == pool and not both and slip(word, folded):
+                return surrogate
+        return None
+
+    def person(self, text: str) -> str:
+        """Another name: given names for given names; titles and particles kept, initials matched."""
+        alone = len(TOKEN.findall(text)) == 1
+
+        def one(match: re.Match[str]) -> str:
+            token = match.group()
+            if fold(token) in wordlists.PARTICLES:
+                return token
+            if len(token) == 1:
+                return token if alone else self._initial(token)
+            return self.name(token)
+
+        return TOKEN.sub(one, text)
+
+    def name(self, token: str) -> str:
+        """The surrogate of one name word, in any position."""
+        return self.word("name", token, wordlists.names_for)
+
+    def _initial(self, letter: str) -> str:
+        for (pool, word), surrogate in self.words.items():
+            if pool == "name" and word[0] == fold(letter):
+                return like(letter, surrogate[0])
+        return letter
+
+    def handle(self, text: str) -> str:
+        """A user name or the local part of an e-mail, rebuilt from its name tokens."""
+
+        def one(match: re.Match[str]) -> str:
+            token = match.group()
+            if token.isdigit():
+                return self.digits("handle", token)
+            if len(token) < 2 or fold(token) in wordlists.ROLES:
+                return self._initial(token) if len(token) == 1 else token
+            return self._blob(token)
+
+        return _HANDLE_TOKEN.sub(one, text)
+
+    def _blob(self, token: str) -> str:
+        """A run of letters in a handle: a name, or known names and initials written together."""
+        folded = fold(token)
+        known = {w: s for (pool, w), s in self.words.items() if pool == "name"}
+        if folded in known:
+            return self.name(token)
+        for word, surrogate in sorted(known.items(), key=lambda k: -len(k[0])):
+            head, found, rest = folded.partition(word)
+            initials = len(head) <= 1 and len(rest) <= 1 and any(w[0] in head + rest for w in known)
+            if found and (len(word) > 3 or initials):
+                parts = (self._part(head), surrogate, self._part(rest))
+                return like(token, "".join(parts).lower())
+        return self.name(token)
+
+    def _part(self, text: str) -> str:
+        if len(text) == 1:
+            return self._initial(text)
+        return self.name(text) if text else ""
+
+    def email(self, text: str) -> str:
+        """An address at the same public provider, or at a made-up domain of the same top level."""
+        local, _, domain = text.rpartition("@")
+        host = domain.lower()
+        private = host not in wordlists.PROVIDERS and not host.startswith("example.")
+        if private:
+            label, dot, top = domain.partition(".")
+            known = self.words.get(("name", fold(label)))
+            label = (
+                like(label, known) if known else self.word("domain", label, wordlists.places_for)
+            )
+            domain = label + dot + top
+        return f"{self.handle(local)}@{domain}"
+
+    def phone(self, text: str) -> str:
+        """The same number of the same region with other last digits, however it is written."""
+        body = re.split(r"(?i)\s?(?:x|ext\.?)\s?\d+$", text)[0]
+        digits = re.sub(r"\D", "", body)
+        tail = digits[-PHONE_DIGITS:]
+        fresh = digits[: -len(tail)] + self.digits("phone", tail)
+        numbers = iter(fresh)
+        return re.sub(r"\d", lambda _: next(numbers), body) + text[len(body) :]
+
+    def address(self, text: str) -> str:
+        """Another place: words and numbers mapped one by one; kinds of street, states kept."""
+
+        def one(match: re.Match[str]) -> str:
+            token = match.group()
+            if token[0].isdigit():
+                return self._house(token)
+            if len(token) == 1 or fold(token) in wordlists.ADDRESS_WORDS:
+                return token
+            if len(token) == 2 and token.isupper():
+                return token
+            return self.word("place", token, wordlists.places_for)
+
+        return _ADDRESS_TOKEN.sub(one, text)
+
+    def _house(self, token: str) -> str:
+        """The digits of a house, a postal code or a numbered street: 5th becomes 22nd."""
+        digits = re.match(r"\d+", token)[0]  # type: ignore[index]
+        fresh = self.digits("place", digits, keep=1 if len(digits) == 5 else 0)
+        if not _ORDINAL.fullmatch(token):
+            return fresh + token[len(digits) :]
+        return fresh + like(token[len(digits) :], ordinal(int(fresh)))
+
+    def birth_date(self, text: str) -> str:
+        """The date moved by this conversation's offset, written in the same way."""
+        return shifted(text, self.days) or self.shape(text)
+
+    def card(self, text: str) -> str:
+        """A number with the same issuer that passes the same checksum; the last four coherent."""
+        digits = re.sub(r"\D", "", text)
+        last = self.last_four(digits[-4:])
+        middle = self.digits("card", digits[:-4], keep=4)
+        for filler in range(10):
+            fresh = middle[:-1] + str(filler) + last
+            if luhn(fresh) == luhn(digits):
+                break
+        numbers = iter(fresh)
+        return re.sub(r"\d", lambda _: next(numbers), text)
+
+    def last_four(self, text: str) -> str:
+        """The last four of a card: the same here as in its full number."""
+        return re.sub(r"\d+", lambda m: self.digits("last", m.group()), text)
+
+    def iban(self, text: str) -> str:
+        """An account of the same country with a valid checksum."""
+        plain = re.sub(r"[^A-Za-z0-9]", "", text).upper()
+        body = self._shaped("iban", plain[4:], plain[4:])
+        number = "".join(str(int(c, 36)) for c in body + plain[:2] + "00")
+        fresh = iter(f"{plain[:2]}{98 - int(number) % 97:02d}{body}")
+        return re.sub(r"[A-Za-z0-9]", lambda m: like(m.group(), next(fresh)), text)
+
+    def ip(self, text: str) -> str:
+        """Another address in the same network class; private and loopback addresses are kept."""
+        if ":" in text:
+            head, _, rest = text.partition(":")
+            return f"{head}:{self._hex(rest)}"
+        if re.match(r"(?:10|127|0|255|192\.168|169\.254|172\.(?:1[6-9]|2\d|3[01]))\.", text):
+            return text
+        first, *others = text.split(".")
+        return ".".join(
+            [first, *(str(self._number("ip", f"{i}{x}", 254) + 1) for i, x in enumerate(others))]
+        )
+
+    def mac(self, text: str) -> str:
+        """The same maker's prefix, another device."""
+        return text[:8] + self._hex(text[8:])
+
+    def _hex(self, text: str) -> str:
+        stream = self._stream("hex", text.lower(), len(text))
+        swap = zip(text, stream, strict=True)
+        return "".join(like(c, f"{b % 16:x}") if c not in ":-./" else c for c, b in swap)
+
+    def secret(self, text: str) -> str:
+        """A dead secret of the same shape, its public prefix kept."""
+        if text.startswith("-----BEGIN"):
+            head, line, rest = text.partition("\n")
+            body, end, tail = rest.partition("-----END")
+            return head + line + self._shaped("secret", body, body) + end + tail
+        match = _SECRET_PREFIX.match(text)
+        prefix = match.group() if match else ""
+        return prefix + self._shaped("secret", text[len(prefix) :], text)
+
+    def shape(self, text: str) -> str:
+        """Letters for letters, digits for digits; separators kept."""
+        plain = re.sub(r"[^A-Za-z0-9]", "", text).lower()
+        fresh = iter(self._shaped("shape", re.sub(r"[^A-Za-z0-9]", "", text), plain))
+        return re.sub(r"[A-Za-z0-9]", lambda _: next(fresh), text)
+
+    def _shaped(self, what: str, text: str, seed: str) -> str:
+        def one(char: str, byte: int) -> str:
+            if char.isdigit():
+                return str(byte % 10)
+            if char.isascii() and char.isalpha():
+                letter = chr(97 + byte % 26)
+                return letter.upper() if char.isupper() else letter
+            return char
+
+        stream = self._stream(what, seed, len(text))
+        return "".join(one(c, b) for c, b in zip(text, stream, strict=True))
+
+    def company(self, text: str) -> str:
+        """Another organisation; legal forms and ordinary words kept."""
+
+        def one(match: re.Match[str]) -> str:
+            token = match.group()
+            keep = len(token) < 3 or fold(token) in wordlists.COMPANY_WORDS
+            return token if keep else self.word("company", token, wordlists.places_for)
+
+        return TOKEN.sub(one, text)
+
+
+_MAKERS: dict[str, Callable[[Surrogates, str], str]] = {
+    "PERSON": Surrogates.person,
+    "USERNAME": Surrogates.handle,
+    "EMAIL_ADDRESS": Surrogates.email,
+    "PHONE_NUMBER": Surrogates.phone,
+    "ADDRESS": Surrogates.address,
+    "LOCATION": Surrogates.address,
+    "ZIP_CODE": Surrogates.address,
+    "BIRTH_DATE": Surrogates.birth_date,
+    "DATE_TIME": Surrogates.birth_date,
+    "CREDIT_CARD": Surrogates.card,
+    "CARD_LAST_FOUR": Surrogates.last_four,
+    "IBAN_CODE": Surrogates.iban,
+    "IP_ADDRESS": Surrogates.ip,
+    "MAC_ADDRESS": Surrogates.mac,
+    "SECRET": Surrogates.secret,
+    "PASSWORD": Surrogates.secret,
+    "ORGANIZATION": Surrogates.company,
+}
+
+
+def luhn(digits: str) -> bool:
+    """Whether a card number passes its checksum."""
+    odd, even = digits[-1::-2], digits[-2::-2]
+    return (sum(map(int, odd)) + sum(sum(divmod(2 * int(d), 10)) for d in even)) % 10 == 0
+
+
+@cache
+def slip(a: str, b: str) -> bool:
+    """Whether two words differ by one letter added, lost, changed or swapped with the next."""
+    if a == b or abs(len(a) - len(b)) > 1 or a[0] != b[0]:
+        return False
+    i = next((i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b)))
+    if len(a) == len(b):
+        return a[i + 1 :] == b[i + 1 :] or (
+            a[i : i + 2] == b[i : i + 2][::-1] and a[i + 2 :] == b[i + 2 :]
+        )
+    longer, shorter = (a, b) if len(a) > len(b) else (b, a)
+    return longer[i + 1 :] == shorter[i:]

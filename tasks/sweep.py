@@ -1,0 +1,81 @@
+"""The second pass: what was found once is looked for in the whole call.
+
+A name that the tagger saw in one sentence is replaced in the next one too, in another case, alone
+or inside a handle. Short and ordinary words are only taken in the case of a name.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from functools import cache
+
+from tasks.detectors import Finding
+from tasks.surrogates import TOKEN
+from tasks.wordlists import PARTICLES, fold, pools
+
+VERBATIM = frozenset(
+    [
+        "EMAIL_ADDRESS",
+        "PHONE_NUMBER",
+        "USERNAME",
+        "SECRET",
+        "PASSWORD",
+        "CREDIT_CARD",
+        "IBAN_CODE",
+        "US_SSN",
+        "ID_NUMBER",
+        "BANK_NUMBER",
+        "IP_ADDRESS",
+        "ADDRESS",
+        "PERSON",
+    ]
+)
+
+
+@cache
+def _ordinary() -> frozenset[str]:
+    return frozenset(fold(word) for word in pools()["words"])
+
+
+class Sweep:
+    """Looks for known texts and names."""
+
+    def __init__(self, known: Iterable[tuple[str, str]]) -> None:
+        """`known` are the types and texts that were found in this call."""
+        self._kinds: dict[str, str] = {}
+        self._tokens: set[str] = set()
+        for kind, text in known:
+            if kind in VERBATIM and len(text) >= (4 if kind != "ADDRESS" else 8):
+                self._kinds[fold(text)] = kind
+            if kind == "PERSON":
+                self._tokens |= {
+                    fold(t) for t in TOKEN.findall(text.removesuffix("'s")) if len(t) > 2
+                }
+        self._tokens -= PARTICLES
+        wanted = sorted(self._kinds.keys() | self._tokens, key=lambda t: (-len(t), t))
+        pattern = "|".join(map(re.escape, wanted))
+        self._pattern = (
+            re.compile(rf"(?<![^\W_])(?:{pattern})(?![^\W\d_])", re.I) if wanted else None
+        )
+
+    def findings(self, text: str) -> list[Finding]:
+        """Known texts in a leaf."""
+        if self._pattern is None:
+            return []
+        out = []
+        for match in self._pattern.finditer(text):
+            word = match.group()
+            kind = self._kinds.get(fold(word))
+            if kind is None or kind == "PERSON":
+                kind = "PERSON" if self._is_name(word, match, text) else None
+            if kind:
+                out.append(Finding(*match.span(), kind, 0.5, "known"))
+        return out
+
+    def _is_name(self, word: str, match: re.Match[str], text: str) -> bool:
+        if " " in word or not word.islower():
+            return True
+        before, after = text[: match.start()][-1:], text[match.end() :][:1]
+        in_handle = before in {"_", ".", "@"} or after in {"_", "@"} or after.isdigit()
+        return in_handle or (len(word) > 3 and fold(word) not in _ordinary())

@@ -1,0 +1,153 @@
+"""Good calls from bad: every call is checked by itself, then the night's batch as a whole.
+
+Run as a DVC stage: `python -m tasks.validate` reads `data/ingest/` and writes `data/validate/`.
+The batch goes through a Great Expectations suite: what it warns of is shown, what it stops on
+stops the night before anything trains. Its Data Docs are in the output's `data_docs/index.html`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import msgspec
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from tasks import stage
+from tasks.batch import Batch, Profile, profile
+from tasks.checks import problem
+from tasks.expectations import Check, check
+from tasks.params import Validate, load
+from tasks.records import CALLS, REJECTED, Call, Counts, Json, Rejected, Writer
+from tasks.stage import Refused
+
+ROWS = 256  # rows of a row group: their JSON waits in memory
+WEEK = 7
+
+
+def validate(
+    calls: Path,
+    out: Path,
+    params: Validate,
+    *,
+    history: Sequence[Path] = (),
+    now: float | None = None,
+) -> Counts:
+    """Split calls into calls.parquet and quarantine.parquet, then judge the batch. Raises Refused.
+
+    `history` are this hop's folders (or manifests) of earlier nights, oldest first; `now` is the
+    night's time, which freshness is measured from.
+    """
+    batch = Batch()
+    dropped: Counter[str] = Counter()
+    good = _Kept(out / "calls.parquet")
+    with good, Writer(out / "quarantine.parquet", REJECTED, chunk=ROWS) as bad:
+        for rows, read in _batches(calls):
+            fit = []
+            for call, key in read:
+                found = _judge(call, batch, params)
+                batch.add(call, key, found is not None)
+                fit.append(found is None)
+                if found is not None:
+                    dropped[found.reason] += 1
+                    bad.write(found)
+            good.add(rows, fit)
+    result = Counts("validate", good.count + bad.count, good.count, dict(dropped))
+    if not result.read:
+        raise Refused(f"no calls in {calls}: nothing to validate")
+    checks = check(batch, out / "data_docs", params, _profiles(history), now)
+    body = msgspec.json.encode(checks)
+    stage.write_atomic(out / "checks.json", msgspec.json.format(body, indent=2))
+    _stop(checks)
+    stage.finish(out, result, {"profile": profile(batch), "warnings": _warnings(checks)})
+    return result
+
+
+def _batches(calls: Path) -> Iterator[tuple[pa.RecordBatch, list[tuple[Call, int]]]]:
+    """The calls with the rows that they stand in: what is kept is passed on as it was written."""
+    for part in sorted(calls.glob("*.parquet")) if calls.is_dir() else [calls]:
+        file = pq.ParquetFile(part)
+        if (file.schema_arrow.metadata or {}).get(b"kind") != b"calls":
+            raise Refused(f"{part} holds no calls")
+        for rows in file.iter_batches(ROWS):
+            yield rows, [_from_row(r) for r in rows.to_pylist()]
+
+
+def _from_row(row: Json) -> tuple[Call, int]:
+    """The call, and a number that stands for its request."""
+    key = hash(row["request"])
+    for name in ("request", "reply", "student"):
+        if row[name] is not None:
+            row[name] = msgspec.json.decode(row[name])
+    return Call(**row), key
+
+
+class _Kept:
+    """The file of good calls. Its row groups do not depend on the shards that were read."""
+
+    def __init__(self, path: Path) -> None:
+        self.count = 0
+        self._file = pq.ParquetWriter(path, CALLS, compression="zstd")
+        self._waiting: list[pa.RecordBatch] = []
+
+    def __enter__(self) -> _Kept:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._waiting:
+            self._file.write_table(self._gathered())
+        self._file.close()
+
+    def add(self, rows: pa.RecordBatch, fit: Sequence[bool]) -> None:
+        """Keep the rows that are fit."""
+        self._waiting.append(rows if all(fit) else rows.filter(pa.array(fit, pa.bool_())))
+        self.count += sum(fit)
+        if sum(b.num_rows for b in self._waiting) >= ROWS:
+            table = self._gathered()
+            self._file.write_table(table.slice(0, ROWS))
+            self._waiting = table.slice(ROWS).to_batches()
+
+    def _gathered(self) -> pa.Table:
+        return pa.Table.from_batches(self._waiting, CALLS).combine_chunks()
+
+
+def _judge(call: Call, batch: Batch, params: Validate) -> Rejected | None:
+    found = ("duplicate", "") if call.id in batch.ids else problem(call, params)
+    batch.ids.add(call.id)
+    return _rejected(call, *found) if found else None
+
+
+def _rejected(call: Call, reason: str, detail: str) -> Rejected:
+    """What quarantine keeps: the whole call, so that it can be taken in again after a fix."""
+    raw = msgspec.json.encode(call).decode()
+    return Rejected(id=call.id, source=call.source, reason=reason, detail=detail, raw=raw)
+
+
+def _profiles(history: Sequence[Path]) -> list[Profile]:
+    """The trailing week's profiles, of those nights that have one."""
+    found = [stage.manifest(p if p.is_dir() else p.parent) for p in history[-WEEK:]]
+    return [msgspec.convert(m["profile"], Profile) for m in found if m and "profile" in m]
+
+
+def _warnings(checks: Sequence[Check]) -> list[str]:
+    return [c.name for c in checks if not c.success and c.severity == "warn"]
+
+
+def _stop(checks: Sequence[Check]) -> None:
+    """Raises Refused when a check that stops the night has failed."""
+    failed = [c for c in checks if not c.success and c.severity == "stop"]
+    if failed:
+        said = "; ".join(f"{c.name}: {c.observed}, expected {c.expected}" for c in failed)
+        raise Refused(f"validation stops the night: {said}")
+
+
+def _run() -> Counts:
+    out = Path("data/validate")
+    with stage.fresh(out) as folder:
+        return validate(Path("data/ingest/calls"), folder, load().validate)
+
+
+if __name__ == "__main__":
+    stage.main(_run)

@@ -1,0 +1,121 @@
+"""A served task of the sample agent, a gateway around it, and a teacher and pool to script."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import httpx
+import msgspec
+
+from examples import desk, teacher
+from serving.ask import Students
+from serving.gateway import Gateway, app
+from serving.journal import Journal
+from serving.pool import Pool
+from serving.route import Route, Routes
+from serving.teacher import Teacher
+from tasks.contract import answer_of, infer
+from tasks.mine import mine
+from tasks.params import Serve
+from tasks.task import Task
+
+Json = dict[str, Any]
+Handler = Callable[[httpx.Request], httpx.Response]
+DAY = date(2026, 3, 2)
+
+
+def requests(kind: str, count: int = 60, seed: int = 0) -> list[Json]:
+    """First requests of the sample agent's conversations of one kind."""
+    found = (case for case in desk.cases(DAY, seed, 40 * count) if case.kind == kind)
+    return [next(next(found).open()) for _ in range(count)]
+
+
+def task(kind: str) -> Task:
+    """The task that these calls make up, template and contract as the night would find them."""
+    asked = requests(kind)
+    replies = [teacher.complete(request)["choices"][0]["message"] for request in asked]
+    tools = any(reply.get("tool_calls") for reply in replies)
+    answers = [answer_of(reply, tools=tools) for reply in replies]
+    return Task(
+        id=f"{kind}-abc123",
+        name=kind,
+        description=f"{kind} calls of the support desk",
+        category="classification",
+        family="desk",
+        template=mine(asked, answers),
+        contract=infer(asked, answers),
+        size=len(asked),
+        share=1.0,
+    )
+
+
+def route(kind: str = "route", threshold: float = -0.5, **changes: Any) -> Route:
+    """A route to the task's third version."""
+    made = Route(
+        task=task(kind), adapter=f"{kind}-abc123-v3-1a2b3c4d", version=3, threshold=threshold
+    )
+    return replace(made, **changes)
+
+
+def write_routes(home: Path, *routes: Route) -> None:
+    """Put a routes.json in place."""
+    home.mkdir(parents=True, exist_ok=True)
+    body = {"routes": routes, "digest": str(len(routes))}
+    (home / "routes.json").write_bytes(msgspec.json.encode(body))
+
+
+def student(text: str, logprob: float = -0.01, **changes: Any) -> Handler:
+    """A pool whose students all say this, with two tokens of this log-probability."""
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        choice = {
+            "index": 0,
+            "message": {"role": "assistant", "content": text},
+            "finish_reason": "stop",
+            "logprobs": {"content": [{"token": "x", "logprob": logprob}] * 2},
+            **changes,
+        }
+        asked = msgspec.json.decode(request.content)
+        return httpx.Response(200, json={"model": asked["model"], "choices": [choice]})
+
+    return answer
+
+
+def large(request: httpx.Request) -> httpx.Response:
+    """The sample agent's teacher."""
+    return httpx.Response(200, json=teacher.complete(msgspec.json.decode(request.content)))
+
+
+def gateway(
+    home: Path, pool: Handler | None, large: Handler = large, audit: float = 0.0, **settings: Any
+) -> Gateway:
+    """A gateway in `home` that talks to these two."""
+    serve = Serve(audit=audit, **settings)
+    students = None
+    if pool is not None:
+        client = httpx.AsyncClient(transport=httpx.MockTransport(pool))
+        students = Pool("http://pool", client)
+    mine = httpx.AsyncClient(transport=httpx.MockTransport(large))
+    return Gateway(
+        students=Students(Routes(home / "routes.json"), students, serve),
+        teacher=Teacher("http://teacher/v1", mine),
+        journal=Journal(home / "journal"),
+        settings=serve,
+        replay=True,
+    )
+
+
+def client(built: Gateway) -> httpx.AsyncClient:
+    """An HTTP client of the gateway's application."""
+    transport = httpx.ASGITransport(app(built), raise_app_exceptions=True)
+    return httpx.AsyncClient(transport=transport, base_url="http://gateway")
+
+
+def journal(home: Path) -> list[Json]:
+    """Every line of the journal."""
+    files = sorted((home / "journal").glob("*.jsonl"))
+    return [msgspec.json.decode(line) for file in files for line in file.read_bytes().splitlines()]

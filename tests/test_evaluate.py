@@ -1,0 +1,181 @@
+"""A scorecard measures the student beside the champion and what costs nothing, once."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import msgspec
+import pytest
+import tiny
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tasks import economics, metrics
+from tasks.answers import answered, read_answers
+from tasks.calibrate import calibrate, load_certificate
+from tasks.contract import Contract
+from tasks.dataset import Row, rows
+from tasks.evaluate import Scorecard, baselines, evaluate, newest
+from tasks.params import Calibrate, Economics, Evaluate, Train
+from tasks.stage import Refused
+from tasks.train import train
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A dataset folder and a student trained on it."""
+    folder = tmp_path_factory.mktemp("home")
+    base = tiny.base(folder / "base")
+    dataset = tiny.colours(folder / "colour-0", rows=60)
+    params = Train(base=str(base), rank=8, learning_rate=1e-2, epochs=8)
+    train(dataset, folder / "trained", params)
+    return dataset, folder / "trained"
+
+
+def test_a_scorecard_is_complete(place: tuple[Path, Path], tmp_path: Path) -> None:
+    """The student first, then the champion and the baselines, on the same test rows."""
+    dataset, trained = place
+    card = evaluate(dataset, trained, tmp_path, Evaluate(), champion=trained)
+    names = ["student", "champion", "majority answer", "TF-IDF + logistic regression"]
+    assert [line.name for line in card.table] == names
+    assert card.n == len(rows(dataset / "test.parquet")) == 20
+    assert card.low <= card.agreement <= card.high
+    assert card.valid == 1.0
+    assert {"field_f1", "macro_f1"} <= card.metrics.keys()
+    assert card.champion is not None
+    assert (card.champion.agreement, card.better, card.worse, card.p) == (card.agreement, 0, 0, 1)
+    assert 0 < card.student_cost < card.teacher_cost
+    assert card.latency_ms > 0
+    stored = msgspec.json.decode((tmp_path / "scorecard.json").read_bytes(), type=Scorecard)
+    assert stored == card
+    answers = read_answers(tmp_path / "answers.parquet")
+    assert sum(row.agrees for row in answers.rows) / 20 == pytest.approx(card.agreement)
+
+
+def test_answers_are_asked_for_once(place: tuple[Path, Path], tmp_path: Path) -> None:
+    """The same adapter and rows are read from the cache; other rows are not."""
+    dataset, trained = place
+    found = rows(dataset / "test.parquet")
+    contract = tiny.colour_contract()
+    first = answered(found, contract, trained / "adapter", Evaluate(), cache=tmp_path)
+    file = next(tmp_path.iterdir())
+    stamp = file.stat().st_mtime_ns
+    assert answered(found, contract, trained / "adapter", Evaluate(), cache=tmp_path) == first
+    assert file.stat().st_mtime_ns == stamp
+    fewer = answered(found[:3], contract, trained / "adapter", Evaluate(), cache=tmp_path)
+    assert len(fewer.rows) == 3
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_calibration_certifies_or_says_why_not(place: tuple[Path, Path], tmp_path: Path) -> None:
+    """Twenty rows prove nothing at five per cent, and the file says so."""
+    dataset, trained = place
+    assert calibrate(dataset, trained, tmp_path, Calibrate()) is None
+    reason = load_certificate(tmp_path / "certificate.json")
+    assert isinstance(reason, str)
+    assert "at least 45" in reason
+    with pytest.raises(Refused, match="no certificate"):
+        load_certificate(tmp_path / "nothing.json")
+
+
+def test_a_task_without_test_rows_is_refused(place: tuple[Path, Path], tmp_path: Path) -> None:
+    """Nothing is measured on nothing."""
+    parts = {"train": [("a", "b")], "test": []}
+    folder = tiny.dataset(tmp_path / "d", Contract(kind="text"), parts)
+    with pytest.raises(Refused, match="no test rows"):
+        evaluate(folder, place[1], tmp_path / "out", Evaluate())
+
+
+def row(at: float, prompt: str = "p", answer: str = "a") -> Row:
+    return Row(id=f"{at}", at=at, group="", prompt=prompt, answer=answer, weight=1.0)
+
+
+def test_the_newest_rows_are_measured() -> None:
+    """Of too many rows the last asked are taken."""
+    assert [r.at for r in newest([row(3), row(1), row(2)], 2)] == [2, 3]
+
+
+def test_baselines_know_what_words_tell() -> None:
+    """A linear classifier solves what single words decide; the majority answer does not."""
+    labels = ("bill", "parcel")
+    known = [row(i, f"where is my {labels[i % 2]} {i}", labels[i % 2]) for i in range(40)]
+    contract = Contract(kind="labels", labels=labels)
+    majority, linear = baselines(known, known[:10], contract)
+    assert majority.agreement == 0.5
+    assert linear.agreement == 1.0
+    text = baselines(known, known[:10], Contract(kind="json"))
+    assert len(text) == 2
+    free = [row(i, "p", f"answer {i}") for i in range(40)]
+    assert len(baselines(free, free[:5], Contract(kind="text"))) == 1
+
+
+def test_tools_are_measured_by_name_and_arguments() -> None:
+    """A right tool with wrong arguments counts half; talking instead of calling is a wrong name."""
+
+    def call(name: str, **arguments: object) -> str:
+        return json.dumps({"tool_calls": [{"name": name, "arguments": arguments}]})
+
+    talk = json.dumps({"content": "Which order?"})
+    expected = [call("find", id=1), call("find", id=2), talk, call("find", id=3)]
+    given = [call("find", id=1), call("find", id=9), talk, talk]
+    found = metrics.tools(expected, given)
+    assert found["tool_name"] == 0.75
+    assert found["arguments_exact"] == pytest.approx(2 / 3)
+
+
+def test_fields_are_counted_one_by_one() -> None:
+    """Missing, extra and wrong fields lower recall, precision and both."""
+    found = metrics.fields(
+        ['{"a": 1, "b": {"c": [1, 2]}}'], ['{"a": 1, "b": {"c": [2, 3]}, "d": 0}']
+    )
+    assert found["field_recall"] == pytest.approx(2 / 3)
+    assert found["field_precision"] == pytest.approx(2 / 4)
+    assert metrics.fields(["{}"], ["not json"])["field_f1"] == 1.0
+
+
+def test_macro_f1_does_not_forget_rare_answers() -> None:
+    """Every expected answer weighs the same."""
+    assert metrics.macro_f1(["a"] * 9 + ["b"], ["a"] * 10) == pytest.approx(18 / 19 / 2)
+
+
+@given(st.integers(0, 60), st.integers(1, 60))
+def test_wilson_holds_the_share(hits: int, n: int) -> None:
+    """The interval holds what was seen, stays within 0 and 1, and narrows with more rows."""
+    share = min(hits, n) / n
+    low, high = metrics.wilson(share, n)
+    assert 0 <= low <= share + 1e-12
+    assert share - 1e-12 <= high <= 1
+    wide, narrow = high - low, metrics.wilson(share, 4 * n)
+    assert narrow[1] - narrow[0] < wide
+
+
+def test_mcnemar_needs_differences() -> None:
+    """Equal counts say nothing, ten to none says much."""
+    assert metrics.mcnemar(0, 0) == 1.0
+    assert metrics.mcnemar(4, 4) == 1.0
+    assert metrics.mcnemar(10, 0) == pytest.approx(2 / 1024)
+
+
+def test_weights_shape_a_share() -> None:
+    """A row that stands for nine calls counts nine times, at fewer effective rows."""
+    share, effective = metrics.weighted([True, False], [9.0, 1.0])
+    assert share == 0.9
+    assert effective == pytest.approx(100 / 82)
+    assert metrics.weighted([], []) == (0.0, 0.0)
+
+
+def test_a_cascade_costs_what_is_escalated_and_audited() -> None:
+    """The student is paid for every call, the teacher for the rest and the audit."""
+    prices = Economics()
+    usage = economics.Usage(prompt=1000, completion=100)
+    teacher = economics.teacher_cost(usage, prices)
+    student = economics.student_cost(usage, prices)
+    assert teacher == pytest.approx((1000 * 2.5 + 100 * 10) / 1e6)
+    assert economics.cascade_cost(teacher, student, 0.0, 0.1) == pytest.approx(teacher + student)
+    saved = economics.saving(teacher, student, 0.8, 0.1)
+    assert saved == pytest.approx(teacher * 0.72 - student)
+    calls = economics.break_even(36, saved, prices)
+    assert calls is not None
+    assert calls * saved == pytest.approx(0.01 * prices.compute_hour)
+    assert economics.break_even(36, -1e-9, prices) is None

@@ -1,0 +1,89 @@
+"""The journal keeps every call whole, whatever happens to the process that writes it."""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from serving.journal import Journal
+
+NOON = 1_772_452_800.0  # 2026-03-02 12:00 UTC
+TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=60)
+
+
+def lines(folder: Path) -> list[Any]:
+    found = []
+    for file in sorted(folder.glob("*.jsonl")):
+        for line in file.read_bytes().split(b"\n"):
+            try:
+                found.append(msgspec.json.decode(line))
+            except msgspec.DecodeError:
+                found.append(line)
+    return [line for line in found if line != b""]
+
+
+@settings(max_examples=30, deadline=None)
+@given(texts=st.lists(TEXTS, min_size=1, max_size=5))
+def test_what_is_appended_is_read_back_in_order(texts: list[str], tmp_path_factory: Any) -> None:
+    """Lines come back as they went in, line breaks and control characters included."""
+    folder = tmp_path_factory.mktemp("journal")
+    journal = Journal(folder)
+    for text in texts:
+        journal.append({"at": NOON, "request": {"text": text}})
+    assert [line["request"]["text"] for line in lines(folder)] == texts
+    assert all(line["v"] == 1 for line in lines(folder))
+
+
+@given(cut=st.integers(1, 60))
+def test_a_torn_line_does_not_swallow_the_next(cut: int, tmp_path_factory: Any) -> None:
+    """After a crash in the middle of a write the records before and after it are whole."""
+    folder = tmp_path_factory.mktemp("journal")
+    first = Journal(folder)
+    first.append({"at": NOON, "id": "before"})
+    first.append({"at": NOON, "id": "torn"})
+    first.close()
+    (path,) = folder.glob("*.jsonl")
+    whole = path.read_bytes()
+    path.write_bytes(whole[: -min(cut, len(whole.splitlines()[1]))])
+    second = Journal(folder)
+    second.append({"at": NOON, "id": "after"})
+    second.close()
+    found = [line["id"] for line in lines(folder) if isinstance(line, dict)]
+    assert found[0] == "before"
+    assert found[-1] == "after"
+
+
+def test_a_call_lies_in_the_file_of_its_day(tmp_path: Path) -> None:
+    """The UTC day of a call names its file, in whatever order calls come."""
+    journal = Journal(tmp_path)
+    for day in (0, 9, 3, 1, 7, 5, 0):
+        journal.append({"at": NOON + 86_400 * day, "id": str(day)})
+    journal.close()
+    assert len(list(tmp_path.glob("*.jsonl"))) == 6
+    first = (tmp_path / "2026-03-02.jsonl").read_bytes().splitlines()
+    assert [msgspec.json.decode(line)["id"] for line in first] == ["0", "0"]
+
+
+def test_only_the_owner_may_read_the_journal(tmp_path: Path) -> None:
+    """The calls' texts are personal, so the files are closed to others."""
+    journal = Journal(tmp_path)
+    journal.append({"at": NOON})
+    (path,) = tmp_path.glob("*.jsonl")
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_it_goes_on_after_a_sync_and_after_a_close(tmp_path: Path) -> None:
+    """Syncing and closing lose nothing, and a closed journal opens again."""
+    journal = Journal(tmp_path)
+    journal.append({"at": NOON, "id": "a"})
+    journal.sync()
+    journal.append({"at": NOON, "id": "b"})
+    journal.close()
+    journal.append({"at": NOON, "id": "c"})
+    journal.close()
+    assert [line["id"] for line in lines(tmp_path)] == ["a", "b", "c"]

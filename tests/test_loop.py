@@ -1,0 +1,158 @@
+"""The whole loop, every service real: traffic, a night, promotion, roll-back by the alias."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import msgspec
+import pytest
+import yaml
+
+from flows import local
+from registry import bundle
+from registry.store import Store, Version
+from serving.reconcile import routes
+from tasks import stage
+from tasks.params import load
+from tasks.task import load_one
+from tasks.train import train
+
+pytestmark = pytest.mark.e2e
+ROOT = Path(__file__).parents[1]
+DAY = "2026-03-02"
+CALLS = 500
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home in which `flywheel run` sent two short days with a quick, lenient night between."""
+    folder = tmp_path_factory.mktemp("loop")
+    params = yaml.safe_load((ROOT / "params.yaml").read_text())
+    params["train"]["tokens"] = 60_000
+    params["dataset"]["min_rows"] = 60
+    params["calibrate"] |= {"alpha": 0.3, "delta": 0.3}
+    params["judge"]["min_coverage"] = 0.01
+    (folder / "params.yaml").write_text(yaml.safe_dump(params))
+    os.environ["FLYWHEEL_PARAMS"] = str(folder / "params.yaml")
+    command = [sys.executable, "-m", "flows.cli", "run", "--calls", str(CALLS), "--days", "2"]
+    run = subprocess.run(
+        [*command, "--home", str(folder / "home")], cwd=ROOT, capture_output=True, text=True
+    )
+    assert run.returncode == 0, run.stdout[-3000:] + run.stderr[-3000:]
+    print(run.stdout)
+    return folder / "home"
+
+
+@pytest.fixture(scope="module")
+def stack(home: Path) -> Iterator[dict[str, str]]:
+    """Teacher, pool, gateway, MLflow and Prefect on the home that the run left behind."""
+    teacher = local.teacher_server(local.free_port())
+    pool = local.pool_server(home, local.free_port(), "bundled")
+    os.environ["TEACHER_BASE_URL"] = teacher.url + "/v1"
+    services = [
+        teacher,
+        pool,
+        local.gateway_server(home, local.free_port(), pool.url),
+        local.mlflow_server(home, local.free_port()),
+        local.prefect_server(home, local.free_port()),
+    ]
+    with local.running(services, home):
+        yield {service.name: service.url for service in services}
+
+
+def promote(home: Path, stack: dict[str, str]) -> None:
+    """Run `flywheel promote`, as the deployment does every few minutes."""
+    addresses = {
+        "MLFLOW_TRACKING_URI": stack["mlflow"],
+        "POOL_URL": stack["pool"],
+        "PREFECT_API_URL": stack["prefect"] + "/api",
+    }
+    command = [sys.executable, "-m", "flows.cli", "promote", "--home", str(home)]
+    subprocess.run(command, cwd=ROOT, env={**os.environ, **addresses}, check=True, timeout=120)
+
+
+def set_alias(stack: dict[str, str], name: str, number: int) -> None:
+    """What the MLflow UI sends when a person moves the alias `champion`."""
+    body = {"name": name, "alias": "champion", "version": str(number)}
+    path = "/api/2.0/mlflow/registered-models/alias"
+    httpx.post(stack["mlflow"] + path, json=body).raise_for_status()
+
+
+def test_nothing_vanishes_on_the_way(home: Path) -> None:
+    """Each hop takes in what the one before it kept, and the night kept every journal line."""
+    night = home / "nights" / DAY
+    ingest, validate, clean = (
+        stage.counts(night / hop) for hop in ("ingest", "validate", "deidentify")
+    )
+    assert ingest and validate and clean
+    assert ingest.read == len((home / "journal" / f"{DAY}.jsonl").read_text().splitlines())
+    assert ingest.read >= CALLS
+    assert validate.read == ingest.kept
+    assert clean.read == validate.kept
+
+
+def test_students_took_calls_over(home: Path) -> None:
+    """On the second day some calls are answered by students, none of the complaints is."""
+    lines = (home / "journal" / "2026-03-03.jsonl").read_text().splitlines()
+    calls = [msgspec.json.decode(line) for line in lines]
+    served = [call for call in calls if call["answered_by"] != "teacher"]
+    assert served
+    assert not [c for c in served if "letters that customers send" in str(c["request"])]
+    assert (home / "report.html").exists()
+
+
+def test_prefect_shows_a_sub_flow_per_task(home: Path, stack: dict[str, str]) -> None:
+    """The nightly run is there, with one run of `student` for each task of that night."""
+    body = {"flows": {"name": {"any_": ["student"]}}}
+    runs = httpx.post(stack["prefect"] + "/api/flow_runs/filter", json=body).json()
+    trained = [p.name for p in (home / "nights" / DAY / "train").iterdir() if p.is_dir()]
+    assert {run["name"].split(" · ")[0] for run in runs} == set(trained)
+    assert all(run["state_type"] == "COMPLETED" for run in runs)
+
+
+def second_version(home: Path, stack: dict[str, str], route: dict[str, object]) -> Version:
+    """Train the served task again with another seed and register that student too."""
+    task = load_one(home / "nights" / DAY / "dataset" / str(route["task"]["id"]))  # type: ignore[index]
+    night = home / "nights" / DAY
+    params = msgspec.structs.replace(load().train, tokens=20_000, seed=5)
+    with stage.fresh(home / "again") as folder:
+        train(night / "dataset" / task.id, folder, params)
+    lineage = bundle.Lineage(night=DAY, dataset="none", seed=5)
+    packed = bundle.pack(
+        home / "bundle",
+        dataset=night / "dataset" / task.id,
+        trained=home / "again",
+        evaluated=night / "evaluate" / task.id,
+        calibrated=night / "calibrate" / task.id,
+        lineage=lineage,
+    )
+    from registry.gate import Verdict
+    from tasks.calibrate import load_certificate
+
+    proof = load_certificate(packed / "certificate.json")
+    assert not isinstance(proof, str)
+    (packed / "canary.json").write_text("[]")
+    return Store(stack["mlflow"]).register(
+        task, packed, bundle.scorecard(packed), proof, Verdict(True, "Another seed."), lineage
+    )
+
+
+def test_moving_the_alias_changes_who_answers(home: Path, stack: dict[str, str]) -> None:
+    """The registry is the truth: champion to v2 and back to v1, and the gateway follows."""
+    route = max(routes(home), key=lambda r: r["certificate"]["coverage"])
+    name, first = route["task"]["id"], route["version"]
+    second = second_version(home, stack, route)
+    for number in (second.number, first):
+        set_alias(stack, name, number)
+        promote(home, stack)
+        serving = {r["task"]["id"]: r["version"] for r in routes(home)}
+        assert serving[name] == number
+        names = {m["id"] for m in httpx.get(stack["pool"] + "/v1/models").json()["data"]}
+        assert any(model.startswith(f"{name}-v{number}-") for model in names)
+        state = httpx.get(stack["gateway"] + "/v1/models").json()
+        assert any(f"{name}-v{number}-" in str(m) for m in state["data"])

@@ -1,0 +1,266 @@
+"""The report: figures from journal lines, the table and the page."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from html.parser import HTMLParser
+from io import StringIO
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.console import Console
+
+from tasks import chart, page, report
+from tasks.days import days, percentile
+from tasks.nights import nights, sentence
+from tasks.params import Economics
+from tasks.records import Counts
+from tasks.stage import finish
+
+PRICES = Economics(teacher_input=2.0, teacher_output=8.0, student_input=0.02, student_output=0.08)
+NOW = datetime(2026, 3, 17, 8, 0, tzinfo=UTC)
+REQUEST = {"messages": [{"role": "user", "content": "x" * 100}]}
+TASK = "route-intent-3f2a9c"
+
+
+def line(**changes: Any) -> dict[str, Any]:
+    """A journal line of a call that the teacher answered."""
+    fields = {
+        "v": 1,
+        "id": "c1",
+        "request": REQUEST,
+        "reply": {"role": "assistant", "content": "billing"},
+        "usage": {"prompt_tokens": 1_000, "completion_tokens": 100},
+        "latency_s": 0.8,
+        "answered_by": "teacher",
+        "reason": "no route",
+        "student": None,
+        "audit": None,
+        "task": TASK,
+        "error": None,
+    }
+    return {**fields, **changes}
+
+
+def served(agrees: bool | None = None, **changes: Any) -> dict[str, Any]:
+    """A journal line of a call that a student answered, audited unless `agrees` is None."""
+    usage = {"prompt_tokens": 1_000, "completion_tokens": 100}
+    audit = None if agrees is None else {"agrees": agrees, "usage": usage}
+    student = {"answer": "billing", "confidence": -0.1}
+    own = {"prompt_tokens": 50, "completion_tokens": 5}
+    mine = {"answered_by": f"{TASK}-v1-1a2b3c4d", "reason": "served", "latency_s": 0.03}
+    return line(**mine, student=student, audit=audit, usage=own, **changes)
+
+
+def journal(folder: Path, day: str, lines: Iterable[dict[str, Any]], tail: str = "") -> Path:
+    """Write one day of a journal."""
+    folder.mkdir(parents=True, exist_ok=True)
+    text = "".join(json.dumps(entry) + "\n" for entry in lines)
+    (folder / f"{day}.jsonl").write_text(text + tail)
+    return folder
+
+
+def test_a_day_counts_who_answered_and_why(tmp_path: Path) -> None:
+    """Escalations, their reasons, audits and agreement come from the lines alone."""
+    lines = [line(), line(reason="not confident"), served(), served(True), served(False)]
+    (day,) = days(journal(tmp_path, "2026-03-14", lines), PRICES)
+    assert (day.calls, day.escalated, day.audited, day.agreed) == (5, 2, 2, 1)
+    assert day.escalation == 0.4
+    assert day.agreement == 0.5
+    assert day.reasons == {"no route": 1, "not confident": 1}
+    assert (day.asked, day.served) == ({TASK: 5}, {TASK: 3})
+
+
+def test_costs_include_students_and_audits(tmp_path: Path) -> None:
+    """A served call costs its student, an audited one the teacher too, a tried one both."""
+    teacher, student = (1_000 * 2 + 100 * 8) / 1e6, (50 * 0.02 + 5 * 0.08) / 1e6
+
+    def cost(entry: dict[str, Any], name: str) -> float:
+        (day,) = days(journal(tmp_path / name, "2026-03-14", [entry]), PRICES)
+        return day.cost
+
+    assert cost(line(), "a") == pytest.approx(1_000 * teacher)
+    assert cost(served(), "b") == pytest.approx(1_000 * student)
+    assert cost(served(True), "c") == pytest.approx(1_000 * (teacher + student))
+    tried = cost(line(student={"answer": "billing"}), "d")
+    assert 1_000 * teacher < tried < 1_000 * teacher * 1.02
+
+
+def test_what_the_teacher_alone_would_cost_is_learnt_from_its_own_calls(tmp_path: Path) -> None:
+    """Served calls count as much as calls of the same length that the teacher answered."""
+    (day,) = days(journal(tmp_path, "2026-03-14", [line(), served(), served()]), PRICES)
+    assert day.unaided == pytest.approx(1_000 * (1_000 * 2 + 100 * 8) / 1e6)
+    assert day.cost < day.unaided / 2.9
+
+
+def test_latencies_are_nearest_ranks(tmp_path: Path) -> None:
+    """p50 and p95 are latencies that really occurred."""
+    lines = [line(latency_s=i / 100) for i in range(1, 101)]
+    (day,) = days(journal(tmp_path, "2026-03-14", lines), PRICES)
+    assert (day.p50, day.p95) == (0.5, 0.95)
+    assert math.isnan(percentile([], 0.5))
+
+
+def test_days_come_in_order_and_a_torn_line_is_left_out(tmp_path: Path) -> None:
+    """A journal that is being written can be reported on at any moment."""
+    journal(tmp_path, "2026-03-15", [line(error="teacher: 500")], tail='{"v": 1, "requ')
+    journal(tmp_path, "2026-03-14", [line(), line()])
+    found = days(tmp_path, PRICES)
+    assert [(day.day, day.calls, day.failed) for day in found] == [
+        ("2026-03-14", 2, 0),
+        ("2026-03-15", 1, 1),
+    ]
+
+
+def test_an_empty_day_has_no_figures(tmp_path: Path) -> None:
+    """No calls: no escalation, no agreement, and the interval says that nothing is known."""
+    (day,) = days(journal(tmp_path, "2026-03-14", []), PRICES)
+    assert (day.escalation, day.agreement, day.interval) == (0.0, None, (0.0, 1.0))
+
+
+@given(st.lists(st.sampled_from(["teacher", "served", "right", "wrong"]), max_size=60))
+def test_every_call_is_counted_once(kinds: list[str]) -> None:
+    """Whatever the mix: calls = escalated + served, and audited ≤ served."""
+    made = {"teacher": line(), "served": served(), "right": served(True), "wrong": served(False)}
+    with TemporaryDirectory() as folder:
+        lines = [made[kind] for kind in kinds]
+        (day,) = days(journal(Path(folder), "2026-03-14", lines), PRICES)
+    assert day.calls == len(kinds) == day.escalated + sum(day.served.values())
+    assert day.agreed <= day.audited <= sum(day.served.values())
+    assert 0 <= day.interval[0] <= day.interval[1] <= 1
+
+
+def home(folder: Path, learnt: bool = True) -> Path:
+    """A home with three days, and two nights unless `learnt` is False."""
+    mixes = ([line()] * 40, [line()] * 20 + [served(True)] * 20, [line()] * 8 + [served()] * 32)
+    for number, lines in enumerate(mixes):
+        journal(folder / "journal", f"2026-03-{14 + number}", lines)
+    for day in ("2026-03-14", "2026-03-15") if learnt else ():
+        night(folder / "nights" / day)
+    return folder
+
+
+def night(folder: Path) -> None:
+    """One night: the hops' manifests, a task that passed and one that did not."""
+    for hop, dropped in (("ingest", {}), ("validate", {"no reply": 3}), ("cluster", {})):
+        (folder / hop).mkdir(parents=True)
+        finish(folder / hop, Counts(hop, 40, 40 - sum(dropped.values()), dropped))
+    tasks = [
+        {"id": TASK, "name": "Route <a> message", "category": "classification", "size": 30},
+        {"id": "complaint-d0", "name": "Complaint", "category": "open-ended", "size": 10},
+    ]
+    (folder / "cluster" / "tasks.json").write_text(json.dumps(tasks))
+    (folder / "calibrate" / TASK).mkdir(parents=True)
+    proof = {"alpha": 0.05, "delta": 0.1, "n": 100, "accepted": 80, "wrong": 1, "coverage": 0.8}
+    (folder / "calibrate" / TASK / "certificate.json").write_text(json.dumps(proof))
+    outcomes = [
+        {"task": TASK, "version": 2, "passed": True, "agreement": 0.97, "coverage": 0.8},
+        {"task": "complaint-d0", "passed": False, "reason": "No proof.", "agreement": 0.02},
+    ]
+    (folder / "judge.json").write_text(json.dumps(outcomes))
+
+
+def test_a_night_is_read_from_its_folders(tmp_path: Path) -> None:
+    """Counts of each hop and what became of each task, the largest first."""
+    newest = nights(home(tmp_path))[-1]
+    assert [counts.hop for counts in newest.hops] == ["ingest", "validate", "cluster"]
+    first, second = newest.tasks
+    assert (first.name, first.version, first.passed) == ("Route <a> message", 2, True)
+    assert "1 of 80" in first.certificate
+    assert (second.passed, second.reason) == (False, "No proof.")
+
+
+def test_a_refused_certificate_is_a_sentence() -> None:
+    """Both a proof and the lack of one can be said in words."""
+    assert sentence({"refused": "too few rows"}) == "No certificate: too few rows."
+    assert sentence(None) == ""
+
+
+def test_the_table_fits_a_terminal(tmp_path: Path) -> None:
+    """80 columns show every figure whole."""
+    found = days(home(tmp_path) / "journal", PRICES)
+    output = StringIO()
+    Console(width=80, file=output).print(report.table(found))
+    text = output.getvalue()
+    assert "…" not in text
+    for cell in ("2026-03-15", "50.0%", "100.0% (83.9–100.0, n=20)", "800 / 800"):
+        assert cell in text
+
+
+class Outside(HTMLParser):
+    """Collects tags, and every attribute that would load something."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.loads: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Note the tag and what it loads."""
+        self.open.append(tag)
+        self.loads += [name for name, _ in attrs if name in ("src", "href")]
+
+
+def test_the_page_stands_alone(tmp_path: Path) -> None:
+    """One file with its style and charts inside; nothing is loaded; texts are escaped."""
+    found = days(home(tmp_path) / "journal", PRICES)
+    text = report.write(tmp_path, found, now=NOW).read_text()
+    seen = Outside()
+    seen.feed(text)
+    assert seen.loads == []
+    assert "url(" not in text
+    assert "script" not in seen.open
+    assert seen.open.count("svg") == 2
+    assert "Route &lt;a&gt; message" in text
+    assert "Calls that need the large model fell from 100% to 20% in 3 days" in text
+    assert "student v2" in text
+    assert "no reply 3" in text
+
+
+@pytest.mark.parametrize("learnt", [True, False])
+def test_the_page_says_what_to_do_next(tmp_path: Path, learnt: bool) -> None:
+    """The largest task without a student is named; before the first night, the night is."""
+    found = days(home(tmp_path, learnt) / "journal", PRICES)
+    advice = report.advice(found, nights(tmp_path), 0.95)
+    assert ("“Complaint” (10 calls). No proof." if learnt else "flywheel nightly") in advice
+
+
+def test_bad_audits_come_first(tmp_path: Path) -> None:
+    """When the audit proves that too many served answers are wrong, that is what to act on."""
+    journal(tmp_path, "2026-03-14", [served(i % 3 > 0) for i in range(90)])
+    assert "below the 95% you asked for" in report.advice(days(tmp_path, PRICES), [], 0.95)
+
+
+def test_a_home_without_calls_has_a_page_too(tmp_path: Path) -> None:
+    """Nothing recorded yet is said, not divided by."""
+    text = report.write(tmp_path, [], now=NOW).read_text()
+    assert "Nothing has been recorded yet" in text
+    assert "point an agent" in text
+    assert page.headline([]) in text
+
+
+shares = st.none() | st.floats(0, 1)
+
+
+@given(st.lists(shares, min_size=1, max_size=60), st.floats(0, 0.999))
+def test_a_chart_is_well_formed_and_inside_its_box(
+    values: list[float | None], floor: float
+) -> None:
+    """Whatever the figures, the SVG parses and the points above the floor lie on the canvas."""
+    points = [
+        chart.Point(f"{i} <Mar>", v, v or 0, v or 1, f"day {i}") for i, v in enumerate(values)
+    ]
+    svg = ElementTree.fromstring(chart.line(points, "agreement", floor=floor, target=0.95))
+    dots = svg.findall("circle")
+    assert len(dots) == sum(value is not None for value in values)
+    for dot in dots:
+        assert 0 <= float(dot.attrib["cx"]) <= chart.WIDTH
+        assert float(dot.attrib["cy"]) >= 0

@@ -1,0 +1,217 @@
+"""The registry, against MLflow on a database of its own."""
+
+from __future__ import annotations
+
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pandas
+import pytest
+import students
+import tiny
+from safetensors.numpy import load_file
+
+from registry import bundle as bundles
+from registry import ledger
+from registry.gate import Verdict
+from registry.store import CANDIDATE, CHAMPION, Store, Version
+from tasks.params import Train
+from tasks.stage import Refused
+from tasks.student import Student
+from tasks.task import Task, load_one
+from tasks.train import train
+
+PASSED = Verdict(True, "It answers 86% of the calls by itself.")
+REFUSED = Verdict(False, "It would answer 3% of the calls.")
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """One database for all tests here, each of which uses tasks of its own."""
+    return Store(f"sqlite:///{tmp_path_factory.mktemp('registry')}/mlflow.db")
+
+
+def register(
+    store: Store, home: Path, subject: Task, seed: int = 0, verdict: Verdict = PASSED
+) -> Version:
+    folder, digest, lineage = students.bundle(home, seed=seed, subject=subject)
+    card, proof = students.scorecard(digest), students.certificate(digest)
+    return store.register(subject, folder, card, proof, verdict, lineage)
+
+
+def aliases(store: Store, name: str) -> dict[str, int]:
+    (model,) = store._client.search_registered_models(f"name='{name}'")
+    return {alias: int(number) for alias, number in model.aliases.items()}
+
+
+def test_a_student_becomes_a_version_with_its_lineage(store: Store, tmp_path: Path) -> None:
+    """Task, adapter digest, data hash and figures can be read back from the registry alone."""
+    subject = students.task("route-1")
+    version = register(store, tmp_path, subject)
+    assert (version.name, version.number, version.passed) == ("route-1", 1, True)
+    assert version.adapter == f"route-1-v1-{version.adapter_digest[:8]}"
+    assert version.dataset == "2dbf05a3d7b85a8709fcbb54de2643b4.dir"
+    run = store._client.get_run(version.run)
+    assert run.info.status == "FINISHED"
+    assert run.data.metrics["agreement"] == 0.953
+    assert run.data.params["rows train"] == "420"
+    assert run.data.tags["category"] == "classification"
+    assert run.inputs.dataset_inputs[0].dataset.digest == version.dataset
+    curve = store._client.get_metric_history(version.run, "training/loss")
+    assert [point.step for point in curve] == list(range(10, 121, 10))
+
+
+def test_registering_twice_makes_one_version(store: Store, tmp_path: Path) -> None:
+    """A night that is run again adds no version and no run."""
+    subject = students.task("route-2")
+    first = register(store, tmp_path / "a", subject)
+    assert register(store, tmp_path / "b", subject) == first
+    assert register(store, tmp_path / "c", subject, seed=1).number == 2
+    assert [version.number for version in store.versions("route-2")] == [1, 2]
+
+
+def test_candidate_follows_the_verdict_and_champion_does_not_move(
+    store: Store, tmp_path: Path
+) -> None:
+    """Only a student that passed is candidate; nobody serves before somebody says so."""
+    subject = students.task("route-3")
+    register(store, tmp_path, subject)
+    refused = register(store, tmp_path, subject, seed=1, verdict=REFUSED)
+    assert not refused.passed
+    assert aliases(store, "route-3") == {CANDIDATE: 1}
+    assert store.champion("route-3") is None
+
+
+def test_champion_moves_there_and_back(store: Store, tmp_path: Path) -> None:
+    """Promotion, roll-back and taking the alias away are the same move."""
+    subject = students.task("route-4")
+    one, two = (register(store, tmp_path, subject, seed=seed) for seed in (0, 1))
+    for number in (1, 2, 1):
+        store.set_champion("route-4", number)
+        assert store.champion("route-4") == number
+    assert one in store.champions()
+    assert two not in store.champions()
+    store.set_champion("route-4", None)
+    assert store.champion("route-4") is None
+    assert "route-4" not in {version.name for version in store.champions()}
+
+
+def test_a_move_made_in_the_ui_is_seen(store: Store, tmp_path: Path) -> None:
+    """A person moves the alias behind our back; the ledger writes it down and it stands."""
+    subject = students.task("route-5")
+    for seed in (0, 1):
+        register(store, tmp_path, subject, seed=seed)
+    moved = {"reason": "it won", "now": 1.0}
+    ledger.promote(tmp_path, store, "route-5", 2, expected=None, **moved)
+    store._client.set_registered_model_alias("route-5", CHAMPION, "1")
+    assert not ledger.promote(tmp_path, store, "route-5", 2, expected=2, **moved).moved
+    assert store.champion("route-5") == 1
+
+
+def test_a_fetched_bundle_is_the_registered_one(store: Store, tmp_path: Path) -> None:
+    """Every file comes back byte for byte; fetching again is a check, not a download."""
+    subject = students.task("route-6")
+    version = register(store, tmp_path, subject)
+    source = tmp_path / "route-6-0" / "bundle"
+    folder = store.fetch(version, tmp_path / "adapters" / version.adapter)
+    for file in (path for path in source.rglob("*") if path.is_file()):
+        assert (folder / file.relative_to(source)).read_bytes() == file.read_bytes()
+    assert load_one(folder) == subject
+    assert bundles.scorecard(folder) == students.scorecard(version.adapter_digest)
+    assert store.fetch(version, folder) == folder
+
+
+def test_a_changed_adapter_is_not_served(store: Store, tmp_path: Path) -> None:
+    """Bytes that are not the registered ones are refused, here and in the registry's store."""
+    subject = students.task("route-7")
+    version = register(store, tmp_path, subject)
+    folder = store.fetch(version, tmp_path / "here")
+    (folder / "adapter" / "adapter_config.json").write_text("{}")
+    with pytest.raises(Refused, match=f"registered was {version.adapter_digest}"):
+        store.fetch(version, folder)
+    place = Path(store._client.get_model_version("route-7", "1").source.removeprefix("file://"))
+    (next(place.rglob("adapter")) / "adapter_config.json").write_text("{}")
+    with pytest.raises(Refused, match="has digest"):
+        store.fetch(version, tmp_path / "there")
+    assert not (tmp_path / "there").exists()
+
+
+def test_nothing_but_data_is_registered(store: Store, tmp_path: Path) -> None:
+    """A pickle or a link in a bundle is refused before anything is written."""
+    subject = students.task("route-8")
+    folder, digest, lineage = students.bundle(tmp_path, subject=subject)
+    card, proof = students.scorecard(digest), students.certificate(digest)
+    (folder / "adapter" / "adapter_model.bin").write_bytes(b"\x80\x04")
+    with pytest.raises(Refused, match="may not be in a bundle"):
+        store.register(subject, folder, card, proof, PASSED, lineage)
+    (folder / "adapter" / "adapter_model.bin").unlink()
+    (folder / "notes.json").symlink_to("/etc/hostname")
+    with pytest.raises(Refused, match="may not be in a bundle"):
+        store.register(subject, folder, card, proof, PASSED, lineage)
+    assert store.versions("route-8") == []
+
+
+def test_an_interrupted_registration_is_made_good(store: Store, tmp_path: Path) -> None:
+    """A run left over from a crash is replaced, and the version is the first."""
+    subject = students.task("route-9")
+    _, digest, _ = students.bundle(tmp_path / "a", subject=subject)
+    tags = {"adapter_digest": digest, "night": "2026-03-14"}
+    left = store._run(store._experiment(), subject, tags, "")
+    version = register(store, tmp_path / "b", subject)
+    assert version.number == 1
+    assert store._client.get_run(left.info.run_id).info.lifecycle_stage == "deleted"
+
+
+def test_students_are_registered_side_by_side(store: Store, tmp_path: Path) -> None:
+    """Sub-flows of one night register at the same time."""
+    subjects = [students.task(f"side-{i}") for i in range(4)]
+    with ThreadPoolExecutor(4) as pool:
+        done = list(pool.map(lambda s: register(store, tmp_path, s), subjects))
+    assert [version.name for version in done] == [subject.id for subject in subjects]
+
+
+def test_an_unknown_version_is_one_sentence(store: Store) -> None:
+    """Asking for a version that does not exist names it."""
+    with pytest.raises(Refused, match="has no version 7 of nobody"):
+        store.version("nobody", 7)
+
+
+def test_artifacts_lie_beside_the_database(store: Store, tmp_path: Path) -> None:
+    """Without a server nothing is written to the folder that the program was started in."""
+    register(store, tmp_path, students.task("route-10"))
+    assert (Path(store.uri.removeprefix("sqlite:///")).parent / "mlartifacts").is_dir()
+    assert not Path("mlruns").exists()
+
+
+def test_bundle_keeps_the_questions_it_was_surest_of(tmp_path: Path) -> None:
+    """The canary of a bundle are the surest test answers, with what was answered."""
+    folder, _, _ = students.bundle(tmp_path)
+    questions = bundles.read(folder, "canary")
+    assert [q["prompt"] for q in questions] == [f"my parcel {i} is late" for i in range(5)]
+    assert load_file(folder / "adapter" / "adapter_model.safetensors")["lora"].shape == (16, 256)
+    shutil.rmtree(folder)
+    assert bundles.read(folder, "canary") is None
+
+
+def test_a_champion_can_be_asked_through_mlflow(store: Store, tmp_path: Path) -> None:
+    """`mlflow.pyfunc.load_model` gives the student, without running code from the registry."""
+    import mlflow
+
+    base = tiny.base(tmp_path / "base")
+    data = tiny.colours(tmp_path / "data")
+    settings = Train(base=str(base), rank=4, epochs=1)
+    train(data, tmp_path / "trained", settings)
+    made = {"base": str(base), "trained": tmp_path / "trained"}
+    subject = load_one(data)
+    folder, digest, lineage = students.bundle(tmp_path, subject=subject, **made)
+    card, proof = students.scorecard(digest), students.certificate(digest)
+    version = store.register(subject, folder, card, proof, PASSED, lineage)
+    store.set_champion(version.name, version.number)
+    mlflow.set_tracking_uri(store.uri)
+    model = mlflow.pyfunc.load_model(f"models:/{version.name}@champion")
+    prompts = ["what colour is the sea", "what colour is the grass"]
+    known = Student.load(base, folder / "adapter").answer(prompts, subject.contract)
+    assert model.predict(pandas.DataFrame({"prompt": prompts})) == [a.text for a in known]
+    place = Path(store._client.get_model_version(version.name, "1").source.removeprefix("file://"))
+    assert not {path.suffix for path in place.rglob("*")} & {".pkl", ".pickle", ".bin", ".pt"}

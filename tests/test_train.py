@@ -1,0 +1,188 @@
+"""A training is repeatable, goes on where it was killed, and ends in a standard adapter."""
+
+from __future__ import annotations
+
+import json
+import math
+import random
+from pathlib import Path
+
+import msgspec
+import pytest
+import tiny
+
+from tasks.contract import Contract
+from tasks.fitting import Diverged, Example, batches, check, rate
+from tasks.params import Train
+from tasks.stage import Refused
+from tasks.student import ADAPTER_FILES, Student, adapter_digest, base_digest
+from tasks.train import adapter_name, load_training, second_try, train
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny.base(tmp_path_factory.mktemp("base"))
+
+
+@pytest.fixture(scope="module")
+def params(base: Path) -> Train:
+    return Train(base=str(base), rank=8, learning_rate=1e-2, epochs=6, patience=9)
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny.colours(tmp_path_factory.mktemp("data") / "colour-0")
+
+
+def test_a_student_learns(dataset: Path, params: Train, tmp_path: Path) -> None:
+    """Loss falls, the best weights are kept, and the adapter changes how the base answers."""
+    seen: list[int] = []
+    found = train(dataset, tmp_path, params, progress=lambda step, steps, loss: seen.append(step))
+    assert found == load_training(tmp_path)
+    assert seen == list(range(1, found.steps + 1))
+    first, best = found.validation[0], min(found.validation, key=lambda mark: mark.loss)
+    assert best.loss < first.loss / 2
+    student = Student.load(Path(params.base), tmp_path / "adapter")
+    plain = Student.load(Path(params.base), None)
+    prompt, contract = ["item 3: what colour is the apple"], tiny.colour_contract()
+    ours, theirs = (s.answer(prompt, contract)[0].logprobs for s in (student, plain))
+    assert math.fsum(ours) > math.fsum(theirs)
+
+
+def test_the_adapter_is_standard_and_names_no_machine(
+    dataset: Path, params: Train, tmp_path: Path
+) -> None:
+    """PEFT's two files and nothing else; the base is named by its digest."""
+    found = train(dataset, tmp_path, msgspec.structs.replace(params, epochs=1))
+    folder = tmp_path / "adapter"
+    assert sorted(file.name for file in folder.iterdir()) == sorted(ADAPTER_FILES)
+    config = json.loads((folder / "adapter_config.json").read_text())
+    assert config["revision"] == base_digest(Path(params.base)) == found.base_digest
+    assert config["target_modules"] == sorted(config["target_modules"])
+    assert found.adapter_digest == adapter_digest(folder)
+    assert adapter_name("route-1", 3, found.adapter_digest).startswith("route-1-v3-")
+
+
+def test_the_same_seed_gives_the_same_adapter(dataset: Path, params: Train, tmp_path: Path) -> None:
+    """Equal rows, params and seed: equal bytes. Another seed: other bytes."""
+    short = msgspec.structs.replace(params, epochs=1)
+    one, two = (train(dataset, tmp_path / name, short) for name in "ab")
+    other = train(dataset, tmp_path / "c", msgspec.structs.replace(short, seed=7))
+    assert one.adapter_digest == two.adapter_digest
+    assert one.losses == two.losses
+    assert one.adapter_digest != other.adapter_digest
+
+
+def test_a_killed_training_goes_on(dataset: Path, params: Train, tmp_path: Path) -> None:
+    """Interrupted after a checkpoint and started again, it ends with the bytes of a whole run."""
+
+    def killed(step: int, steps: int, loss: float) -> None:
+        if step == 11:
+            raise KeyboardInterrupt
+
+    whole = train(dataset, tmp_path / "whole", params)
+    again: list[int] = []
+    with pytest.raises(KeyboardInterrupt):
+        train(dataset, tmp_path / "x", params, progress=killed, checkpoint=tmp_path / "point")
+    resumed = train(
+        dataset,
+        tmp_path / "y",
+        params,
+        progress=lambda step, steps, loss: again.append(step),
+        checkpoint=tmp_path / "point",
+    )
+    assert again[0] > 1
+    assert resumed.adapter_digest == whole.adapter_digest
+    assert resumed.losses == whole.losses
+    assert not (tmp_path / "point").exists()
+
+
+def test_a_checkpoint_of_other_rows_is_not_used(params: Train, tmp_path: Path) -> None:
+    """Changed data starts from the beginning."""
+    one, two = (tiny.colours(tmp_path / str(n), rows=n) for n in (24, 48))
+    point = tmp_path / "point"
+
+    def killed(step: int, steps: int, loss: float) -> None:
+        if step == 5:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(one, tmp_path / "x", params, progress=killed, checkpoint=point)
+    assert point.exists()
+    fresh = train(two, tmp_path / "y", params)
+    assert train(two, tmp_path / "z", params, checkpoint=point).losses == fresh.losses
+
+
+def test_a_rate_that_explodes_is_tried_again_lower(
+    dataset: Path, params: Train, tmp_path: Path
+) -> None:
+    """A diverging loss is caught, the second try has a lower rate and says so."""
+    old = tmp_path / "old"
+    train(dataset, old, params)
+    wild = msgspec.structs.replace(params, learning_rate=0.05, warmup=0.0, epochs=12)
+    found = train(dataset, tmp_path / "new", wild, warm=old / "adapter")
+    assert "the loss rose" in found.note
+    assert "trained again at rate 0.0125" in found.note
+    assert found.learning_rate == 0.0125
+    assert found.seed == wild.seed + 1
+
+
+def test_divergence_is_recognised() -> None:
+    """An infinite loss and one far above its beginning are caught; noise is not."""
+    check([(i, 2.0 + i % 3) for i in range(1, 60)], 3.0)
+    with pytest.raises(Diverged, match="nan"):
+        check([(1, 2.0), (2, math.nan)], 2.0)
+    with pytest.raises(Diverged, match="rose"):
+        check([(i, 1.0 if i < 20 else 9.0) for i in range(1, 40)], 1.0)
+    assert second_try(Train(seed=3, learning_rate=4e-3)) == Train(seed=4, learning_rate=1e-3)
+
+
+def test_a_time_limit_ends_with_the_best_so_far(
+    dataset: Path, params: Train, tmp_path: Path
+) -> None:
+    """Out of minutes, a training still leaves a measured adapter."""
+    found = train(dataset, tmp_path, params, minutes=1e-9)
+    assert found.steps == 0
+    assert found.validation
+    assert (tmp_path / "adapter" / ADAPTER_FILES[1]).exists()
+
+
+def test_a_champion_can_be_gone_on_from(dataset: Path, params: Train, tmp_path: Path) -> None:
+    """A warm start begins where the champion's loss was."""
+    old = train(dataset, tmp_path / "old", params)
+    new = train(dataset, tmp_path / "new", params, warm=tmp_path / "old" / "adapter")
+    assert new.validation[0].loss == pytest.approx(min(m.loss for m in old.validation), rel=0.3)
+
+
+def test_rows_that_are_too_long_are_counted(params: Train, tmp_path: Path) -> None:
+    """A row over the length limit is left out, and a task of nothing else is refused."""
+    contract = Contract(kind="text")
+    rows = [("sea", "blue"), ("grass " * 200, "green")] * 8
+    folder = tiny.dataset(tmp_path / "d", contract, {"train": rows, "validation": rows[:4]})
+    short = msgspec.structs.replace(params, max_length=60, epochs=1)
+    found = train(folder, tmp_path / "out", short)
+    assert (found.rows, found.too_long) == (8, 8)
+    with pytest.raises(Refused, match="both are needed"):
+        train(folder, tmp_path / "none", msgspec.structs.replace(short, max_length=3))
+
+
+def test_every_row_is_read_once_an_epoch() -> None:
+    """Batches of similar length, each row once, in an order that the seed decides."""
+    rng = random.Random(0)
+    rows = [Example([0] * rng.randint(5, 90), 3) for _ in range(100)]
+    made = list(batches(rows, 16, random.Random(5)))
+    assert sorted(i for batch in made for i in batch) == list(range(100))
+    assert made == list(batches(rows, 16, random.Random(5)))
+    spread = [
+        max(lengths) - min(lengths) for b in made for lengths in [[len(rows[i].ids) for i in b]]
+    ]
+    assert sum(spread) / len(spread) < 20
+
+
+def test_the_rate_warms_up_and_fades() -> None:
+    """From a fraction to the full rate within the warm-up, then down to a twentieth."""
+    rates = [rate(step, 100, 0.1) for step in range(100)]
+    assert rates[0] == pytest.approx(0.1)
+    assert max(rates) == rates[9] == pytest.approx(1.0)
+    assert rates[10:] == sorted(rates[10:], reverse=True)
+    assert rates[-1] == pytest.approx(0.05, abs=0.01)
