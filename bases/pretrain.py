@@ -3,8 +3,9 @@
     python -m bases.pretrain --out bases/nano
 
 One thread in bfloat16 is enough (AMX makes it four times as fast as float32); with a GPU the same
-command uses it. A run that stopped goes on from its last checkpoint in `--work`; every checkpoint
-is a loadable folder. `--finish` only copies the last checkpoint to `--out`.
+command uses it. A run that stopped goes on from its last checkpoint in `--work`, and with other
+`--steps` too as long as the rate has not begun to fall; every checkpoint is a loadable folder.
+`--finish` only copies the last checkpoint to `--out`.
 """
 
 import argparse
@@ -231,14 +232,16 @@ def begin(config: Config, work: Path, fuse: bool) -> Run:
         run.log.write_text(json.dumps({"config": asdict(config), "device": device}) + "\n")
         return run
     saved = torch.load(state, map_location=device)
-    if saved["config"] != asdict(config):
+    if {**saved["config"], "steps": config.steps} != asdict(config):
         raise SystemExit(f"{work} holds a run with another config: {saved['config']}")
     tokenizer = tokens.load(work / "checkpoint")
     trainer = Trainer(config, new_model(config, tokenizer), device, fuse)
     trainer.restore(saved["trainer"])
     run = Run(config, work, tokenizer, trainer, saved["step"], saved["tokens"])
-    rows = run.log.read_text().splitlines()
-    run.log.write_text("".join(f"{r}\n" for r in rows if json.loads(r).get("step", -1) < run.step))
+    rows = [json.loads(row) for row in run.log.read_text().splitlines()]
+    rows[0]["config"] = asdict(config)  # a run on its plateau may be given another end
+    kept = [row for row in rows if row.get("step", -1) < run.step]
+    run.log.write_text("".join(f"{json.dumps(row)}\n" for row in kept))
     return run
 
 

@@ -1,8 +1,7 @@
 """The MLflow registry: a registered model per task, a version per student. Imports mlflow, alone.
 
 The alias `candidate` marks the newest version that passed the gate, `champion` the one that serves.
-A version is a pyfunc model without code or pickles: a bundle, opened by `_load_pyfunc` below.
-`mlflow.pyfunc.load_model("models:/<task>@champion").predict(["a prompt", ...])` answers with it.
+A version is a pyfunc model without code or pickles: a bundle, which `registry.model` opens.
 """
 
 from __future__ import annotations
@@ -14,12 +13,12 @@ import tempfile
 from dataclasses import dataclass
 from importlib.metadata import version as installed
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from registry import bundle as bundles
-from registry import card, figures
+from registry import card, figures, model
 from registry.bundle import Lineage
 from registry.gate import Verdict
 from tasks.calibrate import Certificate
@@ -32,7 +31,6 @@ from tasks.train import Training, adapter_name, load_training
 if TYPE_CHECKING:
     from mlflow.entities import DatasetInput, Metric, Run
     from mlflow.entities.model_registry import ModelVersion
-    from pandas import DataFrame
 
 EXPERIMENT = "flywheel"
 ABOUT = {
@@ -147,10 +145,10 @@ class Store:
             return to
         with tempfile.TemporaryDirectory() as scratch:
             source = self._client.get_model_version_download_uri(version.name, str(version.number))
-            model = Path(download_artifacts(source, dst_path=scratch, tracking_uri=self.uri))
-            bundles.check(model / "data" / "bundle", version.adapter_digest)
+            saved = Path(download_artifacts(source, dst_path=scratch, tracking_uri=self.uri))
+            bundles.check(saved / "data" / "bundle", version.adapter_digest)
             with fresh(to) as folder:
-                shutil.copytree(model / "data" / "bundle", folder, dirs_exist_ok=True)
+                shutil.copytree(saved / "data" / "bundle", folder, dirs_exist_ok=True)
         return to
 
     def _add(
@@ -169,31 +167,31 @@ class Store:
         experiment = self._experiment()
         run = self._run(experiment, task, tags, note)
         run_id = run.info.run_id
-        model = self._client.create_logged_model(
+        logged = self._client.create_logged_model(
             experiment, task.id, source_run_id=run_id, tags=tags, model_type="student"
         )
         training = load_training(bundle)
         self._client.log_batch(
             run_id,
-            metrics=_metrics(run, model.model_id, scorecard, certificate, training),
+            metrics=_metrics(run, logged.model_id, scorecard, certificate, training),
             params=[Param(k, v) for k, v in figures.params(lineage, training).items()],
         )
         self._client.log_inputs(run_id, [_dataset(task, lineage)])
-        self._client.log_outputs(run_id, [LoggedModelOutput(model.model_id, step=0)])
+        self._client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, step=0)])
         with tempfile.TemporaryDirectory() as scratch:
             _save(bundle, Path(scratch))
-            self._client.log_model_artifacts(model.model_id, f"{scratch}/model")
-        self._client.finalize_logged_model(model.model_id, "READY")
+            self._client.log_model_artifacts(logged.model_id, f"{scratch}/model")
+        self._client.finalize_logged_model(logged.model_id, "READY")
         self._client.set_terminated(run_id)
         self._describe(task)
         return _version(
             self._client.create_model_version(
                 task.id,
-                model.artifact_location,
+                logged.artifact_location,
                 run_id,
                 tags=tags,
                 description=note,
-                model_id=model.model_id,
+                model_id=logged.model_id,
             )
         )
 
@@ -249,7 +247,7 @@ def _version(found: ModelVersion) -> Version:
 
 
 def _metrics(
-    run: Run, model: str, scorecard: Scorecard, certificate: Certificate | None, training: Training
+    run: Run, logged: str, scorecard: Scorecard, certificate: Certificate | None, training: Training
 ) -> list[Metric]:
     """Metrics on the run and the model both, so that the UI compares either."""
     from mlflow.entities import Metric
@@ -257,7 +255,7 @@ def _metrics(
     at = run.info.start_time
     points = [(k, 0, v) for k, v in figures.metrics(scorecard, certificate).items()]
     return [
-        Metric(name, value, at, step, model_id=model)
+        Metric(name, value, at, step, model_id=logged)
         for name, step, value in [*points, *figures.curves(training)]
     ]
 
@@ -278,7 +276,7 @@ def _dataset(task: Task, lineage: Lineage) -> DatasetInput:
 
 
 def _save(bundle: Path, scratch: Path) -> None:
-    """Write an MLflow model at `scratch/model`: the bundle and the name of this module."""
+    """Write an MLflow model at `scratch/model`: the bundle, and what opens it."""
     from mlflow.models import ModelSignature
     from mlflow.pyfunc import save_model
     from mlflow.types import ColSpec, Schema
@@ -288,7 +286,7 @@ def _save(bundle: Path, scratch: Path) -> None:
     shutil.copytree(bundle, scratch / "bundle")
     save_model(
         scratch / "model",
-        loader_module=__name__,
+        loader_module=model.__name__,
         data_path=scratch / "bundle",
         signature=ModelSignature(
             Schema([ColSpec("string", "prompt")]), Schema([ColSpec("string", "answer")])
@@ -296,22 +294,3 @@ def _save(bundle: Path, scratch: Path) -> None:
         input_example=DataFrame({"prompt": [asked[0]["prompt"]]}),
         pip_requirements=[f"{name}=={installed(name)}" for name in NEEDS],  # inferring is slow
     )
-
-
-class _Model:
-    """What MLflow loads: prompts in (one column `prompt`), answers out."""
-
-    def __init__(self, folder: Path) -> None:
-        from tasks.student import Student, base_path
-
-        lineage, task = bundles.read(folder, "lineage"), bundles.read(folder, "task")
-        self._contract = msgspec.convert(task, Task).contract
-        self._student = Student.load(base_path(lineage["base"]), folder / "adapter")
-
-    def predict(self, frame: DataFrame, params: dict[str, Any] | None = None) -> list[str]:
-        answers = self._student.answer(list(frame["prompt"]), self._contract, max_tokens=256)
-        return [answer.text for answer in answers]
-
-
-def _load_pyfunc(path: str) -> _Model:
-    return _Model(Path(path))

@@ -69,16 +69,16 @@ def line(
 
 
 def _band(known: Sequence[tuple[float, Point]], y: Callable[[float], float]) -> list[str]:
-    """The interval around the line; days whose interval is a single value have none."""
+    """The interval around the line; a few days get a bar each as well."""
     if all(point.low == point.high for _, point in known):
         return []
     upper = [f"{x:.1f},{y(point.high):.1f}" for x, point in known]
     lower = [f"{x:.1f},{y(point.low):.1f}" for x, point in reversed(known)]
-    bars = "".join(f"M{x:.1f} {y(p.high):.1f}V{y(p.low):.1f}" for x, p in known)
-    return [
-        f'<polygon class="band" points="{" ".join(upper + lower)}"/>',
-        f'<path class="bar" d="{bars}"/>',
-    ]
+    parts = [f'<polygon class="band" points="{" ".join(upper + lower)}"/>']
+    if len(known) <= MOST_LABELS:
+        bars = "".join(f"M{x:.1f} {y(p.high):.1f}V{y(p.low):.1f}" for x, p in known)
+        parts.append(f'<path class="bar" d="{bars}"/>')
+    return parts
 
 
 def _line(known: Sequence[tuple[float, Point]], y: Callable[[float], float]) -> list[str]:
@@ -86,13 +86,15 @@ def _line(known: Sequence[tuple[float, Point]], y: Callable[[float], float]) -> 
     path = " ".join(f"{x:.1f},{at:.1f}" for x, at, _ in places)
     parts = [f'<polyline class="line" points="{path}"/>']
     few = len(places) <= MOST_LABELS
-    for index, (x, at, point) in enumerate(places):
+    for x, at, point in places:
         parts.append(
             f'<circle class="dot" cx="{x:.1f}" cy="{at:.1f}" r="{5 if few else 3}">'
             f"<title>{escape(point.hover)}</title></circle>"
         )
-        if few or index in (0, len(places) - 1):
-            parts.append(
-                f'<text class="value" x="{x + 9:.1f}" y="{at - 9:.1f}">{point.share:.1%}</text>'
-            )
+    for x, at, point in places if few else places[-1:]:
+        anchor = "start" if few else "end"
+        parts.append(
+            f'<text class="value" x="{x + 9:.1f}" y="{at - 9:.1f}" text-anchor="{anchor}">'
+            f"{point.share:.1%}</text>"
+        )
     return parts

@@ -147,7 +147,9 @@ class _OneCall:
         self._vocabulary = "\n".join([*public, msgspec.json.encode(schemas).decode()])
         self._prompt = norm("\n".join(t.text for t in texts if t.role != REPLY))
         self._chosen = self._choose()
-        self._sweep = Sweep((f.finding.kind, f.text) for t in self._chosen for f in t)
+        self._sweep = Sweep(
+            (f.finding.kind, f.text, f.finding.detector) for t in self._chosen for f in t
+        )
 
     def _choose(self) -> list[list[Found]]:
         """What is replaced in each string; names are registered in the order of the text."""

@@ -62,7 +62,9 @@ def cluster(
     marks = dict(zip(ids, (found.mark for found in kept), strict=True))
     identity.remember(out / "marks.json", marks, before.marks)
     result = Counts("cluster", total, sum(len(f.ids) for f in kept), dict(sorted(dropped.items())))
-    events = [f"{task} {event}" for task, told in zip(ids, matched.events, strict=True) for event in told]
+    events = [
+        f"{task} {event}" for task, told in zip(ids, matched.events, strict=True) for event in told
+    ]
     finish(out, result, {"events": sorted(events + matched.night)})
     return result
 
@@ -139,7 +141,9 @@ def _shared(groups: Sequence[Found], assigned: Mapping[str, str]) -> dict[tuple[
 def _ids(groups: Sequence[Found], matched: Matched, before: Night) -> list[str]:
     taken = set(before.marks)
     result = []
-    for found, name, known in zip(groups, _names(groups, matched, before), matched.ids, strict=True):
+    for found, name, known in zip(
+        groups, _names(groups, matched, before), matched.ids, strict=True
+    ):
         task = known or identity.new_id(name, found.mark, taken)
         taken.add(task)
         result.append(task)
@@ -151,13 +155,17 @@ def _names(groups: Sequence[Found], matched: Matched, before: Night) -> list[str
     fresh = [name_of(found.template, found.calls, found.contract) for found in groups]
     names = apart(fresh, [about(found.template, found.calls) for found in groups])
     return [
-        before.tasks[known].name if known in before.tasks else name
+        before.tasks[known].name if known and known in before.tasks else name
         for name, known in zip(names, matched.ids, strict=True)
     ]
 
 
 def _write_assignment(
-    clean: Sequence[Path], out: Path, kept: Sequence[Found], ids: Sequence[str], groups: Sequence[Found]
+    clean: Sequence[Path],
+    out: Path,
+    kept: Sequence[Found],
+    ids: Sequence[str],
+    groups: Sequence[Found],
 ) -> Counter[str]:
     """Write which call is whose, fill in the groups' sizes, and set the others aside."""
     place = {name: index for index, found in enumerate(kept) for name in found.ids}

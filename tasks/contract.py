@@ -11,30 +11,22 @@ import json
 import re
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Literal
 
 import msgspec
 
+from tasks.labels import MOST, closed, core
 from tasks.records import Json, digest, text_of
-from tasks.schema import inline, schema_of
+from tasks.schema import call_schema, functions, inline, schema_of
 
 Kind = Literal["labels", "json", "tools", "text"]
 
-MOST = 0.95  # share of the answers that must fit before a contract is closed
-MAX_LABELS = 200
-MAX_LABEL_CHARACTERS = 80
 CALLING = 0.02  # a task in which this share of the answers calls tools is a tools task
-MAX_FUNCTIONS = 128
 
 _FENCE = re.compile(r"\s*```[\w-]*\s*\n(.*?)\n?\s*```\s*", re.DOTALL)
-_DECORATION = re.compile(r"^([\s\[\](){}<>\"'`*“”‘’«»]*)(.*?)([\s\[\](){}<>\"'`*“”‘’«».!,;]*)$", re.DOTALL)
-_REFUSAL = re.compile(
-    r"\s*(i'?m (very |so )?sorry|sorry,|i apologi[sz]e|unfortunately,? i|as an ai\b"
-    r"|i (can(no|')t|am (not able|unable)|won't|will not) )",
-    re.IGNORECASE,
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,7 +88,7 @@ def settle(answer: str, contract: Contract) -> str:
     """Bring a drifting label (`"Refund".`, `[refund]`) to the form in the contract."""
     if contract.kind != "labels":
         return answer
-    return _labels(contract.labels).get(_core(answer), answer)
+    return _labels(contract.labels).get(core(answer), answer)
 
 
 def violation(answer: str, contract: Contract) -> str | None:
@@ -123,7 +115,7 @@ def normal(answer: str, contract: Contract | None = None) -> str:
     With a `labels` contract letter case and decoration do not matter either.
     """
     if contract is not None and contract.kind == "labels":
-        return _core(answer)
+        return core(answer)
     value = structure(answer)
     if value is None:
         return " ".join(answer.split())
@@ -145,21 +137,16 @@ def infer(requests: Sequence[Json], answers: Sequence[str]) -> Contract:
     calls = [v["tool_calls"] for v in values if isinstance(v, dict) and "tool_calls" in v]
     if len(calls) > CALLING * len(answers):
         spoken = len(answers) - len(calls) > CALLING * len(answers)
-        schema = _tool_schema(requests, calls, spoken)
+        schema = call_schema(requests, calls, spoken)
         return Contract(kind="tools", schema=schema, max_characters=length)
     found = [v for v in values if v is not None]
     if found and len(found) >= MOST * len(answers) - 1:
         schema = _declared(requests) or schema_of(found)
         return Contract(kind="json", schema=schema, max_characters=length)
-    labels = _closed(answers)
+    labels = closed(answers)
     if labels:
         return Contract(kind="labels", labels=labels, max_characters=length)
     return Contract(kind="text", max_characters=length)
-
-
-def refusal(answer: str) -> bool:
-    """Whether a text reads like an apology in place of an answer."""
-    return bool(_REFUSAL.match(answer))
 
 
 def _dumps(value: Any) -> str:
@@ -195,10 +182,9 @@ def structure(text: str) -> Any | None:
 def _call(function: Json) -> Json:
     arguments = function.get("arguments") or "{}"
     if isinstance(arguments, str):
-        try:
+        # What cannot be read is left as text: it will be off the contract.
+        with suppress(ValueError, RecursionError):
             arguments = json.loads(arguments, parse_constant=_no_constant)
-        except (ValueError, RecursionError):
-            pass  # left as text: it will be off the contract
     return {"name": function.get("name") or "", "arguments": arguments}
 
 
@@ -212,19 +198,9 @@ def _plain(value: Any) -> Any:
     return " ".join(value.split()) if isinstance(value, str) else value
 
 
-def _undecorate(text: str) -> tuple[str, str, str]:
-    match = _DECORATION.match(text)
-    assert match is not None  # every text matches
-    return match.group(1), match.group(2), match.group(3)
-
-
-def _core(text: str) -> str:
-    return " ".join(_undecorate(text)[1].split()).casefold()
-
-
 @lru_cache(maxsize=256)
 def _labels(labels: tuple[str, ...]) -> dict[str, str]:
-    return {_core(label): label for label in labels}
+    return {core(label): label for label in labels}
 
 
 @lru_cache(maxsize=256)
@@ -255,36 +231,6 @@ def _miscalled(calls: Any, schema: Json) -> str | None:
     return None
 
 
-def functions(schema: Json) -> list[Json]:
-    """The schema of each call (`name`, `arguments`) that a tools contract allows."""
-    called = schema["anyOf"][0] if "anyOf" in schema else schema
-    items = called["properties"]["tool_calls"]["items"]
-    return list(items.get("anyOf", [items]))
-
-
-def _closed(answers: Sequence[str]) -> tuple[str, ...]:
-    """The closed label set of short answers, in the agent's usual decoration; () if there is none.
-
-    A label must be seen twice, so a teacher's rare slip does not become one.
-    """
-    short = [a for a in answers if 0 < len(a) <= MAX_LABEL_CHARACTERS and "\n" not in a]
-    split = [_undecorate(a) for a in short if not refusal(a)]
-    cores = Counter(" ".join(core.split()).casefold() for _, core, _ in split)
-    often = {core for core, n in cores.items() if core and n >= max(2, 0.001 * len(answers))}
-    covered = sum(cores[core] for core in often)
-    if not often or len(often) > MAX_LABELS or covered < MOST * len(answers):
-        return ()
-    if covered < 3 * len(often):
-        return ()
-    before, after = Counter((b, e) for b, _, e in split).most_common(1)[0][0]
-    spelt: dict[str, Counter[str]] = {core: Counter() for core in often}
-    for _, core, _ in split:
-        key = " ".join(core.split()).casefold()
-        if key in spelt:
-            spelt[key][core] += 1
-    return tuple(sorted(before + forms.most_common(1)[0][0] + after for forms in spelt.values()))
-
-
 def _declared(requests: Sequence[Json]) -> Json | None:
     """The response schema that almost all requests declare."""
     found: Counter[bytes] = Counter()
@@ -297,39 +243,3 @@ def _declared(requests: Sequence[Json]) -> Json | None:
         return None
     schema, count = found.most_common(1)[0]
     return inline(msgspec.json.decode(schema)) if count >= MOST * len(requests) else None
-
-
-def _tool_schema(requests: Sequence[Json], calls: Sequence[Any], spoken: bool) -> Json:
-    """The schema of `{"tool_calls": [...]}`; functions that were called, signatures as declared."""
-    signatures: dict[str, Json] = {}
-    for request in requests:
-        for tool in request.get("tools") or ():
-            function = tool.get("function") or {}
-            signatures.setdefault(function.get("name", ""), function.get("parameters") or {})
-    arguments: dict[str, list[Any]] = {}
-    for call in (c for group in calls for c in group):
-        arguments.setdefault(call["name"], []).append(call["arguments"])
-    used = sorted(arguments, key=lambda name: (-len(arguments[name]), name))[:MAX_FUNCTIONS]
-    forms = [
-        _object(
-            name={"const": name},
-            arguments=inline(signatures[name]) if signatures.get(name) else schema_of(arguments[name]),
-        )
-        for name in sorted(used)
-        if name in signatures or not signatures
-    ]
-    most = max((len(group) for group in calls), default=1)
-    items = forms[0] if len(forms) == 1 else {"anyOf": forms}
-    called = _object(
-        tool_calls={"type": "array", "items": items, "minItems": 1, "maxItems": most}
-    )
-    return {"anyOf": [called, _object(content={"type": "string"})]} if spoken else called
-
-
-def _object(**properties: Json) -> Json:
-    return {
-        "type": "object",
-        "properties": properties,
-        "required": list(properties),
-        "additionalProperties": False,
-    }

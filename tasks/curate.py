@@ -30,9 +30,7 @@ class Curated:
     dropped: Dropped
 
 
-def curate(
-    found: Sequence[Candidate], contract: Contract, twins: Sequence[int]
-) -> Curated:
+def curate(found: Sequence[Candidate], contract: Contract, twins: Sequence[int]) -> Curated:
     """Clean training rows; `twins` gives each row's near-duplicate group."""
     kept = list(zip(found, twins, strict=True))
     dropped: Dropped = []
@@ -80,7 +78,7 @@ def _spoken(answer: str) -> bool:
 
 
 def old_formats(found: Sequence[Candidate], contract: Contract) -> dict[int, str]:
-    """Answers with the keys of a format that has been replaced: its last use is before the new one's.
+    """Answers with the keys of a format that the newest one has replaced.
 
     Two formats that go on side by side are one task's optional keys, and both stay.
     """
@@ -89,7 +87,9 @@ def old_formats(found: Sequence[Candidate], contract: Contract) -> dict[int, str
     keys = [_keys(candidate.row.answer) for candidate in found]
     sizes = Counter(keys)
     large = [form for form, n in sizes.items() if n >= OLD_FORMAT * len(found)]
-    times = {form: [c.row.at for c, k in zip(found, keys, strict=True) if k == form] for form in large}
+    times = {
+        form: [c.row.at for c, k in zip(found, keys, strict=True) if k == form] for form in large
+    }
     newest = max(large, key=lambda form: (max(times[form]), form), default=None)
     if newest is None or len(large) < 2:
         return {}

@@ -9,18 +9,21 @@ closed.
 
 from __future__ import annotations
 
-import hmac
 import os
 import secrets
 from collections import Counter
-from collections.abc import Iterable
-from dataclasses import fields
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, fields
 from pathlib import Path
+from random import Random
+from typing import Any
 
 from tasks import stage
 from tasks.cleaner import Cleaner, Quarantined, Text, strings
+from tasks.conversations import conversation_of, is_sealed, sealed
 from tasks.detectors import Detector
 from tasks.params import Deidentify, load
+from tasks.probe import Recall, planted, recalls, survives
 from tasks.public import Public
 from tasks.records import (
     CLEAN,
@@ -30,15 +33,14 @@ from tasks.records import (
     Counts,
     Rejected,
     Writer,
-    digest,
     read,
-    text_of,
 )
 from tasks.segments import Scanner
 from tasks.stage import Refused
 from tasks.surrogates import Surrogates
 
 WAITING = 4_096  # strings scanned in one batch
+SAMPLE = 300  # calls whose texts the probe plants in
 
 
 def load_key(home: Path) -> bytes:
@@ -57,39 +59,12 @@ def load_key(home: Path) -> bytes:
     return path.read_bytes()
 
 
-def conversation_of(call: Call) -> str:
-    """Whose surrogates a call shares: its conversation's, else those of the same first user text."""
-    if call.conversation:
-        return call.conversation
-    users = (m for m in call.messages if m.get("role") == "user")
-    return "first:" + digest(text_of(next(users, {}).get("content")))
-
-
-def sealed(key: bytes, conversation: str) -> str:
-    """The name of a conversation in clean calls: nobody else can make one, so that a call that
-    carries it is known to be clean already.
-    """
-    body = hmac.digest(key, b"name\0" + conversation.encode(), "sha256").hex()[:16]
-    return f"c-{body}-{_seal(key, body)}"
-
-
-def is_sealed(key: bytes, conversation: str) -> bool:
-    """Whether this key de-identified the conversation."""
-    start, _, rest = conversation.partition("-")
-    body, _, seal = rest.partition("-")
-    return start == "c" and hmac.compare_digest(seal.encode(), _seal(key, body).encode())
-
-
-def _seal(key: bytes, body: str) -> str:
-    return hmac.digest(key, b"seal\0" + body.encode(), "sha256").hex()[:16]
-
-
 class Night:
     """What one run knows: findings per string, public lines, surrogates per conversation."""
 
-    def __init__(self, params: Deidentify, key: bytes) -> None:
+    def __init__(self, params: Deidentify, key: bytes, scanner: Scanner | None = None) -> None:
         self._key = key
-        self._scanner = Scanner(Detector(params), params.keys)
+        self.scanner = scanner or Scanner(Detector(params), params.keys)
         self._public = Public(params.public_conversations)
         self._people: dict[str, Surrogates] = {}
         self.cleaner = Cleaner(params, self._public, Surrogates(key, ""))
@@ -102,16 +77,16 @@ class Night:
             if is_sealed(self._key, call.conversation):
                 continue
             conversation = conversation_of(call)
-            waiting += [(conversation, self._scanner.add(p, t)) for _, p, t in strings(call) if t]
-            if self._scanner.waiting >= WAITING:
+            waiting += [(conversation, self.scanner.add(p, t)) for _, p, t in strings(call) if t]
+            if self.scanner.waiting >= WAITING:
                 self._count(waiting)
         self._count(waiting)
         return count
 
     def _count(self, waiting: list[tuple[str, str]]) -> None:
-        self._scanner.flush()
+        self.scanner.flush()
         for conversation, name in waiting:
-            for leaf in self._scanner[name]:
+            for leaf in self.scanner[name]:
                 for found in leaf:
                     self._public.note(conversation, found.mark)
         waiting.clear()
@@ -121,7 +96,7 @@ class Night:
         same = {f.name: getattr(call, f.name) for f in fields(call)}
         if is_sealed(self._key, call.conversation):
             return CleanCall(**same)
-        texts = [Text(r, p, t, self._scanner.known(p, t)) for r, p, t in strings(call)]
+        texts = [Text(r, p, t, self.scanner.known(p, t)) for r, p, t in strings(call)]
         conversation = conversation_of(call)
         if conversation not in self._people:
             self._people[conversation] = Surrogates(self._key, conversation)
@@ -129,10 +104,58 @@ class Night:
         return CleanCall(**same | changed | {"conversation": sealed(self._key, conversation)})
 
 
-def deidentify(calls: Path, out: Path, params: Deidentify, *, key: bytes) -> Counts:
+def probe(
+    calls: Iterable[Call],
+    params: Deidentify,
+    key: bytes,
+    seed: int = 0,
+    *,
+    scanner: Scanner | None = None,
+) -> dict[str, Recall]:
+    """Recall per type: personal data planted in a sample of these calls and looked for again."""
+    trials = planted(_sample(calls, SAMPLE, seed), params.probe, seed)
+    night = Night(params, key, scanner)
+    night.survey(call for _, _, call in trials)
+    return recalls([(kind, not _survives(night, value, call)) for kind, value, call in trials])
+
+
+def _survives(night: Night, value: str, call: Call) -> bool:
+    try:
+        return survives(value, night.clean(call))
+    except Quarantined:
+        return False
+
+
+def _sample(calls: Iterable[Call], size: int, seed: int) -> list[Call]:
+    """A uniform sample of a stream."""
+    rng = Random(seed)
+    kept: list[Call] = []
+    for number, call in enumerate(calls):
+        if number < size:
+            kept.append(call)
+        elif (place := rng.randint(0, number)) < size:
+            kept[place] = call
+    return kept
+
+
+def judge(found: Mapping[str, Recall], params: Deidentify) -> None:
+    """Raise Refused when a type's recall is below its floor; nothing may train on such a night."""
+    for kind, recall in found.items():
+        unread = params.ner == "none" and kind == "PERSON"  # chosen: patterns find no names
+        floor = 0.0 if unread else params.floors.get(kind, params.floor)
+        if recall.recall < floor:
+            raise Refused(
+                f"de-identification found {recall.found} of {recall.planted} planted {kind}, "
+                f"below the floor of {floor:g} in params.deidentify; nothing trains on this night"
+            )
+
+
+def deidentify(calls: Path, out: Path, params: Deidentify, *, key: bytes, seed: int = 0) -> Counts:
     """Write `out/calls.parquet` (clean calls) and `out/quarantine.parquet`. Raises Refused."""
     night = Night(params, key)
     total = night.survey(read(calls))
+    gate = probe(read(calls), params, key, seed, scanner=night.scanner) if params.probe else {}
+    judge(gate, params)
     dropped: Counter[str] = Counter()
     with (
         Writer(out / "calls.parquet", CLEAN) as kept,
@@ -145,12 +168,17 @@ def deidentify(calls: Path, out: Path, params: Deidentify, *, key: bytes) -> Cou
                 dropped[str(reason)] += 1
                 aside.write(Rejected(id=call.id, source=call.source, reason=str(reason)))
     counts = Counts("deidentify", total, kept.count, dict(dropped))
-    found = {
+    stage.finish(out, counts, _report(night, gate))
+    return counts
+
+
+def _report(night: Night, gate: Mapping[str, Recall]) -> dict[str, Any]:
+    """What the manifest tells: counts by type and detector, and the probe. Never a text."""
+    return {
         "entities": dict(sorted(night.cleaner.entities.items())),
         "detectors": dict(sorted(night.cleaner.detectors.items())),
+        "probe": {kind: asdict(r) | {"recall": r.recall} for kind, r in gate.items()},
     }
-    stage.finish(out, counts, found)
-    return counts
 
 
 def run() -> Counts:

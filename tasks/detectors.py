@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -192,8 +192,24 @@ def shapes(text: str) -> list[Finding]:
     return found
 
 
+def _recogniser(name: str, find: Callable[[str], Sequence[Finding]], kinds: Sequence[str]) -> Any:
+    """A finder of ours as a recogniser of Presidio's."""
+    from presidio_analyzer import LocalRecognizer, RecognizerResult
+
+    class Ours(LocalRecognizer):  # type: ignore[misc, unused-ignore]
+        """Hands on what `find` finds."""
+
+        def load(self) -> None:
+            pass
+
+        def analyze(self, text: str, entities: list[str], nlp_artifacts: Any = None) -> list[Any]:
+            return [RecognizerResult(f.kind, f.start, f.end, f.score) for f in find(text)]
+
+    return Ours(list(kinds), name=name)
+
+
 class Detector:
-    """Presidio's analyzer over our registry, with the tagger's findings beside it."""
+    """Presidio's analyzer over our registry, and the tagger, which works in batches."""
 
     def __init__(self, params: Deidentify) -> None:
         os.environ.setdefault("REGEX_TIMEOUT_SECONDS", SECONDS_PER_PATTERN)
@@ -201,13 +217,13 @@ class Detector:
         self._timeouts = _TimedOut()
         logger = logging.getLogger("presidio-analyzer")
         logger.addHandler(self._timeouts)
-        logger.setLevel(logging.ERROR if logger.level == 0 else logger.level)
         logger.setLevel(logging.WARNING)
         logger.propagate = False  # its messages may hold text
-        self._engine = self._analyzer()
         self._tagger = _tagger(params)
+        self._engine = self.engine([])
 
-    def _analyzer(self) -> Any:
+    def engine(self, more: Sequence[Any]) -> Any:
+        """Presidio's analyzer with the trimmed registry, our shapes and `more` recognisers."""
         from presidio_analyzer import AnalyzerEngine, RecognizerRegistry
         from presidio_analyzer.nlp_engine import NoOpNlpEngine
 
@@ -217,9 +233,16 @@ class Detector:
             need = needs[recognizer.supported_entities[0]]
             recognizer.analyze = _only_if(need, recognizer.analyze)
             registry.add_recognizer(recognizer)
+        kinds = sorted({shape.kind for shape in SHAPES} | {"PHONE_NUMBER"})
+        for recognizer in [_recogniser("shape", shapes, kinds), *more]:
+            registry.add_recognizer(recognizer)
         nlp = NoOpNlpEngine([{"lang_code": "en", "model_name": "none"}])
         nlp.load()
         return AnalyzerEngine(registry, nlp, context_aware_enhancer=_context_class())
+
+    def tagger_recogniser(self) -> Any:
+        """The tagger text by text, for Presidio's own engines: what `scan` does in batches."""
+        return _recogniser("tagger", lambda text: self._tagger([text])[0], list(PRIORITY))
 
     def scan(self, segments: Sequence[str]) -> list[list[Finding]]:
         """The findings of each segment, overlaps resolved. Raises Refused when a pattern failed."""
@@ -235,8 +258,12 @@ class Detector:
         results = self._engine.analyze(text, "en", score_threshold=self.params.threshold)
         if self._timeouts.count != before:
             raise Refused("a pattern of the de-identification timed out; no text passes unscanned")
-        found = [Finding(r.start, r.end, r.entity_type, r.score, "presidio") for r in results]
-        return [f for f in found + shapes(text) if f.score >= self.params.threshold]
+        return [
+            Finding(
+                r.start, r.end, r.entity_type, r.score, r.recognition_metadata["recognizer_name"]
+            )
+            for r in results
+        ]
 
 
 def _only_if(need: re.Pattern[str], analyze: Any) -> Any:
@@ -251,6 +278,8 @@ def _only_if(need: re.Pattern[str], analyze: Any) -> Any:
 def _tagger(params: Deidentify) -> Any:
     if params.ner == "none":
         return None
+    if params.ner != "bundled":
+        raise Refused(f"params.deidentify.ner: no detector `{params.ner}`; there are bundled, none")
     from tasks.tagger import Tagger
 
     return Tagger.load(params.tagger_threshold).findings

@@ -1,4 +1,4 @@
-"""From calls to groups that have a template and a contract, and the routing of more calls to them."""
+"""From calls to groups with a template and a contract, and more calls routed to them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tasks.evidence import user_text
 from tasks.groups import group
 from tasks.identity import Mark, alike, mark
 from tasks.mine import mine
-from tasks.records import CleanCall, Json
+from tasks.records import TEACHER, CleanCall, Json
 from tasks.template import Template
 
 READ = 2_000  # members of a group that its template and contract are found in
@@ -47,8 +47,10 @@ def discover(calls: Sequence[CleanCall], min_calls: int, seed: int) -> list[Foun
 
 def _found(family: int, calls: Sequence[CleanCall]) -> Found:
     some = list(calls[:: max(1, len(calls) // READ)][:READ])
-    requests, answers = [c.request for c in some], [answer_of(c.reply) for c in some]
-    template = mine(requests, answers, [c.at for c in some])
+    # What an answer must look like is the teacher's to say, not an earlier student's.
+    taught = [c for c in some if c.answered_by == TEACHER and not c.error] or some
+    requests, answers = [c.request for c in taught], [answer_of(c.reply) for c in taught]
+    template = mine(requests, answers, [c.at for c in taught])
     contract = infer(requests, answers)
     ids = [call.id for call in calls]
     return Found(family, template, contract, some, mark(template, some), ids=ids)
@@ -70,7 +72,7 @@ def join(groups: list[Found], more: Sequence[Found]) -> list[Found]:
 
 
 class Routes:
-    """Which group's template a request has: the most constant characters win, a tie is no answer."""
+    """Which group's template a request has: the most constant characters win, a tie is None."""
 
     def __init__(self, groups: Sequence[Found]) -> None:
         self._ordered = sorted(
@@ -110,7 +112,9 @@ def mark_routable(groups: Sequence[Found]) -> None:
 def examples(calls: Sequence[CleanCall], count: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The ids of the calls nearest the centre and of those farthest from it, by their words."""
     some = calls[:: max(1, len(calls) // 400)][:400]
-    words = [set(_WORD.findall(f"{user_text(c.request)} {answer_of(c.reply)}".lower())) for c in some]
+    words = [
+        set(_WORD.findall(f"{user_text(c.request)} {answer_of(c.reply)}".lower())) for c in some
+    ]
     common = Counter(word for found in words for word in found)
     scored = sorted(
         (sum(common[w] for w in found) / (len(found) or 1), call.id)

@@ -3,7 +3,7 @@
 Each closed part of the answers (the label, or a field with few values) is predicted from the words
 of the prompt by a model that did not see the row: kernel ridge regression, whose leave-one-out
 predictions have a closed form. Rows are dropped where that model is good, or where dropping them
-makes it better at rows that it did not see; where it is merely too weak for the task, neither is so.
+makes it better at rows that it did not see. Where it is too weak for the task, neither is so.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ MIN_ROWS, BLOCK = 150, 2_500
 MAX_VALUES, PER_VALUE = 200, 4
 RIDGE = 0.5
 RIVAL = 4.0  # a doubtful value is this many times less likely than another one
-GOOD = 0.80  # share of unseen rows that a model with a say gets right...
-GAIN, FAIR = 0.025, 0.55  # ... or what dropping the suspects gains, for a fair one
+GOOD = 0.75  # share of unseen rows that a model with a say gets right...
+GAIN, FAIR = 0.05, 0.55  # ... or what dropping the suspects gains, for a fair one
 
 Floats = NDArray[np.float64]
 
@@ -77,11 +77,15 @@ def _suspects(kernel: Floats, column: Sequence[str]) -> NDArray[np.bool_]:
     counts = Counter(column)
     levels = sorted(counts)
     label = np.array([levels.index(value) for value in column])
+    enough = np.array([counts[value] >= PER_VALUE for value in column])
     likely = _unseen(kernel, label, np.ones(len(label), dtype=bool))
-    wrong = _wrong(likely, label) & np.array([counts[value] >= PER_VALUE for value in column])
+    before = float((likely.argmax(axis=1) == label).mean())
+    wrong: NDArray[np.bool_] = _wrong(likely, label) & enough
     if not wrong.any():
         return wrong
-    before = float((likely.argmax(axis=1) == label).mean())
+    # Without the suspects the model judges better, and finds the wrong rows that hid behind them.
+    likely = _unseen(kernel, label, ~wrong)
+    wrong |= _wrong(likely, label) & enough
     after = float((_unseen(kernel, label, ~wrong).argmax(axis=1) == label).mean())
     trusted = after >= GOOD or after >= max(FAIR, before + GAIN)
     return wrong if trusted else np.zeros_like(wrong)
@@ -100,7 +104,11 @@ def _unseen(kernel: Floats, label: NDArray[np.int_], used: NDArray[np.bool_]) ->
 
 def _wrong(likely: Floats, label: NDArray[np.int_]) -> NDArray[np.bool_]:
     """Another value is as likely as its own rows usually are, and the row's own one is not."""
-    own, best, rival = likely[np.arange(len(label)), label], likely.max(axis=1), likely.argmax(axis=1)
+    own, best, rival = (
+        likely[np.arange(len(label)), label],
+        likely.max(axis=1),
+        likely.argmax(axis=1),
+    )
     usual = np.array([own[label == level].mean() for level in range(likely.shape[1])])
     sure = (best >= usual[rival]) & (own < usual[label])
     return np.asarray((rival != label) & sure & (RIVAL * own < best))

@@ -30,7 +30,9 @@ _DAY = (
 )
 _MASKED = re.compile(rf"\b(?:[^\W\d]*\d\w*|(?:{_DAY})\b)")  # \b first: one try for each word
 _TOKEN = re.compile(r"\w+|[^\w\s]")
-_SQL = re.compile(r"\s*(select|with|insert|update|delete|create)\b.*\b(from|into|set|table|as)\b", re.I | re.S)
+_SQL = re.compile(
+    r"\s*(select|with|insert|update|delete|create)\b.*\b(from|into|set|table|as)\b", re.I | re.S
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +94,8 @@ def system_text(request: Json) -> str:
 
 def user_text(request: Json) -> str:
     """The first thing that the user says."""
-    said = (m for m in request["messages"] if m.get("role") == "user")
-    return text_of(next(said, {}).get("content"))[:CHARACTERS]
+    said = [m for m in request["messages"] if m.get("role") == "user"]
+    return text_of(said[0].get("content"))[:CHARACTERS] if said else ""
 
 
 def tool_names(request: Json) -> list[str]:

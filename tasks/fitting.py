@@ -11,7 +11,7 @@ import random
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
-from itertools import count
+from itertools import accumulate, count, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -99,7 +99,7 @@ class Fitter:
         if not run.marks:
             self._mark(run)
         for batch in self._stream(run.step):
-            if run.step >= steps or self._stale(run) or time.monotonic() > deadline:
+            if run.step >= steps or self._stale(run, steps) or time.monotonic() > deadline:
                 break
             for group in optimizer.param_groups:
                 group["lr"] = params.learning_rate * rate(run.step, steps, params.warmup)
@@ -122,10 +122,11 @@ class Fitter:
         mean = sum(len(example.ids) for example in self.examples) / len(self.examples)
         return max(1, round(self.params.tokens / (mean * self.params.batch)))
 
-    def _stale(self, run: Run) -> bool:
-        """Whether the last marks brought nothing."""
+    def _stale(self, run: Run, steps: int) -> bool:
+        """Whether the last marks brought nothing, or half of the steps not one exact answer."""
         since = [mark for mark in run.marks if mark.step > run.best_mark.step]
-        return len(since) >= self.params.patience
+        hopeless = 2 * run.marks[-1].step >= steps and run.best_mark.exact == 0
+        return hopeless or len(since) >= self.params.patience
 
     def _stream(self, step: int) -> Iterator[list[int]]:
         """Batches of rows, epoch after epoch, from `step` on."""
@@ -140,8 +141,7 @@ class Fitter:
         import torch
 
         self.model.train()
-        losses, _ = _losses(self.model, [self.examples[i] for i in batch])
-        loss = losses.mean()
+        loss = _losses(self.model, [self.examples[i] for i in batch])[0].mean()
         loss.backward()  # type: ignore[no-untyped-call]  # torch types it not
         for master, weight in zip(self.masters, self.weights, strict=True):
             master.grad = weight.grad.float() if weight.grad is not None else None
@@ -165,9 +165,10 @@ class Fitter:
         total, tokens, exact = 0.0, 0, 0
         with torch.inference_mode():
             for start in range(0, len(order), 32):
-                losses, hits = _losses(self.model, order[start : start + 32])
+                some = order[start : start + 32]
+                losses, logits, targets = _losses(self.model, some)
                 total, tokens = total + float(losses.sum()), tokens + len(losses)
-                exact += int(hits.sum())
+                exact += _exact(some, logits, targets)
         mark = Mark(
             step=run.step, loss=round(total / tokens, 5), exact=round(exact / len(order), 4)
         )
@@ -201,33 +202,37 @@ def rate(step: int, steps: int, warmup: float) -> float:
     return 0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * done))
 
 
-def _losses(model: Any, examples: Sequence[Example]) -> tuple[torch.Tensor, torch.Tensor]:
-    """The loss of every answer token, and for every example whether all of them are likeliest.
+def _losses(
+    model: Any, examples: Sequence[Example]
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """The loss of every answer token, with its logits and its target, example after example.
 
-    Only the answer's positions go through the output layer.
+    Only the answers' positions go through the output layer. Padding is on the right, where causal
+    attention cannot see it.
     """
     import torch
     from torch.nn import functional
 
     width = max(len(example.ids) for example in examples)
     ids = torch.zeros(len(examples), width, dtype=torch.long)
-    mask, answers = torch.zeros_like(ids), torch.zeros_like(ids, dtype=torch.bool)
+    answers = torch.zeros_like(ids, dtype=torch.bool)
     for i, example in enumerate(examples):
         length = len(example.ids)
         ids[i, :length] = torch.tensor(example.ids)
-        mask[i, :length] = 1
         answers[i, example.start - 1 : length - 1] = True
     causal = model.get_base_model()
-    ids, mask, answers = (tensor.to(causal.device) for tensor in (ids, mask, answers))
-    hidden = causal.get_decoder()(
-        input_ids=ids, attention_mask=mask, use_cache=False
-    ).last_hidden_state
+    ids, answers = ids.to(causal.device), answers.to(causal.device)
+    hidden = causal.get_decoder()(input_ids=ids, use_cache=False).last_hidden_state
     logits = causal.get_output_embeddings()(hidden[answers]).float()
     targets = ids.roll(-1, dims=1)[answers]
-    losses = functional.cross_entropy(logits, targets, reduction="none")
-    wrong = torch.zeros_like(answers)
-    wrong[answers] = logits.argmax(-1) != targets
-    return losses, ~wrong.any(dim=1)
+    return functional.cross_entropy(logits, targets, reduction="none"), logits, targets
+
+
+def _exact(examples: Sequence[Example], logits: torch.Tensor, targets: torch.Tensor) -> int:
+    """How many examples have the likeliest token in every place of the answer."""
+    right = (logits.argmax(-1) == targets).tolist()
+    ends = list(accumulate(len(example.ids) - example.start for example in examples))
+    return sum(all(right[a:b]) for a, b in pairwise([0, *ends]))
 
 
 def check(losses: Sequence[tuple[int, float]], before: float) -> None:

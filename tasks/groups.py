@@ -13,7 +13,8 @@ from typing import NamedTuple, TypeVar
 
 import numpy as np
 
-from tasks.evidence import Signature, answer_of, signatures, similarity, user_text
+from tasks.contract import answer_of
+from tasks.evidence import Signature, signatures, similarity, user_text
 from tasks.records import CleanCall
 
 T = TypeVar("T")
@@ -171,7 +172,9 @@ def _same_leaf(a: View, b: View) -> bool:
 def _large(leaves: Sequence[int], min_calls: int) -> list[int]:
     """Leaves numbered by size; those under `min_calls` become the rest, -1."""
     sizes = Counter(leaves)
-    large = [leaf for leaf, n in sorted(sizes.items(), key=lambda p: (-p[1], p[0])) if n >= min_calls]
+    large = [
+        leaf for leaf, n in sorted(sizes.items(), key=lambda p: (-p[1], p[0])) if n >= min_calls
+    ]
     number = {leaf: place for place, leaf in enumerate(large)}
     return [number.get(leaf, -1) for leaf in leaves]
 
@@ -200,8 +203,10 @@ def _split(texts: Sequence[str], min_calls: int, seed: int) -> list[int]:
         return labels
     start = 0
     for part in range(int(parts.max()) + 1):
-        inside = np.flatnonzero(parts == part)
-        for index, label in zip(inside, _split([texts[i] for i in inside], min_calls, seed), strict=True):
+        inside = [int(place) for place in np.flatnonzero(parts == part)]
+        for index, label in zip(
+            inside, _split([texts[i] for i in inside], min_calls, seed), strict=True
+        ):
             labels[index] = start + label
         start = max(labels) + 1
     return labels

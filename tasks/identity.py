@@ -73,7 +73,11 @@ def mark(template: Template, calls: Sequence[CleanCall]) -> Mark:
 def alike(a: Mark, b: Mark) -> float:
     """How alike two tasks are, 0 to 1; words count only where a template is missing."""
     score = total = 0.0
-    for weight, mine, other in ((3.0, a.text, b.text), (1.0, a.tools, b.tools), (1.0, a.shape, b.shape)):
+    for weight, mine, other in (
+        (3.0, a.text, b.text),
+        (1.0, a.tools, b.tools),
+        (1.0, a.shape, b.shape),
+    ):
         if mine or other:
             total += weight
             score += weight * _jaccard(set(map(str, mine)), set(map(str, other)))
@@ -116,7 +120,7 @@ def _told(
             if before[task].unseen:
                 result.events[group].append("returned")
             continue
-        near = max(before, key=lambda old: (scores[group, old], old), default=None)
+        near = max(taken, key=lambda old: (scores[group, old], old), default=None)
         part = near is not None and scores[group, near] >= PART
         result.events[group].append(f"split from {near}" if part else "appeared")
     for task in sorted(set(before) - taken):

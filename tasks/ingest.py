@@ -48,7 +48,7 @@ def _deep(value: Any) -> bool:
 
 
 def read(
-    names: Sequence[str], dialect: str = "auto"
+    names: Sequence[str], dialect: str = "auto", since: float | None = None
 ) -> Iterator[tuple[str, list[Taken] | Rejected]]:
     """Every record of one source's files as (dialect, its calls) or (dialect, why it is none).
 
@@ -57,7 +57,7 @@ def read(
     halves = batch.Joiner()
     for name in names:
         last = dialect if dialect != "auto" else ""
-        for found in documents(name):
+        for found in documents(name, since):
             if isinstance(found, Rejected):
                 yield "", found
                 continue
@@ -90,9 +90,12 @@ def _split(found: Document) -> Iterator[Document]:
 
 def _detect(value: Any, last: str) -> str:
     """The dialect of one record: most often that of the record before it."""
-    if last and dialects.DIALECTS[last].sniff(value):
-        return last
-    return dialects.detect(value) or ""
+    try:
+        if last and dialects.DIALECTS[last].sniff(value):
+            return last
+        return dialects.detect(value) or ""
+    except _CONFUSED:
+        return ""
 
 
 def _parse(named: str, item: Document) -> list[Taken] | Rejected:
@@ -129,7 +132,7 @@ def _pour(entry: str, names: Sequence[str], dialect: str, sink: Shards) -> Count
     """Read one source into the sink. Raises Refused when nothing in it was recognised."""
     seen: Counter[str] = Counter()
     first = None
-    for found, result in read(names, dialect):
+    for found, result in read(names, dialect, sink.window[0]):
         if isinstance(result, Rejected):
             first = first or result
             seen[found] += 1

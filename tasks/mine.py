@@ -40,7 +40,9 @@ def mine(
     every = [list(request["messages"]) for request in requests]
     days = sorted({int(moment // 86_400) for moment in at})
     count = _head_count(every)
-    heads = [_head([m[i] if len(m) > i else {} for m in every], answers, days) for i in range(count)]
+    heads = [
+        _head([m[i] if len(m) > i else {} for m in every], answers, days) for i in range(count)
+    ]
     said = [[t for t in m[count:] if _spoken(t)] for m in every]
     return Template(
         heads=tuple(heads),
@@ -131,7 +133,9 @@ def constants_of(texts: Sequence[str], days: Sequence[int] = (), *, user: bool) 
     by_length = sorted(sample, key=lambda text: (len(text), text))
     # A run may stand twice in one text by chance: several texts are tried as the model.
     models = {by_length[int(q * (len(by_length) - 1))] for q in (0, 0.1, 0.3, 0.5, 0.7)}
-    tries = [_fitted(_runs(model, shared), distinct, counts, days, user) for model in sorted(models)]
+    tries = [
+        _fitted(_runs(model, shared), distinct, counts, days, user) for model in sorted(models)
+    ]
     return max(tries, key=lambda constants: (sum(map(len, constants)), constants))
 
 

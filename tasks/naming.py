@@ -8,9 +8,10 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from tasks import wording
-from tasks.contract import Contract, answer_of, functions, structure
+from tasks.contract import Contract, answer_of, structure
 from tasks.evidence import tool_names, user_text
 from tasks.records import CleanCall
+from tasks.schema import functions
 from tasks.task import Category
 from tasks.template import Template
 
@@ -20,7 +21,9 @@ _WRITES = re.compile(
     re.IGNORECASE,
 )
 _SUMMARY = re.compile(r"summar|tl;?dr|condense|recap|minutes of", re.IGNORECASE)
-_CODE = re.compile(r"```|^\s*(def |class |import |#include|public |function |SELECT\b)", re.MULTILINE)
+_CODE = re.compile(
+    r"```|^\s*(def |class |import |#include|public |function |SELECT\b)", re.MULTILINE
+)
 LINE = 150  # characters of a description
 
 
@@ -127,7 +130,11 @@ def _structured(calls: Sequence[CleanCall], answers: Sequence[str]) -> Category:
     distinct = len({value for value, _ in pairs})
     short = sum(len(value) <= 60 for value, _ in pairs)
     # A handful of values in many calls is a closed set, whatever their number.
-    if distinct <= max(3, 0.3 * len(pairs)) and short >= 0.9 * len(pairs) and copied < 0.8 * len(pairs):
+    if (
+        distinct <= max(3, 0.3 * len(pairs))
+        and short >= 0.9 * len(pairs)
+        and copied < 0.8 * len(pairs)
+    ):
         return "classification"
     return "extraction" if 2 * copied >= len(pairs) else "structured generation"
 
@@ -160,7 +167,11 @@ def _tool_words(calls: Sequence[CleanCall]) -> list[str]:
 
 def _keys(contract: Contract) -> list[str]:
     keys = (contract.schema or {}).get("properties") or ()
-    return [word for key in keys for word in wording.plain(str(key))] if contract.kind == "json" else []
+    return (
+        [word for key in keys for word in wording.plain(str(key))]
+        if contract.kind == "json"
+        else []
+    )
 
 
 def _common(calls: Sequence[CleanCall]) -> list[str]:

@@ -74,11 +74,12 @@ def _tiles(days: Sequence[Day]) -> str:
     low, high = last.interval
     interval = f"{100 * low:.1f} – {100 * high:.1f} % with 95 % confidence, n={last.audited:,}"
     saved = 1 - last.cost / last.unaided if last.unaided else 0.0
+    less = f"{saved:.0%} less than the teacher alone" if saved > 0 else "nothing saved yet"
     shown = "–" if last.agreement is None else f"{last.agreement:.1%}"
     tiles = (
         ("Escalated", f"{last.escalation:.1%}", f"{last.escalated:,} of {last.calls:,} calls"),
         ("Audited agreement", shown, interval if last.audited else "no student answered yet"),
-        ("Per 1,000 calls", f"${last.cost:.2f}", f"{saved:.0%} less than the teacher alone"),
+        ("Per 1,000 calls", f"${last.cost:.2f}", less),
         ("Latency, p50", f"{milliseconds(last.p50)} ms", f"p95 {milliseconds(last.p95)} ms"),
     )
     cells = "".join(

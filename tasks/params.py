@@ -52,15 +52,20 @@ class Deidentify(Section):
 
     `ner` finds names and places: `bundled`, or `none` (patterns and cues only, by explicit choice).
     `keep` are types that are found but left as they are; `keys` are more JSON keys with their type.
+    `probe` values of each type are planted each night; below the `floor` of recall (`floors` by
+    type) nothing trains.
     """
 
     threshold: Share = 0.35
-    ner: str = "none"
+    ner: str = "bundled"
     tagger_threshold: Share = 0.35
     keep: tuple[str, ...] = ("LOCATION", "ORGANIZATION", "DATE_TIME")
     keys: dict[str, str] = msgspec.field(default_factory=dict)
     public_conversations: int = 20
     foreign_scripts: Literal["quarantine", "pass"] = "quarantine"
+    probe: int = 40
+    floor: Share = 0.9
+    floors: dict[str, Share] = msgspec.field(default_factory=dict)
 
 
 class Cluster(Section):

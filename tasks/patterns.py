@@ -4,6 +4,7 @@ Plain tables and regular expressions without back-tracking traps; `tasks.detecto
 Presidio. Each pattern marks the part to replace with the group `v`, or is replaced whole.
 """
 
+# ruff: noqa: E501 - a regular expression is read on one line
 from __future__ import annotations
 
 import re
@@ -32,7 +33,9 @@ STATES = (
 )
 I = re.IGNORECASE  # noqa: E741 - as in the re module's own names
 _ID = r"(?P<v>(?=[A-Za-z-]{0,12}\d)[A-Za-z0-9][A-Za-z0-9-]{3,24}[A-Za-z0-9])"
-_LINK = r"(?:\s?(?:number|num|no\.?|id|code|card)\b)?[\s\"']{0,3}(?:#|:|=|is|was|of|,)?[\s\"'#:]{0,4}"
+_LINK = (
+    r"(?:\s?(?:number|num|no\.?|id|code|card)\b)?[\s\"']{0,3}(?:#|:|=|is|was|of|,)?[\s\"'#:]{0,4}"
+)
 
 
 def cued(cue: str, value: str, link: str = _LINK) -> re.Pattern[str]:
@@ -61,7 +64,9 @@ _SECRETS = [
      r"(?:\s+(?:is|was))?[\s:=]{1,3}[\"'`]?(?P<v>(?=[^\s\"']{0,60}\d)[\w.~+/=-]{12,})", "0123456789"),
 ]  # fmt: skip
 
-SECRETS = tuple(Shape("SECRET", re.compile(p, I if "?P<v>" in p else 0), 0.99, n) for p, n in _SECRETS)
+SECRETS = tuple(
+    Shape("SECRET", re.compile(p, I if "?P<v>" in p else 0), 0.99, n) for p, n in _SECRETS
+)
 
 _PASSWORD = (
     r"\b(?:password|passwd|pwd|passcode|passphrase|pass\s?phrase|pin(?:\s?code)?|secret|"
@@ -103,7 +108,7 @@ SHAPES = (
     Shape("ADDRESS", re.compile(
         rf"\b(?:p\.?\s?o\.?\s?box|{UNIT})\.?\s*#?\s?(?=[\w-]*\d)[\w-]{{1,6}}\b", I), 0.4, "0123456789"),
     Shape("ADDRESS", re.compile(
-        rf"(?:[A-Z][\w'’.-]+ ?){{1,3}},?\s+(?:{STATES})[,\s]\s*(?P<z>\d{{5}}(?:-\d{{4}})?)\b"), 0.8, "0123456789"),
+        rf"\b[A-Z][\w'’.-]*+(?: [A-Z][\w'’.-]*+){{0,2}},?\s+(?:{STATES})[,\s]\s*\d{{5}}(?:-\d{{4}})?\b"), 0.8, "0123456789"),
     Shape("ZIP_CODE", cued(r"zip(?:\s?code)?|postal\s?code|post\s?code|postcode",
           r"(?P<v>\d{5}(?:-\d{4})?|[A-Z]\d[A-Z] ?\d[A-Z]\d|[A-Z]{1,2}\d[A-Z\d]? ?\d[A-Z]{2}|\d{4,6})"),
           0.9, "0123456789"),

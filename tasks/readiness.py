@@ -26,15 +26,17 @@ WEIGHTS = {
 }
 ADVICE = {
     "volume": "wait for more calls, or widen the window of nights",
-    "consistency": "equal or similar prompts get different answers: make the prompt say which is right",
+    "consistency": "similar prompts get different answers: make the prompt say which is right",
     "diversity": "the prompts are much alike: send more varied traffic before trusting the figures",
-    "format": "the answers often leave the contract: declare a response format or say it in the prompt",
+    "format": "answers often leave the contract: declare a response format",
     "duplicates": "most calls repeat others: a cache would serve them, the student learns little",
     "privacy": "personal data is left in the rows: add a pattern to the de-identification",
     "drift": "the answers of the newest calls differ from the oldest: shorten the window of nights",
 }
 ENOUGH = 600  # training rows from which volume is full
-_RESIDUE = re.compile(r"\[(?:REDACTED|[A-Z_]{4,})\]|<(?:PERSON|EMAIL_ADDRESS|PHONE_NUMBER|LOCATION)>")
+_RESIDUE = re.compile(
+    r"\[(?:REDACTED|[A-Z_]{4,})\]|<(?:PERSON|EMAIL_ADDRESS|PHONE_NUMBER|LOCATION)>"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,13 +56,14 @@ def readiness(
     repeated = dropped.get("duplicate", 0) + dropped.get("near-duplicate", 0)
     doubtful = dropped.get("conflicting answer", 0) + dropped.get("doubtful answer", 0)
     broken = sum(dropped.get(r, 0) for r in ("off contract", "off template", "old format"))
+    residue = sum(bool(_RESIDUE.search(row.prompt)) for row in all_rows)
     parts = {
         "volume": min(1.0, math.log1p(len(train)) / math.log1p(ENOUGH)),
         "consistency": max(0.0, 1 - 3 * doubtful / max(1, len(train) + doubtful)),
         "diversity": _diversity(train),
         "format": max(0.0, 1 - 2 * broken / seen),
         "duplicates": 1 - 0.8 * repeated / max(1, len(train) + repeated),
-        "privacy": 1 - min(1.0, 5 * _share(bool(_RESIDUE.search(r.prompt)) for r in all_rows)),
+        "privacy": 1 - min(1.0, 5 * residue / max(1, len(all_rows))),
         "drift": 1 - _drift(all_rows, contract),
     }
     total = sum(WEIGHTS.values())
@@ -69,11 +72,6 @@ def readiness(
     rounded = {name: round(value, 3) for name, value in parts.items()}
     advice = ADVICE[lowest] if parts[lowest] < 0.9 else ""
     return Readiness(round(100 * math.exp(logs / total), 1), rounded, advice)
-
-
-def _share(tests: object) -> float:
-    results = list(tests)  # type: ignore[call-overload]
-    return sum(results) / len(results) if results else 0.0
 
 
 def _diversity(train: Sequence[Row]) -> float:

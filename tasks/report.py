@@ -40,7 +40,7 @@ def advice(found: Sequence[Day], nights: Sequence[Night], target: float) -> str:
             "take the champions with the most disagreements back in MLflow, and retrain."
         )
     if not nights:
-        return "No night has run yet: `flywheel nightly` turns these calls into students."
+        return "No night has run yet: “flywheel nightly” turns these calls into students."
     waiting = [task for task in nights[-1].tasks if not task.passed]
     if waiting:
         top = waiting[0]

@@ -41,6 +41,7 @@ class Candidate:
     source: str = ""
     opening: str = ""
     feedback: float | None = None
+    carried: bool = False  # a test row of an earlier night whose call was not read tonight
 
 
 def rows(path: Path) -> list[Row]:

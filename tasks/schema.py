@@ -16,6 +16,7 @@ REQUIRED = 0.985  # share of the objects that must carry a required key
 MAX_VALUES = 200
 CLOSED = 0.985  # share of the values that a closed set must cover
 MAX_DEPTH = 12
+MAX_FUNCTIONS = 128
 
 
 def schema_of(values: Sequence[Any], depth: int = 0) -> Json:
@@ -36,6 +37,40 @@ def inline(schema: Json) -> Json:
     result = _inline(schema, schema, 0)
     assert isinstance(result, dict)  # a schema object stays one
     return result
+
+
+def call_schema(requests: Sequence[Json], calls: Sequence[Any], spoken: bool) -> Json:
+    """The schema of `{"tool_calls": [...]}`; functions that were called, signatures as declared."""
+    signatures: dict[str, Json] = {}
+    for request in requests:
+        for tool in request.get("tools") or ():
+            function = tool.get("function") or {}
+            signatures.setdefault(function.get("name", ""), function.get("parameters") or {})
+    arguments: dict[str, list[Any]] = {}
+    for call in (c for group in calls for c in group):
+        arguments.setdefault(call["name"], []).append(call["arguments"])
+    used = sorted(arguments, key=lambda name: (-len(arguments[name]), name))[:MAX_FUNCTIONS]
+    forms = [
+        _record(
+            name={"const": name},
+            arguments=inline(signatures[name])
+            if signatures.get(name)
+            else schema_of(arguments[name]),
+        )
+        for name in sorted(used)
+        if name in signatures or not signatures
+    ]
+    most = max((len(group) for group in calls), default=1)
+    items = forms[0] if len(forms) == 1 else {"anyOf": forms}
+    called = _record(tool_calls={"type": "array", "items": items, "minItems": 1, "maxItems": most})
+    return {"anyOf": [called, _record(content={"type": "string"})]} if spoken else called
+
+
+def functions(schema: Json) -> list[Json]:
+    """The schema of each call (`name`, `arguments`) that a tools contract allows."""
+    called = schema["anyOf"][0] if "anyOf" in schema else schema
+    items = called["properties"]["tool_calls"]["items"]
+    return list(items.get("anyOf", [items]))
 
 
 def _inline(node: Any, root: Json, depth: int) -> Any:
@@ -124,3 +159,12 @@ def _usual_order(values: Sequence[Json], keys: Sequence[str]) -> list[str]:
             if key in place:
                 place[key].append(position / len(value))
     return sorted(keys, key=lambda key: (sum(place[key]) / len(place[key]), key))
+
+
+def _record(**properties: Json) -> Json:
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": list(properties),
+        "additionalProperties": False,
+    }

@@ -222,17 +222,17 @@ def whole(text: str, kind: str) -> Finding:
 
 
 def marked(leaf: Leaf, findings: Sequence[Finding]) -> Iterator[Found]:
-    """Each finding with the line that it stands in; words with digits do not tell lines apart."""
+    """Each finding with its line; numbers and ids around it do not tell lines apart."""
     for finding in findings:
         start = leaf.text.rfind("\n", 0, finding.start) + 1
         end = leaf.text.find("\n", finding.end)
         end = len(leaf.text) if end < 0 else end
-        line, skeleton, filler, at = leaf.text[start:end], "", "", start
+        skeleton, filler, at = leaf.path + "\0", "", start
         for other in findings:
             if start <= other.start and other.end <= end:
-                skeleton += leaf.text[at : other.start] + f"<{other.kind}>"
+                skeleton += _NUMBERED.sub("0", leaf.text[at : other.start]) + f"<{other.kind}>"
                 filler += leaf.text[other.start : other.end] + "\0"
                 at = other.end
-        skeleton += leaf.text[at:end]
-        names = (digest(leaf.path, _NUMBERED.sub("0", t)) for t in (line, skeleton, filler))
-        yield Found(finding, leaf.text[finding.start : finding.end], Mark(*names))
+        skeleton += _NUMBERED.sub("0", leaf.text[at:end])
+        mark = Mark(digest(skeleton, filler), digest(skeleton), digest(filler))
+        yield Found(finding, leaf.text[finding.start : finding.end], mark)

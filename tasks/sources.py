@@ -1,4 +1,4 @@
-"""Where records come from: files, globs, folders and fsspec URLs, streamed as decoded documents.
+"""Where records come from: files, globs, folders, buckets and servers, as decoded documents.
 
 Plain, gzip and zstd; JSON lines, whole JSON documents, CSV and Parquet. Nothing here raises on bad
 content: what cannot be read comes out as a `Rejected` with its file and line.
@@ -21,6 +21,7 @@ import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from tasks import remote
 from tasks.records import Rejected, digest
 from tasks.stage import Refused
 
@@ -46,11 +47,14 @@ class Document:
 
 def resolve(entry: str) -> list[str]:
     """The files that one configured source names, in order. Raises Refused when there are none."""
+    if remote.is_remote(entry):
+        return [entry]
     if "://" in entry:
         return _resolve_url(entry)
     path = Path(entry).expanduser()
     if path.is_dir():
-        found = sorted(str(p) for p in path.rglob("*") if p.is_file() and _is_log(p.name))
+        inside = (p for p in path.rglob("*") if p.is_file())
+        found = sorted(str(p) for p in inside if _is_log(p.relative_to(path)))
     elif path.exists():
         found = [str(path)]
     else:
@@ -61,10 +65,10 @@ def resolve(entry: str) -> list[str]:
     return found
 
 
-def _is_log(name: str) -> bool:
-    return not name.startswith(".") and name.removesuffix(".gz").removesuffix(".zst").endswith(
-        _NAMES
-    )
+def _is_log(path: Path) -> bool:
+    if any(part.startswith(".") for part in path.parts):
+        return False
+    return path.name.removesuffix(".gz").removesuffix(".zst").endswith(_NAMES)
 
 
 def _resolve_url(entry: str) -> list[str]:
@@ -100,8 +104,12 @@ def reject(source: str, reason: str, detail: str = "", raw: str | bytes = "") ->
     )
 
 
-def documents(name: str) -> Iterator[Document | Rejected]:
-    """Every record of one file. Raises Refused when the file cannot be opened."""
+def documents(name: str, since: float | None = None) -> Iterator[Document | Rejected]:
+    """Every record of one file or server. Raises Refused when it cannot be opened."""
+    if remote.is_remote(name):
+        for key, value in remote.records(name, since):
+            yield Document(f"{name}#{key}", value)
+        return
     try:
         file = _open(name)
     except OSError as error:
@@ -123,23 +131,23 @@ def documents(name: str) -> Iterator[Document | Rejected]:
 def _blocks(file: IO[bytes], magic: bytes) -> Iterator[bytes]:
     """The file's content. Raises EOFError or ValueError where compressed data breaks."""
     if magic[:2] == _GZIP:
-        return _inflate(file, lambda: zlib.decompressobj(wbits=31))
+        return _inflate(file, lambda: zlib.decompressobj(wbits=31), zlib.error)
     if magic == _ZSTD:
         import zstandard
 
-        return _inflate(file, lambda: zstandard.ZstdDecompressor().decompressobj())
+        make = zstandard.ZstdDecompressor().decompressobj
+        return _inflate(file, make, zstandard.ZstdError)
     return iter(partial(file.read, BLOCK), b"")
 
 
-def _inflate(file: IO[bytes], make: Callable[[], Any]) -> Iterator[bytes]:
+def _inflate(file: IO[bytes], make: Callable[[], Any], damage: type[Exception]) -> Iterator[bytes]:
     """Decompress member after member; each block comes out before a break behind it is met."""
     inflater, fed = make(), False
     for block in iter(partial(file.read, BLOCK), b""):
         while block:
             try:
                 yield inflater.decompress(block)
-            except Exception as error:
-                # zlib.error and zstandard.ZstdError share no base class of their own
+            except damage as error:
                 raise ValueError(f"compressed data is damaged: {error}") from None
             fed = not inflater.eof
             block = inflater.unused_data.lstrip(b"\0") if inflater.eof else b""

@@ -73,9 +73,7 @@ def share_out(
     return result
 
 
-def _fresh(
-    keys: Sequence[str], strata: Mapping[str, str], params: Dataset
-) -> dict[str, Split]:
+def _fresh(keys: Sequence[str], strata: Mapping[str, str], params: Dataset) -> dict[str, Split]:
     """Groups of one stratum follow each other, and each step lands far from the one before.
 
     So a stratum of any size, a single group too, spreads over the splits as the shares say.

@@ -130,7 +130,8 @@ class Surrogates:
                 return self._initial(token) if len(token) == 1 else token
             return self._blob(token)
 
-        return _HANDLE_TOKEN.sub(one, text)
+        fresh = _HANDLE_TOKEN.sub(one, text)
+        return self.shape(text) if fresh == text and fold(text) not in wordlists.ROLES else fresh
 
     def _blob(self, token: str) -> str:
         """A run of letters in a handle: a name, or known names and initials written together."""
@@ -183,7 +184,7 @@ class Surrogates:
                 return self._house(token)
             if len(token) == 1 or fold(token) in wordlists.ADDRESS_WORDS:
                 return token
-            if len(token) == 2 and token.isupper():
+            if fold(token) in wordlists.STATE_CODES:
                 return token
             return self.word("place", token, wordlists.places_for)
 

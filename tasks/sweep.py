@@ -19,6 +19,7 @@ VERBATIM = frozenset(
         "EMAIL_ADDRESS",
         "PHONE_NUMBER",
         "USERNAME",
+        "ZIP_CODE",
         "SECRET",
         "PASSWORD",
         "CREDIT_CARD",
@@ -41,12 +42,13 @@ def _ordinary() -> frozenset[str]:
 class Sweep:
     """Looks for known texts and names."""
 
-    def __init__(self, known: Iterable[tuple[str, str]]) -> None:
-        """`known` are the types and texts that were found in this call."""
+    def __init__(self, known: Iterable[tuple[str, str, str]]) -> None:
+        """`known` are the types, texts and detectors of what was found in this call."""
         self._kinds: dict[str, str] = {}
         self._tokens: set[str] = set()
-        for kind, text in known:
-            if kind in VERBATIM and len(text) >= (4 if kind != "ADDRESS" else 8):
+        for kind, text, detector in known:
+            sure = kind != "ADDRESS" or detector == "key"  # under `city`, a short word is enough
+            if kind in VERBATIM and len(text) >= (4 if sure else 8):
                 self._kinds[fold(text)] = kind
             if kind == "PERSON":
                 self._tokens |= {

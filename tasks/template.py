@@ -229,9 +229,8 @@ def texts_of(message: Json) -> list[str] | None:
         return [content]
     if not isinstance(content, list):
         return None
-    texts = [part.get("text") for part in content if isinstance(part, dict)]
-    whole = len(texts) == len(content) and all(isinstance(text, str) for text in texts)
-    return texts if whole else None
+    texts = [p["text"] for p in content if isinstance(p, dict) and isinstance(p.get("text"), str)]
+    return texts if len(texts) == len(content) else None
 
 
 def blank(message: Json) -> Json:

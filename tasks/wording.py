@@ -17,26 +17,33 @@ _ORDER = re.compile(
     rf"(?:^|[.!?]\s+|\n[-*\d.\s]*|\bto\s+|\bwill\s+|\bmust\s+|\bplease\s+|\b[Yy]ou\s+)"
     rf"((?:[A-Z]?(?i:{_VERBS}))\b[^.:;\n]*)"
 )
-_YOU = re.compile(r"\b[Yy]ou\s+(?!are\b|have\b|can\b|must\b|may\b|will\b|should\b|get\b)([a-z]+\s[^.:;\n]*)")
+_YOU = re.compile(
+    r"\b[Yy]ou\s+(?!are\b|have\b|can\b|must\b|may\b|will\b|should\b|get\b)([a-z]+\s[^.:;\n]*)"
+)
 _ROLE = re.compile(r"\b(?:[Yy]ou are|[Yy]ou're|[Aa]ct as|[Aa]s) (?:an?|the)\s+([^.,:;\n]+)")
 _SENTENCE = re.compile(r"[^.!?\n]*[.!?\n]?")
 _WORD = re.compile(r"[A-Za-z][A-Za-z0-9]*")
 _SPLIT = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
 
-_HARD = frozenset("that which who when where if so because while using as".split())
-_SOFT = frozenset("and or from for in into to of by with on at through per about via within".split())
-_EMPTY = frozenset(
+
+def _set(words: str) -> frozenset[str]:
+    return frozenset(words.split())
+
+
+_HARD = _set("that which who when where if so because while using as")
+_SOFT = _set("and or from for in into to of by with on at through per about via within")
+_EMPTY = _set(
     "a an the is are be you your yours it its this that these those exactly all any each"
     " every following below above given user users s one two three four five six seven eight nine"
     " ten single specific very other else only just please their them they his her our we us i my"
     " me not no do does done can could will would should must has have than then there here such"
     " some most more both either whether also helpful ai out up whose what how why short brief"
-    " whatever request today locale date system set way step".split()
+    " whatever request today locale date system set way step"
 )
-_GENERIC = frozenset("assistant agent expert model bot chatbot specialist helper".split())
-_PLAIN = frozenset(
+_GENERIC = _set("assistant agent expert model bot chatbot specialist helper")
+_PLAIN = _set(
     "get find search buy book check make list create update delete cancel add set look play"
-    " reserve transfer schedule lookup fetch query read write send".split()
+    " reserve transfer schedule lookup fetch query read write send"
 )
 
 

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import msgspec
 
+from tasks.patterns import STATES
+
 NAMES = Path(__file__).parents[1] / "bases" / "tagger" / "names.json"
 
 PARTICLES = frozenset(
@@ -212,6 +214,7 @@ _DIRECTIONS = (
     "n s e w ne nw se sw north south east west northeast northwest southeast southwest new"
 )
 _LITTLE = "de la le du des del el los las da do dos das van von der den am im an auf und et y saint"
+STATE_CODES = frozenset(STATES.lower().split("|"))
 ADDRESS_WORDS = frozenset(f"{_STATES} {_STREETS} {_UNITS} {_DIRECTIONS} {_LITTLE}".split())
 
 

@@ -122,6 +122,16 @@ def adapter(folder: Path, seed: int) -> str:
     return adapter_digest(folder)
 
 
+def lora(base: Path, folder: Path) -> str:
+    """Write a real, untrained LoRA adapter of a base model; return its digest."""
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoModelForCausalLM
+
+    config = LoraConfig(r=4, target_modules="all-linear", task_type="CAUSAL_LM")
+    get_peft_model(AutoModelForCausalLM.from_pretrained(base), config).save_pretrained(folder)
+    return adapter_digest(folder)
+
+
 def answers(folder: Path, digest: str, subject: Task, *, questions: int = 8) -> None:
     """Write a dataset folder with its task and test rows, and what the student answered."""
     said = [
@@ -163,15 +173,15 @@ def bundle(
 ) -> tuple[Path, str, Lineage]:
     """Write the hops' folders and pack them; return the bundle, its digest and its lineage.
 
-    `trained` is what a real training of `base` wrote; without it the adapter is made up.
+    `trained` holds a real adapter of `base`; without it the adapter is made up.
     """
     subject = subject or task()
     hops = home / f"{subject.id}-{seed}"
     if trained is None:
         trained = hops / "trained"
-        digest = adapter(trained / "adapter", seed)
-        write_atomic(trained / "training.json", msgspec.json.encode(training(digest)))
+        adapter(trained / "adapter", seed)
     digest = adapter_digest(trained / "adapter")
+    write_atomic(trained / "training.json", msgspec.json.encode(training(digest)))
     answers(hops, digest, subject)
     parts = {
         "evaluated/scorecard": scorecard(digest),

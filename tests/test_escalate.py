@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import served
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from serving import escalate
@@ -48,6 +48,7 @@ def test_the_threshold_itself_is_enough() -> None:
     assert decide(TASK, confidence(SURE.logprobs), ASKED, SURE).serve
 
 
+@settings(deadline=None)
 @given(
     text=st.sampled_from(["other", "gift_card", "oops", ""]),
     logprobs=st.lists(st.floats(max_value=0.0), max_size=4),

@@ -111,7 +111,7 @@ def test_extracted_values_are_copied_from_the_message() -> None:
     first=st.text("abcdefghij", min_size=2, max_size=8),
     last=st.text("klmnopqr", min_size=2, max_size=9),
 )
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 def test_the_teacher_depends_on_no_name(first: str, last: str) -> None:
     """Any name in a customer's message is found, so surrogates read as the real ones do."""
     name = f"{first.title()} {last.title()}"
@@ -178,6 +178,7 @@ def test_letters_are_never_the_same() -> None:
     assert all(60 <= len(letter.split()) <= 200 for letter in letters)
 
 
+@settings(deadline=None)
 @given(word=st.sampled_from(["refund", "cancel", "address", "immediately"]))
 def test_a_typo_is_one_slip(word: str) -> None:
     """A misspelling keeps the first and the last letter and is at most one letter longer."""

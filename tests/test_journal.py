@@ -39,6 +39,7 @@ def test_what_is_appended_is_read_back_in_order(texts: list[str], tmp_path_facto
     assert all(line["v"] == 1 for line in lines(folder))
 
 
+@settings(max_examples=30, deadline=None)
 @given(cut=st.integers(1, 60))
 def test_a_torn_line_does_not_swallow_the_next(cut: int, tmp_path_factory: Any) -> None:
     """After a crash in the middle of a write the records before and after it are whole."""

@@ -16,11 +16,9 @@ from registry import bundle as bundles
 from registry import ledger
 from registry.gate import Verdict
 from registry.store import CANDIDATE, CHAMPION, Store, Version
-from tasks.params import Train
 from tasks.stage import Refused
 from tasks.student import Student
 from tasks.task import Task, load_one
-from tasks.train import train
 
 PASSED = Verdict(True, "It answers 86% of the calls by itself.")
 REFUSED = Verdict(False, "It would answer 3% of the calls.")
@@ -194,16 +192,15 @@ def test_bundle_keeps_the_questions_it_was_surest_of(tmp_path: Path) -> None:
     assert bundles.read(folder, "canary") is None
 
 
+@pytest.mark.e2e  # torch, transformers and MLflow in one process are slow to load
 def test_a_champion_can_be_asked_through_mlflow(store: Store, tmp_path: Path) -> None:
     """`mlflow.pyfunc.load_model` gives the student, without running code from the registry."""
     import mlflow
 
     base = tiny.base(tmp_path / "base")
-    data = tiny.colours(tmp_path / "data")
-    settings = Train(base=str(base), rank=4, epochs=1)
-    train(data, tmp_path / "trained", settings)
+    students.lora(base, tmp_path / "trained" / "adapter")
     made = {"base": str(base), "trained": tmp_path / "trained"}
-    subject = load_one(data)
+    subject = students.task("colour-0", contract=tiny.colour_contract())
     folder, digest, lineage = students.bundle(tmp_path, subject=subject, **made)
     card, proof = students.scorecard(digest), students.certificate(digest)
     version = store.register(subject, folder, card, proof, PASSED, lineage)

@@ -108,7 +108,10 @@ def train(out: Path, count: int, epochs: int, seed: int, size: int, rate: float)
             mean = sum(losses[-50:]) / len(losses[-50:])
             print(f"{number}/{len(plan)} loss {mean:.4f} {time.monotonic() - began:.0f} s", flush=True)
     out.mkdir(parents=True, exist_ok=True)
+    for config in model["encoder"].peft_config.values():
+        config.base_model_name_or_path = "sentence-transformers/all-MiniLM-L6-v2"  # no local path
     model["encoder"].half().save_pretrained(out)
+    (out / "README.md").unlink(missing_ok=True)
     head = {f"head.{k}": v.half() for k, v in model["head"].state_dict().items()}
     save_file({**head, "case.weight": model["case"].weight.detach().half()}, out / "head.safetensors")
     report = {"examples": count, "epochs": epochs, "seed": seed, "rate": rate, "labels": LABELS,

@@ -32,6 +32,8 @@ def _body(body: Json) -> Completion:
         return completion.failed(body.get("error") or body)
     if body.get("choices"):
         return completion.read(body)
+    if body.get("lc") == 1 and isinstance(inner := body.get("kwargs"), dict):
+        return _with(_last(said(body)), inner)
     output = body.get("output")
     if isinstance(generations := body.get("generations"), list):
         return _generation(generations, body)
@@ -47,8 +49,8 @@ def _body(body: Json) -> Completion:
         return _with(_last(said({**body, "role": "assistant"})), body)
     if isinstance(text := first(body, "text", "completion", "raw"), str):
         return _with(Completion(reply=shape.reply({"content": text})), body)
-    if isinstance(inner := body.get("messages"), list):
-        return _with(_last(said(inner)), body)
+    if isinstance(listed := body.get("messages"), list):
+        return _with(_last(said(listed)), body)
     if "role" in body:
         raise ValueError(f"{shape.EMPTY}: a message without content")
     return Completion(reply=shape.reply({"content": shape.dumps(body)}))

@@ -25,7 +25,7 @@ _SETTINGS = (*foreign.PARAMETERS, "instructions", "system_instruction", "text")
 
 def sniff(document: Any) -> bool:
     """Whether this is an observation."""
-    if not isinstance(document, dict) or document.get("type") not in _TYPES:
+    if not isinstance(document, dict) or str(document.get("type")) not in _TYPES:
         return False
     return (bool(document.keys() & {"traceId", "trace_id"}) and "startTime" in document) or (
         "start_time" in document and "trace_id" in document

@@ -42,7 +42,7 @@ _GIVEN = (
     *("completion_tokens", "output_tokens", "output", "completionTokens", "outputTokens"),
     *("candidates_token_count", "candidatesTokenCount"),
 )
-_KEPT = ("role", "content", "name", "tool_calls", "tool_call_id", "refusal")
+_NAMED = ("name", "tool_call_id", "refusal")
 _SAID = frozenset({"role", "content"})
 _TOOL = frozenset({"type", "function"})
 _FUNCTION = frozenset({"name", "description", "parameters", "strict"})
@@ -185,16 +185,24 @@ def tool_call(raw: Any, index: int) -> Json:
     }
 
 
+def _is_canonical(declared: Json) -> bool:
+    if declared.keys() != _TOOL or declared["type"] != "function":
+        return False
+    inner = declared["function"]
+    known = type(inner) is dict and inner.keys() <= _FUNCTION and type(inner.get("name")) is str
+    return known and type(inner.get("parameters", {})) is dict
+
+
 def tool(raw: Any) -> Json:
     """One declared tool."""
     declared = mapping(loads(raw), "tool")
-    if declared.keys() == _TOOL and declared["type"] == "function":
-        inner = declared["function"]
-        if type(inner) is dict and inner.keys() <= _FUNCTION and type(inner.get("name")) is str:
-            return declared  # nearly every tool: nothing to do
+    if _is_canonical(declared):
+        return declared  # nearly every tool: nothing to do
     function = loads(declared.get("function"))
     function = function if isinstance(function, dict) else declared
     if not isinstance(function.get("name"), str):
+        if "function" in declared or not isinstance(declared.get("type"), str):
+            raise ValueError(f"{UNREADABLE}: a tool without a name")
         return declared  # a provider's built-in tool: named by its type alone
     made = {
         k: function[k] for k in ("name", "description", "strict") if function.get(k) is not None
@@ -236,9 +244,8 @@ def message(raw: Any) -> Json:
     known = ROLES.get(role.lower()) if isinstance(role, str) else None
     if known is None:
         raise ValueError(f"{UNREADABLE}: message with role {role!r}"[:200])
-    made = {k: found[k] for k in _KEPT if found.get(k) is not None}
-    made["role"] = known
-    made["content"] = content(found.get("content"))
+    made: Json = {"role": known, "content": content(found.get("content"))}
+    made.update((k, named) for k in _NAMED if (named := text(found.get(k))))
     _tool_parts(found, made)
     return made
 
@@ -247,7 +254,6 @@ def _tool_parts(found: Json, made: Json) -> None:
     calls = found.get("tool_calls")
     if not calls and isinstance(legacy := found.get("function_call"), dict):
         calls = [legacy]
-    made.pop("tool_calls", None)
     if calls:
         made["tool_calls"] = [tool_call(c, i) for i, c in enumerate(sequence(calls, "tool_calls"))]
     if found.get("role") in ("tool", "function") and "tool_call_id" not in made:
@@ -282,6 +288,9 @@ def request(raw: Any) -> Json:
     tools = body.pop("tools", None) or body.pop("functions", None)
     if tools:
         body["tools"] = [tool(t) for t in sequence(tools, "tools")]
+    for name, kind in (("model", str), ("response_format", dict)):
+        if not isinstance(body.get(name, kind()), kind):
+            del body[name]
     return body
 
 

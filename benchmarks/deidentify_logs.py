@@ -1,0 +1,196 @@
+"""The other parts of `benchmarks.deidentify`: false hits, JSON bodies, planted secrets, speed."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import time
+import uuid
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from benchmarks.deidentify import Find, rows
+
+TAU, SGD, MIXES = "tau_bench_airline_gpt4o/records", "sgd_assistant/train", "mixes/visible"
+CARRIERS = (
+    "{}", "Where is {}?", "The order {} is late.", "order id: {}", "item: {}\nquantity: 2", "I want to return {}.",
+    "Your reservation {} is confirmed.", "id: {}\nstatus: open", "- **{}**", "see {} and call me", "({})",
+    "Total: {}", "It was on {}.", "flight {} please", '"{}"',
+)  # fmt: skip
+
+
+def calls(name: str, limit: int = 10**9) -> list[Any]:
+    """The calls of a set of ours."""
+    from tasks.records import Call
+
+    out = []
+    for number, row in enumerate(rows(name)):
+        if number == limit:
+            break
+        reply = row["response"]["choices"][0]["message"]
+        out.append(
+            Call(
+                id=f"{number}",
+                at=0.0,
+                source=f"{name}:{number}",
+                request=row["request"],
+                reply=reply,
+            )
+        )
+    return out
+
+
+def _numbers(rng: Random) -> dict[str, Callable[[], str]]:
+    def digits(count: int) -> str:
+        return "".join(str(rng.randint(0, 9)) for _ in range(count))
+
+    return {
+        "order id": lambda: rng.choice(
+            (f"#W{digits(7)}", f"ORD-{digits(6)}", f"#{digits(5)}", f"A-{digits(8)}")
+        ),
+        "item id": lambda: str(rng.randint(10**9, 10**10 - 1)),
+        "UUID": lambda: str(uuid.UUID(int=rng.getrandbits(128))),
+        "ISO date": lambda: (
+            f"20{rng.randint(10, 26)}-{rng.randint(1, 12):02d}-{rng.randint(1, 28):02d}"
+        ),
+        "plain number": lambda: rng.choice(
+            (digits(3), digits(5), f"{rng.random() * 999:.2f}", digits(7))
+        ),
+        "reservation": lambda: "".join(rng.choices("ABCDEFGHJKLMNPQRSTUVWXYZ0123456789", k=6)),
+        "hash": lambda: f"{rng.getrandbits(128):032x}",
+    }
+
+
+def false_hits(find: Find, count: int = 600) -> None:
+    """Ids, dates and numbers that a task copies, and how many would be replaced."""
+    from tasks.params import Deidentify
+    from tasks.probe import interval
+
+    rng, keep = Random(7), set(Deidentify().keep)
+    for name, make in _numbers(rng).items():
+        texts, spans = [], []
+        for _ in range(count):
+            before, after = rng.choice(CARRIERS).split("{}")
+            value = make()
+            texts.append(before + value + after)
+            spans.append((len(before), len(before) + len(value)))
+        hit = sum(
+            any(
+                k not in keep and 2 * (min(b, end) - max(a, start)) >= end - start
+                for a, b, k in found
+            )
+            for (start, end), found in zip(spans, find(texts), strict=True)
+        )
+        low, high = interval(hit, count)
+        print(f"  {name:14} false hits {hit}/{count} = {hit / count:.4f} [{low:.4f} {high:.4f}]")
+
+
+def bodies() -> None:
+    """JSON bodies through the whole hop: still JSON, same keys; planted secrets gone."""
+    from tasks.probe import rng_secret
+
+    rng = Random(3)
+    some = calls(TAU)[::2] + calls(SGD)[::3]
+    secrets = [rng_secret(rng) for _ in range(400)]
+    for place, secret in zip(rng.sample(range(len(some)), 400), secrets, strict=True):
+        some[place] = _with(some[place], secret)
+    kept, seconds = _hop(some)
+    clean = {c.id + c.source: c for c in kept}
+    count = broken = 0
+    for call in some:
+        after = clean.get(call.id + call.source)
+        if after is None:
+            continue
+        for old, new in zip(_bodies(call), _bodies(after), strict=True):
+            count += 1
+            broken += _shape(old) != _shape(new)
+    text = "\n".join(json.dumps([c.request, c.reply]) for c in kept)
+    left = sum(secret in text for secret in secrets)
+    print(
+        f"  JSON bodies {count:,}, broken or keys changed {broken}; {len(some) - len(kept)} calls set aside"
+    )
+    print(f"  planted secrets {len(secrets)}, surviving {left} ({seconds:.0f} s)")
+
+
+def _with(call: Any, secret: str) -> Any:
+    messages = [
+        *call.messages,
+        {"role": "user", "content": json.dumps({"note": f"use {secret} now"})},
+    ]
+    return replace(call, request=call.request | {"messages": messages})
+
+
+def _bodies(call: Any) -> Iterator[str]:
+    for message in [*call.messages, call.reply]:
+        content = message.get("content")
+        if isinstance(content, str) and content[:1] in {"{", "["}:
+            yield content
+        for tool in message.get("tool_calls") or ():
+            yield tool["function"]["arguments"]
+
+
+def _shape(body: str) -> Any:
+    def walk(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {k: walk(v) for k, v in value.items()}
+        return [walk(v) for v in value] if isinstance(value, list) else type(value).__name__
+
+    try:
+        return walk(json.loads(body))
+    except ValueError:
+        return body
+
+
+def _hop(some: Sequence[Any]) -> tuple[list[Any], float]:
+    from tasks.deidentify import deidentify
+    from tasks.params import Deidentify
+    from tasks.records import read_clean, write
+
+    with tempfile.TemporaryDirectory() as folder:
+        source, out = Path(folder) / "calls.parquet", Path(folder) / "out"
+        out.mkdir()
+        write(source, some)
+        began = time.perf_counter()
+        deidentify(source, out, Deidentify(probe=0), key=b"benchmark")
+        return list(read_clean(out / "calls.parquet")), time.perf_counter() - began
+
+
+def speed() -> None:
+    """MB/s of raw records and calls/s of the whole hop, and of `BatchAnalyzerEngine`."""
+    for name in (TAU, MIXES):
+        some = calls(name)
+        size = sum(len(json.dumps([c.request, c.reply])) for c in some) / 1e6
+        kept, seconds = _hop(some)
+        rate = len(some) / seconds
+        print(f"  {name}: {size:.1f} MB, {len(some):,} calls in {seconds:.1f} s: "
+              f"{size / seconds:.2f} MB/s, {rate:.0f} calls/s; kept {len(kept):,}")  # fmt: skip
+        theirs = _batch_engine(some[:: max(len(some) // 40, 1)])
+        print(
+            f"    BatchAnalyzerEngine, same detectors: {theirs:.2f} calls/s; {rate / theirs:.0f}x"
+        )
+
+
+def _batch_engine(some: Sequence[Any]) -> float:
+    """The same recognisers and tagger behind Presidio's own batch engine, call by call."""
+    from presidio_analyzer import BatchAnalyzerEngine
+
+    from tasks.detectors import Detector
+    from tasks.params import Deidentify
+
+    detector = Detector(Deidentify())
+    engine = BatchAnalyzerEngine(detector.engine([detector.tagger_recogniser()]))
+    began = time.perf_counter()
+    for call in some:
+        texts = [t for t in _strings(call) if t]
+        Counter(len(found) for found in engine.analyze_iterator(texts, language="en"))
+    return len(some) / (time.perf_counter() - began)
+
+
+def _strings(call: Any) -> list[str]:
+    from tasks.cleaner import strings
+
+    return [text for _, _, text in strings(call)]

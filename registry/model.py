@@ -1,0 +1,35 @@
+"""A registered student as MLflow loads it: a column `prompt` in, a list of answers out.
+
+mlflow.pyfunc.load_model("models:/<task>@champion").predict(DataFrame({"prompt": [...]}))
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from registry import bundle as bundles
+from tasks.student import Student, base_path
+from tasks.task import load_one
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+
+class _Model:
+    """One student, open."""
+
+    def __init__(self, folder: Path) -> None:
+        base = base_path(bundles.read(folder, "lineage")["base"])
+        self._contract = load_one(folder).contract
+        self._student = Student.load(base, folder / "adapter")
+
+    def predict(self, frame: DataFrame, params: dict[str, Any] | None = None) -> list[str]:
+        """The answers to a frame's prompts; MLflow's optional `params` are not used."""
+        answers = self._student.answer(list(frame["prompt"]), self._contract)
+        return [answer.text for answer in answers]
+
+
+def _load_pyfunc(path: str) -> _Model:
+    """The name that MLflow looks for."""
+    return _Model(Path(path))

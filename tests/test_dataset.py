@@ -1,0 +1,336 @@
+"""Datasets: only good replies, no leaks, the test set frozen, the traffic's weights kept."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import random
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tasks.cluster import cluster
+from tasks.contract import Contract
+from tasks.curate import conflicts, curate, old_formats
+from tasks.dataset import Row, dataset, near_duplicates, rows
+from tasks.doubt import doubtful
+from tasks.params import Cluster, Dataset
+from tasks.readiness import readiness
+from tasks.records import CleanCall, Counts, read_rejected
+from tasks.rows import Candidate
+from tasks.splits import SPLITS, Groups, leaks, share_out
+from tasks.stage import Refused, manifest
+from tasks.task import load_one
+from tests.traffic import LABELS, WORDS, orders, tickets, write
+
+PARAMS = Dataset(min_rows=60)
+
+
+def night(
+    folder: Path, calls: list[CleanCall], previous: Path | None = None
+) -> tuple[Path, Counts]:
+    """Cluster and dataset of one night; returns the dataset folder and its counts."""
+    out, groups = folder / "dataset", folder / "cluster"
+    for path in (out, groups):
+        path.mkdir(parents=True)
+    clean = [write(folder / "calls.parquet", calls)]
+    last = previous.parent / "cluster" if previous else None
+    cluster(clean, groups, Cluster(min_calls=30), previous=last)
+    return out, dataset(clean, groups, out, PARAMS, previous=previous)
+
+
+def one(out: Path) -> Path:
+    """The only task's folder."""
+    (folder,) = (path.parent for path in out.glob("*/task.json"))
+    return folder
+
+
+def parts(folder: Path) -> dict[str, list[Row]]:
+    return {split: rows(folder / f"{split}.parquet") for split in SPLITS}
+
+
+def candidate(number: int, prompt: str, answer: str, at: float = 0.0) -> Candidate:
+    return Candidate(Row(f"r{number:04}", at or float(number), "", prompt, answer, 1.0))
+
+
+def test_every_call_is_in_one_split_or_dropped_with_the_reason(tmp_path: Path) -> None:
+    """Read == kept + Σ dropped, and the quarantine holds the dropped ones by name."""
+    calls = [*tickets(200), *orders(100)]
+    out, counts = night(tmp_path, calls)
+    assert counts.read == 300 == counts.kept + sum(counts.dropped.values())
+    named = [row.id for path in out.glob("*/*.parquet") for row in rows(path)]
+    aside = [r.id for r in read_rejected(out / "quarantine.parquet")]
+    assert sorted(named + aside) == sorted(c.id for c in calls)
+
+
+def test_splits_are_disjoint_and_near_their_shares(tmp_path: Path) -> None:
+    """No prompt and no group stands in two splits; calibration gets its quarter."""
+    out, _ = night(tmp_path, list(tickets(400)))
+    found = parts(one(out))
+    total = sum(map(len, found.values()))
+    assert 0.2 <= len(found["calibration"]) / total <= 0.3
+    assert 0.1 <= len(found["test"]) / total <= 0.2
+    for what in ("id", "prompt", "group"):
+        assert not leaks({split: {getattr(r, what) for r in found[split]} for split in SPLITS})
+
+
+def test_students_read_payloads(tmp_path: Path) -> None:
+    """Neither the constant prompt nor the request header is in a row."""
+    out, _ = night(tmp_path, list(tickets(120)))
+    assert all("queue of the message" not in r.prompt for r in rows(one(out) / "train.parquet"))
+    assert all("request" not in r.prompt for r in rows(one(out) / "train.parquet"))
+    assert load_one(one(out)).contract.labels == tuple(sorted(LABELS))
+
+
+def test_bad_replies_are_never_targets(tmp_path: Path) -> None:
+    """Errors, cut and refused replies, bad feedback, students' answers and slips are set aside."""
+    good = list(tickets(150))
+    bad = {
+        "error": {"error": "timeout"},
+        "truncated": {"finish_reason": "length"},
+        "refusal": {"finish_reason": "content_filter"},
+        "negative feedback": {"feedback": -1.0},
+        "not the teacher's": {"answered_by": "router-v1-aaaa"},
+        "off contract": {"reply": {"role": "assistant", "content": "I would say billing, but"}},
+    }
+    slips = [
+        dataclasses.replace(c, **change)
+        for c, change in zip(tickets(6, seed=9, start=500), bad.values(), strict=True)
+    ]
+    _, counts = night(tmp_path, [*good, *slips])
+    assert {reason: counts.dropped[reason] for reason in bad} == dict.fromkeys(bad, 1)
+
+
+def test_the_test_set_only_grows(tmp_path: Path) -> None:
+    """Test rows of the first night are test rows of the second; nothing learned becomes test."""
+    first, _ = night(tmp_path / "1", list(tickets(200)))
+    more = [*tickets(200), *tickets(150, seed=8, start=3000)]
+    second, _ = night(tmp_path / "2", more, previous=first)
+    before, after = parts(one(first)), parts(one(second))
+    assert {r.id for r in before["test"]} < {r.id for r in after["test"]}
+    for split in SPLITS[:3]:
+        assert not {r.id for r in before[split]} & {r.id for r in after["test"]}
+
+
+def test_test_rows_outlive_their_calls(tmp_path: Path) -> None:
+    """A test row stays when the window no longer holds its call."""
+    first, _ = night(tmp_path / "1", list(tickets(200)))
+    second, _ = night(tmp_path / "2", list(tickets(200, seed=8, start=3000)), previous=first)
+    before, after = rows(one(first) / "test.parquet"), rows(one(second) / "test.parquet")
+    assert set(before) < set(after)
+
+
+def test_a_repeat_of_a_carried_test_prompt_goes_to_test(tmp_path: Path) -> None:
+    """Tomorrow's call with the words of an old test row cannot be learned."""
+    first, _ = night(tmp_path / "1", list(tickets(200)))
+    old = rows(one(first) / "test.parquet")[0]
+    fresh = list(tickets(200, seed=8, start=3000))
+    user = {"role": "user", "content": old.prompt}
+    fresh[0] = dataclasses.replace(
+        fresh[0], request={"messages": [fresh[0].messages[0], user]}, reply={"content": old.answer}
+    )
+    second, _ = night(tmp_path / "2", fresh, previous=first)
+    assert fresh[0].id in {row.id for row in rows(one(second) / "test.parquet")}
+
+
+def test_a_task_that_pauses_keeps_its_test_set(tmp_path: Path) -> None:
+    """A night without a dataset for a task does not thaw what was frozen."""
+    first, _ = night(tmp_path / "1", list(tickets(200)))
+    second, _ = night(tmp_path / "2", list(orders(200)), previous=first)
+    third, _ = night(tmp_path / "3", list(tickets(200, seed=8, start=3000)), previous=second)
+    assert set(rows(one(first) / "test.parquet")) < set(rows(one(third) / "test.parquet"))
+
+
+def test_the_same_input_makes_the_same_bytes(tmp_path: Path) -> None:
+    calls = list(tickets(150))
+    one_, two = (one(night(tmp_path / name, calls)[0]) for name in "ab")
+    for split in SPLITS:
+        name = f"{split}.parquet"
+        assert (one_ / name).read_bytes() == (two / name).read_bytes()
+
+
+def test_repeats_are_learned_once_with_their_weight(tmp_path: Path) -> None:
+    """Training keeps one of many equal rows, and how often it came; other splits keep them all."""
+    rng = random.Random(4)
+    calls = [
+        dataclasses.replace(c, request={"messages": [c.messages[0], rng.choice(same)]})
+        for c in tickets(200)
+        for same in [
+            [{"role": "user", "content": f"{c.reply['content']} {WORDS[n]}"} for n in range(9)]
+        ]
+    ]
+    out, _ = night(tmp_path, calls)
+    found = parts(one(out))
+    assert len({r.prompt for r in found["train"]}) == len(found["train"])
+    assert sum(r.weight for split in SPLITS for r in found[split]) == 200
+    rest = [r for split in SPLITS[1:] for r in found[split]]
+    assert all(r.weight == 1 for r in rest)
+    assert len({r.prompt for r in rest}) < len(rest)
+
+
+def test_conversations_are_not_torn_apart(tmp_path: Path) -> None:
+    """All calls of one conversation are in one split."""
+    calls = [
+        dataclasses.replace(c, conversation=f"talk {n // 5}") for n, c in enumerate(tickets(250))
+    ]
+    out, _ = night(tmp_path, calls)
+    talk = {c.id: c.conversation for c in calls}
+    found = parts(one(out))
+    assert not leaks({split: {talk[r.id] for r in found[split]} for split in SPLITS})
+
+
+def test_a_task_without_enough_rows_gets_no_folder(tmp_path: Path) -> None:
+    """Below the floor nothing trains, and the manifest says why."""
+    out, counts = night(tmp_path, list(tickets(50)))
+    assert not list(out.glob("*/task.json"))
+    assert counts.dropped["too few rows"] == 50
+    report = (manifest(out) or {})["tasks"]
+    assert [task["refused"] for task in report.values()] == ["too few rows"]
+
+
+def test_nothing_clustered_is_refused(tmp_path: Path) -> None:
+    clean = [write(tmp_path / "calls.parquet", [])]
+    with pytest.raises(Refused, match="no tasks at"):
+        dataset(clean, tmp_path, tmp_path, PARAMS)
+
+
+@settings(max_examples=50)
+@given(
+    st.dictionaries(st.text("abc", min_size=1, max_size=4), st.integers(1, 5), min_size=1),
+    st.integers(0, 3),
+)
+def test_groups_are_shared_out_whole(sizes: dict[str, int], seed: int) -> None:
+    """Every row has a split, groups stay whole, and a second night moves none of them."""
+    groups, place = {}, 0
+    for key, size in sizes.items():
+        groups[key] = list(range(place, place + size))
+        place += size
+    params = Dataset(seed=seed)
+    found = share_out(groups, dict.fromkeys(groups, ""), {}, params)
+    assert found.keys() == set(range(place))
+    assert all(len({found[row] for row in some}) == 1 for some in groups.values())
+    more = groups | {"new": [place]}
+    assert share_out(more, dict.fromkeys(more, ""), found, params).items() >= found.items()
+
+
+def test_what_a_student_may_have_learned_does_not_become_test() -> None:
+    """When a training group and a test group turn out to be one, the training rows are left out."""
+    found = share_out({"both": [0, 1, 2]}, {"both": ""}, {0: "test", 1: "train"}, PARAMS)
+    assert found == {0: "test", 2: "test"}
+
+
+def test_labels_are_spread_over_the_splits() -> None:
+    """Forty groups of a rare answer reach calibration and test as their shares say."""
+    strata = {f"k{n}": "rare" if n < 40 else "usual" for n in range(1000)}
+    groups = {key: [n] for n, key in enumerate(strata)}
+    found = share_out(groups, strata, {}, PARAMS)
+    rare = Counter(found[n] for n in range(40))
+    assert (rare["train"], rare["calibration"]) == pytest.approx((22, 10), abs=2)
+
+
+def test_groups_join_what_is_equal() -> None:
+    groups = Groups(5)
+    groups.join_equal(["a", "", "b", "a", ""])
+    assert [groups.find(n) for n in range(5)] == [0, 1, 2, 0, 4]
+
+
+def test_near_duplicates_are_found_and_likeness_decides() -> None:
+    """One word of thirty is a near-duplicate; another order number in a short text is not."""
+    long = " ".join(f"word{n}" for n in range(40))
+    prompts = [long, long + " more", "cancel order 123 please", "cancel order 987 please", long]
+    assert set(near_duplicates(prompts, 0.9, 0)) == {(0, 1), (0, 4)}
+
+
+def test_conflicting_answers_are_settled_by_support() -> None:
+    """Three against one wins; one against one and both go; prose may differ."""
+    labels = Contract(kind="labels", labels=("a", "b"))
+    some = [candidate(n, "same", "a" if n else "b") for n in range(4)]
+    even = [candidate(n, "same", "ab"[n]) for n in range(2)]
+    assert conflicts(some, labels) == {0: "conflicting answer"}
+    assert conflicts(even, labels).keys() == {0, 1}
+    assert conflicts(even, Contract(kind="text")) == {}
+
+
+def test_feedback_outweighs_repetition() -> None:
+    labels = Contract(kind="labels", labels=("a", "b"))
+    some = [candidate(n, "same", "a" if n else "b") for n in range(3)]
+    some[0] = dataclasses.replace(some[0], feedback=1.0)
+    assert conflicts(some, labels).keys() == {1, 2}
+
+
+def test_an_old_format_goes_when_a_new_one_has_replaced_it() -> None:
+    """Keys that were used only before the change are old; keys used side by side are optional."""
+    old = [candidate(n, f"p{n}", json.dumps({"intent": "a"})) for n in range(50)]
+    new = [candidate(n, f"p{n}", json.dumps({"label": "a"})) for n in range(50, 100)]
+    contract = Contract(kind="json", schema={})
+    assert old_formats([*old, *new], contract) == dict.fromkeys(range(50), "old format")
+    mixed = [
+        *old[::2],
+        *new[::2],
+        *(
+            dataclasses.replace(c, row=dataclasses.replace(c.row, at=c.row.at + 100))
+            for c in old[1::2]
+        ),
+    ]
+    assert old_formats(mixed, contract) == {}
+
+
+def wordy(count: int, noise: float) -> tuple[list[Candidate], set[int]]:
+    """Rows whose label follows from their words, some of them with a wrong one."""
+    rng = random.Random(1)
+    found, wrong = [], set()
+    for number in range(count):
+        label = rng.choice(LABELS)
+        prompt = f"{label} {rng.choice(WORDS)} {rng.choice(WORDS)} number {number}"
+        if rng.random() < noise:
+            wrong.add(number)
+            label = rng.choice([other for other in LABELS if other != label])
+        found.append(candidate(number, prompt, label))
+    return found, wrong
+
+
+def test_wrong_labels_are_found() -> None:
+    """Of 20 % wrong answers most go, and hardly a right one."""
+    found, wrong = wordy(400, 0.2)
+    gone = set(doubtful(found, Contract(kind="labels", labels=LABELS)))
+    assert len(gone & wrong) >= 0.75 * len(wrong)
+    assert len(gone - wrong) <= 0.02 * len(found)
+
+
+def test_clean_labels_stay() -> None:
+    assert not doubtful(wordy(400, 0.0)[0], Contract(kind="labels", labels=LABELS))
+
+
+def test_a_task_too_hard_for_the_check_is_left_alone() -> None:
+    """Where words say nothing about the answer, no answer is called wrong."""
+    rng = random.Random(2)
+    found = [candidate(n, f"is {rng.random()} round", rng.choice("ab")) for n in range(300)]
+    assert not doubtful(found, Contract(kind="labels", labels=("a", "b")))
+
+
+def test_curation_keeps_every_row_or_names_the_reason() -> None:
+    found, _ = wordy(300, 0.2)
+    done = curate(found, Contract(kind="labels", labels=LABELS), list(range(300)))
+    names = [c.row.id for c in done.kept] + [c.row.id for c, _ in done.dropped]
+    assert sorted(names) == [c.row.id for c in found]
+
+
+def test_readiness_names_the_weakest_part() -> None:
+    """A noisy set scores lower than a clean one and says what to do."""
+    found = [c.row for c in wordy(700, 0.0)[0]]
+    labels = Contract(kind="labels", labels=LABELS)
+    good = readiness(found, found, {}, labels)
+    bad = readiness(found, found, {"conflicting answer": 300}, labels)
+    assert 0 <= bad.score < good.score <= 100
+    assert "different answers" in bad.advice
+    assert readiness(found[:20], found[:20], {}, labels).parts["volume"] < 0.6
+
+
+def test_answers_that_move_with_time_lower_readiness() -> None:
+    old = [dataclasses.replace(c.row, answer="a") for c in wordy(300, 0.0)[0]]
+    new = [dataclasses.replace(r, at=r.at + 1000, answer="b") for r in old]
+    labels = Contract(kind="labels", labels=("a", "b"))
+    assert readiness(old, [*old, *new], {}, labels).parts["drift"] < 0.3

@@ -1,0 +1,345 @@
+"""What leaves the third hop: nothing personal, nothing broken, templates and labels untouched."""
+
+import json
+import stat
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tasks import records, stage
+from tasks.cleaner import INCONSISTENT, SCRIPT, norm
+from tasks.conversations import conversation_of, is_sealed, sealed
+from tasks.deidentify import deidentify, load_key
+from tasks.leaves import pieces, rewrite
+from tasks.params import Deidentify
+from tasks.patterns import by_key
+from tasks.records import CALLS, Call, read_clean, read_rejected, write
+from tasks.segments import leaves, spans
+from tasks.stage import Refused
+
+KEY = b"k" * 32
+RULES = Deidentify(ner="none", probe=0)
+SYSTEM = "You extract order details. Answer with JSON. Contact: help@shop.example"
+
+
+def call(name, user, reply="ok", system=SYSTEM, **more):
+    messages = [{"role": "system", "content": system}, {"role": "user", "content": user}]
+    request = {"model": "m", "messages": messages} | more.pop("request", {})
+    answer = reply if isinstance(reply, dict) else {"role": "assistant", "content": reply}
+    return Call(id=name, at=0.0, source=f"x:{name}", request=request, reply=answer, **more)
+
+
+def clean(tmp_path: Path, calls, params=RULES, key=KEY):
+    out = tmp_path / "out"
+    out.mkdir(parents=True, exist_ok=True)
+    write(tmp_path / "calls.parquet", calls)
+    counts = deidentify(tmp_path / "calls.parquet", out, params, key=key)
+    return counts, list(read_clean(out / "calls.parquet"))
+
+
+def user_text(found):
+    return found.request["messages"][-1]["content"]
+
+
+def test_prompt_arguments_results_and_reply_share_their_surrogates(tmp_path):
+    """A value copied from the prompt is still a copy, in every place of the conversation."""
+    person = {
+        "first_name": "Mia",
+        "last_name": "Li",
+        "email": "mia.li@gmail.com",
+        "dob": "1990-05-03",
+    }
+    arguments = json.dumps({"user_id": "mia_li_3668", "order_id": "#W1234567"})
+    turn = call(
+        "1", "I am mia_li_3668, my e-mail is mia.li@gmail.com", "Hello Mia, born 3 May 1990."
+    )
+    tool = {"name": "get_user", "arguments": arguments}
+    turn.request["messages"] += [
+        {
+            "role": "assistant",
+            "content": None,
+            "tool_calls": [{"id": "c1", "type": "function", "function": tool}],
+        },
+        {"role": "tool", "tool_call_id": "c1", "name": "get_user", "content": json.dumps(person)},
+    ]
+    _, (found,) = clean(tmp_path, [turn])
+    told = json.loads(found.request["messages"][-1]["content"])
+    given_name, family, email = told["first_name"], told["last_name"], told["email"]
+    assert {given_name, family}.isdisjoint({"Mia", "Li"})
+    assert email == f"{given_name}.{family}@gmail.com".lower()
+    assert email in found.request["messages"][1]["content"]
+    assert found.reply["content"].startswith(f"Hello {given_name}")
+    called = json.loads(found.request["messages"][2]["tool_calls"][0]["function"]["arguments"])
+    assert called["order_id"] == "#W1234567"
+    assert called["user_id"].startswith(f"{given_name}_{family}_".lower())
+    assert called["user_id"] in found.request["messages"][1]["content"]
+    assert told["dob"] != "1990-05-03"
+    assert found.request["messages"][3]["name"] == "get_user"
+
+
+def test_the_same_key_gives_the_same_bytes_and_another_key_another_text(tmp_path):
+    """The hop is a function of input, params and key."""
+    calls = [
+        call("1", "write to mia.li@gmail.com"),
+        call("2", "SSN: 521-44-9382", conversation="c"),
+    ]
+    _, first = clean(tmp_path / "a", calls)
+    _, again = clean(tmp_path / "b", calls)
+    _, other = clean(tmp_path / "c", calls, key=b"x" * 32)
+    assert first == again
+    assert (tmp_path / "a/out/calls.parquet").read_bytes() == (
+        tmp_path / "b/out/calls.parquet"
+    ).read_bytes()
+    assert [user_text(c) for c in first] != [user_text(c) for c in other]
+
+
+def test_clean_calls_pass_unchanged(tmp_path):
+    """Idempotent: what this key has cleaned is not cleaned again."""
+    _, first = clean(tmp_path / "a", [call("1", "write to mia.li@gmail.com, born 1990-05-03")])
+    again = [Call(**{f: getattr(c, f) for f in records.CALLS.names}) for c in first]
+    _, second = clean(tmp_path / "b", again)
+    assert second == first
+    assert is_sealed(KEY, first[0].conversation)
+    assert not is_sealed(b"other", first[0].conversation)
+
+
+@pytest.mark.parametrize("name", ["", "c-", "c-0123456789abcdef-0123456789abcdef", "mia_li_3668"])
+def test_nobody_can_name_a_conversation_clean_without_the_key(name):
+    """A forged name does not let a raw call pass."""
+    assert not is_sealed(KEY, name)
+    assert is_sealed(KEY, sealed(KEY, name))
+
+
+def test_lines_that_everybody_has_keep_their_names(tmp_path):
+    """A template that was mined from clean calls still matches production."""
+    header = "[request {:08x}] Today is Monday 01 September 2025.\n\n" + SYSTEM
+    body = "Our office: 12 Baker Street. Boss: boss@shop.example\n\nMy e-mail: u{}@gmail.com"
+    calls = [call(str(i), body.format(i), system=header.format(i * 7919)) for i in range(25)]
+    _, found = clean(tmp_path, calls)
+    for before, after in zip(calls, found, strict=True):
+        assert after.request["messages"][0] == before.request["messages"][0]
+        assert user_text(after).startswith("Our office: 12 Baker Street. Boss: boss@shop.example")
+        assert user_text(after) != user_text(before)
+
+
+def test_a_system_line_that_names_the_customer_is_no_template(tmp_path):
+    """What varies from person to person is replaced, in the system prompt too."""
+    calls = [call(str(i), f"hi {i}", system=f"Shop.\nCustomer: u{i}@gmail.com") for i in range(30)]
+    _, found = clean(tmp_path, calls)
+    for i, after in enumerate(found):
+        assert f"u{i}@gmail.com" not in after.request["messages"][0]["content"]
+        assert after.request["messages"][0]["content"].startswith("Shop.\nCustomer: ")
+
+
+def test_schemas_and_labels_survive(tmp_path):
+    """Tool schemas are not touched, and a value of an enum stays that value."""
+    schema = {
+        "type": "object",
+        "properties": {"street": {"enum": ["12 Baker Street", "9 Elm Street"]}},
+    }
+    tools = [{"type": "function", "function": {"name": "pick", "parameters": schema}}]
+    reply = json.dumps({"street": "12 Baker Street"})
+    turn = call(
+        "1", "the one at 12 Baker Street, I am a@gmail.com", reply, request={"tools": tools}
+    )
+    _, (found,) = clean(tmp_path, [turn])
+    assert found.request["tools"] == tools
+    assert found.reply["content"] == reply
+    assert "12 Baker Street" in user_text(found)
+
+
+def test_ids_that_a_task_copies_are_left_alone(tmp_path):
+    """Orders, tickets, UUIDs, hashes, dates and plain numbers are no personal data."""
+    text = (
+        "order #W2378156, TCK-48211, 9872345610, 2024-05-17, INC0012345, HAT082, 1Z999AA10123456784, "
+        "123e4567-e89b-12d3-a456-426614174000, 9f86d081884c7d65, 4.5, 19.99, 10:30, credit_card_1245537"
+    )
+    reply = json.dumps(
+        {"order_id": "#W2378156", "item_id": "9872345610", "at": "2024-05-17T10:30:00"}
+    )
+    _, (found,) = clean(tmp_path, [call("1", text, reply)])
+    assert user_text(found) == text
+    assert found.reply["content"] == reply
+
+
+SECRETS = [
+    "sk-proj-Ab12Cd34Ef56Gh78Ij90Kl12", "ghp_" + "a1B2" * 9, "AKIAIOSFODNN7EXAMPLE",
+    "xoxb-123456789012-abcdefGHIJ", "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.dBjftJeZ4CVPmB92K27uhbUJU1p1r",
+    "AIza" + "Sy1_" * 8 + "abc", "glpat-12345678901234567890", "521-44-9382", "4539 1488 0343 6467",
+    "GB29NWBK60161331926819", "hunter2!pass",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("secret", SECRETS)
+def test_secrets_are_replaced_everywhere(tmp_path, secret):
+    """In prose, in JSON, in arguments, in a line that everybody has."""
+    lead = "password: " if "hunter" in secret else ""
+    line = f"Use {lead}{secret} to log in."
+    body = json.dumps({"note": line, "list": [line]})
+    calls = [call(str(i), body, line, system=f"Always.\n{line}") for i in range(21)]
+    _, found = clean(tmp_path, calls)
+    text = json.dumps([[c.request, c.reply] for c in found])
+    assert secret not in text
+    assert json.loads(user_text(found[0])).keys() == {"note", "list"}
+    assert len({c.request["messages"][0]["content"] for c in found}) == 1
+
+
+def test_a_text_in_another_script_stops_at_the_gate(tmp_path):
+    """What the tagger cannot read does not pass; a single sign does."""
+    calls = [call("1", "меня зовут Иван"), call("2", "the angle π is 3.14"), call("3", "我叫李娜")]
+    counts, found = clean(tmp_path, calls)
+    assert counts.dropped == {SCRIPT: 2}
+    assert [c.id for c in found] == ["2"]
+    assert {r.reason for r in read_rejected(tmp_path / "out/quarantine.parquet")} == {SCRIPT}
+    assert "Иван" not in (tmp_path / "out/quarantine.parquet").read_bytes().decode(errors="ignore")
+    counts, _ = clean(
+        tmp_path / "b", calls, Deidentify(ner="none", probe=0, foreign_scripts="pass")
+    )
+    assert counts.kept == 3
+
+
+def test_an_address_stays_coherent_when_the_reply_splits_it(tmp_path):
+    """Street, city and zip of the answer are still the ones of the question."""
+    reply = {
+        "street": "742 Evergreen Terrace",
+        "city": "Springfield",
+        "state": "IL",
+        "zip": "62704",
+    }
+    turn = call(
+        "1", "ship to 742 Evergreen Terrace, Springfield, IL 62704 please", json.dumps(reply)
+    )
+    counts, (found,) = clean(tmp_path, [turn])
+    told = json.loads(found.reply["content"])
+    asked = user_text(found)
+    assert counts.dropped == {}
+    assert all(norm(value) in norm(asked) for value in told.values())
+    assert "Evergreen" not in asked
+    assert told["state"] == "IL"
+
+
+def test_the_manifest_tells_types_and_detectors_and_no_text(tmp_path):
+    """Counts only."""
+    clean(tmp_path, [call("1", "a@gmail.com and b@gmail.com")])
+    found = stage.manifest(tmp_path / "out")
+    assert found is not None
+    assert found["entities"]["EMAIL_ADDRESS"] == 2
+    assert "gmail" not in json.dumps(found)
+
+
+def test_another_detector_than_the_known_ones_is_refused(tmp_path):
+    """No detector, no data."""
+    with pytest.raises(Refused, match="frobnicate"):
+        clean(tmp_path, [call("1", "hi")], Deidentify(ner="frobnicate"))
+    assert not (tmp_path / "out" / "manifest.json").exists()
+
+
+def test_the_key_comes_from_the_environment_or_a_private_file(tmp_path, monkeypatch):
+    """A file that others can read is refused."""
+    monkeypatch.delenv("FLYWHEEL_PII_KEY", raising=False)
+    key = load_key(tmp_path)
+    assert key == load_key(tmp_path)
+    assert stat.S_IMODE((tmp_path / "pii.key").stat().st_mode) == 0o600
+    (tmp_path / "pii.key").chmod(0o644)
+    with pytest.raises(Refused, match="chmod"):
+        load_key(tmp_path)
+    monkeypatch.setenv("FLYWHEEL_PII_KEY", "from the environment")
+    assert load_key(tmp_path) == b"from the environment"
+
+
+def test_calls_of_one_dialogue_share_a_conversation_without_an_id():
+    """The first user text names it."""
+    first, later = call("1", "hello"), call("2", "hello")
+    later.request["messages"] += [
+        {"role": "assistant", "content": "hi"},
+        {"role": "user", "content": "x"},
+    ]
+    assert conversation_of(first) == conversation_of(later) != conversation_of(call("3", "bye"))
+
+
+def test_images_do_not_pass():
+    """The bytes of an image are neither read nor kept."""
+    part = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
+    from tasks.leaves import each_message
+
+    message = {"role": "user", "content": [part, {"type": "text", "text": "look"}]}
+    kept = each_message(message, lambda path, text: text.upper())
+    assert kept["content"][0]["image_url"]["url"] == "data:,"
+    assert kept["content"][1]["text"] == "LOOK"
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "kind"),
+    [
+        ("user.first_name", "Mia", "PERSON"),
+        ("dateOfBirth", "1990-05-03", "BIRTH_DATE"),
+        ("customer.phone", "5551234567", "PHONE_NUMBER"),
+        ("last_four", "1167", "CARD_LAST_FOUR"),
+        ("last_four", "null", None),
+        ("email", "unknown", None),
+        ("order_id", "#W1", None),
+        ("token", "hello", None),
+    ],
+)
+def test_a_key_says_what_its_value_is(path, value, kind):
+    """When the value fits."""
+    assert by_key(path, value, {}) == kind
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=12),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=6), inner, max_size=3)
+    ),
+    max_leaves=10,
+)
+
+
+@settings(max_examples=150)
+@given(JSON, st.booleans(), st.text(max_size=10))
+def test_json_stays_json_with_the_same_keys(document, ascii_only, around):
+    """Only string values change; nothing else of the text does."""
+    body = json.dumps(document, ensure_ascii=ascii_only)
+    text = around.replace("{", "").replace("[", "") + body
+
+    def shape(value):
+        if isinstance(value, dict):
+            return {k: shape(v) for k, v in value.items()}
+        return (
+            [shape(v) for v in value]
+            if isinstance(value, list)
+            else isinstance(value, str) or value
+        )
+
+    changed = rewrite(body, lambda path, leaf: leaf + "x" if path else leaf)
+    assert shape(json.loads(changed)) == shape(document)
+    assert rewrite(text, lambda path, leaf: leaf) == text
+
+
+@given(st.text(max_size=300))
+def test_every_character_of_a_string_belongs_to_one_piece(text):
+    """Without gaps and overlaps."""
+    assert "".join(text[p.start : p.end] for p in pieces(text)) == text
+
+
+@settings(max_examples=50)
+@given(st.text("ab .\n", max_size=6000))
+def test_a_long_text_is_cut_without_losing_a_character(text):
+    """Each character is scanned once."""
+    assert "".join(text[a:b] for a, b in spans(text)) == text
+
+
+def test_json_inside_json_is_reached():
+    """A string that holds JSON is read as JSON."""
+    inner = json.dumps({"email": "a@gmail.com"})
+    assert [(p.path, p.text) for p in leaves(json.dumps({"body": inner}))] == [
+        ("body.email", "a@gmail.com")
+    ]
+
+
+def test_a_reply_that_no_longer_copies_is_set_aside():
+    """The reason is a word that quarantine and manifest use."""
+    assert INCONSISTENT == "inconsistent surrogates"
+    assert CALLS.metadata[b"kind"] == b"calls"
