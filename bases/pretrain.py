@@ -175,7 +175,7 @@ def publish(source: Path, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for path in sorted(source.iterdir()):
         part = folder / f".{path.name}.part"
-        shutil.copy(path, part)
+        shutil.copyfile(path, part)  # not its mode: others must be able to read a base
         part.replace(folder / path.name)
 
 
@@ -275,7 +275,7 @@ def train(
 def main() -> None:
     """The command line: every field of the config is an option."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--work", type=Path, default=Path("bases/.work"))
+    parser.add_argument("--work", type=Path, default=Path("build/nano"))
     parser.add_argument("--out", type=Path, default=Path("bases/nano"))
     parser.add_argument("--save-every", type=float, default=300.0, help="seconds")
     parser.add_argument("--no-fuse", action="store_true", help="do without torch.compile")

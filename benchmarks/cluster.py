@@ -155,7 +155,8 @@ def identity(calls: Sequence[CleanCall], home: Path) -> float:
         before = night(window, home / f"{day:.0f}", before)
         now = assigned(before)
         both = now.keys() & task_of.keys()
-        least = min(least, sum(now[i] == task_of[i] for i in both) / max(1, len(both)))
+        if both:
+            least = min(least, sum(now[i] == task_of[i] for i in both) / len(both))
         task_of = now
     return least
 

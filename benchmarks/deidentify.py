@@ -10,6 +10,7 @@ labels of its group cover half of it. Groups join types that stand for the same 
 sets (an address and its parts; passport, licence and account numbers). F2 weighs recall double.
 """
 
+# ruff: noqa: E501 - the table of groups
 from __future__ import annotations
 
 import argparse

@@ -17,10 +17,22 @@ from benchmarks.deidentify import Find, rows
 
 TAU, SGD, MIXES = "tau_bench_airline_gpt4o/records", "sgd_assistant/train", "mixes/visible"
 CARRIERS = (
-    "{}", "Where is {}?", "The order {} is late.", "order id: {}", "item: {}\nquantity: 2", "I want to return {}.",
-    "Your reservation {} is confirmed.", "id: {}\nstatus: open", "- **{}**", "see {} and call me", "({})",
-    "Total: {}", "It was on {}.", "flight {} please", '"{}"',
-)  # fmt: skip
+    "{}",
+    "Where is {}?",
+    "The order {} is late.",
+    "order id: {}",
+    "item: {}\nquantity: 2",
+    "I want to return {}.",
+    "Your reservation {} is confirmed.",
+    "id: {}\nstatus: open",
+    "- **{}**",
+    "see {} and call me",
+    "({})",
+    "Total: {}",
+    "It was on {}.",
+    "flight {} please",
+    '"{}"',
+)
 
 
 def calls(name: str, limit: int = 10**9) -> list[Any]:
@@ -110,9 +122,8 @@ def bodies() -> None:
             broken += _shape(old) != _shape(new)
     text = "\n".join(json.dumps([c.request, c.reply]) for c in kept)
     left = sum(secret in text for secret in secrets)
-    print(
-        f"  JSON bodies {count:,}, broken or keys changed {broken}; {len(some) - len(kept)} calls set aside"
-    )
+    aside = len(some) - len(kept)
+    print(f"  JSON bodies {count:,}, broken or keys changed {broken}; {aside} calls set aside")
     print(f"  planted secrets {len(secrets)}, surviving {left} ({seconds:.0f} s)")
 
 

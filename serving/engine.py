@@ -206,8 +206,7 @@ def run(arguments: argparse.Namespace) -> None:
     """Load the base and serve until SIGTERM or Ctrl-C. Raises Refused."""
     import torch
 
-    if arguments.threads:
-        torch.set_num_threads(arguments.threads)
+    torch.set_num_threads(arguments.threads)
     place = listen(arguments.host, arguments.port)
     arguments.adapters.mkdir(parents=True, exist_ok=True)
     engine = Engine(base_path(arguments.base), arguments.adapters, arguments.max_adapters)
@@ -229,7 +228,7 @@ def main() -> None:
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=8100)
     parser.add_argument("--max-adapters", type=int, default=32)
-    parser.add_argument("--threads", type=int, default=0, help="of torch; 0 is its own choice")
+    parser.add_argument("--threads", type=int, default=max(1, (os.cpu_count() or 1) // 2))
     parser.add_argument("--token-env", default="POOL_TOKEN", help="variable with the bearer token")
     # The server finishes what it is doing and then raises the signal again.
     for wanted in (signal.SIGTERM, signal.SIGINT):

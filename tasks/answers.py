@@ -17,7 +17,7 @@ from tasks.contract import Contract, agree, violation
 from tasks.dataset import Row
 from tasks.params import Evaluate
 from tasks.records import digest
-from tasks.student import Student, adapter_digest, base_path
+from tasks.student import Student, adapter_base, adapter_digest
 
 ALONE = 12  # answers that are timed one at a time
 
@@ -77,8 +77,7 @@ def answered(
 def _ask(
     found: Sequence[Row], contract: Contract, adapter: Path, params: Evaluate, name: str
 ) -> Answers:
-    config = msgspec.json.decode((adapter / "adapter_config.json").read_bytes())
-    student = Student.load(base_path(config["base_model_name_or_path"]), adapter)
+    student = Student.load(adapter_base(adapter), adapter)
     prompts = [row.prompt for row in found]
     said = student.answer(prompts, contract, max_tokens=params.max_tokens, batch=params.batch)
     times = []

@@ -11,10 +11,11 @@ from typing import Any
 
 import msgspec
 
+from tasks.checks import View
 from tasks.dialects.call import prompt_key
-from tasks.records import Call, text_of
 
 KNOWN = 500  # models, tools and system prompts that a night hands on, most frequent first
+MANY = 100_000  # different names that are told apart
 NAN = float("nan")
 
 
@@ -43,25 +44,35 @@ class Batch:
     model: list[str] = field(default_factory=list)
     tools: list[str] = field(default_factory=list)
     system: list[str] = field(default_factory=list)
-    ids: set[str] = field(default_factory=set)
+    ids: set[int] = field(default_factory=set)
     asked: set[int] = field(default_factory=set)
     names: dict[str, str] = field(default_factory=dict)
 
-    def add(self, call: Call, key: int, rejected: bool) -> None:
-        """Note one call; `key` stands for its request."""
-        self.at.append(call.at or NAN)
-        self.prompt_tokens.append(_number(call.prompt_tokens))
-        self.completion_tokens.append(_number(call.completion_tokens))
+    def is_new(self, id: str) -> bool:
+        """Whether no call of this id was seen; it is seen now."""
+        known = len(self.ids)
+        self.ids.add(hash(id))
+        return len(self.ids) > known
+
+    def add(self, seen: View, rejected: bool) -> None:
+        """Note one call."""
+        row = seen.row
+        asked = hash(row["request"])
+        self.at.append(row["at"] or NAN)
+        self.prompt_tokens.append(_number(row["prompt_tokens"]))
+        self.completion_tokens.append(_number(row["completion_tokens"]))
         self.rejected.append(rejected)
-        self.error.append(call.error is not None)
-        self.repeat.append(key in self.asked)
-        self.model.append(self._one(call.model))
-        self.tools.append(self._one(_tools(call)))
-        self.system.append(self._one(_system(call)))
-        self.asked.add(key)
+        self.error.append(row["error"] is not None)
+        self.repeat.append(asked in self.asked)
+        self.model.append(self._one(row["model"]))
+        self.tools.append(self._one(",".join(sorted(seen.tools))))
+        self.system.append(self._one(prompt_key(seen.system) if seen.system else "none"))
+        self.asked.add(asked)
 
     def _one(self, name: str) -> str:
-        """The same text object for equal names: a million calls share a few."""
+        """The same text object for equal names: a million calls share a few, or count as many."""
+        if name not in self.names and len(self.names) >= MANY:
+            return "(many)"
         return self.names.setdefault(name, name)
 
     def columns(self) -> dict[str, Any]:
@@ -72,18 +83,6 @@ class Batch:
 
 def _number(value: int | None) -> float:
     return NAN if value is None else float(value)
-
-
-def _tools(call: Call) -> str:
-    return ",".join(sorted(t["function"]["name"] for t in call.tools if "function" in t))
-
-
-def _system(call: Call) -> str:
-    """Which system prompt, whatever ids and dates stand at its ends."""
-    for message in call.messages:
-        if message.get("role") in ("system", "developer"):
-            return prompt_key(text_of(message.get("content")))
-    return "none"
 
 
 def profile(batch: Batch) -> Profile:

@@ -4,100 +4,163 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 import msgspec
 
 from tasks.params import Validate
-from tasks.records import Call, Json, text_of
+from tasks.records import Json, text_of
 
 Problem = tuple[str, str]  # (reason, detail); a detail never holds message text
 _ROLES = frozenset({"system", "developer", "user", "assistant", "tool"})
 _CUT = frozenset({"length", "incomplete"})
 
 
-def problem(call: Call, params: Validate) -> Problem | None:
+class Function(msgspec.Struct, frozen=True):
+    """What a tool call calls."""
+
+    name: str
+    arguments: str
+
+
+class ToolCall(msgspec.Struct, frozen=True):
+    """One tool call of a message."""
+
+    id: str
+    function: Function
+
+
+class Message(msgspec.Struct, frozen=True):
+    """The parts of a message that are looked at."""
+
+    role: str = ""
+    content: str | list[dict[str, Any]] | None = None
+    tool_calls: list[ToolCall] | None = None
+    tool_call_id: str | None = None
+    refusal: str | None = None
+
+
+class Request(msgspec.Struct, frozen=True):
+    """The parts of a request that are looked at; tools repeat, so they are read once each."""
+
+    messages: list[Message]
+    tools: msgspec.Raw = msgspec.Raw(b"[]")
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """A stored call, decoded no further than its checks need."""
+
+    row: Json
+    request: Request
+    reply: Message
+
+    @property
+    def tools(self) -> Mapping[str, Any]:
+        """The declared tools' parameter schemas by name."""
+        return _declared(bytes(self.request.tools))
+
+    @property
+    def system(self) -> str:
+        """The system prompt; empty when there is none."""
+        said = (m for m in self.request.messages if m.role in ("system", "developer"))
+        return next((text_of(m.content) for m in said), "")
+
+
+_request = msgspec.json.Decoder(Request)
+_reply = msgspec.json.Decoder(Message)
+
+
+def view(row: Json) -> View:
+    """A row of a calls file, with the types that it must have. Raises ValueError."""
+    return View(row, _request.decode(row["request"]), _reply.decode(row["reply"]))
+
+
+@lru_cache(maxsize=512)
+def _declared(tools: bytes) -> Mapping[str, Any]:
+    functions = [t.get("function") for t in msgspec.json.decode(tools) or ()]
+    return {f["name"]: f.get("parameters") for f in functions if isinstance(f, dict)}
+
+
+def problem(seen: View, params: Validate) -> Problem | None:
     """Why a call is not fit to be learnt from, or None."""
+    messages = seen.request.messages
     return (
-        _outcome(call)
-        or _roles(call.request.get("messages"))
-        or _pairing(call.request["messages"])
-        or _parts(call.request["messages"])
-        or _tool_calls(call.reply.get("tool_calls") or (), call.tools)
-        or _size(call, params.max_characters)
-        or _language(call, params.scripts)
+        _outcome(seen)
+        or _roles(messages)
+        or _pairing(messages)
+        or _parts(messages)
+        or _tool_calls(seen)
+        or _size(seen, params.max_characters)
+        or _language(seen, params.scripts)
     )
 
 
-def _outcome(call: Call) -> Problem | None:
+def _outcome(seen: View) -> Problem | None:
     """Whether the reply is a whole answer."""
-    reply = call.reply
-    if call.error:
-        return "error reply", call.error.partition(":")[0][:80]
-    if call.finish_reason == "content_filter":
+    reply, reason = seen.reply, seen.row["finish_reason"]
+    if error := seen.row["error"]:
+        return "error reply", str(error).partition(":")[0][:80]
+    if reason == "content_filter":
         return "content filter", ""
-    if reply.get("refusal"):
+    if reply.refusal:
         return "refusal", ""
-    if call.finish_reason in _CUT:
-        return "truncated", f"finish reason {call.finish_reason}"
-    said = reply.get("content")
-    if not reply.get("tool_calls") and not (isinstance(said, str) and said.strip()):
+    if reason in _CUT:
+        return "truncated", f"finish reason {reason}"
+    if not reply.tool_calls and not text_of(reply.content).strip():
         return "empty reply", "neither text nor tool calls"
     return None
 
 
-def _roles(messages: Any) -> Problem | None:
-    if not isinstance(messages, list) or not messages:
+def _roles(messages: Sequence[Message]) -> Problem | None:
+    if not messages:
         return "roles", "no messages"
     for index, message in enumerate(messages):
-        if not isinstance(message, dict) or message.get("role") not in _ROLES:
+        if message.role not in _ROLES:
             return "roles", f"message {index} has no known role"
-    if all(m["role"] in ("system", "developer", "assistant") for m in messages[:-1]) and (
-        messages[-1]["role"] == "assistant"
-    ):
+    if not any(m.role in ("user", "tool", "system", "developer") for m in messages):
         return "roles", "nothing is asked"
     return None
 
 
-def _pairing(messages: Sequence[Json]) -> Problem | None:
+def _pairing(messages: Sequence[Message]) -> Problem | None:
     """Every tool result answers a call that was made before it, once."""
     waiting: set[str] = set()
     for index, message in enumerate(messages):
-        waiting.update(c["id"] for c in message.get("tool_calls") or ())
-        if message["role"] == "tool":
-            if message.get("tool_call_id") not in waiting:
+        if message.tool_calls:
+            waiting.update(c.id for c in message.tool_calls)
+        if message.role == "tool":
+            if message.tool_call_id not in waiting:
                 return "tool pairing", f"message {index} answers no call"
-            waiting.discard(message["tool_call_id"])
+            waiting.discard(message.tool_call_id)
     return None
 
 
-def _parts(messages: Sequence[Json]) -> Problem | None:
+def _parts(messages: Sequence[Message]) -> Problem | None:
     """Images, sound and files are kept as references and never learnt from."""
     for index, message in enumerate(messages):
-        if isinstance(message.get("content"), list):
-            for part in message["content"]:
+        if isinstance(message.content, list):
+            for part in message.content:
                 if part.get("type") != "text":
                     return "not text", f"message {index} holds {str(part.get('type'))[:40]}"
     return None
 
 
-def _tool_calls(calls: Iterable[Json], tools: Sequence[Json]) -> Problem | None:
-    declared = {t["function"]["name"]: t["function"] for t in tools if "function" in t}
-    for call in calls:
-        name, text = call["function"]["name"], call["function"]["arguments"]
+def _tool_calls(seen: View) -> Problem | None:
+    for call in seen.reply.tool_calls or ():
+        name = call.function.name
         try:
-            arguments = msgspec.json.decode(text)
+            arguments = msgspec.json.decode(call.function.arguments)
         except (ValueError, RecursionError):
             return "arguments not JSON", f"of {name}"
         if not isinstance(arguments, dict):
             return "arguments not JSON", f"of {name}: not an object"
-        if not tools:
-            continue
-        if name not in declared:
+        if seen.tools and name not in seen.tools:
             return "undeclared tool", name
-        if found := misfit(arguments, declared[name].get("parameters")):
+        if found := misfit(arguments, seen.tools.get(name)):
             return "arguments off schema", f"of {name}: {found}"
     return None
 
@@ -165,23 +228,25 @@ def _object_fits(value: Json, schema: Json) -> bool:
     return all(_surely_fits(v, known[k]) for k, v in value.items() if k in known)
 
 
-def _size(call: Call, limit: int) -> Problem | None:
-    said = (*call.request["messages"], call.reply)
-    size = sum(len(text_of(m.get("content"))) for m in said)
-    size += sum(len(c["function"]["arguments"]) for m in said for c in m.get("tool_calls") or ())
+def _size(seen: View, limit: int) -> Problem | None:
+    if len(seen.row["request"]) + len(seen.row["reply"]) <= limit:
+        return None  # the JSON around the texts only makes it longer
+    said = (*seen.request.messages, seen.reply)
+    size = sum(len(text_of(m.content)) for m in said)
+    size += sum(len(c.function.arguments) for m in said for c in m.tool_calls or ())
     return ("too large", f"{size:,} characters, at most {limit:,}") if size > limit else None
 
 
-def _language(call: Call, scripts: Sequence[str]) -> Problem | None:
-    """Whether a good part of the letters is in a script that was not asked for."""
+def _language(seen: View, scripts: Sequence[str]) -> Problem | None:
+    """Whether more than a tenth of the letters are in a script that was not asked for."""
     if not scripts:
         return None
-    text = msgspec.json.encode([call.request["messages"], call.reply]).decode()
-    if text.isascii():
+    said = "\n".join(text_of(m.content) for m in (*seen.request.messages, seen.reply))
+    if said.isascii():
         return None if "LATIN" in scripts else ("language", "LATIN")
-    letters = [c for c in text if c.isalpha() and not c.isascii()]
+    letters = [c for c in said if c.isalpha() and not c.isascii()]
     foreign = [s for s in map(_script, letters) if s not in scripts]
-    if len(foreign) * 20 > sum(c.isalpha() for c in text):
+    if len(foreign) * 10 > sum(c.isalpha() for c in said):
         return "language", max(set(foreign), key=foreign.count)
     return None
 

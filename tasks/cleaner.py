@@ -15,6 +15,7 @@ from typing import Any
 
 import msgspec
 
+from tasks.canaries import Originals
 from tasks.detectors import Finding
 from tasks.leaves import Change, each_message, each_request, rewrite
 from tasks.params import Deidentify
@@ -84,12 +85,14 @@ def norm(text: str) -> str:
 class Cleaner:
     """Replaces what was found, for all calls of a night."""
 
-    def __init__(self, params: Deidentify, public: Public, constant: Surrogates) -> None:
+    def __init__(
+        self, params: Deidentify, public: Public, constant: Surrogates, originals: Originals
+    ) -> None:
         from presidio_anonymizer import AnonymizerEngine
 
         self._keep = frozenset(params.keep)
         self._gate = params.foreign_scripts == "quarantine"
-        self._public, self._constant = public, constant
+        self._public, self._constant, self._originals = public, constant, originals
         self._engine = AnonymizerEngine()
         self.entities: Counter[str] = Counter()
         self.detectors: Counter[str] = Counter()
@@ -118,6 +121,7 @@ class Cleaner:
         for number, (finding, people) in enumerate(findings):
             self.entities[finding.kind] += 1
             self.detectors[finding.detector] += 1
+            self._originals.add(finding.kind, text[finding.start : finding.end])
             name = str(number)  # one operator per finding: types may come from two conversations
             operators[name] = OperatorConfig("custom", {"lambda": partial(people.of, finding.kind)})
             results.append(RecognizerResult(name, finding.start, finding.end, finding.score))

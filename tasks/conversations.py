@@ -16,7 +16,7 @@ def conversation_of(call: Call) -> str:
 
 
 def sealed(key: bytes, conversation: str) -> str:
-    """The name of a conversation in clean calls. Nobody else can make one: it shows a clean call."""
+    """The name of a conversation in clean calls; nobody can make one without the key."""
     body = hmac.digest(key, b"name\0" + conversation.encode(), "sha256").hex()[:16]
     return f"c-{body}-{_seal(key, body)}"
 

@@ -1,4 +1,4 @@
-"""Clean a training set: conflicts, duplicates, an old format, members that do not belong, noise.
+"""Clean a training set: conflicting answers, doubtful answers, duplicates.
 
 Each step gives back the rows that stay and, for the others, the reason. Calibration and test sets
 are never curated: they have to look like the traffic.
@@ -10,14 +10,11 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
-
 from tasks.contract import Contract, normal, structure
 from tasks.doubt import doubtful
 from tasks.rows import Candidate
 
 CLEAR = 2.0  # an answer wins over the others to the same prompt with this many times their support
-OLD_FORMAT = 0.02  # share from which a second set of keys is a format of its own
 
 Dropped = list[tuple[Candidate, str]]
 
@@ -36,7 +33,6 @@ def curate(found: Sequence[Candidate], contract: Contract, twins: Sequence[int])
     dropped: Dropped = []
     steps: tuple[Callable[[list[Candidate]], dict[int, str]], ...] = (
         lambda some: conflicts(some, contract),
-        lambda some: old_formats(some, contract),
         lambda some: doubtful(some, contract),
     )
     for step in steps:
@@ -75,32 +71,6 @@ def conflicts(found: Sequence[Candidate], contract: Contract) -> dict[int, str]:
 def _spoken(answer: str) -> bool:
     value = structure(answer)
     return isinstance(value, dict) and set(value) == {"content"}
-
-
-def old_formats(found: Sequence[Candidate], contract: Contract) -> dict[int, str]:
-    """Answers with the keys of a format that the newest one has replaced.
-
-    Two formats that go on side by side are one task's optional keys, and both stay.
-    """
-    if contract.kind != "json":
-        return {}
-    keys = [_keys(candidate.row.answer) for candidate in found]
-    sizes = Counter(keys)
-    large = [form for form, n in sizes.items() if n >= OLD_FORMAT * len(found)]
-    times = {
-        form: [c.row.at for c, k in zip(found, keys, strict=True) if k == form] for form in large
-    }
-    newest = max(large, key=lambda form: (max(times[form]), form), default=None)
-    if newest is None or len(large) < 2:
-        return {}
-    start = float(np.quantile(times[newest], 0.05))
-    old = {f for f in large if f != newest and float(np.quantile(times[f], 0.95)) < start}
-    return {place: "old format" for place, form in enumerate(keys) if form in old}
-
-
-def _keys(answer: str) -> tuple[str, ...]:
-    value = structure(answer)
-    return tuple(sorted(value)) if isinstance(value, dict) else ()
 
 
 def deduplicate(

@@ -19,7 +19,9 @@ from zlib import crc32
 import pyarrow.parquet as pq
 
 from tasks.candidates import Aside, candidate_of, without_refusals
+from tasks.contract import violation
 from tasks.curate import curate
+from tasks.formats import replaced
 from tasks.params import Dataset, load
 from tasks.past import Past, hold, recall
 from tasks.readiness import readiness
@@ -33,6 +35,7 @@ from tasks.task import load as load_tasks
 __all__ = ["Row", "dataset", "rows", "write_rows"]
 
 PERMUTATIONS = 32
+CHUNK = 5_000  # prompts sketched at a time
 _WORD = re.compile(r"\w+|[^\w\s]")
 
 
@@ -86,8 +89,9 @@ def _make(
     """Write one task's splits; returns its part of the manifest and how many calls are in them."""
     known = {candidate.row.id for candidate in found}
     found = without_refusals(task, found, aside)
-    found += [Candidate(row, carried=True) for row in past.test if row.id not in known]
+    found += [Candidate(r, carried=True) for r in past.test if r.id not in known]
     found.sort(key=lambda candidate: (candidate.row.at, candidate.row.id))
+    found = _current(task, found, aside)
     parts, twins = _split(task, found, params, past, aside)
     curated = curate(parts["train"], task.contract, twins)
     for candidate, reason in curated.dropped:
@@ -106,6 +110,19 @@ def _make(
         write_rows(out / f"{split}.parquet", final[split])
     save(out / "task.json", task)
     return figures, len(every) - figures["carried"]
+
+
+def _current(task: Task, found: list[Candidate], aside: Aside) -> list[Candidate]:
+    """Rows in the format that the agent expects today, the older ones brought to it."""
+    moved = replaced(found, task.contract)
+    result = []
+    for place, candidate in enumerate(found):
+        said = moved.get(place, candidate.row.answer)
+        if said is None or violation(said, task.contract):
+            aside.drop([candidate], "old format", task.id)
+        else:
+            result.append(replace(candidate, row=replace(candidate.row, answer=said)))
+    return result
 
 
 def _not_ready(count: int, score: float, params: Dataset) -> str | None:
@@ -160,30 +177,30 @@ def near_duplicates(prompts: Sequence[str], similar: float, seed: int) -> Iterat
             yield first[prompt], place
         else:
             first[prompt] = place
-    grams = [_grams(prompt) for prompt in first]
-    hashes = MinHash.bulk(
-        [[" ".join(gram).encode("utf-8", "replace") for gram in sorted(some)] for some in grams],
-        num_perm=PERMUTATIONS,
-        seed=seed + 1,
-        hashfunc=crc32,
-    )
     index = MinHashLSH(threshold=similar, num_perm=PERMUTATIONS)
-    places = list(first.values())
-    for number, minhash in enumerate(hashes):
-        for other in sorted(index.query(minhash)):
-            # The sketch only proposes; the true likeness decides.
-            if _jaccard(grams[number], grams[other]) >= similar:
-                yield places[other], places[number]
-        index.insert(number, minhash)
+    distinct = list(first)
+    for start in range(0, len(distinct), CHUNK):
+        some = distinct[start : start + CHUNK]
+        shingles = [[f"{a} {b}".encode("utf-8", "replace") for a, b in _pairs(p)] for p in some]
+        hashes = MinHash.bulk(
+            shingles, num_perm=PERMUTATIONS, seed=seed + 1, hashfunc=crc32, scheme="affine32"
+        )
+        for prompt, minhash in zip(some, hashes, strict=True):
+            for other in sorted(index.query(minhash)):
+                # The sketch only proposes; the true likeness decides.
+                if _likeness(prompt, distinct[other]) >= similar:
+                    yield first[distinct[other]], first[prompt]
+            index.insert(len(index.keys), minhash)
 
 
-def _grams(text: str) -> set[tuple[str, ...]]:
+def _pairs(text: str) -> list[tuple[str, str]]:
     words = _WORD.findall(text.lower())
-    return set(pairwise(words)) or {tuple(words)}
+    return sorted(set(pairwise(words))) or [(" ".join(words), "")]
 
 
-def _jaccard(a: set[tuple[str, ...]], b: set[tuple[str, ...]]) -> float:
-    return len(a & b) / len(a | b)
+def _likeness(a: str, b: str) -> float:
+    one, two = set(_pairs(a)), set(_pairs(b))
+    return len(one & two) / len(one | two)
 
 
 def _check_leaks(task: str, final: Mapping[Split, Sequence[Row]]) -> None:

@@ -19,9 +19,10 @@ from random import Random
 from typing import Any
 
 from tasks import stage
+from tasks.canaries import Originals
 from tasks.cleaner import Cleaner, Quarantined, Text, strings
 from tasks.conversations import conversation_of, is_sealed, sealed
-from tasks.detectors import Detector
+from tasks.detectors import Detector, version
 from tasks.params import Deidentify, load
 from tasks.probe import Recall, planted, recalls, survives
 from tasks.public import Public
@@ -64,10 +65,11 @@ class Night:
 
     def __init__(self, params: Deidentify, key: bytes, scanner: Scanner | None = None) -> None:
         self._key = key
-        self.scanner = scanner or Scanner(Detector(params), params.keys)
+        self.scanner = scanner or Scanner(Detector(params), params.keys, key)
         self._public = Public(params.public_conversations)
         self._people: dict[str, Surrogates] = {}
-        self.cleaner = Cleaner(params, self._public, Surrogates(key, ""))
+        self.originals = Originals(key)
+        self.cleaner = Cleaner(params, self._public, Surrogates(key, ""), self.originals)
 
     def survey(self, calls: Iterable[Call]) -> int:
         """First pass: scan every distinct string, count lines. Returns the number of calls."""
@@ -150,10 +152,26 @@ def judge(found: Mapping[str, Recall], params: Deidentify) -> None:
             )
 
 
-def deidentify(calls: Path, out: Path, params: Deidentify, *, key: bytes, seed: int = 0) -> Counts:
-    """Write `out/calls.parquet` (clean calls) and `out/quarantine.parquet`. Raises Refused."""
+def deidentify(
+    calls: Path,
+    out: Path,
+    params: Deidentify,
+    *,
+    key: bytes,
+    seed: int = 0,
+    cache: Path | None = None,
+) -> Counts:
+    """Write `out/calls.parquet` (clean calls) and `out/quarantine.parquet`. Raises Refused.
+
+    With a `cache` file, text that an earlier night scanned is not scanned again.
+    """
     night = Night(params, key)
+    known = version(params)
+    if cache:
+        night.scanner.load(cache, known)
     total = night.survey(read(calls))
+    if cache:
+        night.scanner.save(cache, known)
     gate = probe(read(calls), params, key, seed, scanner=night.scanner) if params.probe else {}
     judge(gate, params)
     dropped: Counter[str] = Counter()
@@ -168,6 +186,7 @@ def deidentify(calls: Path, out: Path, params: Deidentify, *, key: bytes, seed: 
                 dropped[str(reason)] += 1
                 aside.write(Rejected(id=call.id, source=call.source, reason=str(reason)))
     counts = Counts("deidentify", total, kept.count, dict(dropped))
+    night.originals.save(out)
     stage.finish(out, counts, _report(night, gate))
     return counts
 

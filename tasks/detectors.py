@@ -12,45 +12,27 @@ import os
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from tasks.params import Deidentify
 from tasks.patterns import SHAPES
+from tasks.phones import phones
+from tasks.records import digest
 from tasks.stage import Refused
 
 SECONDS_PER_PATTERN = "5"  # a pattern that needs longer failed, and its text is not let through
 # One character for one, so that spans stay valid.
-NORMAL = str.maketrans("\u2010\u2011\u2012\u2013\u2014\u2212\u00a0\u202f\u2009\u2019\u2018\u201c\u201d",
-                       "------   ''\"\"")  # fmt: skip
-PRIORITY = {
-    name: rank
-    for rank, name in enumerate(
-        [
-            "SECRET",
-            "PASSWORD",
-            "CREDIT_CARD",
-            "IBAN_CODE",
-            "EMAIL_ADDRESS",
-            "US_SSN",
-            "BIRTH_DATE",
-            "CARD_LAST_FOUR",
-            "MAC_ADDRESS",
-            "IP_ADDRESS",
-            "CRYPTO",
-            "PHONE_NUMBER",
-            "ID_NUMBER",
-            "BANK_NUMBER",
-            "USERNAME",
-            "ADDRESS",
-            "ZIP_CODE",
-            "PERSON",
-            "LOCATION",
-            "ORGANIZATION",
-            "DATE_TIME",
-            "URL",
-        ]
-    )
-}
+NORMAL = str.maketrans(
+    "\u2010\u2011\u2012\u2013\u2014\u2212\u00a0\u202f\u2009\u2019\u2018\u201c\u201d",
+    "------   ''\"\"",
+)
+ORDER = (
+    "SECRET, PASSWORD, CREDIT_CARD, IBAN_CODE, EMAIL_ADDRESS, US_SSN, BIRTH_DATE, CARD_LAST_FOUR, "
+    "MAC_ADDRESS, IP_ADDRESS, CRYPTO, ID_NUMBER, BANK_NUMBER, PHONE_NUMBER, USERNAME, ADDRESS, "
+    "ZIP_CODE, PERSON, LOCATION, ORGANIZATION, DATE_TIME, URL"
+)
+PRIORITY = {name: rank for rank, name in enumerate(ORDER.split(", "))}
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -62,6 +44,20 @@ class Finding:
     kind: str
     score: float
     detector: str
+
+
+def version(params: Deidentify) -> str:
+    """Names the detectors: another name when their code, numbers or weights change."""
+    from tasks.tagger import ADAPTER
+
+    here = Path(__file__).parent
+    parts = [
+        here / name
+        for name in ("detectors.py", "patterns.py", "phones.py", "segments.py", "tagger.py")
+    ]
+    parts += sorted(ADAPTER.glob("*.safetensors")) if params.ner == "bundled" else []
+    numbers = f"{params.ner} {params.threshold} {params.tagger_threshold}"
+    return digest(numbers, *(part.read_bytes() for part in parts))
 
 
 class _TimedOut(logging.Handler):
@@ -76,7 +72,7 @@ class _TimedOut(logging.Handler):
 
 
 def _context_class() -> Any:
-    """A context enhancer that reads the text itself: no lemmas that a blank pipeline leaves empty."""
+    """A context enhancer that reads the text: a blank pipeline has no lemmas to look at."""
     from presidio_analyzer.context_aware_enhancers import ContextAwareEnhancer
 
     class Context(ContextAwareEnhancer):  # type: ignore[misc, unused-ignore]
@@ -131,49 +127,6 @@ def _needs() -> dict[str, re.Pattern[str]]:
         ),
         "CRYPTO": re.compile(r"\b(?:bc1|[13])[a-zA-Z0-9]{25}"),
     }
-
-
-_PHONE = re.compile(
-    r"(?<![\w.#/@-])(?<!\d[ ,])\+?\(?\d[\d\s().x/-]{5,22}\d(?:\s?(?:x|ext\.?)\s?\d{1,6})?(?![\w@-])",
-    re.I,
-)
-_PHONE_CUE = re.compile(
-    r"\b(?:phone|tel|telephone|cell|cellphone|mobile|call|fax|whatsapp|sms|text|contact|number|reach|dial|ring)\b",
-    re.I,
-)
-_NOT_PHONE = re.compile(
-    r"^(?:\d{4}-\d\d-\d\d|\d{1,2}[-/]\d{1,2}[-/]\d{2,4}|[\d,. ]+[.,]\d{1,2}|\d{4}\s?-\s?\d{4})"
-)
-PHONE_REGIONS = ("US", "GB", "DE", "FR", "ES", "IN", "BR", "IT", "AU", "IL")
-
-
-def phones(text: str) -> list[tuple[int, int, float]]:
-    """Phone numbers: valid for a region, and either written like one or behind a cue."""
-    import phonenumbers
-
-    found = []
-    for match in _PHONE.finditer(text):
-        value = match.group()
-        digits = sum(c.isdigit() for c in value)
-        if not 7 <= digits <= 16 or _NOT_PHONE.match(value):
-            continue
-        cue = _PHONE_CUE.search(text, max(0, match.start() - 40), match.start()) is not None
-        shaped = value.startswith(("+", "(")) or re.search(
-            r"\d[\s().-]+\d{2,}[\s().-]+\d{2,}", value
-        )
-        if not cue and not shaped:
-            continue
-        valid = any(_possible(phonenumbers, value, region) for region in PHONE_REGIONS)
-        if valid or cue:
-            found.append((match.start(), match.end(), 0.75 if valid and cue else 0.6))
-    return found
-
-
-def _possible(phonenumbers: Any, value: str, region: str) -> bool:
-    try:
-        return bool(phonenumbers.is_possible_number(phonenumbers.parse(value, region)))
-    except phonenumbers.NumberParseException:
-        return False
 
 
 def shapes(text: str) -> list[Finding]:
@@ -285,18 +238,41 @@ def _tagger(params: Deidentify) -> Any:
     return Tagger.load(params.tagger_threshold).findings
 
 
-_UUID = re.compile(r"\b[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}\b", re.I)
+_UUID = re.compile(r"\b[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}\b", re.IGNORECASE)
+_BESIDE = re.compile(r"[\s,>]{1,4}")
 
 
 def resolve(text: str, found: Sequence[Finding]) -> list[Finding]:
     """Overlaps resolved: by priority of the type, then the longer span, then the higher score."""
-    uuids = [m.span() for m in _UUID.finditer(text)]
+    uuids = [m.span() for m in _UUID.finditer(text)] if "-" in text else []
     kept: list[Finding] = []
     order = sorted(found, key=lambda f: (PRIORITY.get(f.kind, 50), f.start - f.end, -f.score))
     for finding in order:
         start, end = finding.start, finding.end
         if any(start < b and a < end for a, b in uuids):
             continue
-        if not any(start < k.end and k.start < end for k in kept):
+        if not any(start < k.end and k.start < finding.end for k in kept):
             kept.append(finding)
-    return sorted(kept)
+    return [f for f in _homes(text, sorted(kept)) if not _lone_code(text[f.start : f.end], f)]
+
+
+def _lone_code(text: str, finding: Finding) -> bool:
+    """A number or code that the tagger takes for an address, with nothing of an address around."""
+    alone = finding.kind == "ADDRESS" and finding.detector == "tagger"
+    return alone and len(text.split()) == 1 and any(c.isdigit() for c in text)
+
+
+def _homes(text: str, found: list[Finding]) -> list[Finding]:
+    """A town beside a street is part of the address."""
+    if not any(f.kind == "ADDRESS" for f in found):
+        return found
+    out: list[Finding] = []
+    for finding in found:
+        last = out[-1] if out else None
+        near = last is not None and _BESIDE.fullmatch(text[last.end : finding.start]) is not None
+        if last is not None and near and {last.kind, finding.kind} == {"ADDRESS", "LOCATION"}:
+            score = max(last.score, finding.score)
+            out[-1] = Finding(last.start, finding.end, "ADDRESS", score, finding.detector)
+        else:
+            out.append(finding)
+    return out

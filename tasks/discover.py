@@ -18,6 +18,7 @@ from tasks.template import Template
 READ = 2_000  # members of a group that its template and contract are found in
 SAME_GROUP = 0.8  # likeness from which a group found later is an earlier one
 PROBES = 40  # calls of every other group that a template must turn down
+FOREIGN = 0.05
 _WORD = re.compile(r"\w+")
 
 
@@ -58,10 +59,10 @@ def _found(family: int, calls: Sequence[CleanCall]) -> Found:
 
 def join(groups: list[Found], more: Sequence[Found]) -> list[Found]:
     """Add groups that were found later; returns those of `groups` that the new calls belong to."""
-    result = []
+    earlier, result = list(groups), []
     shift = max((known.family for known in groups), default=-1) + 1
     for new in more:
-        same = next((g for g in groups if alike(g.mark, new.mark) >= SAME_GROUP), None)
+        same = next((g for g in earlier if alike(g.mark, new.mark) >= SAME_GROUP), None)
         if same is None:
             new.family += shift
             groups.append(new)
@@ -95,18 +96,18 @@ class Routes:
 
 
 def mark_routable(groups: Sequence[Found]) -> None:
-    """Note which groups can be told apart by their templates: only those can be served."""
-    routes = Routes(groups)
-    claimed: Counter[int] = Counter()
-    right: Counter[int] = Counter()
-    for place, found in enumerate(groups):
-        for call in found.calls[:: max(1, len(found.calls) // PROBES)][:PROBES]:
-            claim = routes.find(call.request)
-            if claim is not None:
-                claimed[claim] += 1
-                right[claim] += claim == place
-    for place, found in enumerate(groups):
-        found.routable = right[place] > 0 and right[place] >= 0.95 * claimed[place]
+    """Note which groups' templates match their calls and no others': only those can be served.
+
+    A better match of another task does not help here, as that task may have no student.
+    """
+    probes = [found.calls[:: max(1, len(found.calls) // PROBES)][:PROBES] for found in groups]
+    for found, own in zip(groups, probes, strict=True):
+        others = [call for some in probes if some is not own for call in some]
+        right, wrong = (
+            sum(found.template.payload(call.request) is not None for call in some)
+            for some in (own, others)
+        )
+        found.routable = found.template.characters > 0 and right > 0 and wrong <= FOREIGN * right
 
 
 def examples(calls: Sequence[CleanCall], count: int) -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 from tasks.contract import Contract, normal, structure
 from tasks.rows import Candidate
 
-MIN_ROWS, BLOCK = 150, 2_500
+MIN_ROWS, BLOCK = 150, 1_500
 MAX_VALUES, PER_VALUE = 200, 4
 RIDGE = 0.5
-RIVAL = 4.0  # a doubtful value is this many times less likely than another one
+RIVAL = 2.0  # a doubtful value is this many times less likely than another one
 GOOD = 0.75  # share of unseen rows that a model with a say gets right...
 GAIN, FAIR = 0.05, 0.55  # ... or what dropping the suspects gains, for a fair one
 

@@ -89,11 +89,7 @@ def evaluate(
     if not found:
         raise Refused(f"{task.id}: no test rows in {dataset}")
     answers = answered(found, task.contract, trained / "adapter", params, cache=cache)
-    old = (
-        answered(found, task.contract, champion / "adapter", params, cache=cache)
-        if champion
-        else None
-    )
+    old = _champion(found, task, champion, params, cache) if champion else None
     table = [_line("student", answers, task.contract)]
     table += [_line("champion", old, task.contract)] if old else []
     table += baselines(rows(dataset / "train.parquet"), found, task.contract)
@@ -101,6 +97,16 @@ def evaluate(
     write_answers(out / "answers.parquet", answers)
     stage.write_atomic(out / "scorecard.json", msgspec.json.encode(scorecard))
     return scorecard
+
+
+def _champion(
+    found: Sequence[Row], task: Task, champion: Path, params: Evaluate, cache: Path | None
+) -> Answers | None:
+    """The champion's answers; None when its base has been replaced, so that it cannot be asked."""
+    try:
+        return answered(found, task.contract, champion / "adapter", params, cache=cache)
+    except Refused:
+        return None
 
 
 def newest(found: Sequence[Row], most: int) -> list[Row]:

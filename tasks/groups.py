@@ -21,6 +21,7 @@ T = TypeVar("T")
 
 SAME_FAMILY = 0.45
 SAME_LEAF = 0.80
+KIN = 0.30  # likeness from which small leaves go together
 APART = 16  # weight of shingles in which two leaves differ at least
 COMMON = (0.03, 0.80)  # share of a family's calls in which a telling shingle stands
 TOOL_WEIGHT = 8  # shingles that a tool name counts for
@@ -158,15 +159,39 @@ def _leaves(seen: Sequence[Signature], min_calls: int) -> list[int]:
             near = len(leaders)
             leaders.append(view)
         leaf_of[view] = near
-    return _large([leaf_of[view] for view in views], min_calls)
+    leaves = [leaf_of[view] for view in views]
+    home = _joined(leaders, Counter(leaves), min_calls)
+    return _large([home[leaf] for leaf in leaves], min_calls)
+
+
+def _joined(leaders: Sequence[View], sizes: Counter[int], min_calls: int) -> list[int]:
+    """Small leaves go together with the one most like them until they are large enough."""
+    home = list(range(len(leaders)))
+    total = dict(sizes)
+    for leaf in sorted(total, key=lambda leaf: (total[leaf], -leaf)):
+        if total[leaf] >= min_calls:
+            continue
+        near = [
+            (_likeness(leaders[leaf], leaders[other]), -other)
+            for other in total
+            if other != leaf and 0 < total[other] < min_calls
+        ]
+        if near and max(near)[0] >= KIN:
+            other = -max(near)[1]
+            total[other] += total[leaf]
+            total[leaf] = 0
+            home = [other if found == leaf else found for found in home]
+    return home
+
+
+def _likeness(a: View, b: View) -> float:
+    shared = len(a.text & b.text) + TOOL_WEIGHT * len(a.tools & b.tools)
+    return shared / max(1, len(a.text | b.text) + TOOL_WEIGHT * len(a.tools | b.tools))
 
 
 def _same_leaf(a: View, b: View) -> bool:
     apart = len(a.text ^ b.text) + TOOL_WEIGHT * len(a.tools ^ b.tools)
-    if apart < APART:
-        return True
-    shared = len(a.text & b.text) + TOOL_WEIGHT * len(a.tools & b.tools)
-    return shared >= SAME_LEAF * (apart + shared)
+    return apart < APART or _likeness(a, b) >= SAME_LEAF
 
 
 def _large(leaves: Sequence[int], min_calls: int) -> list[int]:

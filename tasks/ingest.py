@@ -140,7 +140,7 @@ def _pour(entry: str, names: Sequence[str], dialect: str, sink: Shards) -> Count
             continue
         for call, made in result:
             seen[found] += 1
-            sink.take(call, made)
+            sink.take(call, made, again=found == "kept")
     unknown = seen.pop("", 0)
     if unknown and not seen and first:
         raise _unrecognised(entry, unknown, first)

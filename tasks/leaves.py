@@ -1,8 +1,8 @@
 """The leaves of a call: every stretch of text that a person may have written, and how to change it.
 
-A string is prose, or JSON, or prose with JSON in it, or JSON whose strings hold JSON. Keys, numbers,
-white space and everything else that is not a string value keep their bytes; a changed value is
-written back in the same encoding, so that JSON stays JSON with the same keys.
+A string is prose, or JSON, or prose with JSON in it, or JSON whose strings hold JSON. Keys,
+numbers, white space and everything else that is not a string value keep their bytes; a changed
+value is written back in the same encoding, so that JSON stays JSON with the same keys.
 Used by `tasks.deidentify`; nothing to run.
 """
 

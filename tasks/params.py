@@ -18,14 +18,14 @@ class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     """One section of params.yaml."""
 
 
-class Ingest(Section):
+class Ingest(Section, frozen=True):
     """Where calls come from. `dialect` is `auto` or a module of `tasks/dialects`."""
 
     source: list[str] = msgspec.field(default_factory=list)
     dialect: str = "auto"
 
 
-class Validate(Section):
+class Validate(Section, frozen=True):
     """What a call must be to go on, and what a night's batch must look like.
 
     `scripts` are the Unicode scripts that may be read (`LATIN`, `GREEK`, ...); none means any.
@@ -47,7 +47,7 @@ class Validate(Section):
     new: Share = 0.05
 
 
-class Deidentify(Section):
+class Deidentify(Section, frozen=True):
     """Which personal data is replaced.
 
     `ner` finds names and places: `bundled`, or `none` (patterns and cues only, by explicit choice).
@@ -68,7 +68,7 @@ class Deidentify(Section):
     floors: dict[str, Share] = msgspec.field(default_factory=dict)
 
 
-class Cluster(Section):
+class Cluster(Section, frozen=True):
     """How calls become tasks: how many calls make one, and how many are read closely.
 
     Tasks are found and students trained on the calls of the last `window_nights` nights.
@@ -80,7 +80,7 @@ class Cluster(Section):
     seed: int = 0
 
 
-class Dataset(Section):
+class Dataset(Section, frozen=True):
     """How a task's calls become training, validation, calibration and test sets.
 
     `shares` of the groups (conversations, near-duplicates) go to the four splits; calibration is
@@ -98,7 +98,7 @@ class Dataset(Section):
     seed: int = 0
 
 
-class Train(Section):
+class Train(Section, frozen=True):
     """LoRA on the base model; `base` is a folder, `bundled` the one in this repository.
 
     A training reads at most `tokens` tokens in at most `epochs` rounds, is measured `marks` times
@@ -124,7 +124,7 @@ class Train(Section):
     seed: int = 0
 
 
-class Evaluate(Section):
+class Evaluate(Section, frozen=True):
     """How students are measured: the newest `max_rows` test rows, answers up to `max_tokens`."""
 
     max_rows: int = 400
@@ -132,7 +132,7 @@ class Evaluate(Section):
     batch: int = 32
 
 
-class Calibrate(Section):
+class Calibrate(Section, frozen=True):
     """The risk that the team accepts: at most `alpha` wrong served, with confidence 1 - `delta`.
 
     `correct` divides delta by the number of tasks tested in a night (Bonferroni).
@@ -144,14 +144,14 @@ class Calibrate(Section):
     seed: int = 0
 
 
-class Judge(Section):
+class Judge(Section, frozen=True):
     """The gate between a student and the registry's alias `champion`."""
 
     promote: bool = True
     min_coverage: Share = 0.05
 
 
-class Serve(Section):
+class Serve(Section, frozen=True):
     """The gateway: how long (seconds, tokens) an answer may be, and the share that is audited."""
 
     student_timeout: float = 2.0
@@ -160,7 +160,7 @@ class Serve(Section):
     audit: Share = 0.1
 
 
-class Economics(Section):
+class Economics(Section, frozen=True):
     """Prices in dollars: per million tokens, and per hour of the machine that trains."""
 
     teacher_input: float = 2.5
@@ -170,7 +170,7 @@ class Economics(Section):
     compute_hour: float = 0.1
 
 
-class Params(Section):
+class Params(Section, frozen=True):
     """All of params.yaml."""
 
     ingest: Ingest = Ingest()

@@ -32,7 +32,7 @@ STATES = (
     "NY|NC|ND|OH|OK|OR|PA|RI|SC|SD|TN|TX|UT|VT|VA|WA|WV|WI|WY|DC|PR"
 )
 I = re.IGNORECASE  # noqa: E741 - as in the re module's own names
-_ID = r"(?P<v>(?=[A-Za-z-]{0,12}\d)[A-Za-z0-9][A-Za-z0-9-]{3,24}[A-Za-z0-9])"
+_ID = r"(?P<v>(?!\d{4}-\d\d-\d\d)(?=(?:[A-Za-z-]{0,12}\d){3})[A-Za-z0-9][A-Za-z0-9-]{3,24}[A-Za-z0-9])"
 _LINK = (
     r"(?:\s?(?:number|num|no\.?|id|code|card)\b)?[\s\"']{0,3}(?:#|:|=|is|was|of|,)?[\s\"'#:]{0,4}"
 )
@@ -92,8 +92,12 @@ SHAPES = (
     Shape("US_SSN", cued(r"ssn|social security|social", r"(?P<v>\d{3}[- ]?\d{2}[- ]?\d{4})"), 0.95, hint="s"),
     Shape("BIRTH_DATE", cued(
         r"d\.?o\.?b\.?|date[ _]of[ _]birth|birth[ _]?date|birth[ _]?day|born(?:\s+on)?|né|née",
-        rf"(?P<v>{DATE})", r"[*_\"']{0,3}(?:\s*\([^)]{0,24}\))?(?:\s?(?::|=|-|is|was|on|as))?[\s*_\"':-]{0,4}"),
+        rf"(?P<v>{DATE})", r"[*_\"']{0,3}(?:\s*\([^)]{0,24}\))?(?:\s?(?::|=|-|is|was|on|as|remains|stays|to|of))?[\s*_\"':-]{0,4}"),
           0.95, "0123456789", "b"),
+    Shape("CREDIT_CARD", re.compile(
+        r"\b(?:card|cards|cc|visa|mastercard|amex|debit|credit)\b[\w\s.,:#'\"*-]{0,24}?(?<![\d-])(?P<v>\d(?:[ -]?\d){11,18})(?![\d-])", I),
+          0.8, "0123456789", "c"),
+    Shape("CARD_LAST_FOUR", re.compile(r"\b(?:my|the|that|this)\s+(?P<v>\d{4})\s+(?:card|visa|mastercard|amex)\b", I), 0.8, "0123456789", "c"),
     Shape("CARD_LAST_FOUR", re.compile(
         rf"\b(?:{_CARD_CUES})[\w*_\s,-]{{0,24}}?(?:ending|ends|end|last\s?(?:4|four)(?:\s?digits)?)"
         r"(?:\s?(?:in|with|on|are|is|of|:)){0,2}[\s*_:\"'#x-]{0,4}(?P<v>\d{4})\b", I), 0.9, "0123456789", "c"),
@@ -106,7 +110,7 @@ SHAPES = (
         rf"[a-z]{{3,}}(?:\s[a-z]{{3,}})??)\s+(?i:{SHORT_STREET_TYPES})\b\.?"
         rf"(?:,?\s+(?i:{UNIT})\.?\s*#?[\w-]{{1,6}}\b)?"), 0.45, "0123456789"),
     Shape("ADDRESS", re.compile(
-        rf"\b(?:p\.?\s?o\.?\s?box|{UNIT})\.?\s*#?\s?(?=[\w-]*\d)[\w-]{{1,6}}\b", I), 0.4, "0123456789"),
+        rf"\b(?:p\.?\s?o\.?\s?box|{UNIT})(?:\.\s?|\s|\s?#)(?=[\w-]*\d)[\w-]{{1,6}}\b", I), 0.4, "0123456789"),
     Shape("ADDRESS", re.compile(
         rf"\b[A-Z][\w'’.-]*+(?: [A-Z][\w'’.-]*+){{0,2}},?\s+(?:{STATES})[,\s]\s*\d{{5}}(?:-\d{{4}})?\b"), 0.8, "0123456789"),
     Shape("ZIP_CODE", cued(r"zip(?:\s?code)?|postal\s?code|post\s?code|postcode",

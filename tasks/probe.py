@@ -16,7 +16,7 @@ from random import Random
 
 from tasks.cleaner import norm
 from tasks.records import Call, Json
-from tasks.wordlists import like, pools
+from tasks.wordlists import like, words
 
 Make = Callable[[Random], str]
 
@@ -57,10 +57,10 @@ def _chars(rng: Random, count: int) -> str:
 
 
 def _name(rng: Random) -> tuple[str, str]:
-    given = rng.choice(pools()[rng.choice(("female", "male"))])
-    family = rng.choice(pools()["family"])
+    given = rng.choice(words(f"names {rng.choice(('female', 'male'))}"))
+    family = rng.choice(words("names family"))
     if rng.random() < 0.3:  # a name that no list holds
-        family = like("Xx", family[:3].lower() + rng.choice(pools()["family"])[2:].lower())
+        family = like("Xx", family[:3].lower() + rng.choice(words("names family"))[2:].lower())
     return given, family
 
 
@@ -77,13 +77,13 @@ def _email(rng: Random) -> str:
 
 def _address(rng: Random) -> str:
     road = rng.choice(("Street", "Avenue", "Road", "Lane", "Drive", "Ave", "St"))
-    town, street = (rng.choice(pools()["family"]) for _ in range(2))
+    town, street = (rng.choice(words("names family")) for _ in range(2))
     state = rng.choice(("CA", "TX", "NY"))
     return f"{_digits(rng, 3)} {street} {road}, {town}ville, {state} {_digits(rng, 5)}"
 
 
 def _card(rng: Random) -> str:
-    from tasks.surrogates import luhn
+    from tasks.keyed import luhn
 
     body = "4" + _digits(rng, 14)
     return next(body + str(d) for d in range(10) if luhn(body + str(d)))
@@ -113,7 +113,7 @@ def _handle(rng: Random) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Plant:
-    """How values of a type are made, and in which sentences and under which JSON keys they stand."""
+    """How values of a type are made, and the sentences and JSON keys that they stand in."""
 
     make: Make
     sentences: tuple[str, ...]

@@ -13,7 +13,7 @@ from tasks.segments import Mark
 CAP = 256  # distinct conversations and fillers counted per line; more change nothing
 SYSTEM = frozenset({"system", "developer"})
 SECRET_KINDS = frozenset(
-    [
+    {
         "SECRET",
         "PASSWORD",
         "CREDIT_CARD",
@@ -22,7 +22,7 @@ SECRET_KINDS = frozenset(
         "CRYPTO",
         "ID_NUMBER",
         "BANK_NUMBER",
-    ]
+    }
 )
 
 

@@ -1,4 +1,4 @@
-"""The record that travels: one call to a chat model and its reply, and the Parquet file it lives in.
+"""The record that travels: one call to a chat model and its reply, and its Parquet file.
 
 Every hop reads and writes `Call`s (before de-identification) or `CleanCall`s (after it).
 A hop's input and output counts are a `Counts`, and nothing vanishes: `read == kept + Σ dropped`.

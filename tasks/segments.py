@@ -6,15 +6,21 @@ neighbouring JSON leaves as `key: value` lines. Nothing to run; used by `tasks.d
 
 from __future__ import annotations
 
+import gzip
+import hmac
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
+
+import msgspec
 
 from tasks.detectors import Finding
 from tasks.leaves import rewrite
 from tasks.patterns import ADDRESS_PARTS, by_key, last_key
 from tasks.records import digest
+from tasks.stage import write_atomic
 
 SEGMENT = 480  # characters; longer texts are cut at blank lines, lines or sentences
 PARAGRAPH = re.compile(r"\n\s*\n")
@@ -131,17 +137,41 @@ class Found:
     mark: Mark
 
 
+@dataclass(frozen=True, slots=True)
+class _Cache:
+    """What a cache file holds."""
+
+    version: str
+    segments: dict[bytes, tuple[Finding, ...]]
+
+
 Scanned = tuple[tuple[Found, ...], ...]  # per leaf; empty when nothing was found
 
 
 class Scanner:
     """Findings per leaf of any string; each distinct string and segment is scanned once."""
 
-    def __init__(self, detector: Scans, keys: Mapping[str, str]) -> None:
-        self._detector, self._keys = detector, dict(keys)
-        self._segments: dict[str, tuple[Finding, ...]] = {}
+    def __init__(self, detector: Scans, keys: Mapping[str, str], key: bytes = b"") -> None:
+        self._detector, self._keys, self._key = detector, dict(keys), key
+        self._segments: dict[bytes, tuple[Finding, ...]] = {}
+        self._old: dict[bytes, tuple[Finding, ...]] = {}  # of earlier nights
         self._strings: dict[str, Scanned] = {}
         self._waiting: dict[str, tuple[str, str]] = {}
+
+    def _name(self, segment: str) -> bytes:
+        """What a segment is called: nobody can guess a text from it without the key."""
+        return hmac.digest(self._key, segment.encode("utf-8", "surrogatepass"), "sha256")[:12]
+
+    def load(self, cache: Path, version: str) -> None:
+        """Take over what the same detectors found in earlier nights."""
+        if cache.exists():
+            found = msgspec.msgpack.decode(gzip.decompress(cache.read_bytes()), type=_Cache)
+            self._old = found.segments if found.version == version else {}
+
+    def save(self, cache: Path, version: str) -> None:
+        """Keep what this night used, by keyed name: spans, never text."""
+        body = msgspec.msgpack.encode(_Cache(version, dict(sorted(self._segments.items()))))
+        write_atomic(cache, gzip.compress(body, 5, mtime=0))
 
     def add(self, path: str, text: str) -> str:
         """Ask for a string; `flush` scans what was asked for. Returns the string's name."""
@@ -158,21 +188,25 @@ class Scanner:
     def flush(self) -> None:
         """Scan what waits."""
         plans = {name: leaves(text, path) for name, (path, text) in self._waiting.items()}
-        wanted: dict[str, str] = {}
+        wanted: dict[bytes, str] = {}
         for found in plans.values():
             for segment, _ in cut(found):
-                if segment.strip() and (name := digest(segment, length=24)) not in self._segments:
-                    wanted[name] = segment
+                name = self._name(segment)
+                if segment.strip() and name not in self._segments:
+                    if name in self._old:
+                        self._segments[name] = self._old[name]
+                    else:
+                        wanted[name] = segment
         results = self._detector.scan(list(wanted.values()))
         self._segments |= {n: tuple(r) for n, r in zip(wanted, results, strict=True)}
-        for name, found in plans.items():
-            self._strings[name] = self._assemble(found)
+        for string, found in plans.items():
+            self._strings[string] = self._assemble(found)
         self._waiting.clear()
 
     def _assemble(self, found: Sequence[Leaf]) -> Scanned:
         out: list[list[Finding]] = [[] for _ in found]
         for segment, slices in cut(found):
-            for finding in self._segments.get(digest(segment, length=24), ()):
+            for finding in self._segments.get(self._name(segment), ()):
                 for part in slices:
                     moved = _moved(finding, part)
                     if moved:

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from datetime import date, timedelta
 from functools import lru_cache
-from itertools import islice
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
@@ -24,7 +23,7 @@ import pyarrow.parquet as pq
 from tasks.records import CALLS, REJECTED, Call, Rejected, Writer, digest, text_of
 
 DUPLICATE, OUTSIDE = "duplicate", "outside window"
-SPILL = 16 << 20
+SPILL = 8 << 20
 SEEN = "seen.parquet"
 TURN = 500  # characters of the last message, and of the reply, that tell calls of one id apart
 _SEEN = pa.schema([pa.field("id", pa.int64()), pa.field("content", pa.int64())])
@@ -75,7 +74,7 @@ class Shards:
         self.kept, self.waiting = 0, 0
         self.dropped: Counter[str] = Counter()
         self.seen: dict[int, int] = {}
-        self._old = 0
+        self.earlier: dict[int, int] = {}
         self._shards: dict[str, _Shard] = {}
         self._files = ExitStack()
         self._quarantine = self._files.enter_context(
@@ -93,13 +92,11 @@ class Shards:
         for folder in earlier:
             if (path := folder / SEEN).exists():
                 table = pq.read_table(path)
-                self.seen.update(zip(*(c.to_pylist() for c in table.columns), strict=True))
-        self._old = len(self.seen)
+                self.earlier.update(zip(*(c.to_pylist() for c in table.columns), strict=True))
 
     def save_seen(self) -> None:
         """Write which calls this night kept, for later nights to know."""
-        new = list(islice(self.seen.items(), self._old, None))
-        columns = {"id": [k for k, _ in new], "content": [v for _, v in new]}
+        columns = {"id": list(self.seen), "content": list(self.seen.values())}
         pq.write_table(pa.table(columns, schema=_SEEN), self.out / SEEN, compression="zstd")
 
     def reject(self, rejected: Rejected) -> None:
@@ -107,14 +104,17 @@ class Shards:
         self.dropped[rejected.reason] += 1
         self._quarantine.write(rejected)
 
-    def take(self, call: Call, row: list[Any]) -> None:
-        """Keep a call as its row, unless it is outside the night's window or was kept before."""
+    def take(self, call: Call, row: list[Any], again: bool = False) -> None:
+        """Keep a call as its row, unless it is outside the night's window or was kept before.
+
+        `again` takes a call that an earlier night kept: it comes back out of quarantine.
+        """
         since, until = self.window
         early = since is not None and call.at < since
         if call.at and (early or (until is not None and call.at >= until)):
             self._pass(call, OUTSIDE)
             return
-        row[0] = self._fresh(call)
+        row[0] = self._fresh(call, {} if again else self.earlier)
         if not row[0]:
             self._pass(call, DUPLICATE)
             return
@@ -131,15 +131,15 @@ class Shards:
         detail = day_of(call.at)
         self.reject(Rejected(id=call.id, source=call.source, reason=reason, detail=detail))
 
-    def _fresh(self, call: Call) -> str:
+    def _fresh(self, call: Call, earlier: Mapping[int, int]) -> str:
         """The call's id; empty when it is known. Another call under a known id gets its own."""
         content, named = _short(turn(call)), call.id
         key = _short(named.encode())
-        known = self.seen.get(key)
+        known = self.seen.get(key) or earlier.get(key)
         if known is not None and known != content:
             named = f"{named}-{digest(str(content), length=8)}"
             key = _short(named.encode())
-            known = self.seen.get(key)
+            known = self.seen.get(key) or earlier.get(key)
         if known is not None:
             return ""
         self.seen[key] = content
@@ -173,5 +173,5 @@ def turn(call: Call) -> bytes:
 
 
 def _short(data: bytes) -> int:
-    """64 bits that stand for some bytes."""
-    return int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), "big", signed=True)
+    """64 bits, not all zero, that stand for some bytes."""
+    return int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), "big", signed=True) or 1

@@ -52,6 +52,15 @@ def adapter_digest(folder: Path) -> str:
     return digest(*((folder / name).read_bytes() for name in ADAPTER_FILES))
 
 
+def adapter_base(adapter: Path) -> Path:
+    """The base that an adapter was trained on. Raises Refused when it is not here any more."""
+    config = json.loads((adapter / ADAPTER_FILES[0]).read_text())
+    base = base_path(config["base_model_name_or_path"])
+    if base_digest(base) != config["revision"]:
+        raise Refused(f"{adapter} was trained on another base than the one at {base}")
+    return base
+
+
 def load_base(base: Path, dtype: str, attention: str = "sdpa") -> tuple[Any, Any]:
     """A causal model, on the GPU where there is one, and its tokenizer."""
     import torch

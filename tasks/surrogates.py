@@ -11,11 +11,11 @@ from __future__ import annotations
 import hmac
 import re
 from collections.abc import Callable
-from functools import cache
 
 from tasks import wordlists
 from tasks.birthdays import ordinal, shifted
-from tasks.wordlists import fold, like
+from tasks.keyed import Keyed, luhn
+from tasks.wordlists import fold, like, slip
 
 TOKEN = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]{2,})*")
 _ADDRESS_TOKEN = re.compile(r"\d+(?:(?:st|nd|rd|th)\b)?|[^\W\d_]+(?:['’][^\W\d_]+)*", re.I)
@@ -28,15 +28,15 @@ _SECRET_PREFIX = re.compile(
 PHONE_DIGITS = 6
 
 
-class Surrogates:
+class Surrogates(Keyed):
     """The surrogates of one conversation."""
 
     def __init__(self, key: bytes, conversation: str) -> None:
-        self._key = hmac.digest(key, b"conversation\0" + conversation.encode(), "sha256")
+        super().__init__(hmac.digest(key, b"conversation\0" + conversation.encode(), "sha256"))
         self.words: dict[tuple[str, str], str] = {}  # (pool, folded word) -> surrogate
         self._taken: set[tuple[str, str]] = set()
-        self.days = self._number("days", "", 166) + 15
-        if self._number("sign", "", 2):
+        self.days = self.number("days", "", 166) + 15
+        if self.number("sign", "", 2):
             self.days = -self.days
 
     def of(self, kind: str, text: str) -> str:
@@ -48,28 +48,6 @@ class Surrogates:
         words = [fold(t) for t in TOKEN.findall(text)]
         return any((pool, w) in self.words for w in words for pool in ("name", "place"))
 
-    def _number(self, what: str, value: str, below: int) -> int:
-        message = f"{what}\0{value}".encode()
-        return int.from_bytes(hmac.digest(self._key, message, "sha256")[:8], "big") % below
-
-    def _stream(self, what: str, value: str, length: int) -> bytes:
-        out = b""
-        while len(out) < length:
-            message = f"{what}\0{value}\0{len(out)}".encode()
-            out += hmac.digest(self._key, message, "sha256")
-        return out[:length]
-
-    def digits(self, what: str, value: str, keep: int = 0) -> str:
-        """As many digits as `value` has, the first `keep` kept; no new leading zero."""
-        stream = self._stream(what, value, len(value))
-        out = [
-            d if i < keep or (i == 0 and d == "0") else str(b % 9 + 1 if i == 0 else b % 10)
-            for i, (d, b) in enumerate(zip(value, stream, strict=True))
-        ]
-        if "".join(out) == value and len(value) > keep and value != "0":
-            out[-1] = str((int(out[-1]) % 9) + 1)
-        return "".join(out)
-
     def word(self, pool: str, word: str, choices: Callable[[str], tuple[str, ...]]) -> str:
         """A word of the pool for a word, never the same for two words, in the same case."""
         folded = fold(word)
@@ -77,7 +55,7 @@ class Surrogates:
         if known is None:
             names = choices(folded)
             for attempt in range(64):
-                known = names[self._number(f"{pool}{attempt}", folded, len(names))]
+                known = names[self.number(f"{pool}{attempt}", folded, len(names))]
                 if (pool, known) not in self._taken and fold(known) != folded:
                     break
             assert known is not None
@@ -86,7 +64,7 @@ class Surrogates:
         return like(word, known)
 
     def _near(self, pool: str, folded: str) -> str | None:
-        """The surrogate of a known word that this is a typo of, or that was a typo of this."""
+        """The surrogate of a known word that this is a typo of, or the other way round."""
         if len(folded) < 5:
             return None
         for (kind, word), surrogate in self.words.items():
@@ -96,12 +74,12 @@ class Surrogates:
         return None
 
     def person(self, text: str) -> str:
-        """Another name: given names for given names; titles and particles kept, initials matched."""
+        """Another name: given for given; titles and particles kept, initials matched."""
         alone = len(TOKEN.findall(text)) == 1
 
         def one(match: re.Match[str]) -> str:
             token = match.group()
-            if fold(token) in wordlists.PARTICLES:
+            if fold(token) in wordlists.word_set("particles"):
                 return token
             if len(token) == 1:
                 return token if alone else self._initial(token)
@@ -126,12 +104,16 @@ class Surrogates:
             token = match.group()
             if token.isdigit():
                 return self.digits("handle", token)
-            if len(token) < 2 or fold(token) in wordlists.ROLES:
+            if len(token) < 2 or fold(token) in wordlists.word_set("roles"):
                 return self._initial(token) if len(token) == 1 else token
             return self._blob(token)
 
         fresh = _HANDLE_TOKEN.sub(one, text)
-        return self.shape(text) if fresh == text and fold(text) not in wordlists.ROLES else fresh
+        return (
+            self.shape(text)
+            if fresh == text and fold(text) not in wordlists.word_set("roles")
+            else fresh
+        )
 
     def _blob(self, token: str) -> str:
         """A run of letters in a handle: a name, or known names and initials written together."""
@@ -156,7 +138,7 @@ class Surrogates:
         """An address at the same public provider, or at a made-up domain of the same top level."""
         local, _, domain = text.rpartition("@")
         host = domain.lower()
-        private = host not in wordlists.PROVIDERS and not host.startswith("example.")
+        private = host not in wordlists.word_set("providers") and not host.startswith("example.")
         if private:
             label, dot, top = domain.partition(".")
             known = self.words.get(("name", fold(label)))
@@ -180,9 +162,9 @@ class Surrogates:
 
         def one(match: re.Match[str]) -> str:
             token = match.group()
-            if token[0].isdigit():
+            if token[0].isdecimal():
                 return self._house(token)
-            if len(token) == 1 or fold(token) in wordlists.ADDRESS_WORDS:
+            if len(token) == 1 or fold(token) in wordlists.word_set("address"):
                 return token
             if fold(token) in wordlists.STATE_CODES:
                 return token
@@ -221,7 +203,7 @@ class Surrogates:
     def iban(self, text: str) -> str:
         """An account of the same country with a valid checksum."""
         plain = re.sub(r"[^A-Za-z0-9]", "", text).upper()
-        body = self._shaped("iban", plain[4:], plain[4:])
+        body = self.shaped("iban", plain[4:], plain[4:])
         number = "".join(str(int(c, 36)) for c in body + plain[:2] + "00")
         fresh = iter(f"{plain[:2]}{98 - int(number) % 97:02d}{body}")
         return re.sub(r"[A-Za-z0-9]", lambda m: like(m.group(), next(fresh)), text)
@@ -235,7 +217,7 @@ class Surrogates:
             return text
         first, *others = text.split(".")
         return ".".join(
-            [first, *(str(self._number("ip", f"{i}{x}", 254) + 1) for i, x in enumerate(others))]
+            [first, *(str(self.number("ip", f"{i}{x}", 254) + 1) for i, x in enumerate(others))]
         )
 
     def mac(self, text: str) -> str:
@@ -243,7 +225,7 @@ class Surrogates:
         return text[:8] + self._hex(text[8:])
 
     def _hex(self, text: str) -> str:
-        stream = self._stream("hex", text.lower(), len(text))
+        stream = self.stream("hex", text.lower(), len(text))
         swap = zip(text, stream, strict=True)
         return "".join(like(c, f"{b % 16:x}") if c not in ":-./" else c for c, b in swap)
 
@@ -252,35 +234,23 @@ class Surrogates:
         if text.startswith("-----BEGIN"):
             head, line, rest = text.partition("\n")
             body, end, tail = rest.partition("-----END")
-            return head + line + self._shaped("secret", body, body) + end + tail
+            return head + line + self.shaped("secret", body, body) + end + tail
         match = _SECRET_PREFIX.match(text)
         prefix = match.group() if match else ""
-        return prefix + self._shaped("secret", text[len(prefix) :], text)
+        return prefix + self.shaped("secret", text[len(prefix) :], text)
 
     def shape(self, text: str) -> str:
         """Letters for letters, digits for digits; separators kept."""
         plain = re.sub(r"[^A-Za-z0-9]", "", text).lower()
-        fresh = iter(self._shaped("shape", re.sub(r"[^A-Za-z0-9]", "", text), plain))
+        fresh = iter(self.shaped("shape", re.sub(r"[^A-Za-z0-9]", "", text), plain))
         return re.sub(r"[A-Za-z0-9]", lambda _: next(fresh), text)
-
-    def _shaped(self, what: str, text: str, seed: str) -> str:
-        def one(char: str, byte: int) -> str:
-            if char.isdigit():
-                return str(byte % 10)
-            if char.isascii() and char.isalpha():
-                letter = chr(97 + byte % 26)
-                return letter.upper() if char.isupper() else letter
-            return char
-
-        stream = self._stream(what, seed, len(text))
-        return "".join(one(c, b) for c, b in zip(text, stream, strict=True))
 
     def company(self, text: str) -> str:
         """Another organisation; legal forms and ordinary words kept."""
 
         def one(match: re.Match[str]) -> str:
             token = match.group()
-            keep = len(token) < 3 or fold(token) in wordlists.COMPANY_WORDS
+            keep = len(token) < 3 or fold(token) in wordlists.word_set("company")
             return token if keep else self.word("company", token, wordlists.places_for)
 
         return TOKEN.sub(one, text)
@@ -305,23 +275,3 @@ _MAKERS: dict[str, Callable[[Surrogates, str], str]] = {
     "PASSWORD": Surrogates.secret,
     "ORGANIZATION": Surrogates.company,
 }
-
-
-def luhn(digits: str) -> bool:
-    """Whether a card number passes its checksum."""
-    odd, even = digits[-1::-2], digits[-2::-2]
-    return (sum(map(int, odd)) + sum(sum(divmod(2 * int(d), 10)) for d in even)) % 10 == 0
-
-
-@cache
-def slip(a: str, b: str) -> bool:
-    """Whether two words differ by one letter added, lost, changed or swapped with the next."""
-    if a == b or abs(len(a) - len(b)) > 1 or a[0] != b[0]:
-        return False
-    i = next((i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b)))
-    if len(a) == len(b):
-        return a[i + 1 :] == b[i + 1 :] or (
-            a[i : i + 2] == b[i : i + 2][::-1] and a[i + 2 :] == b[i + 2 :]
-        )
-    longer, shorter = (a, b) if len(a) > len(b) else (b, a)
-    return longer[i + 1 :] == shorter[i:]

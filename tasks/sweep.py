@@ -8,35 +8,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from functools import cache
 
 from tasks.detectors import Finding
+from tasks.public import SECRET_KINDS
 from tasks.surrogates import TOKEN
-from tasks.wordlists import PARTICLES, fold, pools
+from tasks.wordlists import fold, ordinary, word_set
 
-VERBATIM = frozenset(
-    [
-        "EMAIL_ADDRESS",
-        "PHONE_NUMBER",
-        "USERNAME",
-        "ZIP_CODE",
-        "SECRET",
-        "PASSWORD",
-        "CREDIT_CARD",
-        "IBAN_CODE",
-        "US_SSN",
-        "ID_NUMBER",
-        "BANK_NUMBER",
-        "IP_ADDRESS",
-        "ADDRESS",
-        "PERSON",
-    ]
-)
-
-
-@cache
-def _ordinary() -> frozenset[str]:
-    return frozenset(fold(word) for word in pools()["words"])
+VERBATIM = SECRET_KINDS | {
+    "EMAIL_ADDRESS",
+    "PHONE_NUMBER",
+    "USERNAME",
+    "IP_ADDRESS",
+    "ADDRESS",
+    "ZIP_CODE",
+    "PERSON",
+}
 
 
 class Sweep:
@@ -54,7 +40,7 @@ class Sweep:
                 self._tokens |= {
                     fold(t) for t in TOKEN.findall(text.removesuffix("'s")) if len(t) > 2
                 }
-        self._tokens -= PARTICLES
+        self._tokens -= word_set("particles")
         wanted = sorted(self._kinds.keys() | self._tokens, key=lambda t: (-len(t), t))
         pattern = "|".join(map(re.escape, wanted))
         self._pattern = (
@@ -80,4 +66,4 @@ class Sweep:
             return True
         before, after = text[: match.start()][-1:], text[match.end() :][:1]
         in_handle = before in {"_", ".", "@"} or after in {"_", "@"} or after.isdigit()
-        return in_handle or (len(word) > 3 and fold(word) not in _ordinary())
+        return in_handle or (len(word) > 3 and fold(word) not in ordinary())

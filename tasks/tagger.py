@@ -1,6 +1,6 @@
 """The tagger: a small encoder that finds people, places and organisations, on a CPU, in batches.
 
-all-MiniLM-L6-v2 (its package installs without a model hub; the file's digest is checked) with a LoRA
+all-MiniLM-L6-v2 (installs without a model hub; the file's digest is checked) with a LoRA
 adapter for token classification in `bases/tagger/adapter`, 2.7 MB. Case, which the encoder does not
 see, is added as an embedding. Trained by `python -m bases.tagger.train`.
 """
@@ -12,12 +12,12 @@ import importlib.util
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 from tasks.detectors import Finding
 from tasks.stage import Refused
+from tasks.wordlists import fold, roles, word_set
 
 ADAPTER = Path(__file__).parents[1] / "bases" / "tagger" / "adapter"
 ENCODER_DIGEST = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
@@ -149,9 +149,7 @@ class Tagger:
         return out
 
     def _chances(self, batch: list[Encoded], length: int) -> Any:
-        """Label chances of each token; always of the same shape, so that a batch's other members
-        cannot change a result.
-        """
+        """Label chances of each token. The shape is fixed: a batch's other rows change nothing."""
         import torch
 
         rows = max(TOKENS_PER_BATCH // length, 1)
@@ -248,19 +246,33 @@ def _finding(text: str, words: Sequence[Word], kind: str) -> Iterator[Finding]:
     start, end = words[0].start, words[-1].end
     index = KINDS.index(kind)
     score = max(max(w.kinds[index] for w in words), sum(sum(w.kinds) for w in words) / len(words))
-    if plausible(text[start:end], kind):
+    if kind in {"LOCATION", "ORGANIZATION"}:
+        lead = _LEAD.match(text, start, end)
+        start = lead.end() if lead else start
+    kind = "PERSON" if kind == "LOCATION" and _is_full_name(text[start:end]) else kind
+    if plausible(text[start:end], kind) and not (kind == "PERSON" and _is_code(text, start, end)):
         yield Finding(start, end, kind, round(min(score, 1.0), 3), "tagger")
 
 
-@cache
-def _common() -> frozenset[str]:
-    return frozenset(
-        "monday tuesday wednesday thursday friday saturday sunday january february march april may "
-        "june july august september october november december today tomorrow hi hello hey dear thanks "
-        "thank you please yes no ok okay sir madam user assistant customer agent bot system name "
-        "email phone address city state order id i me my we he she it they the a an mr mrs ms dr "
-        "null none true false n/a unknown economy business basic visa mastercard".split()
-    )
+_LEAD = re.compile(
+    r"(?:(?:the|of|in|at|to|from|major|southern|northern|eastern|western)\s+)+", re.I
+)
+
+
+def _is_full_name(text: str) -> bool:
+    """Whether a supposed place is a given and a family name: a name that is missed does harm."""
+    words = [fold(w) for w in text.split()]
+    given = {"female", "male"}
+    return len(words) == 2 and roles().get(words[0]) in given and words[1] in roles()
+
+
+def _is_code(text: str, start: int, end: int) -> bool:
+    """Whether a supposed name is a code in capitals in a text that is not written in capitals."""
+    word = text[start:end]
+    if not word.isupper() or " " in word or fold(word) in roles():
+        return False
+    around = text[:start] + text[end:]
+    return not around.isupper()
 
 
 def plausible(text: str, kind: str) -> bool:
@@ -268,7 +280,7 @@ def plausible(text: str, kind: str) -> bool:
     letters = sum(c.isalpha() for c in text)
     if kind == "ADDRESS":
         return letters + sum(c.isdigit() for c in text) >= 2
-    if letters < 2 or text.casefold() in _common():
+    if letters < 2 or text.casefold() in word_set("ordinary"):
         return False
     if kind == "PERSON":
         return not any(c.isdigit() for c in text) and "_" not in text

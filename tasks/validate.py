@@ -17,14 +17,15 @@ import pyarrow.parquet as pq
 
 from tasks import stage
 from tasks.batch import Batch, Profile, profile
-from tasks.checks import problem
+from tasks.checks import problem, view
 from tasks.expectations import Check, check
 from tasks.params import Validate, load
-from tasks.records import CALLS, REJECTED, Call, Counts, Json, Rejected, Writer
+from tasks.records import CALLS, REJECTED, Counts, Json, Rejected, Writer
 from tasks.stage import Refused
 
 ROWS = 256  # rows of a row group: their JSON waits in memory
 WEEK = 7
+_JSON = ("request", "reply", "student")
 
 
 def validate(
@@ -42,13 +43,13 @@ def validate(
     """
     batch = Batch()
     dropped: Counter[str] = Counter()
+    out.mkdir(parents=True, exist_ok=True)
     good = _Kept(out / "calls.parquet")
     with good, Writer(out / "quarantine.parquet", REJECTED, chunk=ROWS) as bad:
-        for rows, read in _batches(calls):
+        for rows in _batches(calls):
             fit = []
-            for call, key in read:
-                found = _judge(call, batch, params)
-                batch.add(call, key, found is not None)
+            for row in rows.to_pylist():
+                found = _judge(row, batch, params)
                 fit.append(found is None)
                 if found is not None:
                     dropped[found.reason] += 1
@@ -65,23 +66,13 @@ def validate(
     return result
 
 
-def _batches(calls: Path) -> Iterator[tuple[pa.RecordBatch, list[tuple[Call, int]]]]:
-    """The calls with the rows that they stand in: what is kept is passed on as it was written."""
+def _batches(calls: Path) -> Iterator[pa.RecordBatch]:
+    """The calls' rows: those that are kept are passed on as they were written."""
     for part in sorted(calls.glob("*.parquet")) if calls.is_dir() else [calls]:
         file = pq.ParquetFile(part)
         if (file.schema_arrow.metadata or {}).get(b"kind") != b"calls":
             raise Refused(f"{part} holds no calls")
-        for rows in file.iter_batches(ROWS):
-            yield rows, [_from_row(r) for r in rows.to_pylist()]
-
-
-def _from_row(row: Json) -> tuple[Call, int]:
-    """The call, and a number that stands for its request."""
-    key = hash(row["request"])
-    for name in ("request", "reply", "student"):
-        if row[name] is not None:
-            row[name] = msgspec.json.decode(row[name])
-    return Call(**row), key
+        yield from file.iter_batches(ROWS)
 
 
 class _Kept:
@@ -113,16 +104,22 @@ class _Kept:
         return pa.Table.from_batches(self._waiting, CALLS).combine_chunks()
 
 
-def _judge(call: Call, batch: Batch, params: Validate) -> Rejected | None:
-    found = ("duplicate", "") if call.id in batch.ids else problem(call, params)
-    batch.ids.add(call.id)
-    return _rejected(call, *found) if found else None
+def _judge(row: Json, batch: Batch, params: Validate) -> Rejected | None:
+    """Why a row is not kept, or None. Its features join the batch's either way."""
+    try:
+        seen = view(row)
+    except ValueError as error:
+        return _rejected(row, "unreadable", str(error))
+    found = problem(seen, params) if batch.is_new(row["id"]) else ("duplicate", "")
+    batch.add(seen, found is not None)
+    return _rejected(row, *found) if found else None
 
 
-def _rejected(call: Call, reason: str, detail: str) -> Rejected:
+def _rejected(row: Json, reason: str, detail: str) -> Rejected:
     """What quarantine keeps: the whole call, so that it can be taken in again after a fix."""
-    raw = msgspec.json.encode(call).decode()
-    return Rejected(id=call.id, source=call.source, reason=reason, detail=detail, raw=raw)
+    raw = {k: msgspec.Raw(v.encode()) if k in _JSON and v else v for k, v in row.items()}
+    text = msgspec.json.encode(raw).decode()
+    return Rejected(id=row["id"], source=row["source"], reason=reason, detail=detail, raw=text)
 
 
 def _profiles(history: Sequence[Path]) -> list[Profile]:

@@ -36,8 +36,8 @@ _EMPTY = _set(
     "a an the is are be you your yours it its this that these those exactly all any each"
     " every following below above given user users s one two three four five six seven eight nine"
     " ten single specific very other else only just please their them they his her our we us i my"
-    " me not no do does done can could will would should must has have than then there here such"
-    " some most more both either whether also helpful ai out up whose what how why short brief"
+    " me not no do does can could will would should must has have than then there here such"
+    " some most more both either also helpful ai out up whose what how why short brief"
     " whatever request today locale date system set way step"
 )
 _GENERIC = _set("assistant agent expert model bot chatbot specialist helper")

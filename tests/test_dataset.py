@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 
 from tasks.cluster import cluster
 from tasks.contract import Contract
-from tasks.curate import conflicts, curate, old_formats
+from tasks.curate import conflicts, curate
 from tasks.dataset import Row, dataset, near_duplicates, rows
 from tasks.doubt import doubtful
+from tasks.formats import replaced
 from tasks.params import Cluster, Dataset
 from tasks.readiness import readiness
 from tasks.records import CleanCall, Counts, read_rejected
@@ -261,21 +262,27 @@ def test_feedback_outweighs_repetition() -> None:
     assert conflicts(some, labels).keys() == {1, 2}
 
 
-def test_an_old_format_goes_when_a_new_one_has_replaced_it() -> None:
-    """Keys that were used only before the change are old; keys used side by side are optional."""
-    old = [candidate(n, f"p{n}", json.dumps({"intent": "a"})) for n in range(50)]
-    new = [candidate(n, f"p{n}", json.dumps({"label": "a"})) for n in range(50, 100)]
+def test_an_old_format_is_brought_to_the_new_one() -> None:
+    """Where the values say which key became which, old rows stay, written as it is done now."""
+    old = [candidate(n, f"p{n}", json.dumps({"label": "AB"[n % 2], "v": 1})) for n in range(50)]
+    new = [candidate(n, f"p{n}", json.dumps({"intent": "ab"[n % 2]})) for n in range(50, 100)]
+    moved = replaced([*old, *new], Contract(kind="json", schema={}))
+    assert moved == {n: json.dumps({"intent": "ab"[n % 2]}) for n in range(50)}
+
+
+def test_an_old_format_without_a_successor_goes() -> None:
+    """A new key whose value the old answers do not hold cannot be filled in."""
+    old = [candidate(n, f"p{n}", json.dumps({"a": n})) for n in range(50)]
+    new = [candidate(n, f"p{n}", json.dumps({"a": n, "mood": "good"})) for n in range(50, 100)]
     contract = Contract(kind="json", schema={})
-    assert old_formats([*old, *new], contract) == dict.fromkeys(range(50), "old format")
-    mixed = [
-        *old[::2],
-        *new[::2],
-        *(
-            dataclasses.replace(c, row=dataclasses.replace(c.row, at=c.row.at + 100))
-            for c in old[1::2]
-        ),
+    assert replaced([*old, *new], contract) == dict.fromkeys(range(50))
+
+
+def test_formats_side_by_side_stay() -> None:
+    rows_ = [
+        candidate(n, f"p{n}", json.dumps({"a": 1} | ({"b": 2} if n % 2 else {}))) for n in range(99)
     ]
-    assert old_formats(mixed, contract) == {}
+    assert replaced(rows_, Contract(kind="json", schema={})) == {}
 
 
 def wordy(count: int, noise: float) -> tuple[list[Candidate], set[int]]:

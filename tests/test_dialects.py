@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from benchmarks.formats import FORMATS
 from tasks import dialects, records
-from tasks.dialects import DIALECTS, completion, journal, shape
+from tasks.dialects import DIALECTS, canonical, completion, journal, openai, shape
 from tasks.ingest import dry_run, ingest
 from tasks.params import Ingest
 from tasks.records import Call, Json, text_of
@@ -95,6 +95,17 @@ def plain(message: Json) -> Any:
         for c in message.get("tool_calls", ())
     ]
     return message["role"], text_of(message.get("content")), made, message.get("tool_call_id")
+
+
+@settings(max_examples=60, deadline=None)
+@given(call=calls(), more=st.dictionaries(st.sampled_from(["tools", "messages", "n"]), st.none()))
+def test_the_short_way_gives_what_the_long_way_gives(call: Call, more: Json) -> None:
+    """A pair that is canonical already is read in one step, to the same call."""
+    document = FORMATS["openai"][1](call)[0]
+    document["request"] |= {k: v for k, v in more.items() if k != "messages"}
+    (short,) = openai.parse(document, "here")
+    assert short == openai._other(document, "here")
+    assert (canonical.pair(document) is None) == bool(more.keys() & {"tools", "n"})
 
 
 def shape_of(message: Json) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import msgspec
@@ -51,6 +52,20 @@ def test_a_scorecard_is_complete(place: tuple[Path, Path], tmp_path: Path) -> No
     assert stored == card
     answers = read_answers(tmp_path / "answers.parquet")
     assert sum(row.agrees for row in answers.rows) / 20 == pytest.approx(card.agreement)
+
+
+def test_a_champion_of_another_base_is_not_asked(place: tuple[Path, Path], tmp_path: Path) -> None:
+    """Its weights would answer nonsense on a base that it was not trained on."""
+    dataset, trained = place
+    old = tmp_path / "old" / "adapter"
+    shutil.copytree(trained / "adapter", old)
+    config = old / "adapter_config.json"
+    digest = json.loads(config.read_text())["revision"]
+    config.write_text(config.read_text().replace(digest, "0123456789abcdef"))
+    card = evaluate(dataset, trained, tmp_path, Evaluate(max_rows=4), champion=old.parent)
+    assert card.champion is None
+    with pytest.raises(Refused, match="another base"):
+        answered(rows(dataset / "test.parquet"), tiny.colour_contract(), old, Evaluate())
 
 
 def test_answers_are_asked_for_once(place: tuple[Path, Path], tmp_path: Path) -> None:

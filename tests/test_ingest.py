@@ -19,9 +19,10 @@ from hypothesis import strategies as st
 from tasks import ingest as module
 from tasks import records, stage
 from tasks.ingest import ingest
-from tasks.params import Ingest
+from tasks.params import Ingest, Validate
 from tasks.records import Call, Counts, Rejected
 from tasks.stage import Refused
+from tasks.validate import validate
 
 DATA = Path(os.environ.get("FLYWHEEL_EVAL_DATA") or Path(__file__).parents[2] / "shared/data")
 needs_data = pytest.mark.skipif(not DATA.is_dir(), reason=f"no evaluation data at {DATA}")
@@ -138,6 +139,24 @@ def test_calls_without_a_time_are_kept_in_a_shard_of_their_own(tmp_path: Path) -
     counts, _, _ = run(tmp_path / "out", log, since=NOON)
     assert (counts.kept, counts.dropped) == (1, {"duplicate": 1})
     assert (tmp_path / "out/calls/undated.parquet").exists()
+
+
+def test_quarantine_can_be_taken_in_again(tmp_path: Path) -> None:
+    """After a fix both hops' quarantine files are sources like any other, earlier nights or not."""
+    log = write(tmp_path / "log.jsonl", [pair("a" * 900), pair("b"), {"request": 1, "response": 2}])
+    run(tmp_path / "first", log, params=Ingest(dialect="openai"))
+    checked = tmp_path / "checked"
+    validate(tmp_path / "first/calls", checked, Validate(max_characters=500, max_rejected=1.0))
+    counts, calls, _ = run(
+        tmp_path / "second", checked / "quarantine.parquet", previous=[tmp_path / "first"]
+    )
+    assert (counts.kept, counts.read) == (1, 1)
+    assert calls[0].messages[0]["content"] == "a" * 900
+    assert calls[0].source == f"{log}:1"
+    counts, _, _ = run(
+        tmp_path / "third", tmp_path / "first/quarantine.parquet", params=Ingest(dialect="openai")
+    )
+    assert counts.dropped == {"unreadable": 1}
 
 
 def test_folders_globs_json_csv_and_parquet_are_read(tmp_path: Path) -> None:

@@ -32,9 +32,11 @@ def test_a_service_that_dies_says_why(tmp_path: Path) -> None:
     """The last line of its log is part of the sentence, and the others are stopped."""
     good = server(local.free_port())
     bad = local.Service("pool", [sys.executable, "-c", "raise SystemExit('no weights')"], 1)
-    with pytest.raises(Refused, match=r"the pool did not start: no weights .*pool\.log"):
-        with local.running([good, bad], tmp_path):
-            pass
+    with (
+        pytest.raises(Refused, match=r"the pool did not start: no weights .*pool\.log"),
+        local.running([good, bad], tmp_path),
+    ):
+        pass
     with pytest.raises(httpx.ConnectError):
         httpx.get(good.url)
 

@@ -89,7 +89,9 @@ def test_nothing_vanishes_on_the_way(home: Path) -> None:
     ingest, validate, clean = (
         stage.counts(night / hop) for hop in ("ingest", "validate", "deidentify")
     )
-    assert ingest and validate and clean
+    assert ingest
+    assert validate
+    assert clean
     assert ingest.read == len((home / "journal" / f"{DAY}.jsonl").read_text().splitlines())
     assert ingest.read >= CALLS
     assert validate.read == ingest.kept

@@ -57,7 +57,7 @@ def test_raw_calls_cannot_pass_for_clean_ones(tmp_path: Path) -> None:
 
 
 def test_a_vanished_record_is_an_error() -> None:
-    """in == kept + Σ dropped, or the counts cannot be made."""
+    """What comes in is kept or dropped, or the counts cannot be made."""
     assert Counts("ingest", 3, 1, {"not JSON": 2}).kept == 1
     with pytest.raises(ValueError, match="3 in"):
         Counts("ingest", 3, 1, {"not JSON": 1})

@@ -11,6 +11,7 @@ import pytest
 import students
 import tiny
 from safetensors.numpy import load_file
+from sqlalchemy import Engine, event
 
 from registry import bundle as bundles
 from registry import ledger
@@ -27,6 +28,7 @@ REFUSED = Verdict(False, "It would answer 3% of the calls.")
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     """One database for all tests here, each of which uses tasks of its own."""
+    event.listen(Engine, "connect", lambda database, _: database.execute("PRAGMA synchronous=OFF"))
     return Store(f"sqlite:///{tmp_path_factory.mktemp('registry')}/mlflow.db")
 
 

@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tasks.birthdays import shifted
-from tasks.surrogates import Surrogates, luhn, slip
-from tasks.wordlists import fold, like, pools, roles
+from tasks.keyed import luhn
+from tasks.surrogates import Surrogates
+from tasks.wordlists import fold, like, roles, slip, words
 
 KEY = b"k" * 32
 EXAMPLES = [
@@ -69,10 +70,10 @@ def test_the_forms_of_a_name_stay_one_person():
 def test_two_people_never_become_one():
     """Surrogate words of one conversation are distinct, and none stays as it was."""
     mine = people()
-    words = sorted({*pools()["female"][:200], *pools()["family"][:200]})
-    fresh = [mine.of("PERSON", w) for w in words]
-    assert len(set(fresh)) == len(words)
-    assert all(a != b for a, b in zip(words, fresh, strict=True))
+    names = sorted({*words("names female")[:200], *words("names family")[:200]})
+    fresh = [mine.of("PERSON", w) for w in names]
+    assert len(set(fresh)) == len(names)
+    assert all(a != b for a, b in zip(names, fresh, strict=True))
 
 
 def test_a_given_name_becomes_a_given_name_of_the_same_kind():

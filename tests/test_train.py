@@ -13,9 +13,10 @@ import tiny
 
 from tasks.contract import Contract
 from tasks.fitting import Diverged, Example, batches, check, rate
+from tasks.fused import fuse
 from tasks.params import Train
 from tasks.stage import Refused
-from tasks.student import ADAPTER_FILES, Student, adapter_digest, base_digest
+from tasks.student import ADAPTER_FILES, Student, adapter_digest, base_digest, load_base
 from tasks.train import adapter_name, load_training, second_try, train
 
 
@@ -125,6 +126,29 @@ def test_a_rate_that_explodes_is_tried_again_lower(
     assert "trained again at rate 0.0125" in found.note
     assert found.learning_rate == 0.0125
     assert found.seed == wild.seed + 1
+
+
+def test_fused_layers_compute_the_same(base: Path) -> None:
+    """Outputs and gradients of the fused forms are those of PEFT and transformers."""
+    import torch
+    from peft import LoraConfig, get_peft_model
+
+    torch.manual_seed(0)
+    model = get_peft_model(load_base(base, "float32")[0], LoraConfig(target_modules="all-linear"))
+    for name, weight in model.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(weight, std=0.1)
+    ids = torch.randint(3, 300, (2, 9))
+    seen = []
+    for form in (lambda _: None, fuse):
+        form(model)
+        model.zero_grad()
+        logits = model(input_ids=ids).logits
+        logits.square().mean().backward()
+        seen.append((logits, [p.grad.clone() for p in model.parameters() if p.grad is not None]))
+    (plain, gradients), (fused, others) = seen
+    assert torch.allclose(plain, fused, atol=1e-4)
+    assert all(torch.allclose(a, b, atol=1e-4) for a, b in zip(gradients, others, strict=True))
 
 
 def test_divergence_is_recognised() -> None:

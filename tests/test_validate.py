@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tasks import records, stage
-from tasks.checks import misfit, problem
+from tasks.checks import Problem, misfit, view
+from tasks.checks import problem as problem_of
 from tasks.params import Validate
 from tasks.records import Call, Counts
 from tasks.stage import Refused
@@ -42,6 +44,14 @@ def call(id: str = "a", *, messages: Any = None, tools: Any = None, **more: Any)
     at = more.pop("at", 1_760_000_000.0)
     more = {"model": "big", "prompt_tokens": 9, "completion_tokens": 1, **more}
     return Call(id=id, at=at, source="log:1", request=request, reply=reply, **more)
+
+
+def problem(one: Call, params: Validate) -> Problem | None:
+    """Why a call may not be learnt from, as validate asks it of a stored row."""
+    row = {f.name: getattr(one, f.name) for f in fields(one)}
+    return problem_of(
+        view({**row, **{k: json.dumps(row[k]) for k in ("request", "reply")}}), params
+    )
 
 
 RESULT = {"role": "tool", "tool_call_id": "c1", "content": "there"}

@@ -1,1 +1,1 @@
-"""The tagger's adapter, the text it was trained on (`text`) and the program that trains it (`train`)."""
+"""The tagger's adapter, its training text (`text`) and the program that trains it (`train`)."""

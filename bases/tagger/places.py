@@ -5,208 +5,53 @@ from __future__ import annotations
 from functools import cache
 from random import Random
 
-from bases.tagger.values import LOCALES, faker_list, family, given, invented, locale, pick
-
-_TYPES = [
-    "Street",
-    "St",
-    "St.",
-    "Avenue",
-    "Ave",
-    "Ave.",
-    "Road",
-    "Rd",
-    "Boulevard",
-    "Blvd",
-    "Drive",
-    "Dr",
-    "Lane",
-    "Ln",
-    "Court",
-    "Ct",
-    "Way",
-    "Place",
-    "Square",
-    "Terrace",
-    "Parkway",
-    "Circle",
-    "Highway",
-    "Trail",
-    "Crescent",
-    "Close",
-    "Mews",
-    "Row",
-    "Plaza",
-    "Hill",
-    "Gardens",
-    "Loop",
-    "Walk",
-]
-_ODD = [
-    "Bypass",
-    "Forks",
-    "Isle",
-    "Greens",
-    "Gateway",
-    "Dam",
-    "Squares",
-    "Streets",
-    "Points",
-    "Ridges",
-    "Manors",
-    "Mountains",
-    "Vista",
-    "Shore",
-    "Landing",
-    "Meadow",
-    "Glen",
-    "Burgs",
-    "Fort",
-    "Canyon",
-    "Ferry",
-    "Junction",
-    "Keys",
-    "Light",
-    "Mill",
-    "Orchard",
-    "Port",
-    "Rapids",
-    "Spring",
-]
-_FOREIGN = [
-    "{}straße 9",
-    "{}strasse 9",
-    "{}weg 9",
-    "{}gasse 9",
-    "{}platz 9",
-    "Rue de {} 9",
-    "9 rue {}",
-    "9 avenue {}",
-    "Calle {} 9",
-    "C/ {} 9",
-    "Avda. {} 9",
-    "Rúa {} 9",
-    "Via {} 9",
-    "Viale {} 9",
-    "Piazza {} 9",
-    "Rua {} 9",
-    "Avenida {} 9",
-    "{}straat 9",
-    "{}laan 9",
-    "{}weg 9",
-    "{}vägen 9",
-    "{}gatan 9",
-    "{}vej 9",
-    "{}gade 9",
-    "{}veien 9",
-    "{} gate 9",
-    "{}katu 9",
-    "{}tie 9",
-    "{}kuja 9",
-    "ul. {} 9",
-    "Ulica {} 9",
-    "{}ova 9",
-    "{} utca 9.",
-    "{} u. 9.",
-    "Strada {} 9",
-    "{} Sokak No: 9",
-    "Jl. {} No. 9",
-    "{} Cad. 9",
-    "9 {} Marg",
-    "Plot 9 {} Nagar",
-]
-_STATES = [
-    "AL",
-    "AK",
-    "AZ",
-    "AR",
-    "CA",
-    "CO",
-    "CT",
-    "DE",
-    "FL",
-    "GA",
-    "HI",
-    "ID",
-    "IL",
-    "IN",
-    "IA",
-    "KS",
-    "KY",
-    "LA",
-    "ME",
-    "MD",
-    "MA",
-    "MI",
-    "MN",
-    "MS",
-    "MO",
-    "NY",
-    "NC",
-    "OH",
-    "OR",
-    "PA",
-    "TX",
-    "WA",
-]
-_DIRECTIONS = ["", "", "", "", "North ", "South ", "East ", "West ", "N ", "S. ", "E. ", "W "]
-_TAILS = [
-    "ville",
-    "ton",
-    "burg",
-    "bury",
-    "ford",
-    "field",
-    "stad",
-    "dorf",
-    "heim",
-    "sund",
-    "borg",
-    "ovo",
-    "grad",
-    "pur",
-    "abad",
-    "poli",
-]
+from bases.tagger.values import faker_list, family, given, invented, locale, pick
+from tasks.wordlists import words
 
 
 @cache
 def cities() -> tuple[str, ...]:
     """Real town names of the locales that list them."""
     found: list[str] = []
-    for name in LOCALES:
+    for name in words("text locales"):
         found += faker_list(
             "address", name, "cities", "city_names", "towns", "communes", "municipalities"
         )
-    world = (
-        "London,Paris,Berlin,Madrid,Rome,New York,Los Angeles,San Francisco,Chicago,Boston,Seattle,Denver,"
-        "Houston,Miami,Toronto,Vancouver,Sydney,Melbourne,Tokyo,Delhi,Mumbai,Singapore,Dubai,Cairo,Nairobi,Lagos,"
-        "San Diego,San Jose,Oakland,Sacramento,Fresno,Las Vegas,Portland,Phoenix,Dallas,Austin,Atlanta,Newark,"
-        "Philadelphia,Washington D.C.,NYC,SF,LA,Amsterdam,Vienna,Zurich,Oslo,Stockholm,Helsinki,Copenhagen,Prague,"
-        "Warsaw,Budapest,Athens,Istanbul,Lisbon,Dublin,Edinburgh,Manchester,Kuala Lumpur,Jakarta,Bangkok,Hanoi"
-    )
-    return tuple(found) + tuple(world.split(",")) * 12
+    return tuple(found) + words("place world") * 12
 
 
 @cache
 def countries() -> tuple[str, ...]:
     """The countries of the world in English."""
-    return tuple(c for c in faker_list("address", "en_US", "countries") if "(" not in c) + (
-        "USA", "UK", "US", "United States", "United Kingdom", "Germany", "France", "Spain", "Canada", "India",
-    ) * 8  # fmt: skip
+    return (
+        tuple(c for c in faker_list("address", "en_US", "countries") if "(" not in c)
+        + (
+            "USA",
+            "UK",
+            "US",
+            "United States",
+            "United Kingdom",
+            "Germany",
+            "France",
+            "Spain",
+            "Canada",
+            "India",
+        )
+        * 8
+    )
 
 
 def city(rng: Random) -> str:
     """A town."""
     draw = rng.random()
     if draw < 0.15:
-        return invented(rng, 1 + int(rng.random() * 2)) + pick(rng, _TAILS)
+        return invented(rng, 1 + int(rng.random() * 2)) + pick(rng, words("place tails"))
     if draw < 0.25:
         return pick(
             rng, ["New ", "Port ", "Lake ", "East ", "San ", "St. ", "Bad ", "El ", "West "]
         ) + family(rng)
     if draw < 0.32:
-        return family(rng) + pick(rng, _TAILS)
+        return family(rng) + pick(rng, words("place tails"))
     name = pick(rng, cities())
     return name.upper() if rng.random() < 0.06 else name
 
@@ -219,7 +64,7 @@ def country(rng: Random) -> str:
 def state(rng: Random) -> str:
     """A state, in letters or in full."""
     return (
-        pick(rng, _STATES)
+        pick(rng, words("place states"))
         if rng.random() < 0.6
         else pick(rng, list(faker_list("address", "en_US", "states")))
     )
@@ -229,7 +74,8 @@ def number(rng: Random) -> str:
     """A postal code."""
     digits = f"{int(rng.random() * 100000):05d}"
     letters = "ABCEGHJKLMNPRSTVXY"
-    uk = f"{pick(rng, list(letters))}{pick(rng, list(letters))}{digits[0]} {digits[1]}{pick(rng, list(letters))}X"
+    a, b, c = (pick(rng, list(letters)) for _ in range(3))
+    uk = f"{a}{b}{digits[0]} {digits[1]}{c}X"
     return pick(
         rng,
         [
@@ -247,52 +93,39 @@ def number(rng: Random) -> str:
 def unit(rng: Random) -> str:
     """A flat or a suite."""
     n = 1 + int(rng.random() * 999)
-    return pick(rng, [f"Apt {n}", f"Apt. {n}", f"Suite {n}", f"Unit {n}", f"#{n}", f"Floor {n % 30}", f"Apartment {n}",
-                      f"Ste {n}", f"Flat {n % 20}B", f"P.O. Box {n}", f"PO Box {n}", f"Room {n}"])  # fmt: skip
+    return pick(
+        rng,
+        [
+            f"Apt {n}",
+            f"Apt. {n}",
+            f"Suite {n}",
+            f"Unit {n}",
+            f"#{n}",
+            f"Floor {n % 30}",
+            f"Apartment {n}",
+            f"Ste {n}",
+            f"Flat {n % 20}B",
+            f"P.O. Box {n}",
+            f"PO Box {n}",
+            f"Room {n}",
+        ],
+    )
+
+
+def _common(rng: Random) -> str:
+    return pick(rng, words("place common"))
 
 
 def street_name(rng: Random) -> str:
     """A street without a number."""
     draw = rng.random()
     if draw < 0.1:
-        return f"{1 + int(rng.random() * 120)}th {pick(rng, _TYPES)}"
-    name = pick(rng, (family, family, given, lambda r: pick(r, _COMMON)))(rng)
+        return f"{1 + int(rng.random() * 120)}th {pick(rng, words('place types'))}"
+    name = pick(rng, (family, family, given, _common))(rng)
     if draw < 0.3:
         name = f"{name} {family(rng)}" if rng.random() < 0.4 else name
-        return f"{name} {pick(rng, _ODD)}"
-    return f"{pick(rng, _DIRECTIONS)}{name} {pick(rng, _TYPES)}"
-
-
-_COMMON = [
-    "Main",
-    "Oak",
-    "Maple",
-    "Park",
-    "Elm",
-    "Cedar",
-    "Washington",
-    "Lake",
-    "Hill",
-    "Pine",
-    "View",
-    "River",
-    "Church",
-    "High",
-    "Spring",
-    "Mission",
-    "Market",
-    "Broad",
-    "Center",
-    "Union",
-    "Sunset",
-    "Railroad",
-    "Valley",
-    "Forest",
-    "Highland",
-    "Hillcrest",
-    "Lakeview",
-    "Willow",
-]
+        return f"{name} {pick(rng, words('place odd'))}"
+    return f"{pick(rng, words('place directions'))}{name} {pick(rng, words('place types'))}"
 
 
 def street(rng: Random) -> str:
@@ -303,7 +136,9 @@ def street(rng: Random) -> str:
         if rng.random() < 0.06:
             written = f"{n}{pick(rng, list('ABC'))} {street_name(rng)}"
     else:
-        written = pick(rng, _FOREIGN).format(family(rng)).replace("9", str(n % 400 + 1))
+        written = (
+            pick(rng, words("place foreign")).format(family(rng)).replace("9", str(n % 400 + 1))
+        )
     if rng.random() < 0.06:
         return f"the corner of {street_name(rng)} and {street_name(rng)}"
     if rng.random() < 0.04:
@@ -334,7 +169,7 @@ def lines(rng: Random) -> str:
     town = town.upper() if rng.random() < 0.3 else town
     pad = pick(rng, ["", " ", "", "  "])
     n = 1 + int(rng.random() * 9999)
-    forms = [
+    forms: list[list[str]] = [
         [road, f"{town}, {state(rng)} {zip_code}"],
         [road, unit(rng), f"{town}, {state(rng)} {zip_code}"],
         [road, unit(rng), town, f"{country(rng)} {zip_code}"],

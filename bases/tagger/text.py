@@ -1,7 +1,6 @@
 """Training text for the tagger: made-up people and places in the sentences of agent logs.
 
     python -m bases.tagger.text --n 20          # look at some
-    python -m bases.tagger.text --names         # write names.json again from Faker's lists
 
 Same seed, same text. Values come from Faker's word lists (MIT) in twenty locales; a fifth of the
 names is invented. Real sentences without personal data come from the docstrings of the standard
@@ -73,9 +72,11 @@ id={uuid};id={digits};sku={sku};tracking={tracking};ticket={ticket};dob={dob};la
 currency=USD;language=en;locale=en-US;gender=female;genre=Pop;cuisine=Mexican;color=Black;size=Large;
 event type=Music;event name={product};song={product};artist={person};director={person};
 title={product};subject={product} question;note={first} will call {weekday};message=Hello {first};
-summary={person} wants a refund;query={product};intent=track_order;sentiment=negative;url=https://x.io/{hex};
+summary={person} wants a refund;query={product};intent=track_order;sentiment=negative;
+url=https://x.io/{hex};
 description=A {product} for every day;day={weekday};month={month};source={iata};brand=visa;
-model=gpt-4o;role=assistant;function=get_{word}_details;tags=urgent, vip;quantity={num};rating=4.{num}"""
+model=gpt-4o;role=assistant;function=get_{word}_details;tags=urgent, vip;quantity={num};
+rating=4.{num}"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +158,15 @@ def joined(rng: Random, parts: list[Example]) -> Example:
     return Example(text, tuple(spans))
 
 
-WEIGHTS = {"customer": 26, "assistant": 14, "log": 12, "prose": 22, "negative": 14}
+WEIGHTS = {
+    "customer": 24,
+    "assistant": 13,
+    "log": 11,
+    "prose": 16,
+    "general": 22,
+    "negative": 12,
+    "plain": 12,
+}
 
 
 def one(rng: Random) -> Example:

@@ -2,7 +2,7 @@
 
     OMP_NUM_THREADS=1 nice python -m bases.tagger.train --out bases/tagger/adapter
 
-Writes the LoRA weights (PEFT safetensors), the case embedding and the classifier, and `training.json`.
+Writes the LoRA weights (PEFT safetensors), case embedding, classifier and `training.json`.
 """
 
 from __future__ import annotations
@@ -91,7 +91,9 @@ def train(out: Path, count: int, epochs: int, seed: int, size: int, rate: float)
     weights = [p for p in model.parameters() if p.requires_grad]
     exact = [p.detach().float().clone() for p in weights]
     optimizer = torch.optim.AdamW(exact, lr=rate, weight_decay=0.01)
-    schedule = OneCycleLR(optimizer, rate, total_steps=len(plan), pct_start=0.06, anneal_strategy="cos")
+    schedule = OneCycleLR(
+        optimizer, rate, total_steps=len(plan), pct_start=0.06, anneal_strategy="cos"
+    )
     losses, began = [], time.monotonic()
     for number, batch in enumerate(plan, 1):
         loss = step(model, batch)
@@ -106,14 +108,18 @@ def train(out: Path, count: int, epochs: int, seed: int, size: int, rate: float)
         losses.append(loss.item())
         if number % 50 == 0 or number == len(plan):
             mean = sum(losses[-50:]) / len(losses[-50:])
-            print(f"{number}/{len(plan)} loss {mean:.4f} {time.monotonic() - began:.0f} s", flush=True)
+            print(
+                f"{number}/{len(plan)} loss {mean:.4f} {time.monotonic() - began:.0f} s", flush=True
+            )
     out.mkdir(parents=True, exist_ok=True)
     for config in model["encoder"].peft_config.values():
         config.base_model_name_or_path = "sentence-transformers/all-MiniLM-L6-v2"  # no local path
     model["encoder"].half().save_pretrained(out)
     (out / "README.md").unlink(missing_ok=True)
     head = {f"head.{k}": v.half() for k, v in model["head"].state_dict().items()}
-    save_file({**head, "case.weight": model["case"].weight.detach().half()}, out / "head.safetensors")
+    save_file(
+        {**head, "case.weight": model["case"].weight.detach().half()}, out / "head.safetensors"
+    )
     report = {"examples": count, "epochs": epochs, "seed": seed, "rate": rate, "labels": LABELS,
               "seconds": round(time.monotonic() - began), "losses": losses[::20]}  # fmt: skip
     (out / "training.json").write_text(json.dumps(report))

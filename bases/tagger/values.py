@@ -4,159 +4,18 @@ from __future__ import annotations
 
 import importlib
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from random import Random
 from typing import TypeVar
 
+from tasks.wordlists import words
+
 T = TypeVar("T")
-LOCALES = [
-    "en_US",
-    "en_GB",
-    "en_IN",
-    "en_AU",
-    "en_CA",
-    "en_IE",
-    "en_NG",
-    "en_KE",
-    "en_PH",
-    "es_ES",
-    "es_MX",
-    "es_AR",
-    "de_DE",
-    "de_AT",
-    "fr_FR",
-    "it_IT",
-    "pt_BR",
-    "pt_PT",
-    "nl_NL",
-    "sv_SE",
-    "da_DK",
-    "no_NO",
-    "fi_FI",
-    "pl_PL",
-    "cs_CZ",
-    "sk_SK",
-    "hu_HU",
-    "ro_RO",
-    "tr_TR",
-    "id_ID",
-    "hr_HR",
-    "sl_SI",
-    "et_EE",
-    "lt_LT",
-    "lv_LV",
-    "vi_VN",
-    "is_IS",
-    "az_AZ",
-    "sq_AL",
-]
 ENGLISH = 0.45
-_ONSETS = [
-    "b",
-    "br",
-    "c",
-    "ch",
-    "cl",
-    "d",
-    "dr",
-    "f",
-    "fl",
-    "g",
-    "gr",
-    "h",
-    "j",
-    "k",
-    "kh",
-    "kr",
-    "l",
-    "m",
-    "n",
-    "p",
-    "ph",
-    "pr",
-    "r",
-    "s",
-    "sh",
-    "st",
-    "t",
-    "th",
-    "tr",
-    "v",
-    "w",
-    "y",
-    "z",
-    "x",
-    "q",
-]
-_VOWELS = [
-    "a",
-    "a",
-    "a",
-    "e",
-    "e",
-    "i",
-    "i",
-    "o",
-    "o",
-    "u",
-    "ai",
-    "ei",
-    "ia",
-    "ie",
-    "oo",
-    "ou",
-    "ua",
-    "ye",
-    "ö",
-    "é",
-    "á",
-    "ü",
-]
-_CODAS = ["n", "r", "l", "s", "k", "m", "t", "nd", "th", "sh", "ck", "v", "", "", "", "", ""]
-_ENDS = [
-    "son",
-    "sen",
-    "ova",
-    "ov",
-    "ic",
-    "ez",
-    "man",
-    "ian",
-    "ski",
-    "ska",
-    "ini",
-    "elli",
-    "adze",
-    "oğlu",
-    "wala",
-    "nen",
-    "berg",
-    "stein",
-    "quist",
-]
-PARTS = [
-    "van",
-    "van der",
-    "de",
-    "de la",
-    "di",
-    "von",
-    "al",
-    "el",
-    "bin",
-    "da",
-    "dos",
-    "le",
-    "O'",
-    "Mc",
-    "Mac",
-    "St.",
-]
-TITLES = ["Mr.", "Mrs.", "Ms.", "Dr.", "Prof.", "Mr", "Mrs", "Ms", "Miss", "Dr"]
 
 
-def pick(rng: Random, items: tuple[T, ...] | list[T]) -> T:
+def pick(rng: Random, items: Sequence[T]) -> T:
     """One item."""
     return items[int(rng.random() * len(items))]
 
@@ -171,20 +30,27 @@ def faker_list(kind: str, locale: str, *names: str) -> tuple[str, ...]:
     found: list[str] = []
     for name in names:
         found += [w for w in (getattr(provider, name, None) or ()) if isinstance(w, str)]
-    return tuple(w for w in dict.fromkeys(found) if len(w) > 1 and "{" not in w)
+    return tuple(sorted(w for w in set(found) if len(w) > 1 and "{" not in w))  # some are sets
 
 
 def locale(rng: Random) -> str:
     """A locale; nearly half are English-speaking."""
-    return pick(rng, LOCALES[:4]) if rng.random() < ENGLISH else pick(rng, LOCALES)
+    return (
+        pick(rng, words("text locales")[:4])
+        if rng.random() < ENGLISH
+        else pick(rng, words("text locales"))
+    )
 
 
 def invented(rng: Random, syllables: int) -> str:
     """A word that no list holds."""
     word = "".join(
-        pick(rng, _ONSETS) + pick(rng, _VOWELS) + pick(rng, _CODAS) for _ in range(syllables)
+        pick(rng, words("text onsets"))
+        + pick(rng, words("text vowels"))
+        + pick(rng, words("text codas"))
+        for _ in range(syllables)
     )
-    return (word[:9] + (pick(rng, _ENDS) if rng.random() < 0.3 else "")).capitalize()
+    return (word[:9] + (pick(rng, words("text ends")) if rng.random() < 0.3 else "")).capitalize()
 
 
 def given(rng: Random) -> str:
@@ -206,7 +72,7 @@ def family(rng: Random) -> str:
     names = faker_list("person", locale(rng), "last_names", "last_names_female", "last_names_male")
     name = pick(rng, names or faker_list("person", "en_US", "last_names"))
     if draw < 0.24:
-        part = pick(rng, PARTS)
+        part = pick(rng, words("text parts"))
         return part + name if part in {"O'", "Mc", "Mac"} else f"{part} {name}"
     return f"{name}-{family(rng)}" if draw < 0.26 else name
 
@@ -231,18 +97,7 @@ def company(rng: Random) -> str:
     """An organisation."""
     last, draw = family(rng), rng.random()
     word = invented(rng, 2)
-    kind = [
-        "Bank",
-        "University",
-        "Hospital",
-        "Airlines",
-        "Insurance",
-        "Foods",
-        "Media",
-        "Labs",
-        "Systems",
-        "Motors",
-    ]
+    kind = words("text company")
     forms = (
         (
             0.15,
@@ -262,24 +117,14 @@ def company(rng: Random) -> str:
     return next((form for share, form in forms if draw < share), word)
 
 
+def _coined(rng: Random) -> str:
+    return invented(rng, 2)
+
+
 def venue(rng: Random) -> str:
     """A hotel, a restaurant, a hall."""
-    kind = [
-        "Hotel",
-        "Arena",
-        "Theater",
-        "Stadium",
-        "Park",
-        "Museum",
-        "Inn",
-        "Center",
-        "Hall",
-        "Club",
-        "Lounge",
-        "Cafe",
-        "Grill",
-    ]
-    name = pick(rng, (family, given, lambda r: invented(r, 2)))(rng)
+    kind = words("text venue")
+    name = pick(rng, (family, given, _coined))(rng)
     forms = (
         f"{name} {pick(rng, kind)}",
         f"The {name}",
@@ -287,136 +132,6 @@ def venue(rng: Random) -> str:
         f"Hotel {name}",
     )
     return pick(rng, forms)
-
-
-_ADJECTIVES = [
-    "Wireless",
-    "Blue",
-    "Classic",
-    "Smart",
-    "Portable",
-    "Ceramic",
-    "Leather",
-    "Organic",
-    "Vintage",
-    "Mini",
-    "Pro",
-]
-_NOUNS = [
-    "Headphones",
-    "Kettle",
-    "Backpack",
-    "Lamp",
-    "Desk Chair",
-    "Running Shoes",
-    "Blender",
-    "Phone Case",
-    "Keyboard",
-    "Monitor",
-    "Jacket",
-    "Toaster",
-    "Water Bottle",
-    "Yoga Mat",
-    "Espresso Machine",
-    "Tablet",
-    "Vacuum",
-    "Sunglasses",
-    "Guitar",
-    "Notebook",
-]
-_WORDS = [
-    "order",
-    "user",
-    "ticket",
-    "price",
-    "flight",
-    "event",
-    "product",
-    "reservation",
-    "account",
-    "payment",
-    "weather",
-]
-_DAYS = [
-    "Monday",
-    "Tuesday",
-    "Wednesday",
-    "Thursday",
-    "Friday",
-    "Saturday",
-    "Sunday",
-    "today",
-    "tomorrow",
-]
-_MONTHS = [
-    "January",
-    "February",
-    "March",
-    "April",
-    "May",
-    "June",
-    "July",
-    "August",
-    "September",
-    "October",
-    "November",
-    "December",
-]
-_NRP = [
-    "Italian",
-    "French",
-    "Mexican",
-    "Thai",
-    "Indian",
-    "Greek",
-    "Turkish",
-    "Polish",
-    "Swedish",
-    "Korean",
-    "American",
-    "German",
-]
-_JOBS = [
-    "engineer",
-    "teacher",
-    "nurse",
-    "sales manager",
-    "Vice President",
-    "analyst",
-    "singer",
-    "actor",
-    "CEO",
-    "architect",
-    "Account Executive",
-    "plumber",
-    "writer",
-    "painter",
-    "footballer",
-    "professor",
-]
-_IATA = [
-    "JFK",
-    "LAX",
-    "SFO",
-    "ORD",
-    "ATL",
-    "SEA",
-    "BOS",
-    "DFW",
-    "MIA",
-    "LGA",
-    "EWR",
-    "PHX",
-    "DEN",
-    "IAH",
-    "CLT",
-    "MCO",
-    "LAS",
-    "PHL",
-    "LHR",
-    "CDG",
-    "FRA",
-]
 
 
 def _digits(rng: Random, count: int) -> str:
@@ -428,8 +143,8 @@ def _letters(rng: Random, count: int) -> str:
 
 
 def _product(rng: Random) -> str:
-    name = pick(rng, _NOUNS)
-    name = f"{pick(rng, _ADJECTIVES)} {name}" if rng.random() < 0.6 else name
+    name = pick(rng, words("text nouns"))
+    name = f"{pick(rng, words('text adjectives'))} {name}" if rng.random() < 0.6 else name
     return name.lower() if rng.random() < 0.5 else name
 
 
@@ -450,24 +165,54 @@ def _email(rng: Random) -> str:
 
 def _phone(rng: Random) -> str:
     d = _digits(rng, 11)
-    return pick(rng, [f"+1 {d[:3]}-{d[3:6]}-{d[6:10]}", f"({d[:3]}) {d[3:6]}-{d[6:10]}", f"+{d[:2]} {d[2:11]}",
-                      f"{d[:3]}.{d[3:6]}.{d[6:10]}", f"0{d[:4]} {d[4:10]}", d[:10]])  # fmt: skip
+    return pick(
+        rng,
+        [
+            f"+1 {d[:3]}-{d[3:6]}-{d[6:10]}",
+            f"({d[:3]}) {d[3:6]}-{d[6:10]}",
+            f"+{d[:2]} {d[2:11]}",
+            f"{d[:3]}.{d[3:6]}.{d[6:10]}",
+            f"0{d[:4]} {d[4:10]}",
+            d[:10],
+        ],
+    )
 
 
 def _iso(rng: Random) -> str:
-    return f"{1950 + int(rng.random() * 76)}-{1 + int(rng.random() * 12):02d}-{1 + int(rng.random() * 28):02d}"
+    year, month, day = (int(rng.random() * n) for n in (76, 12, 28))
+    return f"{1950 + year}-{1 + month:02d}-{1 + day:02d}"
 
 
 def _date(rng: Random) -> str:
     y, m, d = map(int, _iso(rng).split("-"))
-    month = _MONTHS[m - 1]
-    return pick(rng, [f"{month} {d}", f"{d} {month} {y}", f"{month} {d}, {y}", f"{m}/{d}/{y}", f"{d}.{m}.{y}",
-                      f"{y}-{m:02d}-{d:02d}", f"{month[:3]} {d}th", f"the {d}th of {month}"])  # fmt: skip
+    month = words("text months")[m - 1]
+    return pick(
+        rng,
+        [
+            f"{month} {d}",
+            f"{d} {month} {y}",
+            f"{month} {d}, {y}",
+            f"{m}/{d}/{y}",
+            f"{d}.{m}.{y}",
+            f"{y}-{m:02d}-{d:02d}",
+            f"{month[:3]} {d}th",
+            f"the {d}th of {month}",
+        ],
+    )
 
 
 def _order(rng: Random) -> str:
-    return pick(rng, [f"#W{_digits(rng, 7)}", f"ORD-{_digits(rng, 6)}", f"#{_digits(rng, 5)}", _digits(rng, 10),
-                      f"{_letters(rng, 2)}{_digits(rng, 6)}", f"{_digits(rng, 3)}-{_digits(rng, 7)}"])  # fmt: skip
+    return pick(
+        rng,
+        [
+            f"#W{_digits(rng, 7)}",
+            f"ORD-{_digits(rng, 6)}",
+            f"#{_digits(rng, 5)}",
+            _digits(rng, 10),
+            f"{_letters(rng, 2)}{_digits(rng, 6)}",
+            f"{_digits(rng, 3)}-{_digits(rng, 7)}",
+        ],
+    )
 
 
 VALUES: dict[str, Callable[[Random], str]] = {
@@ -479,7 +224,7 @@ VALUES: dict[str, Callable[[Random], str]] = {
     "date": _date,
     "dob": _date,
     "order": _order,
-    "title": lambda r: pick(r, TITLES),
+    "title": lambda r: pick(r, words("text titles")),
     "ticket": lambda r: pick(
         r, [f"TCK-{_digits(r, 5)}", f"INC{_digits(r, 6)}", f"#{_digits(r, 4)}"]
     ),
@@ -487,7 +232,7 @@ VALUES: dict[str, Callable[[Random], str]] = {
         pick(r, list("ABCDEFGHJKLMNPQRSTUVWXYZ0123456789")) for _ in range(6)
     ),
     "flight": lambda r: f"{_letters(r, 2 + int(r.random() * 2))}{_digits(r, 3)}",
-    "iata": lambda r: pick(r, _IATA),
+    "iata": lambda r: pick(r, words("text iata")),
     "num": lambda r: str(1 + int(r.random() * 99)),
     "four": lambda r: _digits(r, 4),
     "digits": lambda r: _digits(r, 7 + int(r.random() * 4)),
@@ -495,8 +240,8 @@ VALUES: dict[str, Callable[[Random], str]] = {
     "time": lambda r: pick(
         r, [f"{1 + int(r.random() * 12)} pm", f"{int(r.random() * 24):02d}:{_digits(r, 1)}0"]
     ),
-    "weekday": lambda r: pick(r, _DAYS),
-    "month": lambda r: pick(r, _MONTHS),
+    "weekday": lambda r: pick(r, words("text days")),
+    "month": lambda r: pick(r, words("text months")),
     "year": lambda r: str(1900 + int(r.random() * 126)),
     "nth": lambda r: f"{1 + int(r.random() * 28)}th",
     "uuid": lambda r: str(uuid.UUID(int=r.getrandbits(128))),
@@ -505,7 +250,7 @@ VALUES: dict[str, Callable[[Random], str]] = {
     "tracking": lambda r: f"1Z{_letters(r, 3)}{_digits(r, 10)}",
     "iban": lambda r: f"GB{_digits(r, 2)}{_letters(r, 4)}{_digits(r, 14)}",
     "ip": lambda r: ".".join(str(int(r.random() * 255)) for _ in range(4)),
-    "nrp": lambda r: pick(r, _NRP),
-    "job": lambda r: pick(r, _JOBS),
-    "word": lambda r: pick(r, _WORDS),
+    "nrp": lambda r: pick(r, words("text nrp")),
+    "job": lambda r: pick(r, words("text jobs")),
+    "word": lambda r: pick(r, words("text words")),
 }

@@ -7,6 +7,7 @@ dialect of one. `parse` yields calls and raises ValueError("<reason>: <detail>")
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import fields
 from typing import Any, Protocol
 
 from tasks.dialects import (
@@ -14,6 +15,7 @@ from tasks.dialects import (
     batch,
     helicone,
     journal,
+    kept,
     langfuse,
     langsmith,
     litellm,
@@ -29,7 +31,7 @@ from tasks.dialects import (
     tensorzero,
 )
 from tasks.dialects.shape import NOT_A_CALL, loads
-from tasks.records import Call
+from tasks.records import Call, Rejected
 
 
 class Dialect(Protocol):
@@ -44,6 +46,7 @@ class Dialect(Protocol):
 
 # In the order of asking: the first that recognises a document takes it.
 DIALECTS: Mapping[str, Dialect] = {
+    "kept": kept,
     "journal": journal,
     "litellm": litellm,
     "batch": batch,
@@ -62,8 +65,19 @@ DIALECTS: Mapping[str, Dialect] = {
     "messages": messages,
 }
 _CONTAINERS = frozenset(
-    {"_source", "doc", "hits", "resourceSpans", "resource_spans", "observations", "data", "spans"}
+    {
+        "_source",
+        "doc",
+        "hits",
+        "resourceSpans",
+        "resource_spans",
+        "observations",
+        "data",
+        "spans",
+        "raw",
+    }
 )
+_QUARANTINED = frozenset(f.name for f in fields(Rejected))
 _ACTIONS = frozenset({"index", "create", "update", "delete"})
 
 
@@ -78,7 +92,7 @@ def is_one(document: Any) -> bool:
 
 
 def split(document: Any) -> Iterator[Any]:
-    """The records in a document: array items, API pages, Elasticsearch hits; else the document."""
+    """The records in a document: array items, pages, hits, spans, quarantined text; else itself."""
     if isinstance(document, list):
         for item in document:
             yield from split(item)
@@ -88,6 +102,8 @@ def split(document: Any) -> Iterator[Any]:
         named = {"_id": document["_id"]} if "_id" in document else {}
         for item in split(inner):
             yield {**named, **item} if isinstance(item, dict) else item
+    elif document.keys() == _QUARANTINED:
+        yield loads(document["raw"])
     elif isinstance(hits := document.get("hits"), dict):
         yield from split(hits.get("hits") or [])
     elif "resourceSpans" in document or "resource_spans" in document:

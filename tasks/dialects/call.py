@@ -30,7 +30,10 @@ def prompt_key(prompt: str) -> str:
 
 def _steady(text: str) -> str:
     """The plain words of a text: what holds digits or is a name of the calendar may change."""
-    return " ".join(w for w in text.split() if w.isalpha() and w not in _DATES)
+    words = list(filter(str.isalpha, text.split()))
+    if not _DATES.isdisjoint(words):
+        words = [w for w in words if w not in _DATES]
+    return " ".join(words)
 
 
 def conversation(asked: Sequence[Json], answer: Json) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from tasks.dialects import completion, shape
+from tasks.dialects import canonical, completion, shape
 from tasks.dialects.call import build
 from tasks.dialects.completion import Completion
 from tasks.records import Call, Json
@@ -37,12 +37,33 @@ def _is_message(document: Json) -> bool:
 def parse(document: Any, source: str) -> Iterable[Call]:
     """The call of one pair. Raises ValueError."""
     pair = shape.mapping(document, "record")
+    plain = canonical.pair(pair)
+    yield _plain(pair, plain, source) if plain is not None else _other(pair, source)
+
+
+def _other(pair: Json, source: str) -> Call:
+    """The call of any pair."""
     asked = shape.request(pair.get("request"))
     if not pair.get("response") and pair.get("error_details"):
         answer = completion.failed(pair["error_details"])
     else:
         answer = completion.read(pair.get("response"))
-    yield call(pair, asked, answer, source)
+    return call(pair, asked, answer, source)
+
+
+def _plain(pair: Json, plain: canonical.Pair, source: str) -> Call:
+    """The call of a pair that is canonical as it stands."""
+    given = plain.response
+    used = given.usage
+    answer = Completion(
+        reply=dict(pair["response"]["choices"][0]["message"]),
+        finish_reason=shape.finish(given.choices[0].finish_reason),
+        tokens=(None, None) if used is None else (used.prompt_tokens, used.completion_tokens),
+        model=given.model,
+        id=given.id,
+        at=shape.seconds(given.created),
+    )
+    return call(pair, pair["request"], answer, source)
 
 
 def call(pair: Json, asked: Json, answer: Completion, source: str) -> Call:

@@ -1,0 +1,62 @@
+"""Finds phone numbers by shape and cue, checked with the `phonenumbers` library.
+
+Presidio's own recogniser takes nine of ten ten-digit item ids; here a number counts when it is
+written like a phone number or stands behind a cue, and is possible in some region.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+_PHONE = re.compile(
+    r"(?<![\w.#/@-])(?<!\d[ ,])\+?\(?\d[\d\s().x/-]{5,22}\d(?:\s?(?:x|ext\.?)\s?\d{1,6})?"
+    r"(?![\w@])(?!-\d)",
+    re.IGNORECASE,
+)
+_PHONE_CUE = re.compile(
+    r"\b(?:phone|tel|telephone|cell|cellphone|mobile|fax|whatsapp|sms|handy|dial|ring|text\s+me|"
+    r"reach(?:\s+(?:me|us|him|her|them))?|call(?:ed|ing)?|answering\s+(?:at|on)|"
+    r"(?:contact|my|your|his|her|their|our)\s+number|(?:desk|office|line|direct)\s*:)(?!\w)",
+    re.IGNORECASE,
+)
+_PHONE_AFTER = re.compile(
+    r"\s?[-(,]?\s?(?:office|fax|mobile|cell|home|work|desk|phone)\b", re.IGNORECASE
+)
+_NOT_PHONE = re.compile(
+    r"(?:\d{4}-\d\d-\d\d|\d{1,2}[-/.]\d{1,2}[-/.]\d{2,4}|[\d ]+[.,]\d{1,2}|\d{4}\s?-\s?\d{4})"
+    r"(?!\d)(?![ .-]\d)"
+)
+_GROUPED = re.compile(r"\d[\s().-]+\d{2,}[\s().-]+\d{2,}")
+PHONE_REGIONS = ("US", "GB", "DE", "FR", "ES", "IN", "BR", "IT", "AU", "IL")
+
+
+def phones(text: str) -> list[tuple[int, int, float]]:
+    """Phone numbers: valid for a region, and either written like one or behind a cue."""
+    import phonenumbers
+
+    found = []
+    for match in _PHONE.finditer(text):
+        value = match.group()
+        digits = sum(c.isdigit() for c in value)
+        bare = value.lstrip("(")
+        if not 7 <= digits <= 16 or _NOT_PHONE.match(bare):
+            continue
+        cue = bool(
+            _PHONE_CUE.search(text, max(0, match.start() - 40), match.start())
+            or _PHONE_AFTER.match(text, match.end())
+        )
+        shaped = value[0] == "+" or _GROUPED.search(bare) or re.match(r"\(\d{1,5}\)", value)
+        if not cue and not shaped:
+            continue
+        valid = any(_possible(phonenumbers, value, region) for region in PHONE_REGIONS)
+        if valid or cue:
+            found.append((match.start(), match.end(), 0.75 if valid and cue else 0.6))
+    return found
+
+
+def _possible(phonenumbers: Any, value: str, region: str) -> bool:
+    try:
+        return bool(phonenumbers.is_possible_number(phonenumbers.parse(value, region)))
+    except phonenumbers.NumberParseException:
+        return False
