@@ -145,20 +145,23 @@ def peers(calls: Sequence[CleanCall], truth: Truth) -> dict[str, Scores]:
     return {name: scores(workloads, [str(x) for x in way()]) for name, way in ways.items()}
 
 
-def identity(calls: Sequence[CleanCall], home: Path) -> float:
-    """The least share of calls that keep their id from one night to the next, window growing."""
+def identity(calls: Sequence[CleanCall], home: Path) -> Scores:
+    """The share of calls that keep their id from one night to the next, window growing."""
     first = calls[0].at // DAY
     days = sorted({c.at // DAY - first for c in calls})
-    least, before, task_of = 1.0, None, dict[str, str]()
+    before, task_of = None, dict[str, str]()
+    kept = total = 0
+    least = 1.0
     for day in days[2:]:
         window = [c for c in calls if c.at // DAY - first <= day]
         before = night(window, home / f"{day:.0f}", before)
         now = assigned(before)
         both = now.keys() & task_of.keys()
-        if both:
-            least = min(least, sum(now[i] == task_of[i] for i in both) / len(both))
+        same = sum(now[i] == task_of[i] for i in both)
+        kept, total = kept + same, total + len(both)
+        least = min(least, same / len(both)) if both else least
         task_of = now
-    return least
+    return {"keep their id": kept / max(1, total), "worst night": least}
 
 
 def router(calls: Sequence[CleanCall], home: Path) -> Scores:
@@ -259,14 +262,14 @@ def main() -> None:
     shorter = compression(calls, truth)
     show("with system prompts, by workload", found)
     show("without system prompts", blind)
-    show("router and identity", {"templates": {**routed, "keep their id": kept}})
+    show("router and identity", {"templates": {**routed, **kept}})
     show("payloads: templates of days 1-7 on days 8-14", shorter)
     stable = [row for row in shorter.values() if row["matched"] > 0.9]
     figures = {
         "V by workload": found["tasks.cluster"]["V"],
         "V by workload, no system prompts": blind["tasks.cluster"]["V"],
         "V of families by source": found["tasks.cluster"]["families by source"],
-        "calls that keep their id": kept,
+        "calls that keep their id": kept["keep their id"],
         "router agrees": routed["agrees"],
         "later calls that match their template": min(row["matched"] for row in stable),
         "edits that are noticed": min(row["noticed"] for row in stable),

@@ -193,7 +193,7 @@ def _batch_engine(some: Sequence[Any]) -> float:
     from tasks.params import Deidentify
 
     detector = Detector(Deidentify())
-    engine = BatchAnalyzerEngine(detector.engine([detector.tagger_recogniser()]))
+    engine = BatchAnalyzerEngine(detector.engine([detector.model_recogniser()]))
     began = time.perf_counter()
     for call in some:
         texts = [t for t in _strings(call) if t]

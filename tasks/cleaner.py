@@ -10,20 +10,21 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
+from itertools import count
 from typing import Any
 
 import msgspec
 
 from tasks.canaries import Originals
-from tasks.detectors import Finding
+from tasks.findings import Finding
 from tasks.leaves import Change, each_message, each_request, rewrite
 from tasks.params import Deidentify
 from tasks.public import SYSTEM, Public, is_secret
 from tasks.records import Call
 from tasks.segments import Found, Scanned, leaves
 from tasks.surrogates import Surrogates
-from tasks.sweep import Sweep
+from tasks.sweep import sweep
 
 REPLY = "reply"
 SOFT = frozenset({"PERSON", "LOCATION", "ORGANIZATION", "ADDRESS", "DATE_TIME"})
@@ -147,17 +148,18 @@ class _OneCall:
     ) -> None:
         self._cleaner, self._call, self._texts, self._people = cleaner, call, texts, people
         schemas = {k: v for k, v in call.request.items() if k in {"tools", "response_format"}}
-        public = [t.text for t in texts if t.role in SYSTEM]
-        self._vocabulary = "\n".join([*public, msgspec.json.encode(schemas).decode()])
-        self._prompt = norm("\n".join(t.text for t in texts if t.role != REPLY))
-        self._chosen = self._choose()
-        self._sweep = Sweep(
-            (f.finding.kind, f.text, f.finding.detector) for t in self._chosen for f in t
-        )
+        wanted = [list(cleaner.wanted(t)) for t in texts]
+        self._vocabulary = msgspec.json.encode(schemas).decode() + _template(texts, wanted)
+        self._chosen = self._choose(wanted)
+        known = ((f.finding.kind, f.text, f.finding.detector) for t in self._chosen for f in t)
+        self._known = frozenset(known)
 
-    def _choose(self) -> list[list[Found]]:
+    @cached_property
+    def _prompt(self) -> str:
+        return norm("\n".join(t.text for t in self._texts if t.role != REPLY))
+
+    def _choose(self, wanted: list[list[Found]]) -> list[list[Found]]:
         """What is replaced in each string; names are registered in the order of the text."""
-        wanted = [list(self._cleaner.wanted(t)) for t in self._texts]
         for text, found in zip(self._texts, wanted, strict=True):
             for f in found:
                 if f.finding.kind == "PERSON" and text.role != REPLY and not self._in_template(f):
@@ -187,19 +189,29 @@ class _OneCall:
         return fields
 
     def _string(self, index: int) -> str:
+        """A string with surrogates; the same in a later turn of the conversation is not redone."""
+        text, chosen = self._texts[index], tuple(f.finding for f in self._chosen[index])
+        if not chosen and not text.scanned and (text.role in SYSTEM or not self._known):
+            return text.text
+        memo = text.text, text.path, text.role in SYSTEM, chosen, self._known
+        if memo not in self._people.done:
+            self._people.done[memo] = rewrite(text.text, self._leaf(index), text.path)
+        return self._people.done[memo]
+
+    def _leaf(self, index: int) -> Change:
         text, chosen = self._texts[index], {id(f) for f in self._chosen[index]}
-        leaf_number = iter(range(10**9))
+        numbers, known = count(), sweep(self._known)
 
         def leaf(path: str, value: str) -> str:
-            here = next(leaf_number)
+            here = next(numbers)
             found = text.scanned[here] if text.scanned else ()
             mine = [(f.finding, self._people) for f in found if id(f) in chosen]
             if text.role not in SYSTEM or mine:
-                mine += [(f, self._people) for f in self._sweep.findings(value)]
+                mine += [(f, self._people) for f in known.findings(value)]
             every = _apart([*self._cleaner.constants(text, here), *mine])
             return self._cleaner.replace(value, every) if every else value
 
-        return rewrite(text.text, leaf, text.path)
+        return leaf
 
     def _check(self, fields: dict[str, Any]) -> None:
         """A value that the reply copied from the prompt must still be a copy."""
@@ -226,3 +238,15 @@ def _apart(findings: Sequence[tuple[Finding, Surrogates]]) -> list[tuple[Finding
         if not any(finding.start < k.end and k.start < finding.end for k, _ in kept):
             kept.append((finding, people))
     return kept
+
+
+def _template(texts: Sequence[Text], wanted: Sequence[Sequence[Found]]) -> str:
+    """The system texts without what is personal in them: the words that everybody may keep."""
+    out = ""
+    for text, found in zip(texts, wanted, strict=True):
+        if text.role in SYSTEM:
+            plain = text.text
+            for f in found:
+                plain = plain.replace(f.text, "")
+            out += "\n" + plain
+    return out

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, fields
 from pathlib import Path
@@ -41,6 +41,7 @@ from tasks.stage import Refused
 from tasks.surrogates import Surrogates
 
 WAITING = 4_096  # strings scanned in one batch
+RECENT = 1_000  # conversations whose finished strings are kept at hand
 SAMPLE = 300  # calls whose texts the probe plants in
 
 
@@ -68,6 +69,7 @@ class Night:
         self.scanner = scanner or Scanner(Detector(params), params.keys, key)
         self._public = Public(params.public_conversations)
         self._people: dict[str, Surrogates] = {}
+        self._recent: deque[Surrogates] = deque()
         self.originals = Originals(key)
         self.cleaner = Cleaner(params, self._public, Surrogates(key, ""), self.originals)
 
@@ -100,10 +102,17 @@ class Night:
             return CleanCall(**same)
         texts = [Text(r, p, t, self.scanner.known(p, t)) for r, p, t in strings(call)]
         conversation = conversation_of(call)
-        if conversation not in self._people:
-            self._people[conversation] = Surrogates(self._key, conversation)
-        changed = self.cleaner.clean(call, texts, self._people[conversation])
+        changed = self.cleaner.clean(call, texts, self._surrogates(conversation))
         return CleanCall(**same | changed | {"conversation": sealed(self._key, conversation)})
+
+    def _surrogates(self, conversation: str) -> Surrogates:
+        found = self._people.get(conversation)
+        if found is None:
+            found = self._people[conversation] = Surrogates(self._key, conversation)
+            self._recent.append(found)
+            if len(self._recent) > RECENT:
+                self._recent.popleft().done.clear()
+        return found
 
 
 def probe(

@@ -11,10 +11,11 @@ import logging
 import os
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tasks.findings import PRIORITY, Finding, resolve
+from tasks.models import model
 from tasks.params import Deidentify
 from tasks.patterns import SHAPES
 from tasks.phones import phones
@@ -27,23 +28,6 @@ NORMAL = str.maketrans(
     "\u2010\u2011\u2012\u2013\u2014\u2212\u00a0\u202f\u2009\u2019\u2018\u201c\u201d",
     "------   ''\"\"",
 )
-ORDER = (
-    "SECRET, PASSWORD, CREDIT_CARD, IBAN_CODE, EMAIL_ADDRESS, US_SSN, BIRTH_DATE, CARD_LAST_FOUR, "
-    "MAC_ADDRESS, IP_ADDRESS, CRYPTO, ID_NUMBER, BANK_NUMBER, PHONE_NUMBER, USERNAME, ADDRESS, "
-    "ZIP_CODE, PERSON, LOCATION, ORGANIZATION, DATE_TIME, URL"
-)
-PRIORITY = {name: rank for rank, name in enumerate(ORDER.split(", "))}
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class Finding:
-    """A span of personal data in a segment or leaf, and who found it."""
-
-    start: int
-    end: int
-    kind: str
-    score: float
-    detector: str
 
 
 def version(params: Deidentify) -> str:
@@ -53,10 +37,18 @@ def version(params: Deidentify) -> str:
     here = Path(__file__).parent
     parts = [
         here / name
-        for name in ("detectors.py", "patterns.py", "phones.py", "segments.py", "tagger.py")
+        for name in (
+            "detectors.py",
+            "findings.py",
+            "models.py",
+            "patterns.py",
+            "phones.py",
+            "segments.py",
+            "tagger.py",
+        )
     ]
     parts += sorted(ADAPTER.glob("*.safetensors")) if params.ner == "bundled" else []
-    numbers = f"{params.ner} {params.threshold} {params.tagger_threshold}"
+    numbers = f"{params.ner} {params.threshold} {params.tagger_threshold} {params.languages}"
     return digest(numbers, *(part.read_bytes() for part in parts))
 
 
@@ -113,6 +105,24 @@ def _stock() -> list[Any]:
 
     return [Emails(), stock.CreditCardRecognizer(), stock.IbanRecognizer(), stock.IpRecognizer(),
             stock.MacAddressRecognizer(), stock.CryptoRecognizer()]  # fmt: skip
+
+
+def _foreign(languages: Sequence[str]) -> list[Any]:
+    """Presidio's recognisers of other languages: their national numbers, checked by checksum."""
+    from presidio_analyzer import PatternRecognizer, RecognizerRegistry
+
+    common = {"CREDIT_CARD", "IBAN_CODE", "EMAIL_ADDRESS", "IP_ADDRESS", "CRYPTO", "URL"}
+    common |= {"DATE_TIME", "MAC_ADDRESS", "UUID", "MEDICAL_LICENSE"}
+    found = []
+    for language in languages:
+        registry = RecognizerRegistry(supported_languages=[language])
+        registry.load_predefined_recognizers(languages=[language])
+        found += [
+            r
+            for r in registry.recognizers
+            if isinstance(r, PatternRecognizer) and not common & set(r.supported_entities)
+        ]
+    return found
 
 
 def _needs() -> dict[str, re.Pattern[str]]:
@@ -172,7 +182,8 @@ class Detector:
         logger.addHandler(self._timeouts)
         logger.setLevel(logging.WARNING)
         logger.propagate = False  # its messages may hold text
-        self._tagger = _tagger(params)
+        self._languages = list(dict.fromkeys(("en", *params.languages)))
+        self._model = model(params)
         self._engine = self.engine([])
 
     def engine(self, more: Sequence[Any]) -> Any:
@@ -181,7 +192,7 @@ class Detector:
         from presidio_analyzer.nlp_engine import NoOpNlpEngine
 
         needs = _needs()
-        registry = RecognizerRegistry(supported_languages=["en"])
+        registry = RecognizerRegistry(supported_languages=self._languages)
         for recognizer in _stock():
             need = needs[recognizer.supported_entities[0]]
             recognizer.analyze = _only_if(need, recognizer.analyze)
@@ -189,26 +200,39 @@ class Detector:
         kinds = sorted({shape.kind for shape in SHAPES} | {"PHONE_NUMBER"})
         for recognizer in [_recogniser("shape", shapes, kinds), *more]:
             registry.add_recognizer(recognizer)
-        nlp = NoOpNlpEngine([{"lang_code": "en", "model_name": "none"}])
+        for recognizer in _foreign(self._languages[1:]):
+            registry.add_recognizer(recognizer)
+        nlp = NoOpNlpEngine([{"lang_code": code, "model_name": "none"} for code in self._languages])
         nlp.load()
-        return AnalyzerEngine(registry, nlp, context_aware_enhancer=_context_class())
+        return AnalyzerEngine(
+            registry,
+            nlp,
+            supported_languages=self._languages,
+            context_aware_enhancer=_context_class(),
+        )
 
-    def tagger_recogniser(self) -> Any:
-        """The tagger text by text, for Presidio's own engines: what `scan` does in batches."""
-        return _recogniser("tagger", lambda text: self._tagger([text])[0], list(PRIORITY))
+    def model_recogniser(self) -> Any:
+        """The model text by text, for Presidio's own engines: what `scan` does in batches."""
+        find = self._model or (lambda texts: [[] for _ in texts])
+        return _recogniser("model", lambda text: find([text])[0], list(PRIORITY))
 
     def scan(self, segments: Sequence[str]) -> list[list[Finding]]:
         """The findings of each segment, overlaps resolved. Raises Refused when a pattern failed."""
         plain = [text.translate(NORMAL) for text in segments]
-        tagged = self._tagger(plain) if self._tagger else [[] for _ in plain]
+        named = self._model(plain) if self._model else [[] for _ in plain]
         return [
             resolve(text, self._by_pattern(text) + names)
-            for text, names in zip(plain, tagged, strict=True)
+            for text, names in zip(plain, named, strict=True)
         ]
 
     def _by_pattern(self, text: str) -> list[Finding]:
         before = self._timeouts.count
-        results = self._engine.analyze(text, "en", score_threshold=self.params.threshold)
+        threshold = self.params.threshold
+        results = [
+            result
+            for language in self._languages
+            for result in self._engine.analyze(text, language, score_threshold=threshold)
+        ]
         if self._timeouts.count != before:
             raise Refused("a pattern of the de-identification timed out; no text passes unscanned")
         return [
@@ -226,53 +250,3 @@ def _only_if(need: re.Pattern[str], analyze: Any) -> Any:
         return analyze(text, entities, nlp_artifacts, **more) if need.search(text) else []
 
     return guarded
-
-
-def _tagger(params: Deidentify) -> Any:
-    if params.ner == "none":
-        return None
-    if params.ner != "bundled":
-        raise Refused(f"params.deidentify.ner: no detector `{params.ner}`; there are bundled, none")
-    from tasks.tagger import Tagger
-
-    return Tagger.load(params.tagger_threshold).findings
-
-
-_UUID = re.compile(r"\b[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}\b", re.IGNORECASE)
-_BESIDE = re.compile(r"[\s,>]{1,4}")
-
-
-def resolve(text: str, found: Sequence[Finding]) -> list[Finding]:
-    """Overlaps resolved: by priority of the type, then the longer span, then the higher score."""
-    uuids = [m.span() for m in _UUID.finditer(text)] if "-" in text else []
-    kept: list[Finding] = []
-    order = sorted(found, key=lambda f: (PRIORITY.get(f.kind, 50), f.start - f.end, -f.score))
-    for finding in order:
-        start, end = finding.start, finding.end
-        if any(start < b and a < end for a, b in uuids):
-            continue
-        if not any(start < k.end and k.start < finding.end for k in kept):
-            kept.append(finding)
-    return [f for f in _homes(text, sorted(kept)) if not _lone_code(text[f.start : f.end], f)]
-
-
-def _lone_code(text: str, finding: Finding) -> bool:
-    """A number or code that the tagger takes for an address, with nothing of an address around."""
-    alone = finding.kind == "ADDRESS" and finding.detector == "tagger"
-    return alone and len(text.split()) == 1 and any(c.isdigit() for c in text)
-
-
-def _homes(text: str, found: list[Finding]) -> list[Finding]:
-    """A town beside a street is part of the address."""
-    if not any(f.kind == "ADDRESS" for f in found):
-        return found
-    out: list[Finding] = []
-    for finding in found:
-        last = out[-1] if out else None
-        near = last is not None and _BESIDE.fullmatch(text[last.end : finding.start]) is not None
-        if last is not None and near and {last.kind, finding.kind} == {"ADDRESS", "LOCATION"}:
-            score = max(last.score, finding.score)
-            out[-1] = Finding(last.start, finding.end, "ADDRESS", score, finding.detector)
-        else:
-            out.append(finding)
-    return out

@@ -213,7 +213,8 @@ def _losses(
     import torch
     from torch.nn import functional
 
-    width = max(len(example.ids) for example in examples)
+    # Few different shapes: a new one costs the CPU's matrix library a kernel, in time and memory.
+    width = -(-max(len(example.ids) for example in examples) // 16) * 16
     ids = torch.zeros(len(examples), width, dtype=torch.long)
     answers = torch.zeros_like(ids, dtype=torch.bool)
     for i, example in enumerate(examples):
@@ -221,10 +222,12 @@ def _losses(
         ids[i, :length] = torch.tensor(example.ids)
         answers[i, example.start - 1 : length - 1] = True
     causal = model.get_base_model()
-    ids, answers = ids.to(causal.device), answers.to(causal.device)
-    hidden = causal.get_decoder()(input_ids=ids, use_cache=False).last_hidden_state
-    logits = causal.get_output_embeddings()(hidden[answers]).float()
-    targets = ids.roll(-1, dims=1)[answers]
+    places = answers.flatten().nonzero().squeeze(1)
+    rounded = functional.pad(places, (0, -len(places) % 64)).to(causal.device)
+    hidden = causal.get_decoder()(input_ids=ids.to(causal.device), use_cache=False)
+    states = hidden.last_hidden_state.flatten(0, 1)[rounded]
+    logits = causal.get_output_embeddings()(states)[: len(places)].float()
+    targets = ids.roll(-1, dims=1).flatten()[places].to(causal.device)
     return functional.cross_entropy(logits, targets, reduction="none"), logits, targets
 
 

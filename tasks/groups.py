@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 SAME_FAMILY = 0.45
 SAME_LEAF = 0.80
-KIN = 0.30  # likeness from which small leaves go together
+KIN = 0.45  # likeness from which small leaves go together
 APART = 16  # weight of shingles in which two leaves differ at least
 COMMON = (0.03, 0.80)  # share of a family's calls in which a telling shingle stands
 TOOL_WEIGHT = 8  # shingles that a tool name counts for

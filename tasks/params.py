@@ -50,7 +50,8 @@ class Validate(Section, frozen=True):
 class Deidentify(Section, frozen=True):
     """Which personal data is replaced.
 
-    `ner` finds names and places: `bundled`, or `none` (patterns and cues only, by explicit choice).
+    `ner` finds names and places: `bundled`, `spacy:NAME`, `transformers:NAME`, or `none` (patterns
+    and cues only, by explicit choice). `languages` beside English add their national numbers.
     `keep` are types that are found but left as they are; `keys` are more JSON keys with their type.
     `probe` values of each type are planted each night; below the `floor` of recall (`floors` by
     type) nothing trains.
@@ -59,6 +60,7 @@ class Deidentify(Section, frozen=True):
     threshold: Share = 0.35
     ner: str = "bundled"
     tagger_threshold: Share = 0.35
+    languages: tuple[str, ...] = ("en",)
     keep: tuple[str, ...] = ("LOCATION", "ORGANIZATION", "DATE_TIME")
     keys: dict[str, str] = msgspec.field(default_factory=dict)
     public_conversations: int = 20

@@ -16,7 +16,7 @@ from typing import Protocol
 
 import msgspec
 
-from tasks.detectors import Finding
+from tasks.findings import Finding
 from tasks.leaves import rewrite
 from tasks.patterns import ADDRESS_PARTS, by_key, last_key
 from tasks.records import digest

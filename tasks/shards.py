@@ -25,6 +25,7 @@ from tasks.records import CALLS, REJECTED, Call, Rejected, Writer, digest, text_
 DUPLICATE, OUTSIDE = "duplicate", "outside window"
 SPILL = 8 << 20
 SEEN = "seen.parquet"
+STATED = ["at"]  # the column whose range a file states: texts would double its footer
 TURN = 500  # characters of the last message, and of the reply, that tell calls of one id apart
 _SEEN = pa.schema([pa.field("id", pa.int64()), pa.field("content", pa.int64())])
 
@@ -48,7 +49,7 @@ class _Shard:
 
     def __init__(self, path: Path) -> None:
         self.waiting: list[list[Any]] = []
-        self._file = pq.ParquetWriter(path, CALLS, compression="zstd")
+        self._file = pq.ParquetWriter(path, CALLS, compression="zstd", write_statistics=STATED)
 
     def __enter__(self) -> _Shard:
         return self

@@ -35,6 +35,7 @@ class Surrogates(Keyed):
         super().__init__(hmac.digest(key, b"conversation\0" + conversation.encode(), "sha256"))
         self.words: dict[tuple[str, str], str] = {}  # (pool, folded word) -> surrogate
         self._taken: set[tuple[str, str]] = set()
+        self.done: dict[object, str] = {}  # strings of this conversation, already replaced
         self.days = self.number("days", "", 166) + 15
         if self.number("sign", "", 2):
             self.days = -self.days

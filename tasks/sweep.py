@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 
-from tasks.detectors import Finding
+from tasks.findings import Finding
 from tasks.public import SECRET_KINDS
 from tasks.surrogates import TOKEN
 from tasks.wordlists import fold, ordinary, word_set
 
+Known = tuple[str, str, str]  # type, text, detector
 VERBATIM = SECRET_KINDS | {
     "EMAIL_ADDRESS",
     "PHONE_NUMBER",
@@ -26,26 +28,32 @@ VERBATIM = SECRET_KINDS | {
 
 
 class Sweep:
-    """Looks for known texts and names."""
+    """Looks for known texts and names. `known` are types, texts and detectors of what was found."""
 
-    def __init__(self, known: Iterable[tuple[str, str, str]]) -> None:
-        """`known` are the types, texts and detectors of what was found in this call."""
+    def __init__(self, known: Iterable[Known]) -> None:
         self._kinds: dict[str, str] = {}
-        self._tokens: set[str] = set()
+        self._names: set[str] = set()
+        patterns: set[str] = set()
         for kind, text, detector in known:
             sure = kind != "ADDRESS" or detector == "key"  # under `city`, a short word is enough
-            if kind in VERBATIM and len(text) >= (4 if sure else 8):
-                self._kinds[fold(text)] = kind
             if kind == "PERSON":
-                self._tokens |= {
-                    fold(t) for t in TOKEN.findall(text.removesuffix("'s")) if len(t) > 2
-                }
-        self._tokens -= word_set("particles")
-        wanted = sorted(self._kinds.keys() | self._tokens, key=lambda t: (-len(t), t))
-        pattern = "|".join(map(re.escape, wanted))
-        self._pattern = (
-            re.compile(rf"(?<![^\W_])(?:{pattern})(?![^\W\d_])", re.I) if wanted else None
-        )
+                patterns |= self._name(text)
+            elif kind in VERBATIM and len(text) >= (4 if sure else 8):
+                self._kinds[fold(text)] = kind
+                patterns |= {re.escape(text), re.escape(fold(text))}
+        wanted = "|".join(sorted(patterns, key=lambda p: (-len(p), p)))
+        pattern = rf"(?<![^\W_])(?:{wanted})(?![^\W\d_])"
+        self._pattern = re.compile(pattern, re.IGNORECASE) if wanted else None
+
+    def _name(self, text: str) -> set[str]:
+        """The patterns of a name: its words, and first and last as they stand in a handle."""
+        found = [t for t in TOKEN.findall(text) if fold(t) not in word_set("particles")]
+        words = [t for t in found if len(t) > 2]
+        self._names |= {fold(t) for t in words}
+        patterns = {re.escape(form) for t in words for form in (t, fold(t))}
+        if len(found) > 1:
+            patterns.add(rf"{re.escape(found[0])}[\s._-]+{re.escape(found[-1])}")
+        return patterns
 
     def findings(self, text: str) -> list[Finding]:
         """Known texts in a leaf."""
@@ -53,17 +61,23 @@ class Sweep:
             return []
         out = []
         for match in self._pattern.finditer(text):
-            word = match.group()
-            kind = self._kinds.get(fold(word))
-            if kind is None or kind == "PERSON":
-                kind = "PERSON" if self._is_name(word, match, text) else None
+            kind = self._kinds.get(fold(match.group())) or self._person(match, text)
             if kind:
                 out.append(Finding(*match.span(), kind, 0.5, "known"))
         return out
 
-    def _is_name(self, word: str, match: re.Match[str], text: str) -> bool:
-        if " " in word or not word.islower():
-            return True
+    def _person(self, match: re.Match[str], text: str) -> str | None:
+        """PERSON or USERNAME, when the match is written like one."""
+        word = match.group()
+        if fold(word) not in self._names:
+            return "USERNAME" if re.search(r"[._-]", word) else "PERSON"
         before, after = text[: match.start()][-1:], text[match.end() :][:1]
         in_handle = before in {"_", ".", "@"} or after in {"_", "@"} or after.isdigit()
-        return in_handle or (len(word) > 3 and fold(word) not in ordinary())
+        plain = word.islower() and (len(word) < 4 or fold(word) in ordinary())
+        return None if plain and not in_handle else "PERSON"
+
+
+@lru_cache(maxsize=512)
+def sweep(known: frozenset[Known]) -> Sweep:
+    """The sweep for these; turns of one conversation mostly share theirs."""
+    return Sweep(sorted(known))

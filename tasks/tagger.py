@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tasks.detectors import Finding
+from tasks.findings import Finding
 from tasks.stage import Refused
 from tasks.wordlists import fold, roles, word_set
 

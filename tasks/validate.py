@@ -21,9 +21,11 @@ from tasks.checks import problem, view
 from tasks.expectations import Check, check
 from tasks.params import Validate, load
 from tasks.records import CALLS, REJECTED, Counts, Json, Rejected, Writer
+from tasks.shards import STATED
 from tasks.stage import Refused
 
-ROWS = 256  # rows of a row group: their JSON waits in memory
+ROWS = 256  # rows decoded at a time
+GROUP = 2_048  # rows of a row group
 WEEK = 7
 _JSON = ("request", "reply", "student")
 
@@ -80,7 +82,7 @@ class _Kept:
 
     def __init__(self, path: Path) -> None:
         self.count = 0
-        self._file = pq.ParquetWriter(path, CALLS, compression="zstd")
+        self._file = pq.ParquetWriter(path, CALLS, compression="zstd", write_statistics=STATED)
         self._waiting: list[pa.RecordBatch] = []
 
     def __enter__(self) -> _Kept:
@@ -95,10 +97,10 @@ class _Kept:
         """Keep the rows that are fit."""
         self._waiting.append(rows if all(fit) else rows.filter(pa.array(fit, pa.bool_())))
         self.count += sum(fit)
-        if sum(b.num_rows for b in self._waiting) >= ROWS:
+        if sum(b.num_rows for b in self._waiting) >= GROUP:
             table = self._gathered()
-            self._file.write_table(table.slice(0, ROWS))
-            self._waiting = table.slice(ROWS).to_batches()
+            self._file.write_table(table.slice(0, GROUP))
+            self._waiting = table.slice(GROUP).to_batches()
 
     def _gathered(self) -> pa.Table:
         return pa.Table.from_batches(self._waiting, CALLS).combine_chunks()

@@ -1,5 +1,6 @@
 """What leaves the third hop: nothing personal, nothing broken, templates and labels untouched."""
 
+import gzip
 import json
 import stat
 from pathlib import Path
@@ -9,13 +10,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tasks import records, stage
+from tasks.canaries import Originals, leaks
 from tasks.cleaner import INCONSISTENT, SCRIPT, norm
 from tasks.conversations import conversation_of, is_sealed, sealed
-from tasks.deidentify import deidentify, load_key
+from tasks.deidentify import deidentify, judge, load_key, probe
 from tasks.leaves import pieces, rewrite
 from tasks.params import Deidentify
 from tasks.patterns import by_key
 from tasks.records import CALLS, Call, read_clean, read_rejected, write
+from tasks.review import sample, show
 from tasks.segments import leaves, spans
 from tasks.stage import Refused
 
@@ -228,6 +231,64 @@ def test_the_manifest_tells_types_and_detectors_and_no_text(tmp_path):
     assert found is not None
     assert found["entities"]["EMAIL_ADDRESS"] == 2
     assert "gmail" not in json.dumps(found)
+
+
+def test_what_an_earlier_night_scanned_is_not_scanned_again(tmp_path, monkeypatch):
+    """The cache holds spans under keyed names, no text; with it the output is the same."""
+    calls = [call("1", "write to mia.li@gmail.com")]
+    write(tmp_path / "calls.parquet", calls)
+    cache, made = tmp_path / "cache" / "spans", []
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        deidentify(tmp_path / "calls.parquet", tmp_path / name, RULES, key=KEY, cache=cache)
+        made.append((tmp_path / name / "calls.parquet").read_bytes())
+        monkeypatch.setattr(
+            "tasks.detectors.Detector.scan", lambda self, texts: [[] for _ in texts]
+        )
+    assert made[0] == made[1]
+    assert b"gmail" not in gzip.decompress(cache.read_bytes())
+
+
+def test_originals_are_searched_for_in_what_leaves(tmp_path):
+    """A file that holds a replaced value is named; the value is not, and needs the key."""
+    clean(tmp_path, [call("1", "card 4539 1488 0343 6467, mail mia.li@gmail.com")])
+    originals = Originals.load(tmp_path / "out", KEY)
+    artifacts = tmp_path / "artifacts"
+    artifacts.mkdir()
+    (artifacts / "good.html").write_text("<p>order #W2378156, 2024-05-17</p>")
+    (artifacts / "log.txt").write_text("sent to Mia.Li@gmail.com.")
+    with gzip.open(artifacts / "rows.jsonl.gz", "wt") as file:
+        file.write('{"text": "4539148803436467"}')
+    write(artifacts / "calls.parquet", [call("2", "card 4539-1488-0343-6467")])
+    found = leaks([artifacts, tmp_path / "out"], originals)
+    assert {leak.path.name for leak in found} == {"log.txt", "rows.jsonl.gz", "calls.parquet"}
+    assert b"gmail" not in (tmp_path / "out/originals.bin").read_bytes()
+    assert leaks([artifacts], Originals.load(tmp_path / "out", b"other")) == []
+
+
+def test_the_probe_measures_recall_and_the_floor_stops_the_night(tmp_path):
+    """Planted values of each type; a type below its floor is named, and nothing is written."""
+    calls = [call(str(i), f"Order {i} is late.") for i in range(5)]
+    found = probe(calls, Deidentify(ner="none", probe=8), KEY, seed=1)
+    assert found["EMAIL_ADDRESS"].recall == 1.0
+    assert found["EMAIL_ADDRESS"].low < 1.0 == found["EMAIL_ADDRESS"].high
+    judge(found, Deidentify(ner="none"))
+    with pytest.raises(Refused, match="PERSON"):
+        judge(found, Deidentify())
+    with pytest.raises(Refused, match="below the floor"):
+        clean(tmp_path, calls, Deidentify(ner="none", probe=8, floor=1.1))
+    assert not (tmp_path / "out/calls.parquet").exists()
+
+
+def test_a_reviewer_sees_before_and_after(tmp_path):
+    """Each string with its findings, and a table by type and detector."""
+    calls = [call("1", "write to mia.li@gmail.com", "ok")]
+    (shown,), table = sample(calls, RULES, KEY, 20)
+    assert "mia.li@gmail.com" in shown.before
+    assert "mia.li@gmail.com" not in shown.after
+    assert shown.findings[0][0] == "EMAIL_ADDRESS"
+    assert "mia.li@gmail.com" in show(shown)
+    assert sum(table.values()) == 1
 
 
 def test_another_detector_than_the_known_ones_is_refused(tmp_path):

@@ -126,7 +126,7 @@ def read(documents: list[Any]) -> list[tuple[str, Call]]:
 
 
 @pytest.mark.parametrize("name", FORMATS)
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(call=calls())
 def test_a_call_comes_back_from_every_format(name: str, call: Call) -> None:
     """Messages, tools, reply, time and tokens survive every log format, whatever they hold."""
@@ -322,6 +322,9 @@ def test_an_audited_answer_counts_as_the_teachers() -> None:
     (audited,) = journal.parse(line(audit=audit, student=student), "here")
     assert (audited.reply["content"], audited.answered_by, audited.weight) == ("t", "teacher", 5.0)
     assert audited.student == student
+    usage = {"prompt_tokens": 7, "completion_tokens": 2}
+    (told,) = journal.parse(line(audit={**audit, "usage": usage, "model": "big"}), "here")
+    assert (told.prompt_tokens, told.completion_tokens, told.model) == (7, 2, "big")
     (served,) = journal.parse(line(), "here")
     assert (served.reply["content"], served.answered_by, served.weight) == (
         "s",

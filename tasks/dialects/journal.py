@@ -39,10 +39,11 @@ def parse(document: Any, source: str) -> Iterable[Call]:
     audit = line["audit"] if isinstance(line.get("audit"), dict) else {}
     audited = bool(audit.get("reply"))
     served = shape.text(line.get("answered_by")) or TEACHER
-    raw = audit["reply"] if audited else line.get("reply")
+    said = {**line, **{k: v for k, v in audit.items() if v}} if audited else line
+    raw, error = said.get("reply"), line.get("error")
     if isinstance(raw, str):
         raw = {"role": "assistant", "content": raw}
-    if not raw and not line.get("error"):
+    if not raw and not error:
         raise ValueError(f"{shape.EMPTY}: the line has neither reply nor error")
     yield build(
         source=source,
@@ -50,16 +51,16 @@ def parse(document: Any, source: str) -> Iterable[Call]:
         reply=shape.reply(raw or {"content": None}),
         id=line.get("id"),
         at=shape.seconds(line.get("at")),
-        tokens=shape.usage(line.get("usage")),
+        tokens=shape.usage(said.get("usage")),
         latency_s=line.get("latency_s"),
         conversation_id=line.get("conversation"),
-        model=shape.text(line.get("model")),
+        model=shape.text(said.get("model")),
         finish_reason=shape.finish((audit if audited else line).get("finish_reason")),
         client=shape.text(line.get("client")),
         hint=shape.text(line.get("hint")),
         answered_by=TEACHER if audited else served,
         student=line.get("student") if isinstance(line.get("student"), dict) else None,
-        error=shape.text(line.get("error")) or None,
+        error=error if isinstance(error, str | None) else shape.dumps(error),
         weight=_weight(line) if audited and served != TEACHER else 1.0,
     )
 

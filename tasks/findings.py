@@ -1,0 +1,65 @@
+"""What a detector hands on, and how overlapping findings are resolved."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+ORDER = (
+    "SECRET, PASSWORD, CREDIT_CARD, IBAN_CODE, EMAIL_ADDRESS, US_SSN, BIRTH_DATE, CARD_LAST_FOUR, "
+    "MAC_ADDRESS, IP_ADDRESS, CRYPTO, ID_NUMBER, BANK_NUMBER, PHONE_NUMBER, USERNAME, ADDRESS, "
+    "ZIP_CODE, PERSON, LOCATION, ORGANIZATION, DATE_TIME, URL"
+)
+PRIORITY = {name: rank for rank, name in enumerate(ORDER.split(", "))}
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Finding:
+    """A span of personal data in a segment or leaf, and who found it."""
+
+    start: int
+    end: int
+    kind: str
+    score: float
+    detector: str
+
+
+_UUID = re.compile(r"\b[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}\b", re.IGNORECASE)
+_BESIDE = re.compile(r"[\s,>]{1,4}")
+
+
+def resolve(text: str, found: Sequence[Finding]) -> list[Finding]:
+    """Overlaps resolved: by priority of the type, then the longer span, then the higher score."""
+    uuids = [m.span() for m in _UUID.finditer(text)] if "-" in text else []
+    kept: list[Finding] = []
+    order = sorted(found, key=lambda f: (PRIORITY.get(f.kind, 50), f.start - f.end, -f.score))
+    for finding in order:
+        start, end = finding.start, finding.end
+        if any(start < b and a < end for a, b in uuids):
+            continue
+        if not any(start < k.end and k.start < finding.end for k in kept):
+            kept.append(finding)
+    return [f for f in _homes(text, sorted(kept)) if not _lone_code(text[f.start : f.end], f)]
+
+
+def _lone_code(text: str, finding: Finding) -> bool:
+    """A number or code that the tagger takes for an address, with nothing of an address around."""
+    alone = finding.kind == "ADDRESS" and finding.detector == "tagger"
+    return alone and len(text.split()) == 1 and any(c.isdigit() for c in text)
+
+
+def _homes(text: str, found: list[Finding]) -> list[Finding]:
+    """A town beside a street is part of the address."""
+    if not any(f.kind == "ADDRESS" for f in found):
+        return found
+    out: list[Finding] = []
+    for finding in found:
+        last = out[-1] if out else None
+        near = last is not None and _BESIDE.fullmatch(text[last.end : finding.start]) is not None
+        if last is not None and near and {last.kind, finding.kind} == {"ADDRESS", "LOCATION"}:
+            score = max(last.score, finding.score)
+            out[-1] = Finding(last.start, finding.end, "ADDRESS", score, finding.detector)
+        else:
+            out.append(finding)
+    return out

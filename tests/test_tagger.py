@@ -1,0 +1,151 @@
+"""The shipped tagger: what it reads, and that a batch's other members change nothing."""
+
+import pytest
+
+from bases.tagger.text import examples, fill
+from bases.tagger.text import templates as sentences
+from tasks.detectors import Detector
+from tasks.findings import Finding, resolve
+from tasks.models import model
+from tasks.params import Deidentify
+from tasks.stage import Refused
+from tasks.tagger import ADAPTER, build, case_of, plausible
+
+TEXTS = [
+    "Hi, my name is Maria Schneider and I live at 742 Evergreen Terrace, Springfield, IL 62704.",
+    "first name: Noah\nlast name: Muller\ncity: Denver",
+    "The order #W2378156 of 2024-05-17 has not arrived yet.",
+    "please ask priya raman about the refund",
+]
+
+
+@pytest.fixture(scope="module")
+def detector() -> Detector:
+    return Detector(Deidentify())
+
+
+def texts_of(text: str, found: list[Finding], kind: str) -> list[str]:
+    return [text[f.start : f.end] for f in found if f.kind == kind]
+
+
+def test_people_and_addresses_are_found_and_ids_are_not(detector):
+    """In prose, in key-value lines, in lower case."""
+    found = detector.scan(TEXTS)
+    assert texts_of(TEXTS[0], found[0], "PERSON") == ["Maria Schneider"]
+    address = texts_of(TEXTS[0], found[0], "ADDRESS")
+    assert address == ["742 Evergreen Terrace, Springfield, IL 62704"]
+    assert texts_of(TEXTS[1], found[1], "PERSON") == ["Noah", "Muller"]
+    assert [f for f in found[2] if f.kind not in {"LOCATION", "ORGANIZATION"}] == []
+    assert texts_of(TEXTS[3], found[3], "PERSON") == ["priya raman"]
+
+
+def test_a_text_is_read_alike_alone_and_among_others(detector):
+    """The same findings whether on one shard or many."""
+    source = examples(3)
+    others = [next(source).text for _ in range(60)]
+    assert detector.scan(TEXTS) == detector.scan(TEXTS + others)[: len(TEXTS)]
+    assert [detector.scan([text])[0] for text in TEXTS] == detector.scan(TEXTS)
+
+
+def test_a_long_text_is_read_to_its_end(detector):
+    """Longer than the encoder's window."""
+    text = "The parcel is late again. " * 150 + "My name is Maria Schneider."
+    (found,) = detector.scan([text])
+    assert texts_of(text, found, "PERSON") == ["Maria Schneider"]
+
+
+def test_dashes_and_spaces_of_typesetters_hide_nothing(detector):
+    """U+2011 and U+202F are read as what they look like."""
+    text = "SSN\u202f521\u201144\u20119382, mail mia@gmail.com"
+    (found,) = detector.scan([text])
+    assert texts_of(text, found, "US_SSN") == ["521\u201144\u20119382"]
+
+
+def test_an_adapter_that_is_not_there_is_refused(tmp_path):
+    """No detector, no data: the sentence says what to run."""
+    with pytest.raises(Refused, match=r"bases\.tagger\.train"):
+        build(tmp_path)
+
+
+@pytest.mark.parametrize("ner", ["spacy:", "frobnicate", "spacy:/no/such/model"])
+def test_an_unknown_model_is_refused_by_name(ner):
+    """The value and the place are named."""
+    with pytest.raises(Refused, match=r"deidentify\.ner"):
+        model(Deidentify(ner=ner))
+
+
+def test_a_team_can_bring_its_own_spacy_model(tmp_path):
+    """One line in params.yaml."""
+    import spacy
+
+    pipeline = spacy.blank("en")
+    ruler = pipeline.add_pipe("entity_ruler")
+    ruler.add_patterns([{"label": "PERSON", "pattern": "Zorblax"}])  # type: ignore[attr-defined]
+    pipeline.to_disk(tmp_path / "mine")
+    find = model(Deidentify(ner=f"spacy:{tmp_path / 'mine'}"))
+    assert find is not None
+    assert [(f.start, f.end, f.kind) for f in find(["hello Zorblax"])[0]] == [(6, 13, "PERSON")]
+
+
+def test_other_languages_add_their_national_numbers():
+    """A Spanish NIF is found when Spanish is configured."""
+    text = "Mi NIF es 12345678Z"
+    kinds = [
+        f.kind for f in Detector(Deidentify(ner="none", languages=("en", "es"))).scan([text])[0]
+    ]
+    assert kinds == ["ES_NIF"]
+
+
+def test_overlaps_are_resolved_by_the_type_that_says_most():
+    """An e-mail goes before the name in it; a town beside a street joins the address."""
+    text = "mia.li@gmail.com, 12 Elm Street, Denver"
+    found = [
+        Finding(0, 6, "PERSON", 0.9, "tagger"),
+        Finding(0, 16, "EMAIL_ADDRESS", 1.0, "Emails"),
+        Finding(18, 31, "ADDRESS", 0.9, "tagger"),
+        Finding(33, 39, "LOCATION", 0.9, "tagger"),
+    ]
+    assert [(f.start, f.end, f.kind) for f in resolve(text, found)] == [
+        (0, 16, "EMAIL_ADDRESS"),
+        (18, 39, "ADDRESS"),
+    ]
+
+
+def test_the_training_text_is_the_same_for_the_same_seed_and_its_labels_fit():
+    """Each labelled stretch is the value that was put there."""
+    first, again = examples(7), examples(7)
+    for _ in range(200):
+        example = next(first)
+        assert example == next(again)
+        for start, end, label in example.spans:
+            assert 0 <= start < end <= len(example.text)
+            assert label in {"PERSON", "ADDRESS", "LOCATION", "ORGANIZATION"}
+
+
+def test_every_template_can_be_filled():
+    """No slot without a value."""
+    from random import Random
+
+    for kind in sentences().values():
+        for template in kind:
+            assert "{{" not in fill(Random(1), template).text
+
+
+def test_case_is_a_feature():
+    """The encoder reads lower case only; this is what it misses."""
+    assert [case_of(t) for t in ("12", "mia", "Mia", "MIA", "McDo")] == [0, 1, 2, 3, 4]
+
+
+def test_ordinary_words_and_codes_are_no_names():
+    """What a name cannot be."""
+    assert not plausible("Monday", "PERSON")
+    assert not plausible("HAT082", "PERSON")
+    assert plausible("Mia Li", "PERSON")
+    assert not plausible("SFO", "LOCATION")
+
+
+def test_the_shipped_adapter_is_small():
+    """Safetensors of at most 3 MB."""
+    files = list(ADAPTER.glob("*.safetensors"))
+    assert len(files) == 2
+    assert sum(f.stat().st_size for f in files) < 3_000_000
