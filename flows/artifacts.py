@@ -37,11 +37,16 @@ def hops(night: Night) -> None:
     )
 
 
+def _share(value: float | None) -> str:
+    return "–" if value is None else f"{value:.1%}"
+
+
 def student(outcome: Outcome) -> None:
     """What became of one student."""
     create_markdown_artifact(
         f"**{outcome.task}**: {'promoted' if outcome.version else 'stays with the teacher'}\n\n"
-        f"{outcome.reason}\n\nagreement {outcome.agreement:.1%}, coverage {outcome.coverage:.1%}",
+        f"{outcome.reason}\n\n"
+        f"agreement {_share(outcome.agreement)}, coverage {outcome.coverage:.1%}",
         key="student-" + "".join(c if c.isalnum() else "-" for c in outcome.task.lower()),
         description=outcome.reason,
     )
@@ -54,7 +59,8 @@ def night(day: str, outcomes: Sequence[Outcome]) -> None:
             {
                 "task": o.task,
                 "version": o.version or "",
-                "agreement": f"{o.agreement:.1%}",
+                "agreement": _share(o.agreement),
+                "kind": o.rung,
                 "coverage": f"{o.coverage:.1%}",
                 "why": o.reason,
             }

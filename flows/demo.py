@@ -88,5 +88,5 @@ def summary(home: Path) -> None:
     params = load()
     days = report.days(home / "journal", params.economics)
     show.console.print(report.table(days))
-    page = report.write(home, days, now=datetime.now(UTC))
+    page = report.write(home, days, now=datetime.now(UTC), target=1 - params.calibrate.alpha)
     show.say(f"Report: {page}")

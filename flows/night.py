@@ -48,9 +48,9 @@ class Night:
         """The model registry: `$MLFLOW_TRACKING_URI`, or SQLite in the home folder."""
         return registry_of(self.home)
 
-    def out(self, hop: str, task: str = "") -> Path:
-        """Where a hop of this night writes."""
-        return self.home / "nights" / self.day / hop / task
+    def out(self, hop: str, *parts: str) -> Path:
+        """Where a hop of this night writes: for all tasks, for one, or for one student of it."""
+        return self.home.joinpath("nights", self.day, hop, *parts)
 
     def earlier(self, hop: str) -> list[Path]:
         """The complete outputs of the same hop in earlier nights, oldest first."""
@@ -168,6 +168,6 @@ def promote(home: str | Path) -> Changes | None:
 
     async def act() -> Changes:
         async with httpx.AsyncClient() as client:
-            return await reconcile(home, store, Pool(url, client))
+            return await reconcile(home, store, Pool(url, client, os.environ.get("POOL_TOKEN")))
 
     return asyncio.run(act())

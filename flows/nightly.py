@@ -1,8 +1,8 @@
 """The whole loop on one page: last night's calls become small models that answer tomorrow's.
 
     journal ─► ingest ─► validate ─► deidentify ─► cluster ─► dataset
-                                                                 │  for each task
-       promote ◄─ register ◄─ judge ◄─ calibrate ◄─ evaluate ◄─ train
+                                                                 │  for each task: the cheapest
+       promote ◄─ register ◄─ judge ◄─ calibrate ◄─ evaluate ◄─ train      student that is enough
 
 Run it with `flywheel nightly`, or let the deployment `nightly` do so at 02:00.
 """
@@ -18,7 +18,7 @@ from prefect.states import Completed, Failed
 from flows import artifacts, show, steps
 from flows.night import open_night, trainable
 from flows.promote import promote
-from flows.students import Outcome, champion, close
+from flows.students import Outcome, Try, champion, close, enough, ladder
 
 
 def yesterday() -> str:
@@ -30,12 +30,16 @@ def yesterday() -> str:
 def student(task: str, day: str, home: str) -> Outcome:
     """Train, prove and judge one task's student; register it when it won."""
     night = open_night(home, day)
-    serving = champion(night, task)
-    steps.train(night, task)
-    scorecard = steps.evaluate(night, task, serving)
-    certificate = steps.calibrate(night, task)
-    verdict = steps.judge(night, task, scorecard, certificate, serving)
-    outcome = steps.register(night, task, scorecard, certificate, verdict, serving)
+    serving, tries = champion(night, task), list[Try]()
+    for rung in ladder(night, task, serving):
+        steps.train(night, task, rung)
+        scorecard = steps.evaluate(night, task, rung, serving)
+        certificate = steps.calibrate(night, task, rung)
+        verdict = steps.judge(night, task, rung, scorecard, certificate, serving)
+        tries.append(Try(rung, scorecard, certificate, verdict))
+        if enough(night, tries[-1]):
+            break
+    outcome = steps.register(night, task, tries, serving)
     artifacts.student(outcome)
     show.outcome(outcome)
     return outcome

@@ -18,12 +18,13 @@ from registry import bundle, gate, ledger
 from registry.gate import Verdict
 from registry.store import Version
 from tasks import stage
+from tasks.adapters import Kind
 from tasks.answers import read_answers
 from tasks.calibrate import Certificate, held_out, load_certificate
 from tasks.evaluate import Scorecard
 from tasks.splits import SPLITS
-from tasks.student import base_digest, base_path
 from tasks.task import load_one
+from tasks.train import load_training
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,40 +37,78 @@ class Champion:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one task's student in a night; shares are 0..1."""
+    """What became of one task in a night, by its best student; shares are 0..1."""
 
     task: str
     version: int | None
     passed: bool
     reason: str
-    agreement: float
-    coverage: float
+    agreement: float | None = None
+    coverage: float = 0.0
+    rung: str = ""
 
 
-def train(night: Night, task: str) -> Path:
+@dataclass(frozen=True, slots=True)
+class Try:
+    """One rung of the ladder: a student of that kind, measured and judged."""
+
+    rung: Kind
+    scorecard: Scorecard
+    certificate: Certificate | str
+    verdict: Verdict
+
+    @property
+    def coverage(self) -> float:
+        """The share of the calls that it is certified for."""
+        return 0.0 if isinstance(self.certificate, str) else self.certificate.coverage
+
+    @property
+    def rank(self) -> tuple[bool, float, float]:
+        """What makes one student better than another."""
+        return self.verdict.passed, self.coverage, self.scorecard.agreement
+
+
+def ladder(night: Night, task: str, serving: Champion | None) -> list[Kind]:
+    """The kinds of students worth a try, the cheapest first; none beside a champion that is enough.
+
+    What the champion does on later calls is the audit's business.
+    """
+    proven = load_certificate(serving.bundle / "certificate.json") if serving else ""
+    if not isinstance(proven, str) and proven.coverage >= night.params.train.enough:
+        return []
+    return tasks.train.ladder(night.out("dataset", task), night.params.train)[0]
+
+
+def enough(night: Night, last: Try) -> bool:
+    """Whether a student serves so many calls that no dearer one is tried."""
+    return last.verdict.passed and last.coverage >= night.params.train.enough
+
+
+def train(night: Night, task: str, rung: Kind) -> Path:
     """Train one student; a training that was killed goes on from its checkpoint."""
-    out = night.out("train", task)
+    out = night.out("train", task, rung)
     if not out.exists():
-        with show.bar(task, 100) as advance, stage.fresh(out) as folder:
+        with show.bar(f"{task} · {rung}", 100) as advance, stage.fresh(out) as folder:
             tasks.train.train(
                 night.out("dataset", task),
                 folder,
                 night.params.train,
+                rung=rung,
                 minutes=night.params.train.minutes,
                 progress=lambda step, steps, _loss: advance(100 * step // max(steps, 1)),
-                checkpoint=night.out("train", f".{task}.checkpoint"),
+                checkpoint=night.out("train", task, f".{rung}.checkpoint"),
             )
     return out
 
 
-def evaluate(night: Night, task: str, serving: Champion | None) -> Scorecard:
+def evaluate(night: Night, task: str, rung: Kind, serving: Champion | None) -> Scorecard:
     """Measure the student, the champion and the do-nothing baselines on the frozen test set."""
-    out = night.out("evaluate", task)
+    out = night.out("evaluate", task, rung)
     if not out.exists():
         with stage.fresh(out) as folder:
             tasks.evaluate.evaluate(
                 night.out("dataset", task),
-                night.out("train", task),
+                night.out("train", task, rung),
                 folder,
                 night.params.evaluate,
                 champion=serving.bundle if serving else None,
@@ -79,17 +118,18 @@ def evaluate(night: Night, task: str, serving: Champion | None) -> Scorecard:
     return msgspec.json.decode((out / "scorecard.json").read_bytes(), type=Scorecard)
 
 
-def calibrate(night: Night, task: str) -> Certificate | str:
+def calibrate(night: Night, task: str, rung: Kind) -> Certificate | str:
     """Certify a threshold at the chosen risk, or say why there is none."""
-    out, params = night.out("calibrate", task), night.params
+    out, params = night.out("calibrate", task, rung), night.params
+    every = len(trainable(night)) * len(params.train.rungs)
     if not out.exists():
         with stage.fresh(out) as folder:
             tasks.calibrate.calibrate(
                 night.out("dataset", task),
-                night.out("train", task),
+                night.out("train", task, rung),
                 folder,
                 params.calibrate,
-                tests=len(trainable(night)) if params.calibrate.correct else 1,
+                tests=every if params.calibrate.correct else 1,
                 evaluation=params.evaluate,
                 cache=night.home / "answers",
             )
@@ -109,6 +149,7 @@ def champion(night: Night, task: str) -> Champion | None:
 def judge(
     night: Night,
     task: str,
+    rung: Kind,
     scorecard: Scorecard,
     certificate: Certificate | str,
     serving: Champion | None,
@@ -116,7 +157,8 @@ def judge(
     """Judge one student against the gate and against the champion."""
     held = None
     if isinstance(certificate, Certificate):
-        held = held_out(certificate, read_answers(night.out("evaluate", task) / "answers.parquet"))
+        answers = night.out("evaluate", task, rung) / "answers.parquet"
+        held = held_out(certificate, read_answers(answers))
     proven = load_certificate(serving.bundle / "certificate.json") if serving else None
     return gate.judge(
         scorecard,
@@ -128,19 +170,14 @@ def judge(
     )
 
 
-def register(
-    night: Night,
-    task: str,
-    scorecard: Scorecard,
-    certificate: Certificate | str,
-    verdict: Verdict,
-    serving: Champion | None,
-) -> Outcome:
-    """Register a student that passed; make it champion when the policy says so."""
-    proof = certificate if isinstance(certificate, Certificate) else None
+def register(night: Night, task: str, tries: Sequence[Try], serving: Champion | None) -> Outcome:
+    """Register the best student if it passed; make it champion when the policy says so."""
+    if not tries:
+        return _untried(night, task, serving)
+    best = max(tries, key=lambda one: one.rank)
     version = None
-    if verdict.passed and proof:
-        version = _registered(night, task, scorecard, proof, verdict)
+    if best.verdict.passed:
+        version = _registered(night, task, best)
         if night.params.judge.promote:
             ledger.promote(
                 night.home,
@@ -148,44 +185,56 @@ def register(
                 task,
                 version.number,
                 expected=serving.number if serving else None,
-                reason=verdict.reason,
+                reason=best.verdict.reason,
                 now=time.time(),
             )
     return Outcome(
         task=task,
         version=version.number if version else None,
-        passed=verdict.passed,
-        reason=verdict.reason,
-        agreement=scorecard.agreement,
-        coverage=proof.coverage if proof else 0.0,
+        passed=best.verdict.passed,
+        reason=best.verdict.reason,
+        agreement=best.scorecard.agreement,
+        coverage=best.coverage,
+        rung=best.rung,
     )
 
 
-def _registered(
-    night: Night, task: str, scorecard: Scorecard, certificate: Certificate, verdict: Verdict
-) -> Version:
-    lineage = _lineage(night, task)
+def _untried(night: Night, task: str, serving: Champion | None) -> Outcome:
+    """What became of a task for which no training was worth its while."""
+    proven = load_certificate(serving.bundle / "certificate.json") if serving else ""
+    if serving and isinstance(proven, Certificate):
+        card = bundle.scorecard(serving.bundle)
+        reason = f"Its champion answers {proven.coverage:.0%} of the calls; nothing was trained."
+        return Outcome(task, serving.number, True, reason, card.agreement, proven.coverage)
+    aside = tasks.train.ladder(night.out("dataset", task), night.params.train)[1]
+    return Outcome(task, None, False, f"Nothing was trained: {'; '.join(aside.values())}.")
+
+
+def _registered(night: Night, task: str, best: Try) -> Version:
+    assert isinstance(best.certificate, Certificate)  # the gate lets nothing pass without one
+    lineage = _lineage(night, task, best.rung)
     folder = bundle.pack(
         night.out("register", task),
         dataset=night.out("dataset", task),
-        trained=night.out("train", task),
-        evaluated=night.out("evaluate", task),
-        calibrated=night.out("calibrate", task),
+        trained=night.out("train", task, best.rung),
+        evaluated=night.out("evaluate", task, best.rung),
+        calibrated=night.out("calibrate", task, best.rung),
         lineage=lineage,
     )
     known = load_one(folder)
-    return night.store.register(known, folder, scorecard, certificate, verdict, lineage)
+    parts = (best.scorecard, best.certificate, best.verdict, lineage)
+    return night.store.register(known, folder, *parts)
 
 
-def _lineage(night: Night, task: str) -> bundle.Lineage:
-    base = base_path(night.params.train.base)
+def _lineage(night: Night, task: str, rung: Kind) -> bundle.Lineage:
+    training = load_training(night.out("train", task, rung))
     made = stage.manifest(night.out("dataset")) or {}
     return bundle.Lineage(
         night=night.day,
         dataset=ledger.snapshot(night.home, night.out("dataset")),
-        base=night.params.train.base,
-        base_digest=base_digest(base),
-        seed=night.params.train.seed,
+        base=training.base,
+        base_digest=training.base_digest,
+        seed=training.seed,
         rows={k: v for k, v in made["tasks"][task].items() if k in SPLITS},
     )
 

@@ -19,12 +19,12 @@ from typing import Any
 
 import msgspec
 
+from tasks.adapters import adapter_digest
 from tasks.answers import read_answers
 from tasks.calibrate import score
 from tasks.dataset import rows
 from tasks.evaluate import Scorecard
 from tasks.stage import Refused, fresh, write_atomic
-from tasks.student import adapter_digest
 
 QUESTIONS = 5  # in a canary
 SAFE = frozenset({".safetensors", ".json", ".md", ".txt", ".jinja"})

@@ -8,8 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from registry import bundle as bundles
-from tasks.student import Student, base_path
+from tasks.adapters import open_student
 from tasks.task import load_one
 
 if TYPE_CHECKING:
@@ -20,9 +19,8 @@ class _Model:
     """One student, open."""
 
     def __init__(self, folder: Path) -> None:
-        base = base_path(bundles.read(folder, "lineage")["base"])
         self._contract = load_one(folder).contract
-        self._student = Student.load(base, folder / "adapter")
+        self._student = open_student(folder / "adapter")
 
     def predict(self, frame: DataFrame, params: dict[str, Any] | None = None) -> list[str]:
         """The answers to a frame's prompts; MLflow's optional `params` are not used."""

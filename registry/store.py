@@ -21,10 +21,10 @@ from registry import bundle as bundles
 from registry import card, figures, model
 from registry.bundle import Lineage
 from registry.gate import Verdict
+from tasks.adapters import adapter_digest
 from tasks.calibrate import Certificate
 from tasks.evaluate import Scorecard
 from tasks.stage import Refused, fresh
-from tasks.student import adapter_digest
 from tasks.task import Task
 from tasks.train import Training, adapter_name, load_training
 

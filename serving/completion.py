@@ -6,7 +6,7 @@ Used by the embedded engine; what it cannot do is refused, never ignored.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 from uuid import uuid4
 
@@ -17,6 +17,7 @@ from tasks.records import Json, text_of
 from tasks.student import choice_grammar, json_grammar, regex_grammar
 
 MAX_TOP = 20
+Spell = Callable[[int], str]  # the text of a token
 
 
 class BadRequest(Exception):  # noqa: N818 - it reads as what the client sent
@@ -137,18 +138,18 @@ def _schema(given: Json | str) -> Json:
         raise BadRequest(message, param="structured_outputs") from None
 
 
-def _token(tokenizer: Any, token: int, logprob: float) -> Json:
-    text = tokenizer.decode([token])
+def _token(spell: Spell, token: int, logprob: float) -> Json:
+    text = spell(token)
     return {"token": text, "logprob": logprob, "bytes": list(text.encode(errors="replace"))}
 
 
-def logprobs(answer: Answer, tokenizer: Any) -> Json:
+def logprobs(answer: Answer, spell: Spell) -> Json:
     """Every token's raw log-probability, the end token's too, with the likeliest ones beside."""
     tops = answer.tops or ((),) * len(answer.tokens)
     return {
         "content": [
-            _token(tokenizer, token, value)
-            | {"top_logprobs": [_token(tokenizer, *other) for other in likeliest]}
+            _token(spell, token, value)
+            | {"top_logprobs": [_token(spell, *other) for other in likeliest]}
             for token, value, likeliest in zip(answer.tokens, answer.logprobs, tops, strict=True)
         ]
     }
@@ -173,12 +174,12 @@ def usage(prompt_tokens: int, answer: Answer) -> Json:
     }
 
 
-def whole(request: ChatRequest, answer: Answer, prompt_tokens: int, tokenizer: Any) -> Json:
+def whole(request: ChatRequest, answer: Answer, prompt_tokens: int, spell: Spell) -> Json:
     """The reply to a request that does not stream."""
     choice = {
         "index": 0,
         "message": {"role": "assistant", "content": answer.text, "tool_calls": []},
-        "logprobs": logprobs(answer, tokenizer) if request.logprobs else None,
+        "logprobs": logprobs(answer, spell) if request.logprobs else None,
         "finish_reason": answer.finish_reason,
         "stop_reason": None,
     }
@@ -186,12 +187,10 @@ def whole(request: ChatRequest, answer: Answer, prompt_tokens: int, tokenizer: A
     return {**head, "choices": [choice], "usage": usage(prompt_tokens, answer)}
 
 
-def chunks(
-    request: ChatRequest, answer: Answer, prompt_tokens: int, tokenizer: Any
-) -> Iterator[str]:
+def chunks(request: ChatRequest, answer: Answer, prompt_tokens: int, spell: Spell) -> Iterator[str]:
     """The server-sent events of a reply; an answer is short, so its text is one of them."""
     head = _head("chat.completion.chunk", request.model)
-    told = logprobs(answer, tokenizer) if request.logprobs else None
+    told = logprobs(answer, spell) if request.logprobs else None
     deltas: Sequence[tuple[Json, Json | None, str | None]] = [
         ({"role": "assistant", "content": ""}, None, None),
         ({"content": answer.text}, told, None),

@@ -13,7 +13,10 @@ from pathlib import Path
 import msgspec
 
 from serving.completion import BadRequest
+from tasks import encoder
+from tasks.adapters import FILES, kind_of
 from tasks.decoding import Answer, Ask
+from tasks.encoder import EncoderStudent
 from tasks.student import ADAPTER_FILES, Student, base_digest
 
 MAX_BATCH = 32
@@ -38,7 +41,9 @@ class Engine:
         self.name, self.root, self.most = base.name, adapters.resolve(), most
         self.student = Student.load(base, None)
         self.digest = base_digest(base)
-        self.models: dict[str, tuple[Student, Path]] = {self.name: (self.student, base)}
+        self.models: dict[str, tuple[Student | EncoderStudent, Path]] = {
+            self.name: (self.student, base)
+        }
         self.started = int(time.time())
         self._lock = threading.Lock()
         self._jobs: queue.Queue[Job | None] = queue.Queue()
@@ -61,20 +66,26 @@ class Engine:
             if len(self.models) > self.most:
                 raise BadRequest(f"{self.most} adapters are loaded already; unload one first.")
             self._check(path)
-            self.models[name] = (self.student.adapted(path), path)
+            small = kind_of(path) == "encoder"
+            student = EncoderStudent.load(path) if small else self.student.adapted(path)
+            self.models[name] = (student, path)
 
     def _check(self, path: Path) -> None:
         """Refuse what did not come from the registry's own folder or is not for this base."""
         found = path.resolve()
         if not found.is_relative_to(self.root):
             raise BadRequest(f"{path} is outside of {self.root}")
-        if not all((found / name).is_file() for name in ADAPTER_FILES):
+        if not (found / ADAPTER_FILES[0]).is_file():
             raise BadRequest(f"No adapter found for {path}", 404)
-        others = sorted({file.name for file in found.iterdir()} - {*ADAPTER_FILES, "README.md"})
+        kind = kind_of(found)
+        if not all((found / name).is_file() for name in FILES[kind]):
+            raise BadRequest(f"No adapter found for {path}", 404)
+        others = sorted({file.name for file in found.iterdir()} - {*FILES[kind], "README.md"})
         if others:
             raise BadRequest(f"{path} holds {others[0]}; only safetensors are loaded")
         config = msgspec.json.decode((found / ADAPTER_FILES[0]).read_bytes())
-        if config.get("revision") != self.digest:
+        base = encoder.DIGEST if kind == "encoder" else self.digest
+        if config.get("revision") != base:
             raise BadRequest(f"{path} was trained on another base than {self.name}")
         if not 0 < config.get("r", 0) <= MAX_RANK:
             raise BadRequest(f"{path} has rank {config.get('r')}; at most {MAX_RANK} is served")

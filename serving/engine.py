@@ -33,7 +33,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from serving import completion
 from serving.completion import BadRequest, ChatRequest
 from serving.decoder import Engine, Job
-from tasks.decoding import Ask
+from tasks.encoder import EncoderStudent
 from tasks.stage import Refused
 from tasks.student import Student, base_path
 
@@ -112,27 +112,26 @@ async def chat(request: Request) -> Response:
         answer = await asyncio.wrap_future(engine.submit(job))
     except KeyError:
         raise BadRequest(f"The model `{asked.model}` does not exist.", 404, "model") from None
-    parts = (asked, answer, len(job.ask.ids), student.tokenizer)
+    parts = (asked, answer, len(job.ask.ids), student.speller(answer))
     if asked.stream:
         return StreamingResponse(completion.chunks(*parts), media_type="text/event-stream")
     return JSONResponse(completion.whole(*parts))
 
 
-def _job(asked: ChatRequest, student: Student) -> Job:
-    ids = student.render(completion.conversation(asked))
-    room = student.length - len(ids)
-    if room < 1:
-        raise BadRequest(
-            f"This model's maximum context length is {student.length} tokens; "
-            f"the messages have {len(ids)}.",
-            param="messages",
-        )
+def _job(asked: ChatRequest, student: Student | EncoderStudent) -> Job:
     grammar = completion.form(asked)
     complaint = student.complaint(grammar) if grammar else None
     if complaint:
         raise BadRequest(complaint)
-    limit = asked.max_completion_tokens or asked.max_tokens or room
-    return Job(asked.model, Ask(ids, grammar, min(limit, room)), asked.top_logprobs or 0)
+    limit = asked.max_completion_tokens or asked.max_tokens or student.length
+    ask = student.asked(completion.conversation(asked), grammar, limit)
+    if len(ask.ids) >= student.length:
+        raise BadRequest(
+            f"This model's maximum context length is {student.length} tokens; "
+            f"the messages have {len(ask.ids)}.",
+            param="messages",
+        )
+    return Job(asked.model, ask, asked.top_logprobs or 0)
 
 
 async def _refuse(_: Request, error: Exception) -> Response:
@@ -191,7 +190,9 @@ def app(engine: Engine, token: str | None = None) -> Starlette:
 
 def listen(host: str, port: int) -> socket.socket:
     """A listening socket; port 0 takes a free one. Raises Refused."""
-    place = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    # Named TCP, the event loop turns Nagle's algorithm off: it would hold small replies for 40 ms.
+    place = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     place.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         place.bind((host, port))

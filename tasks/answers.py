@@ -13,11 +13,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tasks import metrics
+from tasks.adapters import adapter_digest, open_student
 from tasks.contract import Contract, agree, violation
 from tasks.dataset import Row
 from tasks.params import Evaluate
 from tasks.records import digest
-from tasks.student import Student, adapter_base, adapter_digest
 
 ALONE = 12  # answers that are timed one at a time
 
@@ -77,7 +77,7 @@ def answered(
 def _ask(
     found: Sequence[Row], contract: Contract, adapter: Path, params: Evaluate, name: str
 ) -> Answers:
-    student = Student.load(adapter_base(adapter), adapter)
+    student = open_student(adapter)
     prompts = [row.prompt for row in found]
     said = student.answer(prompts, contract, max_tokens=params.max_tokens, batch=params.batch)
     times = []
@@ -104,7 +104,7 @@ def _ask(
         rows_digest=name,
         latency_ms=round(1000 * statistics.median(times), 2),
         prompt_tokens=statistics.fmean(map(len, student.prompts(prompts))),
-        completion_tokens=statistics.fmean(len(answer.tokens) for answer in said),
+        completion_tokens=statistics.fmean(len(answer.logprobs) for answer in said),
     )
 
 

@@ -93,8 +93,8 @@ def schedule(n: int, alpha: float, delta: float) -> list[int]:
 
     A test at the smallest count that tolerates k errors, for each k, and one of all answers; in
     between, a test could only fail that the next one passes. The first count that can prove
-    anything is ln δ / ln(1-α); the walk starts at a third of the rows, so that a single early error
-    does not end it.
+    anything is ln δ / ln(1-α); the walk starts at half of the rows, so that an early slip of the
+    teacher's does not end it.
     """
     counts: list[int] = []
     at = 1
@@ -106,7 +106,7 @@ def schedule(n: int, alpha: float, delta: float) -> list[int]:
         if at > n:
             break
         counts.append(at)
-    late = [count for count in counts if count >= n // 3]
+    late = [count for count in counts if count >= n // 2]
     return [*late, n] if late and late[-1] < n else late
 
 
@@ -251,17 +251,18 @@ def held_out(certificate: Certificate, answers: Answers) -> HeldOut:
 
 
 def calibrate_all(dataset: Path, trained: Path, out: Path, params: settings.Params) -> Counts:
-    """Certify every trained task into a folder of `out`; tasks without a proof are dropped."""
+    """Certify every trained student into `out`/task/rung; those without a proof are dropped."""
     kept, dropped = 0, {}
-    folders = sorted(path.parent for path in trained.glob("*/training.json"))
+    folders = sorted(path.parent for path in trained.glob("*/*/training.json"))
     for folder in folders:
-        place = (dataset / folder.name, folder, out / folder.name)
+        task, rung = folder.parts[-2:]
+        place = (dataset / task, folder, out / task / rung)
         tests = len(folders) if params.calibrate.correct else 1
         if calibrate(*place, params.calibrate, tests=tests, evaluation=params.evaluate):
             kept += 1
         else:
-            reason = load_certificate(out / folder.name / "certificate.json")
-            dropped[f"{folder.name}: {reason}"] = 1
+            reason = load_certificate(place[2] / "certificate.json")
+            dropped[f"{task}, {rung}: {reason}"] = 1
     result = Counts("calibrate", len(folders), kept, dropped)
     stage.finish(out, result)
     return result

@@ -20,7 +20,7 @@ from tasks.canaries import Originals
 from tasks.findings import Finding
 from tasks.leaves import Change, each_message, each_request, rewrite
 from tasks.params import Deidentify
-from tasks.public import SYSTEM, Public, is_secret
+from tasks.public import SYSTEM, Everyday, Public, is_secret
 from tasks.records import Call
 from tasks.segments import Found, Scanned, leaves
 from tasks.surrogates import Surrogates
@@ -28,6 +28,7 @@ from tasks.sweep import sweep
 
 REPLY = "reply"
 SOFT = frozenset({"PERSON", "LOCATION", "ORGANIZATION", "ADDRESS", "DATE_TIME"})
+READERS = frozenset({"tagger", "spacy", "model"})  # detectors that read, and so misread
 FOREIGN = re.compile(
     "[\u0370-\u03ff\u0400-\u052f\u0530-\u058f\u0590-\u07ff\u0900-\u0fff\u1000-\u137f\u1780-\u17ff"
     "\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\U00020000-\U0002ffff]{2}"
@@ -87,13 +88,19 @@ class Cleaner:
     """Replaces what was found, for all calls of a night."""
 
     def __init__(
-        self, params: Deidentify, public: Public, constant: Surrogates, originals: Originals
+        self,
+        params: Deidentify,
+        public: Public,
+        everyday: Everyday,
+        constant: Surrogates,
+        originals: Originals,
     ) -> None:
         from presidio_anonymizer import AnonymizerEngine
 
         self._keep = frozenset(params.keep)
         self._gate = params.foreign_scripts == "quarantine"
-        self._public, self._constant, self._originals = public, constant, originals
+        self._public, self._everyday = public, everyday
+        self._constant, self._originals = constant, originals
         self._engine = AnonymizerEngine()
         self.entities: Counter[str] = Counter()
         self.detectors: Counter[str] = Counter()
@@ -110,8 +117,11 @@ class Cleaner:
         """What was found in a string and is no part of the template."""
         for leaf in text.scanned:
             for found in leaf:
-                kind = found.finding.kind
-                if kind not in self._keep and not self._public(text.role, found.mark):
+                finding = found.finding
+                if finding.kind in self._keep or self._public(text.role, found.mark):
+                    continue
+                read = finding.kind in SOFT and finding.detector in READERS
+                if not (read and self._everyday(found.text, finding.kind)):
                     yield found
 
     def replace(self, text: str, findings: Sequence[tuple[Finding, Surrogates]]) -> str:

@@ -16,22 +16,30 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a student said, with the raw log-probability of every token (the end token too)."""
+    """What a student said, with the raw log-probability of every token (the end token too).
+
+    The tokens of an encoder's answer are its choices, whose texts are `pieces`.
+    """
 
     text: str
     logprobs: tuple[float, ...]
     finish_reason: str
     tokens: tuple[int, ...] = ()
     tops: tuple[tuple[tuple[int, float], ...], ...] = ()
+    pieces: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """One prompt as token ids, the grammar that its answer must match, and its longest length."""
+    """One prompt as token ids, the grammar that its answer must match, and its longest length.
+
+    `text` is the prompt as an encoder reads it.
+    """
 
     ids: list[int]
     grammar: str | None = None
     max_tokens: int = 256
+    text: str = ""
 
 
 @dataclass(slots=True)

@@ -25,7 +25,7 @@ from tasks.conversations import conversation_of, is_sealed, sealed
 from tasks.detectors import Detector, version
 from tasks.params import Deidentify, load
 from tasks.probe import Recall, planted, recalls, survives
-from tasks.public import Public
+from tasks.public import Everyday, Public
 from tasks.records import (
     CLEAN,
     REJECTED,
@@ -68,10 +68,13 @@ class Night:
         self._key = key
         self.scanner = scanner or Scanner(Detector(params), params.keys, key)
         self._public = Public(params.public_conversations)
+        self._everyday = Everyday(params.public_conversations)
         self._people: dict[str, Surrogates] = {}
         self._recent: deque[Surrogates] = deque()
         self.originals = Originals(key)
-        self.cleaner = Cleaner(params, self._public, Surrogates(key, ""), self.originals)
+        self.cleaner = Cleaner(
+            params, self._public, self._everyday, Surrogates(key, ""), self.originals
+        )
 
     def survey(self, calls: Iterable[Call]) -> int:
         """First pass: scan every distinct string, count lines. Returns the number of calls."""
@@ -81,7 +84,10 @@ class Night:
             if is_sealed(self._key, call.conversation):
                 continue
             conversation = conversation_of(call)
-            waiting += [(conversation, self.scanner.add(p, t)) for _, p, t in strings(call) if t]
+            for _, path, text in strings(call):
+                if text:
+                    waiting.append((conversation, self.scanner.add(path, text)))
+                    self._everyday.note(conversation, text)
             if self.scanner.waiting >= WAITING:
                 self._count(waiting)
         self._count(waiting)

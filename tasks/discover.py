@@ -43,7 +43,42 @@ def discover(calls: Sequence[CleanCall], min_calls: int, seed: int) -> list[Foun
     for call, place in zip(calls, group(calls, min_calls, seed), strict=True):
         members[place.family, place.leaf].append(call)
     ordered = sorted(members.items(), key=lambda pair: (-len(pair[1]), pair[0]))
-    return [_found(family, some) for (family, _), some in ordered]
+    return _without_twins([(_found(family, some), some) for (family, _), some in ordered])
+
+
+def _without_twins(found: Sequence[tuple[Found, list[CleanCall]]]) -> list[Found]:
+    """Groups whose template is another's with a slot filled in (a name, say) go to that one.
+
+    The gateway could not tell them apart, and neither would a person.
+    """
+    kept: list[tuple[Found, list[CleanCall]]] = []
+    grown: set[int] = set()
+    for one, calls in found:
+        twin = next((i for i, (large, _) in enumerate(kept) if _covers(large, one)), None)
+        if twin is None:
+            kept.append((one, calls))
+        else:
+            kept[twin] = (kept[twin][0], [*kept[twin][1], *calls])
+            grown.add(twin)
+    return [
+        _found(one.family, calls) if place in grown else one
+        for place, (one, calls) in enumerate(kept)
+    ]
+
+
+def _covers(large: Found, small: Found) -> bool:
+    """Whether a template has nearly all constants of another's, and matches its calls too."""
+    if large.family != small.family or large.contract.kind != small.contract.kind:
+        return False
+    if large.template.characters < SAME_GROUP * small.template.characters:
+        return False
+    probes = _probes(small)
+    hits = sum(large.template.payload(call.request) is not None for call in probes)
+    return hits >= (1 - FOREIGN) * len(probes)
+
+
+def _probes(found: Found) -> list[CleanCall]:
+    return found.calls[:: max(1, len(found.calls) // PROBES)][:PROBES]
 
 
 def _found(family: int, calls: Sequence[CleanCall]) -> Found:
@@ -100,7 +135,7 @@ def mark_routable(groups: Sequence[Found]) -> None:
 
     A better match of another task does not help here, as that task may have no student.
     """
-    probes = [found.calls[:: max(1, len(found.calls) // PROBES)][:PROBES] for found in groups]
+    probes = [_probes(found) for found in groups]
     for found, own in zip(groups, probes, strict=True):
         others = [call for some in probes if some is not own for call in some]
         right, wrong = (

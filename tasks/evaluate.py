@@ -187,11 +187,12 @@ def baselines(train: Sequence[Row], test: Sequence[Row], contract: Contract) -> 
 
 
 def evaluate_all(dataset: Path, trained: Path, out: Path, params: settings.Params) -> Counts:
-    """Measure every trained task into a folder of `out`; refused ones are dropped."""
+    """Measure every trained student into `out`/task/rung; refused ones are dropped."""
     kept, dropped = 0, {}
-    folders = sorted(path.parent for path in trained.glob("*/training.json"))
+    folders = sorted(path.parent for path in trained.glob("*/*/training.json"))
     for folder in folders:
-        place = (dataset / folder.name, folder, out / folder.name)
+        task, rung = folder.parts[-2:]
+        place = (dataset / task, folder, out / task / rung)
         try:
             evaluate(*place, params.evaluate, prices=params.economics)
             kept += 1

@@ -79,7 +79,8 @@ def check(
     import great_expectations as gx
     import pandas as pd
 
-    logging.getLogger("great_expectations").setLevel(logging.WARNING)
+    for name in ("", ".data_context.types.base"):  # the second sets its own level when imported
+        logging.getLogger(f"great_expectations{name}").setLevel(logging.WARNING)
     context = gx.get_context(mode="ephemeral")
     context.variables.progress_bars = {"globally": False}
     _site(context, docs)

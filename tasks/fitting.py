@@ -11,7 +11,7 @@ import random
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
-from itertools import accumulate, count, pairwise
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,14 +21,16 @@ if TYPE_CHECKING:
     import torch
 
 Progress = Callable[[int, int, float], None]
+Objective = Callable[[Any, Sequence[Any]], "tuple[torch.Tensor, torch.Tensor]"]
 WEIGHTS = "state.pt"
+PERFECT = 3  # marks in a row without a mistake: the validation rows have no more to say
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mark:
-    """What the validation rows said at one step: mean loss per token, share of answers exact.
+    """What the validation rows said at one step: mean loss, share of answers exact.
 
-    An answer is exact when every token of it is the likeliest one, as in greedy decoding.
+    An answer is exact when every token or choice of it is the likeliest one.
     """
 
     step: int
@@ -67,18 +69,21 @@ class Run:
 class Fitter:
     """A model with an adapter, the examples it learns from and those it is measured on.
 
+    `objective` gives the losses of examples (which have `ids`) and which of them are right.
     `fingerprint` names all that a checkpoint must have been made from to be gone on with.
     """
 
     def __init__(
         self,
         model: Any,
-        examples: Sequence[Example],
-        validation: Sequence[Example],
+        examples: Sequence[Any],
+        validation: Sequence[Any],
         params: Train,
         fingerprint: str,
+        objective: Objective,
     ) -> None:
         self.model, self.params, self.fingerprint = model, params, fingerprint
+        self.objective = objective
         self.examples, self.validation = examples, validation
         self.weights = [p for p in model.parameters() if p.requires_grad]
         self.masters = [p.detach().float().clone() for p in self.weights]
@@ -103,7 +108,7 @@ class Fitter:
                 break
             for group in optimizer.param_groups:
                 group["lr"] = params.learning_rate * rate(run.step, steps, params.warmup)
-            loss = self._step(batch, optimizer)
+            loss = self._step(batch, run.step, optimizer)
             run.step += 1
             run.tokens += sum(len(self.examples[i].ids) for i in batch)
             run.losses.append((run.step, round(loss, 5)))
@@ -123,10 +128,11 @@ class Fitter:
         return max(1, round(self.params.tokens / (mean * self.params.batch)))
 
     def _stale(self, run: Run, steps: int) -> bool:
-        """Whether the last marks brought nothing, or half of the steps not one exact answer."""
+        """Whether the last marks brought nothing or were perfect, or none of the first half did."""
         since = [mark for mark in run.marks if mark.step > run.best_mark.step]
         hopeless = 2 * run.marks[-1].step >= steps and run.best_mark.exact == 0
-        return hopeless or len(since) >= self.params.patience
+        learned = len(run.marks) > PERFECT and all(m.exact == 1 for m in run.marks[-PERFECT:])
+        return hopeless or learned or len(since) >= self.params.patience
 
     def _stream(self, step: int) -> Iterator[list[int]]:
         """Batches of rows, epoch after epoch, from `step` on."""
@@ -137,11 +143,12 @@ class Fitter:
             step -= skipped
             yield from made[skipped:]
 
-    def _step(self, batch: Sequence[int], optimizer: torch.optim.Optimizer) -> float:
+    def _step(self, batch: Sequence[int], number: int, optimizer: torch.optim.Optimizer) -> float:
         import torch
 
         self.model.train()
-        loss = _losses(self.model, [self.examples[i] for i in batch])[0].mean()
+        torch.manual_seed(self.params.seed * 1_000_003 + number)  # of the dropout
+        loss = self.objective(self.model, [self.examples[i] for i in batch])[0].mean()
         loss.backward()  # type: ignore[no-untyped-call]  # torch types it not
         for master, weight in zip(self.masters, self.weights, strict=True):
             master.grad = weight.grad.float() if weight.grad is not None else None
@@ -162,16 +169,13 @@ class Fitter:
 
         self.model.eval()
         order = sorted(self.validation, key=lambda example: len(example.ids))
-        total, tokens, exact = 0.0, 0, 0
+        total, terms, exact = 0.0, 0, 0
         with torch.inference_mode():
             for start in range(0, len(order), 32):
-                some = order[start : start + 32]
-                losses, logits, targets = _losses(self.model, some)
-                total, tokens = total + float(losses.sum()), tokens + len(losses)
-                exact += _exact(some, logits, targets)
-        mark = Mark(
-            step=run.step, loss=round(total / tokens, 5), exact=round(exact / len(order), 4)
-        )
+                losses, right = self.objective(self.model, order[start : start + 32])
+                total, terms = total + float(losses.sum()), terms + len(losses)
+                exact += int(right.sum())
+        mark = Mark(step=run.step, loss=round(total / terms, 5), exact=round(exact / len(order), 4))
         run.marks.append(mark)
         if run.best_mark is mark:
             run.best = [weight.detach().clone() for weight in self.weights]
@@ -182,7 +186,7 @@ class Fitter:
             weight.data.copy_(kept)
 
 
-def batches(examples: Sequence[Example], size: int, rng: random.Random) -> list[list[int]]:
+def batches(examples: Sequence[Any], size: int, rng: random.Random) -> list[list[int]]:
     """All examples once, by index, in batches of similar length and random order."""
     order = list(range(len(examples)))
     rng.shuffle(order)
@@ -202,10 +206,8 @@ def rate(step: int, steps: int, warmup: float) -> float:
     return 0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * done))
 
 
-def _losses(
-    model: Any, examples: Sequence[Example]
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """The loss of every answer token, with its logits and its target, example after example.
+def completion(model: Any, examples: Sequence[Example]) -> tuple[torch.Tensor, torch.Tensor]:
+    """The loss of every answer token, example after example, and which examples are right.
 
     Only the answers' positions go through the output layer. Padding is on the right, where causal
     attention cannot see it.
@@ -228,14 +230,9 @@ def _losses(
     states = hidden.last_hidden_state.flatten(0, 1)[rounded]
     logits = causal.get_output_embeddings()(states)[: len(places)].float()
     targets = ids.roll(-1, dims=1).flatten()[places].to(causal.device)
-    return functional.cross_entropy(logits, targets, reduction="none"), logits, targets
-
-
-def _exact(examples: Sequence[Example], logits: torch.Tensor, targets: torch.Tensor) -> int:
-    """How many examples have the likeliest token in every place of the answer."""
-    right = (logits.argmax(-1) == targets).tolist()
-    ends = list(accumulate(len(example.ids) - example.start for example in examples))
-    return sum(all(right[a:b]) for a, b in pairwise([0, *ends]))
+    hits = (logits.argmax(-1) == targets).split([len(e.ids) - e.start for e in examples])
+    right = torch.stack([hit.all() for hit in hits])
+    return functional.cross_entropy(logits, targets, reduction="none"), right
 
 
 def check(losses: Sequence[tuple[int, float]], before: float) -> None:

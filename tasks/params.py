@@ -92,22 +92,27 @@ class Dataset(Section, frozen=True):
 
     min_rows: int = 120
     min_readiness: float = 40.0
-    train: Share = 0.55
+    train: Share = 0.4
     validation: Share = 0.05
-    calibration: Share = 0.25
+    calibration: Share = 0.4
     test: Share = 0.15
     similar: Share = 0.9
     seed: int = 0
 
 
 class Train(Section, frozen=True):
-    """LoRA on the base model; `base` is a folder, `bundled` the one in this repository.
+    """LoRA on the encoder and on a causal base model, a folder or `bundled`, this repository's.
 
+    `rungs` are tried in this order until a student is certified for `enough` of a task's calls.
     A training reads at most `tokens` tokens in at most `epochs` rounds, is measured `marks` times
     on the validation rows and stops after `patience` marks that brought nothing. It ends after
     `minutes`, with the best weights so far.
     """
 
+    rungs: list[Literal["encoder", "causal"]] = msgspec.field(
+        default_factory=lambda: ["encoder", "causal"]
+    )
+    enough: Share = 0.9
     base: str = "bundled"
     rank: int = 16
     alpha: int = 32
@@ -117,7 +122,7 @@ class Train(Section, frozen=True):
     warmup: Share = 0.06
     batch: int = 16
     epochs: int = 12
-    tokens: int = 120_000
+    tokens: int = 240_000
     max_length: int = 512
     marks: int = 8
     patience: int = 8

@@ -1,16 +1,22 @@
-"""Which lines are the same for everybody: prompts, templates, labels. They keep their names.
+"""What is the same for everybody: lines of prompts, templates and labels, and everyday words.
 
 A line is public when it recurs in many conversations and what was found in it does not vary from
-person to person. "You are Ada, the assistant of Acme" is; "You are talking to Mia Li" is not.
+person to person. "You are Ada, the assistant of Acme" is; "You are talking to Mia Li" is not. It
+keeps its names, and no everyday word is taken for one.
 """
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
+from functools import cache
 
+from tasks.encoder import tokenizer
 from tasks.segments import Mark
+from tasks.wordlists import fold, is_name, ordinary, slip, word_set
 
 CAP = 256  # distinct conversations and fillers counted per line; more change nothing
+HURRIED = 6  # letters from which a word one slip away from another is that word
 SYSTEM = frozenset({"system", "developer"})
 SECRET_KINDS = frozenset(
     {
@@ -53,6 +59,51 @@ class Public:
         if seen >= self._enough and fillers * 10 <= conversations:
             return True
         return role in SYSTEM and fillers == 1 and seen >= 2
+
+
+_WORD = re.compile(r"[^\W\d_]+")
+
+
+@cache
+def _dictionary() -> frozenset[str]:
+    """English words that are no names, or names that are words too: of the encoder's vocabulary."""
+    found = (word for word in tokenizer().get_vocab() if word.isalpha() and len(word) > 1)
+    return frozenset(word for word in found if not is_name(word) or word in ordinary())
+
+
+class Everyday:
+    """Words of the dictionary that many conversations use in lower case: the shop's own goods, say.
+
+    A tagger that reads a short message takes "the oak kettle" for somebody; the traffic of a day
+    knows better.
+    """
+
+    def __init__(self, conversations: int) -> None:
+        self._enough = conversations
+        self._seen: dict[str, set[str]] = defaultdict(set)
+        self._words: set[str] = set()
+
+    def note(self, conversation: str, text: str) -> None:
+        """One more text of a conversation."""
+        for word in (_dictionary().intersection(_WORD.findall(text))) - self._words:
+            seen = self._seen[word]
+            seen.add(conversation)
+            if len(seen) >= self._enough:
+                self._words.add(word)
+                del self._seen[word]
+
+    def __call__(self, text: str, kind: str) -> bool:
+        """Whether a supposed name is made of everyday words alone, in hurried spelling too."""
+        words = _WORD.findall(text)
+        street = kind == "ADDRESS" and not word_set("address").isdisjoint(map(fold, words))
+        return bool(words) and not street and all(self._plain(word) for word in words)
+
+    def _plain(self, word: str) -> bool:
+        folded = fold(word)
+        if len(folded) == 1 or folded in self._words:
+            return word.islower() or not is_name(folded)
+        hurried = word.islower() and len(folded) >= HURRIED and not is_name(folded)
+        return hurried and any(slip(folded, known) for known in self._words)
 
 
 def _add(seen: set[str], value: str) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -45,11 +45,6 @@ def base_digest(base: Path) -> str:
     """A name for the base model's bytes: weights, configuration, tokenizer and chat template."""
     files = sorted(file for pattern in _BASE_FILES for file in base.glob(pattern))
     return digest(*(part for file in files for part in (file.name, file.read_bytes())))
-
-
-def adapter_digest(folder: Path) -> str:
-    """The name of an adapter's bytes."""
-    return digest(*((folder / name).read_bytes() for name in ADAPTER_FILES))
 
 
 def adapter_base(adapter: Path) -> Path:
@@ -180,9 +175,13 @@ class Student:
         merged = PeftModel.from_pretrained(copy.deepcopy(self.model), adapter).merge_and_unload()
         return Student(merged.eval(), self.tokenizer, self.guide)
 
-    def render(self, messages: Sequence[Json]) -> list[int]:
-        """What the model reads of a conversation, as token ids."""
-        return render(self.tokenizer, [messages])[0]
+    def asked(self, messages: Sequence[Json], grammar: str | None, max_tokens: int) -> Ask:
+        """A request as `decode` takes it."""
+        return Ask(render(self.tokenizer, [messages])[0], grammar, max_tokens)
+
+    def speller(self, answer: Answer) -> Callable[[int], str]:
+        """What gives the text of an answer's token."""
+        return lambda token: str(self.tokenizer.decode([token]))
 
     def complaint(self, grammar: str) -> str | None:
         """Why a grammar cannot be used; None when it can."""

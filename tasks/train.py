@@ -11,24 +11,24 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from tasks import encoder, filling, forms, stage, writing
 from tasks import params as settings
-from tasks import stage
+from tasks.adapters import Kind, adapter_digest
 from tasks.contract import Contract
 from tasks.dataset import Row, rows
-from tasks.fitting import Diverged, Example, Fitter, Mark, Progress
-from tasks.fused import fuse
+from tasks.fitting import Diverged, Fitter, Mark, Progress, completion
 from tasks.params import Train
 from tasks.records import Counts, digest
 from tasks.stage import Refused
-from tasks.student import ADAPTER_FILES, ask, base_digest, base_path, load_base, render, written
-from tasks.student import adapter_digest as adapter_digest
+from tasks.student import ADAPTER_FILES, base_digest, base_path
 from tasks.task import load_one
 
 
@@ -37,7 +37,7 @@ class Training:
     """How an adapter came about. `best` is the step whose weights were kept."""
 
     task: str
-    kind: str = "lora"
+    kind: Kind = "causal"
     base: str
     base_digest: str
     adapter_digest: str
@@ -54,6 +54,16 @@ class Training:
     note: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """A model and the rows it learns from, the name and digest of its base, how to write it."""
+
+    fitter: Fitter
+    base: str
+    base_digest: str
+    save: Callable[[Path], None]
+
+
 def adapter_name(task: str, version: int, digest: str) -> str:
     """The name that an adapter is served under; never used twice for different bytes."""
     return f"{task}-v{version}-{digest[:8]}"
@@ -64,6 +74,7 @@ def train(
     out: Path,
     params: Train,
     *,
+    rung: Kind = "causal",
     minutes: float | None = None,
     progress: Progress | None = None,
     warm: Path | None = None,
@@ -71,40 +82,41 @@ def train(
 ) -> Training:
     """Train one task folder of `dataset` into `out`/adapter and `out`/training.json.
 
-    `minutes` (else those of the params) end the training with the best weights so far; `warm` is an
-    adapter to start from; `checkpoint` a folder outside `out` that a killed training goes on from.
-    Raises Refused.
+    `rung` is the kind of student; `minutes` (else those of the params) end the training with the
+    best weights so far; `warm` is a causal adapter to start from; `checkpoint` a folder outside
+    `out` that a killed training goes on from. Raises Refused.
     """
     began = time.monotonic()
     deadline = began + 60 * (params.minutes if minutes is None else minutes)
-    task, base, note = load_one(dataset), base_path(params.base), ""
-    for attempt in (params, second_try(params)):
-        fitter = _fitter(dataset, task.contract, base, attempt, warm)
+    task, note = load_one(dataset), ""
+    for chosen in (params, second_try(params)):
+        attempt = _attempt(dataset, rung, task.contract, chosen, warm)
         try:
-            run = fitter.fit(deadline, progress, checkpoint)
+            run = attempt.fitter.fit(deadline, progress, checkpoint)
             break
         except Diverged as error:
-            note = f"{note}{error} at rate {attempt.learning_rate:g}; "
+            note = f"{note}{error} at rate {chosen.learning_rate:g}; "
     else:
         raise Refused(f"the training of {task.id} diverged twice: {note[:-2]}")
-    fitter.restore(run)
-    save(fitter.model, out / "adapter", params.base, base_digest(base))
+    attempt.fitter.restore(run)
+    attempt.save(out / "adapter")
     training = Training(
         task=task.id,
-        base=params.base,
-        base_digest=base_digest(base),
+        kind=rung,
+        base=attempt.base,
+        base_digest=attempt.base_digest,
         adapter_digest=adapter_digest(out / "adapter"),
-        seed=attempt.seed,
-        learning_rate=attempt.learning_rate,
-        rows=len(fitter.examples),
-        too_long=len(rows(dataset / "train.parquet")) - len(fitter.examples),
+        seed=chosen.seed,
+        learning_rate=chosen.learning_rate,
+        rows=len(attempt.fitter.examples),
+        too_long=len(rows(dataset / "train.parquet")) - len(attempt.fitter.examples),
         tokens=run.tokens,
         steps=run.step,
         best=run.best_mark.step,
         seconds=round(time.monotonic() - began, 2),
         losses=run.losses,
         validation=run.marks,
-        note=f"{note}trained again at rate {attempt.learning_rate:g}" if note else "",
+        note=f"{note}trained again at rate {chosen.learning_rate:g}" if note else "",
     )
     stage.write_atomic(out / "training.json", msgspec.json.encode(training))
     if checkpoint:
@@ -127,68 +139,78 @@ def load_training(folder: Path) -> Training:
         raise Refused(f"no training at {folder}") from None
 
 
-def _fitter(
-    dataset: Path, contract: Contract, base: Path, params: Train, warm: Path | None
-) -> Fitter:
+def ladder(dataset: Path, params: Train) -> tuple[list[Kind], dict[str, str]]:
+    """The rungs of `params.rungs` worth a try for a task, and why the others are not."""
+    task, found = load_one(dataset), rows(dataset / "train.parquet")
+    if task.category == "open-ended":
+        return [], dict.fromkeys(params.rungs, "open-ended, stays with the teacher")
+    known = forms.learn([r.prompt for r in found], [r.answer for r in found], task.contract)
+    aside = {"encoder": known} if isinstance(known, str) and "encoder" in params.rungs else {}
+    return [rung for rung in params.rungs if rung not in aside], aside
+
+
+def _attempt(
+    dataset: Path, rung: Kind, contract: Contract, params: Train, warm: Path | None
+) -> Attempt:
     """The model and the rows of one attempt. Raises Refused without usable rows."""
-    model, tokenizer = _model(base, params, warm)
-    known = examples(rows(dataset / "train.parquet"), contract, tokenizer, params.max_length)
-    found = rows(dataset / "validation.parquet")[: params.validation_rows]
-    checked = examples(found, contract, tokenizer, params.max_length)
-    if not known or not checked:
+    found = rows(dataset / "train.parquet"), rows(dataset / "validation.parquet")
+    known, checked = found[0], found[1][: params.validation_rows]
+    make = _encoder if rung == "encoder" else _causal
+    attempt = make(known, checked, contract, params, warm)
+    if not attempt.fitter.examples or not attempt.fitter.validation:
         raise Refused(
-            f"{dataset.name}: {len(known)} training and {len(checked)} validation rows of at most "
+            f"{dataset.name}: {len(attempt.fitter.examples)} training and "
+            f"{len(attempt.fitter.validation)} validation rows of at most "
             f"{params.max_length} tokens, both are needed"
         )
-    ids = msgspec.json.encode([example.ids for example in (*known, *checked)])
-    origin = adapter_digest(warm) if warm else ""
-    fingerprint = digest(base_digest(base), origin, msgspec.json.encode(params), ids)
-    return Fitter(model, known, checked, params, fingerprint)
+    return attempt
 
 
-def examples(
-    found: Sequence[Row], contract: Contract, tokenizer: Any, max_length: int
-) -> list[Example]:
-    """Rows as token ids, in the form that the guide will write; without the too long ones."""
-    if not found:
-        return []
-    prompts = render(tokenizer, [ask(row.prompt) for row in found])
-    texts = [written(row.answer, contract) for row in found]
-    answers = tokenizer(texts, add_special_tokens=False)["input_ids"]
-    end = [tokenizer.eos_token_id]
-    made = [Example(p + a + end, len(p)) for p, a in zip(prompts, answers, strict=True)]
-    return [example for example in made if len(example.ids) <= max_length]
-
-
-def _model(base: Path, params: Train, warm: Path | None) -> tuple[Any, Any]:
-    """The base with a fresh adapter, or with `warm` to go on from, and its tokenizer."""
-    import torch
-    from peft import LoraConfig, PeftModel, get_peft_model
-
-    torch.manual_seed(params.seed)
-    gpu = torch.cuda.is_available()
-    half = gpu or torch.cpu._is_avx512_bf16_supported()
-    # Flash attention's backward pass on a CPU is slower than plain matrices at these lengths.
-    model, tokenizer = load_base(
-        base, "bfloat16" if half else "float32", "sdpa" if gpu else "eager"
+def _causal(
+    known: Sequence[Row],
+    checked: Sequence[Row],
+    contract: Contract,
+    params: Train,
+    warm: Path | None,
+) -> Attempt:
+    base = base_path(params.base)
+    name = base_digest(base)
+    model, tokenizer = writing.adapted(base, params, warm)
+    learned, measured = (
+        writing.examples(part, contract, tokenizer, params.max_length) for part in (known, checked)
     )
-    if warm:
-        adapted = PeftModel.from_pretrained(
-            model, warm, is_trainable=True, autocast_adapter_dtype=False
-        )
-    else:
-        config = LoraConfig(
-            r=params.rank,
-            lora_alpha=params.alpha,
-            target_modules="all-linear",
-            use_rslora=params.rslora,
-            use_dora=params.dora,
-            task_type="CAUSAL_LM",
-        )
-        adapted = get_peft_model(model, config, autocast_adapter_dtype=False)
-    if not gpu:
-        fuse(adapted)
-    return adapted, tokenizer
+    ids = msgspec.json.encode([example.ids for example in (*learned, *measured)])
+    origin = adapter_digest(warm) if warm else ""
+    fingerprint = digest(name, origin, msgspec.json.encode(params), ids)
+    fitter = Fitter(model, learned, measured, params, fingerprint, completion)
+    return Attempt(fitter, params.base, name, lambda folder: save(model, folder, params.base, name))
+
+
+def _encoder(
+    known: Sequence[Row],
+    checked: Sequence[Row],
+    contract: Contract,
+    params: Train,
+    warm: Path | None,
+) -> Attempt:
+    """Always from fresh weights: the forms, and so the heads, change with the rows."""
+    found = forms.learn([r.prompt for r in known], [r.answer for r in known], contract)
+    if isinstance(found, str):
+        raise Refused(f"the encoder cannot fill in these answers: {found}")
+    shape, reader = found
+    model = filling.fresh(shape, params)
+    learned, measured = (
+        filling.filled(part, shape, reader, params.max_length) for part in (known, checked)
+    )
+    body = [msgspec.json.encode(part) for part in (params, shape, learned, measured)]
+    fingerprint = digest(encoder.DIGEST, *body)
+    fitter = Fitter(model, learned, measured, params, fingerprint, filling.objective(shape))
+
+    def write(folder: Path) -> None:
+        save(model["encoder"], folder, encoder.NAME, encoder.DIGEST)
+        filling.save_heads(model, shape, folder)
+
+    return Attempt(fitter, encoder.NAME, encoder.DIGEST, write)
 
 
 def save(model: Any, folder: Path, base: str, base_digest: str) -> None:
@@ -209,16 +231,22 @@ def save(model: Any, folder: Path, base: str, base_digest: str) -> None:
 
 
 def train_all(dataset: Path, out: Path, params: Train) -> Counts:
-    """Train every task folder of `dataset` into a folder of `out`; refused tasks are dropped."""
-    kept, dropped = 0, {}
+    """Train every rung of every task folder of `dataset` into `out`/task/rung.
+
+    Tasks without a rung that fits, and refused ones, are dropped.
+    """
+    kept, dropped = 0, Counter[str]()
     folders = sorted(path.parent for path in dataset.glob("*/task.json"))
     for folder in folders:
         try:
-            train(folder, out / folder.name, params)
-            kept += 1
+            rungs, aside = ladder(folder, params)
+            for rung in rungs:
+                train(folder, out / folder.name / rung, params, rung=rung)
+            kept += bool(rungs)
+            dropped.update([] if rungs else [f"{folder.name}: {'; '.join(aside.values())}"])
         except Refused as error:
-            dropped[str(error)] = 1
-    result = Counts("train", len(folders), kept, dropped)
+            dropped[str(error)] += 1
+    result = Counts("train", len(folders), kept, dict(dropped))
     stage.finish(out, result)
     return result
 

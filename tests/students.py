@@ -10,12 +10,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from registry.bundle import Lineage, pack
+from tasks.adapters import adapter_digest
 from tasks.answers import Answered, Answers, write_answers
 from tasks.calibrate import Certificate
 from tasks.contract import Contract
 from tasks.evaluate import Line, Scorecard
 from tasks.stage import write_atomic
-from tasks.student import ADAPTER_FILES, adapter_digest
+from tasks.student import ADAPTER_FILES
 from tasks.task import Task, save
 from tasks.template import Head, Pattern, Slot, Template
 from tasks.train import Mark, Training

@@ -21,6 +21,7 @@ import tiny
 from serving.decoder import Engine
 from serving.engine import app, listen
 from serving.pool import Pool, PoolError
+from tasks.adapters import open_student
 from tasks.contract import Contract
 from tasks.decoding import Answer
 from tasks.params import Train
@@ -66,6 +67,25 @@ def send(engine: Engine, method: str, path: str, **options: Any) -> httpx.Respon
 def chat(engine: Engine, **fields: Any) -> httpx.Response:
     body = {"model": NAME, "messages": [{"role": "user", "content": PROMPT}], **fields}
     return send(engine, "POST", "/v1/chat/completions", json=body)
+
+
+def test_an_encoder_answers_beside_the_base(home: Path) -> None:
+    """A student of the encoder loads and answers through the same endpoints, scores and all."""
+    name = "colour-0-v2-00000002"
+    out = home / "adapters" / name
+    train(home / "colour-0", out, Train(epochs=2), rung="encoder")
+    engine = Engine(home / "tiny", home / "adapters")
+    engine.start()
+    engine.load(name, out / "adapter")
+    reply = chat(engine, model=name, logprobs=True).json()
+    choice = reply["choices"][0]
+    expected = open_student(out / "adapter").answer([PROMPT], None)[0]
+    assert choice["message"]["content"] == expected.text
+    told = [token["logprob"] for token in choice["logprobs"]["content"]]
+    assert told == pytest.approx(list(expected.logprobs), abs=1e-4)
+    long = [{"role": "user", "content": "word " * 600}]
+    assert chat(engine, model=name, messages=long).status_code == 400
+    engine.stop()
 
 
 def test_models_list_the_base_and_its_adapters(engine: Engine) -> None:

@@ -115,8 +115,8 @@ def test_prefect_shows_a_sub_flow_per_task(home: Path, stack: dict[str, str]) ->
     """The nightly run is there, with one run of `student` for each task of that night."""
     body = {"flows": {"name": {"any_": ["student"]}}}
     runs = httpx.post(stack["prefect"] + "/api/flow_runs/filter", json=body).json()
-    trained = [p.name for p in (home / "nights" / DAY / "train").iterdir() if p.is_dir()]
-    assert {run["name"].split(" · ")[0] for run in runs} == set(trained)
+    tasks = {p.parent.name for p in (home / "nights" / DAY / "dataset").glob("*/train.parquet")}
+    assert {run["name"].split(" · ")[0] for run in runs} == tasks
     assert all(run["state_type"] == "COMPLETED" for run in runs)
 
 
@@ -126,7 +126,7 @@ def second_version(home: Path, stack: dict[str, str], route: dict[str, object]) 
     night = home / "nights" / DAY
     params = msgspec.structs.replace(load().train, tokens=20_000, seed=5)
     with stage.fresh(home / "again") as folder:
-        train(night / "dataset" / task.id, folder, params)
+        train(night / "dataset" / task.id, folder, params, rung="encoder")
     with stage.fresh(home / "measured") as folder:
         evaluate(night / "dataset" / task.id, home / "again", folder, load().evaluate)
     lineage = bundle.Lineage(night=DAY, dataset="none", seed=5)
@@ -135,7 +135,7 @@ def second_version(home: Path, stack: dict[str, str], route: dict[str, object]) 
         dataset=night / "dataset" / task.id,
         trained=home / "again",
         evaluated=home / "measured",
-        calibrated=night / "calibrate" / task.id,
+        calibrated=night / "calibrate" / task.id / "encoder",
         lineage=lineage,
     )
     proof = load_certificate(packed / "certificate.json")

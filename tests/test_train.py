@@ -11,12 +11,13 @@ import msgspec
 import pytest
 import tiny
 
+from tasks.adapters import adapter_digest
 from tasks.contract import Contract
 from tasks.fitting import Diverged, Example, batches, check, rate
 from tasks.fused import fuse
 from tasks.params import Train
 from tasks.stage import Refused
-from tasks.student import ADAPTER_FILES, Student, adapter_digest, base_digest, load_base
+from tasks.student import ADAPTER_FILES, Student, base_digest, load_base
 from tasks.train import adapter_name, load_training, second_try, train
 
 

@@ -1,0 +1,88 @@
+"""Fields: the values in which a task's answers differ, and how each is had from the prompt."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import msgspec
+
+How = Literal["closed", "text", "upper", "lower", "number"]
+Pair = tuple[str, Any]  # a prompt and a value of its answer
+
+CLOSED = 200  # values of a closed field
+FEW = 12  # values up to which a field is closed even when they also stand in the prompts
+MOSTLY = 0.85  # share of a field's values that must fit; the rest are slips and rare values
+NEARLY = 0.95  # share of a few values that must stand in their prompts to be copied
+RARELY = 0.2  # share of the prompts that may hold another of those few values
+ABSENT = "\x00absent"
+
+
+class Field(msgspec.Struct, frozen=True, kw_only=True):
+    """A value that differs: how it is had from the prompt, or the values it may have.
+
+    `empty` is what it means when nothing of the prompt is copied.
+    """
+
+    name: str
+    how: How
+    values: tuple[Any, ...] = ()
+    empty: Literal["null", "absent"] = "absent"
+
+    def copy(self, text: str) -> Any:
+        """The value that a piece of the prompt stands for. Raises ValueError."""
+        if self.how == "number":
+            return json.loads(text)
+        return {"upper": text.upper(), "lower": text.lower()}.get(self.how, text)
+
+    @property
+    def nothing(self) -> Any:
+        """The value when nothing is copied."""
+        return None if self.empty == "null" else ABSENT
+
+
+def field_of(name: str, pairs: Sequence[Pair]) -> Field | None:
+    """A field whose values are few or stand in the prompts; None when neither is so."""
+    counts = Counter(json.dumps(value) for _, value in pairs)
+    usual = [text for text, count in counts.most_common(CLOSED) if count > 1]
+    covered = sum(counts[text] for text in usual) >= MOSTLY * len(pairs)
+    closed = Field(name=name, how="closed", values=tuple(json.loads(text) for text in usual))
+    filled = [(prompt, value) for prompt, value in pairs if value is not None]
+    if covered and len(counts) <= FEW and not _quoted(filled):
+        return closed
+    nulls = len(filled) < len(pairs)
+    for how in ("text", "upper", "lower", "number"):
+        if filled and sum(_fits(p, v, how) for p, v in filled) >= MOSTLY * len(filled):
+            return Field(name=name, how=how, empty="null" if nulls else "absent")
+    return closed if covered else None
+
+
+def _quoted(pairs: Sequence[Pair]) -> bool:
+    """Whether each value of a few stands in its prompt, and the others seldom do."""
+    values = {value for _, value in pairs if isinstance(value, str)}
+    if not pairs or not all(isinstance(value, str) for _, value in pairs):
+        return False
+    own = sum(bool(places(prompt, value, "text")) for prompt, value in pairs)
+    other = sum(any(places(p, v, "text") for v in values - {value}) for p, value in pairs)
+    return len(values) > 1 and own >= NEARLY * len(pairs) and other <= RARELY * len(pairs)
+
+
+def _fits(prompt: str, value: Any, how: How) -> bool:
+    if isinstance(value, str) == (how == "number"):
+        return False
+    if (how == "upper" and value != value.upper()) or (how == "lower" and value != value.lower()):
+        return False
+    return bool(places(prompt, value, how))
+
+
+def places(prompt: str, value: Any, how: How) -> list[tuple[int, int]]:
+    """Where a value stands in a prompt, as whole words."""
+    text = value if isinstance(value, str) else json.dumps(value)
+    if isinstance(value, bool | None) or not text.strip() or how == "closed":
+        return []
+    flags = re.IGNORECASE if how in ("upper", "lower") else 0
+    pattern = re.compile(rf"(?<!\w){re.escape(text)}(?!\w)", flags)
+    return [match.span() for match in pattern.finditer(prompt)]

@@ -1,0 +1,177 @@
+"""Filling: the encoder's students in training, from rows to an adapter with its heads.
+
+The loss of a row is the sum over its choices: the form, each closed field, and where each copied
+field begins and ends; a value that stands in several places may be copied from any of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from tasks.encoder import (
+    FORM,
+    FORMS,
+    HEAD,
+    LENGTH,
+    Layout,
+    load_encoder,
+    padded,
+    scores,
+    tokenizer,
+    with_heads,
+)
+from tasks.fields import ABSENT, Field, places
+from tasks.forms import Forms, Reader
+from tasks.fused import fuse
+from tasks.params import Train
+from tasks.rows import Row
+
+if TYPE_CHECKING:
+    import torch
+
+SMOOTHING = 0.05  # of closed choices: few examples make a student too sure of itself
+NOTHING = (0, 0)  # the span that stands for no value: the first token is none of the text
+
+
+@dataclass(frozen=True, slots=True)
+class Filled:
+    """A prompt as token ids and the choices that make its answer; `whole` when all are known."""
+
+    ids: list[int]
+    closed: Mapping[str, int]
+    copied: Mapping[str, list[tuple[int, int]]]
+    whole: bool
+
+
+def filled(rows: Sequence[Row], forms: Forms, reader: Reader, longest: int) -> list[Filled]:
+    """Rows as the encoder learns them; without those that are too long."""
+    found = tokenizer().encode_batch([row.prompt for row in rows])
+    fields = {field.name: field for field in forms.fields}
+    made = [
+        _filled(row, read, forms, fields, reader)
+        for row, read in zip(rows, found, strict=True)
+        if len(read.ids) <= min(longest, LENGTH)
+    ]
+    return made
+
+
+def _filled(
+    row: Row, read: Any, forms: Forms, fields: Mapping[str, Field], reader: Reader
+) -> Filled:
+    form, values = reader.read(row.prompt, row.answer)
+    closed, copied = {FORM: form}, dict[str, list[tuple[int, int]]]()
+    names = forms.forms[form].names if form < len(forms.forms) else []
+    for name in names:
+        field, value = fields[name], values.get(name, ABSENT)
+        if field.how == "closed":
+            closed |= {name: field.values.index(value)} if value in field.values else {}
+        elif value is None or value == ABSENT:
+            copied[name] = [NOTHING]
+        else:
+            spans = [_tokens(read, span) for span in places(row.prompt, value, field.how)]
+            copied |= {name: found} if (found := [s for s in spans if s]) else {}
+    known = len(closed) - 1 + len(copied)
+    return Filled(read.ids, closed, copied, whole=bool(names or not form) and known == len(names))
+
+
+def _tokens(read: Any, span: tuple[int, int]) -> tuple[int, int] | None:
+    """The first and last token of a piece of the text."""
+    begin, end = span
+    inside = [i for i, (a, b) in enumerate(read.offsets) if a < end and begin < b]
+    return (inside[0], inside[-1]) if inside else None
+
+
+def objective(
+    forms: Forms,
+) -> Callable[[Any, Sequence[Filled]], tuple[torch.Tensor, torch.Tensor]]:
+    """The loss of each row, and whether every choice of it is right."""
+    layout = Layout(forms)
+
+    def measure(model: Any, rows: Sequence[Filled]) -> tuple[torch.Tensor, torch.Tensor]:
+        import torch
+
+        ids, mask = padded([row.ids for row in rows])
+        device = next(model.parameters()).device
+        choices, points = scores(model, layout, ids.to(device), mask.to(device))
+        total = torch.zeros(len(rows), device=device)
+        right = torch.tensor([row.whole for row in rows], device=device)
+        for name, logits in choices.items():
+            targets = torch.tensor([row.closed.get(name, -100) for row in rows], device=device)
+            loss, hit = _chosen(logits, targets)
+            total, right = total + loss, right & hit
+        for name, number in layout.copied.items():
+            for side in (0, 1):
+                goals = _goals([row.copied.get(name, ()) for row in rows], side, ids.shape[1])
+                loss, hit = _pointed(points[:, :, number, side], goals.to(device))
+                total, right = total + loss / 2, right & hit
+        return total, right
+
+    return measure
+
+
+def _chosen(logits: torch.Tensor, targets: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    from torch.nn.functional import cross_entropy
+
+    loss = cross_entropy(
+        logits, targets, reduction="none", ignore_index=-100, label_smoothing=SMOOTHING
+    )
+    return loss, (targets < 0) | (logits.argmax(-1) == targets)
+
+
+def _goals(spans: Sequence[Sequence[tuple[int, int]]], side: int, width: int) -> torch.Tensor:
+    """The tokens that are right, row by row."""
+    import torch
+
+    goals = torch.zeros(len(spans), width, dtype=torch.bool)
+    for i, found in enumerate(spans):
+        goals[i, [span[side] for span in found]] = True
+    return goals
+
+
+def _pointed(logits: torch.Tensor, goals: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    import torch
+
+    known = goals.any(1)
+    logprobs = logits.log_softmax(1)
+    best = goals.gather(1, logits.argmax(1, keepdim=True)).squeeze(1)
+    loss = torch.zeros(len(goals), device=logits.device)
+    reached = logprobs[known].masked_fill(~goals[known], float("-inf")).logsumexp(1)
+    return loss.masked_scatter(known, -reached), ~known | best
+
+
+def fresh(forms: Forms, params: Train) -> Any:
+    """The encoder with a new adapter and new heads, ready to learn."""
+    import torch
+    from peft import LoraConfig, get_peft_model
+
+    torch.manual_seed(params.seed)
+    gpu = torch.cuda.is_available()
+    half = gpu or torch.cpu._is_avx512_bf16_supported()
+    encoder = load_encoder("eager", dtype="bfloat16" if half else "float32")
+    config = LoraConfig(
+        r=params.rank,
+        lora_alpha=2 * params.rank,
+        target_modules=["query", "key", "value", "dense"],
+        use_dora=params.dora,
+    )
+    adapted = get_peft_model(encoder, config, autocast_adapter_dtype=False)
+    fuse(adapted)
+    return with_heads(adapted, forms).to("cuda" if gpu else "cpu")
+
+
+def save_heads(model: Any, forms: Forms, folder: Path) -> None:
+    """Write what belongs to an adapter of the encoder."""
+    from safetensors.torch import save_file
+
+    heads = {
+        name: weight.detach().float().cpu().contiguous()
+        for name, weight in model.state_dict().items()
+        if not name.startswith("encoder.")
+    }
+    save_file(heads, folder / HEAD)
+    (folder / FORMS).write_bytes(msgspec.json.encode(forms))

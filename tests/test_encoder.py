@@ -1,0 +1,125 @@
+"""Students made of the encoder: trained on the real one, loaded, and asked."""
+
+from __future__ import annotations
+
+import json
+import math
+import random
+from pathlib import Path
+
+import pytest
+import tiny
+
+from tasks.adapters import FILES, adapter_digest, kind_of, open_student
+from tasks.contract import Contract, agree, violation
+from tasks.encoder import DIGEST, LENGTH, EncoderStudent
+from tasks.params import Train
+from tasks.stage import Refused
+from tasks.train import Training, ladder, train
+
+CONTRACT = Contract(
+    kind="json",
+    schema={
+        "type": "object",
+        "properties": {"name": {"type": "string"}, "wish": {"enum": ["refund", "repair"]}},
+        "required": ["name", "wish"],
+    },
+)
+NAMES = ("Ann", "Bob", "Carla", "Dimitri", "Eve", "Farid", "Greta", "Hugo", "Ivy", "Jon")
+WISHES = {
+    "refund": ("I want my money back", "please refund me", "give me back what I paid"),
+    "repair": ("can you fix it", "please repair it", "it has to be mended"),
+}
+PARAMS = Train(epochs=12, tokens=40_000, batch=24, marks=3)
+
+
+def row(rng: random.Random) -> tuple[str, str]:
+    name = f"{rng.choice(NAMES)} {rng.choice('ABCDEFGHKLMNPRST')}{rng.choice(NAMES)[1:]}"
+    wish = rng.choice(list(WISHES))
+    parts = [f"My name is {name}.", f"{rng.choice(WISHES[wish])}."]
+    rng.shuffle(parts)
+    return " ".join(parts), json.dumps({"name": name, "wish": wish})
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    rng = random.Random(0)
+    parts = {name: [row(rng) for _ in range(n)] for name, n in (("train", 90), ("validation", 12))}
+    folder = tmp_path_factory.mktemp("data") / "wish-0"
+    return tiny.dataset(folder, CONTRACT, parts, name="wish-0")
+
+
+@pytest.fixture(scope="module")
+def trained(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Training, Path]:
+    out = tmp_path_factory.mktemp("trained")
+    return train(dataset, out, PARAMS, rung="encoder"), out / "adapter"
+
+
+def test_a_hundred_examples_are_enough(trained: tuple[Training, Path]) -> None:
+    """Names that it has never seen are copied, and the closed field is chosen."""
+    rng = random.Random(1)
+    asked = [row(rng) for _ in range(60)]
+    answers = open_student(trained[1]).answer([prompt for prompt, _ in asked], CONTRACT)
+    right = [agree(a.text, expected) for a, (_, expected) in zip(answers, asked, strict=True)]
+    assert sum(right) >= 54
+    assert not any(violation(answer.text, CONTRACT) for answer in answers)
+    sure = [math.fsum(a.logprobs) for a, ok in zip(answers, right, strict=True) if ok]
+    assert all(-5 < value <= 0 for value in sure)
+
+
+def test_the_adapter_says_what_it_is(trained: tuple[Training, Path]) -> None:
+    """Safetensors, the forms, and a configuration that names the encoder by its digest."""
+    training, folder = trained
+    assert kind_of(folder) == training.kind == "encoder"
+    assert sorted(file.name for file in folder.iterdir()) == sorted(FILES["encoder"])
+    assert training.base_digest == DIGEST
+    assert training.adapter_digest == adapter_digest(folder)
+
+
+def test_an_answer_does_not_depend_on_its_batch(trained: tuple[Training, Path]) -> None:
+    """Alone or among others: the same text, and the same confidence but for rounding."""
+    student = open_student(trained[1])
+    prompts = [row(random.Random(i))[0] * (1 + i % 3) for i in range(9)]
+    together = student.answer(prompts, CONTRACT)
+    for prompt, answer in zip(prompts, together, strict=True):
+        alone = student.answer([prompt], CONTRACT)[0]
+        assert alone.text == answer.text
+        assert math.fsum(alone.logprobs) == pytest.approx(math.fsum(answer.logprobs), abs=1e-3)
+
+
+def test_a_prompt_that_is_too_long_is_not_answered(trained: tuple[Training, Path]) -> None:
+    """Cut off, so that the gateway escalates."""
+    student = EncoderStudent.load(trained[1])
+    answer, other = student.answer(["word " * (LENGTH + 1), "My name is Bo. refund me"], CONTRACT)
+    assert (answer.finish_reason, answer.text) == ("length", "")
+    assert other.finish_reason == "stop"
+
+
+def test_the_same_seed_gives_the_same_student(dataset: Path, tmp_path: Path) -> None:
+    """Killed after a checkpoint and started again, it ends with the bytes of a whole run."""
+    params = Train(epochs=2, tokens=3_000, batch=24, marks=2)
+
+    def killed(step: int, steps: int, loss: float) -> None:
+        if step == steps // 2 + 1:
+            raise KeyboardInterrupt
+
+    whole = train(dataset, tmp_path / "a", params, rung="encoder")
+    with pytest.raises(KeyboardInterrupt):
+        train(dataset, tmp_path / "b", params, rung="encoder", progress=killed,
+              checkpoint=tmp_path / "state")  # fmt: skip
+    again = train(dataset, tmp_path / "b", params, rung="encoder", checkpoint=tmp_path / "state")
+    assert again.adapter_digest == whole.adapter_digest
+    assert again.losses == whole.losses
+
+
+def test_the_ladder_leaves_out_what_cannot_work(dataset: Path, tmp_path: Path) -> None:
+    """No encoder for answers without a form, no student at all for open-ended work."""
+    assert ladder(dataset, PARAMS) == (["encoder", "causal"], {})
+    letters = [(f"note {i}", " ".join(random.Random(i).choices(NAMES, k=9))) for i in range(60)]
+    parts = {"train": letters, "validation": letters[:5]}
+    free = tiny.dataset(tmp_path / "letters-0", Contract(kind="text"), parts, name="letters-0")
+    rungs, aside = ladder(free, PARAMS)
+    assert rungs == ["causal"]
+    assert "form in common" in aside["encoder"]
+    with pytest.raises(Refused, match="form in common"):
+        train(free, tmp_path / "out", PARAMS, rung="encoder")

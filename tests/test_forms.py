@@ -1,0 +1,159 @@
+"""Answers come apart into forms and fields, and together again."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tasks.contract import Contract, agree
+from tasks.fields import ABSENT, Field, places
+from tasks.forms import Forms, Reader, learn
+
+JSON = Contract(kind="json", schema={"type": "object"})
+TEXT = Contract(kind="text")
+
+
+WISHES = {"returns": "take back", "billing": "charged twice", "delivery": "where is it"}
+
+
+def known(rows: list[tuple[str, str]], contract: Contract) -> tuple[Forms, Reader]:
+    found = learn([p for p, _ in rows], [a for _, a in rows], contract)
+    assert not isinstance(found, str), found
+    return found
+
+
+def orders(n: int = 60) -> list[tuple[str, str]]:
+    """Messages with the order's number in any case, sometimes a note, and its queue."""
+    rows = []
+    for i in range(n):
+        queue = ("returns", "billing", "delivery")[i % 3]
+        order = f"SO-{1000 + 37 * i}"
+        value: dict[str, Any] = {"order": order, "count": i + 20, "queue": queue}
+        note = f" note: call bell{i}" if i % 4 == 0 else ""
+        if note:
+            value["note"] = f"bell{i}"
+        wish = WISHES[queue]
+        rows.append((f"{wish}: {i + 20} x {order.lower()}{note}", json.dumps(value)))
+    return rows
+
+
+def test_fields_are_copied_or_closed() -> None:
+    """Each field is had in the cheapest way that fits: as it stands, in capitals, as a number."""
+    forms, _ = known(orders(), JSON)
+    found = {field.name: field.how for field in forms.fields}
+    assert found == {"order": "upper", "count": "number", "queue": "closed", "note": "text"}
+    assert len(forms.forms) == 1
+
+
+def test_answers_are_written_back() -> None:
+    """What was read from a new answer writes the same answer."""
+    rows = orders(90)
+    forms, reader = known(rows[:60], JSON)
+    for prompt, answer in rows[60:]:
+        form, values = reader.read(prompt, answer)
+        assert agree(forms.write(form, values), answer)
+
+
+def test_a_field_may_be_missing() -> None:
+    """An optional key is left out when nothing was found for it."""
+    forms, reader = known(orders(), JSON)
+    _, values = reader.read(*orders()[1])
+    assert "note" not in json.loads(forms.write(0, values | {"note": ABSENT}))
+
+
+def test_calls_of_different_functions_are_different_forms() -> None:
+    """A function's name belongs to the form; its arguments are fields that functions share."""
+    tools = Contract(kind="tools", schema={})
+    rows = []
+    for i in range(40):
+        name = ("track", "cancel")[i % 2]
+        call = {"name": name, "arguments": {"id": f"A{i}"}}
+        rows.append((f"{name} A{i}", json.dumps({"tool_calls": [call]})))
+    rows += [(f"thanks {i}", json.dumps({"content": "You are welcome."})) for i in range(10)]
+    forms, reader = known(rows, tools)
+    assert len(forms.forms) == 3
+    assert {field.name for field in forms.fields} == {"tool_calls.0.arguments.id", "content"}
+    form, values = reader.read("please track Z9", rows[0][1].replace("A0", "Z9"))
+    assert json.loads(forms.write(form, values))["tool_calls"][0]["arguments"] == {"id": "Z9"}
+
+
+def test_sentences_have_gaps_where_they_copy() -> None:
+    """A repeated sentence is a form; the words that come from the prompt are its fields."""
+    rows = [
+        (f"i am Ann{i}, where is SO-{i}", f"Customer Ann{i} asks for order SO-{i}; call back.")
+        for i in range(30)
+    ]
+    forms, reader = known(rows, TEXT)
+    assert len(forms.forms) == 1
+    assert len(forms.fields) == 2
+    said = "Customer Bo asks for order X-1; call back."
+    assert forms.write(*reader.read("Bo here: X-1", said)) == said
+
+
+def test_letters_have_no_form() -> None:
+    """Where every answer is another text there is nothing to fill in, and a sentence says so."""
+    rows = [(f"complaint {i}", f"{'so sorry ' * (i % 7)}dear {i} regret{i * i}") for i in range(50)]
+    found = learn([p for p, _ in rows], [a for _, a in rows], TEXT)
+    assert isinstance(found, str)
+    assert "form in common" in found
+
+
+def test_an_answer_of_another_form_is_named_so() -> None:
+    """A form that was never seen is the one past the last."""
+    forms, reader = known(orders(), JSON)
+    assert reader.read("x", json.dumps({"order": ["a", "b"]}))[0] == len(forms.forms)
+    assert reader.read("x", "not JSON")[0] == len(forms.forms)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "value", "how", "found"),
+    [
+        ("12 and 2", "2", "text", [(7, 8)]),
+        ("so-1 SO-1", "SO-1", "upper", [(0, 4), (5, 9)]),
+        ("so-1 SO-1", "SO-1", "text", [(5, 9)]),
+        ("7 of them", 7, "number", [(0, 1)]),
+        ("it is true", True, "text", []),
+        ("a  b", " ", "text", []),
+    ],
+)
+def test_values_are_found_as_whole_words(
+    prompt: str, value: Any, how: Any, found: list[tuple[int, int]]
+) -> None:
+    """Part of a longer word or number is no copy."""
+    assert places(prompt, value, how) == found
+
+
+leaves = st.none() | st.booleans() | st.integers(0, 99) | st.text("ab c", max_size=6)
+objects = st.dictionaries(
+    st.sampled_from("wxyz"), leaves | st.lists(leaves, max_size=2), min_size=1, max_size=3
+)
+
+
+@given(st.lists(objects, min_size=1, max_size=3))
+def test_reading_and_writing_agree(values: list[Any]) -> None:
+    """Whatever JSON recurs: what is read with a form is written back the same."""
+    rows = [(f"said {json.dumps(v)}", json.dumps(v)) for v in values for _ in range(4)]
+    found = learn([p for p, _ in rows], [a for _, a in rows], JSON)
+    if isinstance(found, str):
+        return
+    forms, reader = found
+    for prompt, answer in rows:
+        form, read = reader.read(prompt, answer)
+        if form < len(forms.forms):
+            assert agree(forms.write(form, read), answer)
+
+
+@given(st.text(), st.sampled_from(["text", "upper", "lower", "number"]))
+def test_copies_are_values_or_refused(text: str, how: Any) -> None:
+    """Whatever stands there is copied, or refused with a ValueError."""
+    field = Field(name="x", how=how)
+    try:
+        value = field.copy(text)
+    except ValueError:
+        assert how == "number"
+    else:
+        assert how == "number" or isinstance(value, str)
