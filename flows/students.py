@@ -80,8 +80,12 @@ def ladder(night: Night, task: str, serving: Champion | None) -> list[Kind]:
 
 
 def enough(night: Night, last: Try) -> bool:
-    """Whether a student serves so many calls that no dearer one is tried."""
-    return last.verdict.passed and last.coverage >= night.params.train.enough
+    """Whether no dearer student is tried: this one serves enough, or the night's time is spent."""
+    if last.verdict.passed and last.coverage >= night.params.train.enough:
+        return True
+    done = night.out("train").glob("*/*/training.json")
+    spent = sum(load_training(file.parent).seconds for file in done)
+    return spent > 60 * night.params.train.budget
 
 
 def train(night: Night, task: str, rung: Kind) -> Path:

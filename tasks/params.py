@@ -103,7 +103,8 @@ class Dataset(Section, frozen=True):
 class Train(Section, frozen=True):
     """LoRA on the encoder and on a causal base model, a folder or `bundled`, this repository's.
 
-    `rungs` are tried in this order until a student is certified for `enough` of a task's calls.
+    `rungs` are tried in this order until a student is certified for `enough` of a task's calls;
+    once a night has trained for `budget` minutes, largest tasks first, only first rungs are tried.
     A training reads at most `tokens` tokens in at most `epochs` rounds, is measured `marks` times
     on the validation rows and stops after `patience` marks that brought nothing. It ends after
     `minutes`, with the best weights so far.
@@ -113,6 +114,7 @@ class Train(Section, frozen=True):
         default_factory=lambda: ["encoder", "causal"]
     )
     enough: Share = 0.9
+    budget: float = 3.0
     base: str = "bundled"
     rank: int = 16
     alpha: int = 32
