@@ -30,7 +30,7 @@ schemas and label lists, and everyday English words. A LoRA adapter makes it a s
 ## How it was made
 `python -m bases.pretrain {options}` on one {device} (seed {seed}): {steps} steps, {tokens} million
 tokens, final loss {loss} (answers count 1, prompts {prompt}). Muon for the matrices, AdamW for the
-rest, float32 master weights, warm-up, plateau and linear fall. The log is `training.jsonl`.
+rest, float32 master weights, warm-up, plateau and linear fall. {cycles}The log is `training.jsonl`.
 
 The training text is synthetic (`bases/synth.py`): random schemas, made-up values, an English
 lexicon written for this project (`bases/lexicon/`), and the name and word lists of Faker (MIT). No
@@ -71,6 +71,8 @@ def facts(folder: Path) -> dict[str, Any]:
         shapes = [file.get_slice(name).get_shape() for name in file.keys()]  # noqa: SIM118 (no dict)
     count = sum(a * b for a, b in ((s[0], s[1] if len(s) > 1 else 1) for s in shapes))
     tail = [row["loss"] for row in log[-10:]]
+    rates = [row["lr"] for row in log[1:]]
+    ends = [log[i]["step"] + 1 for i in range(1, len(rates)) if rates[i] > 4 * rates[i - 1] > 0]
     heads = config["num_attention_heads"]
     return {
         "million": f"{count / 1e6:.1f}",
@@ -88,6 +90,9 @@ def facts(folder: Path) -> dict[str, Any]:
         "tokens": f"{last['tokens'] / 1e6:.1f}",
         "loss": f"{sum(tail) / len(tail):.2f}",
         "width": 2 * made["width"],
+        "cycles": "".join(
+            f"A first run ended after `--steps {n}` and was gone on with. " for n in ends
+        ),
     }
 
 

@@ -26,7 +26,7 @@ import tasks.train
 import tasks.validate
 from registry import ledger
 from registry.store import Store
-from serving.pool import Pool
+from serving.pool import pools
 from serving.reconcile import Changes, reconcile
 from tasks import stage
 from tasks.params import Params, load
@@ -160,14 +160,14 @@ def promote(home: str | Path) -> Changes | None:
 
     A champion that a person moved in the UI is written into the ledger.
     """
-    home, url = Path(home).resolve(), os.environ.get("POOL_URL")
+    home = Path(home).resolve()
     store = registry_of(home)
     ledger.observe(home, {v.name: v.number for v in store.champions()}, time.time())
-    if not url:
+    if not os.environ.get("POOL_URL"):
         return None
 
     async def act() -> Changes:
         async with httpx.AsyncClient() as client:
-            return await reconcile(home, store, Pool(url, client, os.environ.get("POOL_TOKEN")))
+            return await reconcile(home, store, pools(os.environ, client))
 
     return asyncio.run(act())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from serving import escalate
@@ -23,10 +24,10 @@ REST_SECONDS = 5.0
 
 @dataclass(slots=True)
 class Students:
-    """The students behind the routes; `pool` is None where there is none."""
+    """The students behind the routes, and the pool of each kind."""
 
     routes: Routes
-    pool: Pool | None
+    pools: Mapping[str, Pool]
     settings: Serve
     _failures: int = 0
     _rest_until: float = 0.0
@@ -54,13 +55,14 @@ class Students:
         return answer if decision.serve else None
 
     async def _answer(self, call: Call, match: Match) -> Answer | None:
-        if self.pool is None:
+        pool = self.pools.get(match.route.kind)
+        if pool is None:
             call.reason = escalate.NO_POOL
         elif time.monotonic() < self._rest_until:
             call.reason = escalate.POOL_RESTING
         else:
             try:
-                answer = await self._asked(self.pool, match)
+                answer = await self._asked(pool, match)
             except TimeoutError:
                 self._failed(call, escalate.TIMEOUT)
             except PoolError as error:

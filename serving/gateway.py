@@ -39,7 +39,7 @@ from serving.audit import Audits, drawn
 from serving.call import Call, said
 from serving.journal import Journal
 from serving.metrics import Metrics
-from serving.pool import Pool
+from serving.pool import pools
 from serving.route import Routes
 from serving.teacher import Teacher, TeacherDown, back, http_client, read
 from tasks import params
@@ -242,11 +242,8 @@ def build(home: Path, env: Mapping[str, str], settings: Serve, replay: bool) -> 
         env.get("TEACHER_API_KEY") or None,
         env.get("TEACHER_MODEL") or None,
     )
-    pool = None
-    if env.get("POOL_URL"):
-        client = http_client(settings.student_timeout)
-        pool = Pool(env["POOL_URL"], client, env.get("POOL_TOKEN") or None)
-    students = Students(Routes(home / "routes.json"), pool, settings)
+    servers = pools(env, http_client(settings.student_timeout))
+    students = Students(Routes(home / "routes.json"), servers, settings)
     return Gateway(students, teacher, Journal(home / "journal"), settings, replay)
 
 

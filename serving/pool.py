@@ -84,6 +84,20 @@ class Pool:
         return response
 
 
+def pools(env: Mapping[str, str], client: httpx.AsyncClient) -> dict[str, Pool]:
+    """The server of each kind of student; empty where there is none.
+
+    `$POOL_URL` serves all of them, but where it is vLLM, which cannot serve students of the
+    encoder: those are served at `$ENCODER_URL`, by the embedded engine.
+    """
+    token, url = env.get("POOL_TOKEN") or None, env.get("POOL_URL")
+    if not url:
+        return {}
+    shared = Pool(url, client, token)
+    apart = env.get("ENCODER_URL")
+    return {"causal": shared, "encoder": Pool(apart, client, token) if apart else shared}
+
+
 def guide(contract: Contract) -> Json:
     """The request fields that hold an answer to its contract."""
     if contract.kind == "text":

@@ -7,6 +7,7 @@ stays loaded for one more round, so that answers under way are not cut off.
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import msgspec
 
 from registry.store import Store, Version
 from serving.pool import Pool, PoolError
+from tasks.adapters import kind_of
 from tasks.contract import agree
 from tasks.records import digest
 from tasks.stage import write_atomic
@@ -46,6 +48,7 @@ def _route(version: Version, bundle: Path) -> dict[str, Any]:
         "task": msgspec.json.decode((bundle / "task.json").read_bytes()),
         "adapter": version.adapter,
         "version": version.number,
+        "kind": kind_of(bundle / "adapter"),
         "threshold": certificate["threshold"],
         "certificate": certificate,
     }
@@ -67,9 +70,10 @@ async def _canary(pool: Pool, version: Version, bundle: Path) -> str | None:
 
 
 async def _bring_up(
-    pool: Pool, store: Store, home: Path, version: Version, loaded: set[str]
+    pools: Mapping[str, Pool], store: Store, home: Path, version: Version, loaded: Collection[str]
 ) -> tuple[dict[str, Any] | None, str | None]:
     bundle = store.fetch(version, home / "adapters" / version.adapter)
+    pool = pools[kind_of(bundle / "adapter")]
     try:
         if version.adapter not in loaded:
             await pool.load(version.adapter, bundle / "adapter")
@@ -82,18 +86,18 @@ async def _bring_up(
     return _route(version, bundle), None
 
 
-async def reconcile(home: Path, store: Store, pool: Pool) -> Changes:
+async def reconcile(home: Path, store: Store, pools: Mapping[str, Pool]) -> Changes:
     """Load the champions, prove them, switch the routes, and unload what served long ago.
 
-    A champion that cannot be brought up leaves its task's former route in place.
-    Raises PoolError when the pool cannot be reached at all.
+    `pools` has the server of each kind of student. A champion that cannot be brought up leaves its
+    task's former route in place. Raises PoolError when a pool cannot be reached at all.
     """
     before = {route["task"]["id"]: route for route in routes(home)}
-    loaded = await pool.loaded()
+    loaded = {name: pool for pool in set(pools.values()) for name in await pool.loaded()}
     after: dict[str, dict[str, Any]] = {}
     refused: dict[str, str] = {}
     for version in store.champions():
-        route, problem = await _bring_up(pool, store, home, version, loaded)
+        route, problem = await _bring_up(pools, store, home, version, loaded)
         if problem:
             refused[version.adapter] = problem
             route = before.get(version.name)
@@ -106,9 +110,9 @@ async def reconcile(home: Path, store: Store, pool: Pool) -> Changes:
     )
     serving = {route["adapter"] for route in after.values()}
     kept = serving | {route["adapter"] for route in before.values()}
-    obsolete = sorted(loaded - kept)
+    obsolete = sorted(loaded.keys() - kept)
     for name in obsolete:
-        await pool.unload(name)
+        await loaded[name].unload(name)
     return Changes(
-        tuple(sorted(serving)), tuple(sorted(serving - loaded)), tuple(obsolete), refused
+        tuple(sorted(serving)), tuple(sorted(serving - loaded.keys())), tuple(obsolete), refused
     )

@@ -25,12 +25,13 @@ FAMILIAR = 40  # characters of a constant that show that a prompt was once a tas
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
-    """A task, the adapter that serves it, and the confidence from which it may answer."""
+    """A task, the adapter that serves it and its kind, and the confidence that may answer."""
 
     task: Task
     adapter: str
     version: int
     threshold: float
+    kind: str = "causal"
 
 
 @dataclass(frozen=True, slots=True)

@@ -95,10 +95,10 @@ def gateway(
 ) -> Gateway:
     """A gateway in `home` that talks to these two."""
     serve = Serve(audit=audit, **settings)
-    students = None
+    students: dict[str, Pool] = {}
     if pool is not None:
         client = httpx.AsyncClient(transport=httpx.MockTransport(pool))
-        students = Pool("http://pool", client)
+        students = {"causal": Pool("http://pool", client)}
     mine = httpx.AsyncClient(transport=httpx.MockTransport(large))
     return Gateway(
         students=Students(Routes(home / "routes.json"), students, serve),

@@ -450,7 +450,9 @@ def test_the_environment_must_name_a_teacher(tmp_path: Path) -> None:
             module.build(tmp_path, env, Serve(), False)
     env = {"TEACHER_BASE_URL": "http://t/v1", "POOL_URL": "http://p", "TEACHER_API_KEY": "k"}
     built = module.build(tmp_path, env, Serve(), True)
-    assert built.students.pool is not None
+    assert set(built.students.pools) == {"causal", "encoder"}
+    apart = module.build(tmp_path, env | {"ENCODER_URL": "http://e"}, Serve(), True).students.pools
+    assert (apart["causal"].url, apart["encoder"].url) == ("http://p", "http://e")
     assert built.teacher.key == "k"
 
 
