@@ -50,7 +50,7 @@ def _joined(home: Path) -> Iterator[None]:
 @app.command()
 def run(
     home: Home = DEMO,
-    calls: Annotated[int, typer.Option(help="Calls a day.", min=100)] = 4000,
+    calls: Annotated[int, typer.Option(help="Calls a day.", min=100)] = 3000,
     days: Annotated[int, typer.Option(help="Days of traffic.", min=2, max=30)] = 3,
     seed: Annotated[int, typer.Option(help="Seed of the traffic.")] = 7,
 ) -> None:

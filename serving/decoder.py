@@ -16,7 +16,7 @@ from serving.completion import BadRequest
 from tasks import encoder
 from tasks.adapters import FILES, kind_of
 from tasks.decoding import Answer, Ask
-from tasks.encoder import EncoderStudent
+from tasks.filler import EncoderStudent
 from tasks.student import ADAPTER_FILES, Student, base_digest
 
 MAX_BATCH = 32

@@ -33,7 +33,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from serving import completion
 from serving.completion import BadRequest, ChatRequest
 from serving.decoder import Engine, Job
-from tasks.encoder import EncoderStudent
+from tasks.filler import EncoderStudent
 from tasks.stage import Refused
 from tasks.student import Student, base_path
 

@@ -6,7 +6,8 @@ import json
 from pathlib import Path
 from typing import Literal
 
-from tasks.encoder import FORMS, HEAD, NAME, EncoderStudent
+from tasks.encoder import NAME
+from tasks.filler import FORMS, HEAD, EncoderStudent
 from tasks.records import digest
 from tasks.student import ADAPTER_FILES, Student, adapter_base
 

@@ -13,19 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from tasks.encoder import (
-    FORM,
-    FORMS,
-    HEAD,
-    LENGTH,
-    Layout,
-    load_encoder,
-    padded,
-    scores,
-    tokenizer,
-    with_heads,
-)
+from tasks.encoder import LENGTH, load_encoder, tokenizer
 from tasks.fields import ABSENT, Field, places
+from tasks.filler import FORM, FORMS, HEAD, Layout, padded, scores, with_heads
 from tasks.forms import Forms, Reader
 from tasks.fused import fuse
 from tasks.params import Train

@@ -108,7 +108,7 @@ class Fitter:
                 break
             for group in optimizer.param_groups:
                 group["lr"] = params.learning_rate * rate(run.step, steps, params.warmup)
-            loss = self._step(batch, run.step, optimizer)
+            loss = self._step(batch, optimizer)
             run.step += 1
             run.tokens += sum(len(self.examples[i].ids) for i in batch)
             run.losses.append((run.step, round(loss, 5)))
@@ -143,11 +143,10 @@ class Fitter:
             step -= skipped
             yield from made[skipped:]
 
-    def _step(self, batch: Sequence[int], number: int, optimizer: torch.optim.Optimizer) -> float:
+    def _step(self, batch: Sequence[int], optimizer: torch.optim.Optimizer) -> float:
         import torch
 
         self.model.train()
-        torch.manual_seed(self.params.seed * 1_000_003 + number)  # of the dropout
         loss = self.objective(self.model, [self.examples[i] for i in batch])[0].mean()
         loss.backward()  # type: ignore[no-untyped-call]  # torch types it not
         for master, weight in zip(self.masters, self.weights, strict=True):

@@ -23,7 +23,7 @@ HOMES = {
     "great_expectations": {"tasks/expectations.py"},
     "presidio_analyzer": {"tasks/detectors.py"},
     "presidio_anonymizer": {"tasks/cleaner.py"},
-    "peft": {f"tasks/{n}.py" for n in ("writing", "student", "filling", "encoder", "tagger")},
+    "peft": {f"tasks/{n}.py" for n in ("writing", "student", "filling", "filler", "tagger")},
     "llguidance": {"tasks/student.py"},
     "datasketch": {"tasks/dataset.py"},
     "starlette": {"serving", "examples/teacher.py"},

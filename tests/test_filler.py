@@ -12,7 +12,8 @@ import tiny
 
 from tasks.adapters import FILES, adapter_digest, kind_of, open_student
 from tasks.contract import Contract, agree, violation
-from tasks.encoder import DIGEST, LENGTH, EncoderStudent
+from tasks.encoder import DIGEST, LENGTH
+from tasks.filler import EncoderStudent
 from tasks.params import Train
 from tasks.stage import Refused
 from tasks.train import Training, ladder, train
@@ -77,14 +78,14 @@ def test_the_adapter_says_what_it_is(trained: tuple[Training, Path]) -> None:
 
 
 def test_an_answer_does_not_depend_on_its_batch(trained: tuple[Training, Path]) -> None:
-    """Alone or among others: the same text, and the same confidence but for rounding."""
+    """Alone or among others: the same text, and the same confidence but for bfloat16's rounding."""
     student = open_student(trained[1])
     prompts = [row(random.Random(i))[0] * (1 + i % 3) for i in range(9)]
     together = student.answer(prompts, CONTRACT)
     for prompt, answer in zip(prompts, together, strict=True):
         alone = student.answer([prompt], CONTRACT)[0]
         assert alone.text == answer.text
-        assert math.fsum(alone.logprobs) == pytest.approx(math.fsum(answer.logprobs), abs=1e-3)
+        assert math.fsum(alone.logprobs) == pytest.approx(math.fsum(answer.logprobs), abs=0.02)
 
 
 def test_a_prompt_that_is_too_long_is_not_answered(trained: tuple[Training, Path]) -> None:
