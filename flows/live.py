@@ -32,7 +32,7 @@ def _services(home: Path, gateway: int, mlflow: int, prefect: int) -> dict[str, 
 def _addresses(services: dict[str, local.Service]) -> None:
     teacher = "simulated" if "teacher" in services else os.environ["TEACHER_BASE_URL"]
     show.say(f"gateway     {services['gateway'].url}/v1   (point your agents' base URL here)")
-    show.say(f"MLflow UI   {services['mlflow'].url}")
+    show.say(f"MLflow UI   {services['mlflow'].url}/#/models")
     show.say(f"Prefect UI  {services['prefect'].url}")
     show.say(f"teacher     {teacher}")
     show.say("Ctrl-C or `make down` stops it.")
@@ -46,6 +46,7 @@ def up(home: Path, gateway: int, mlflow: int, prefect: int) -> None:
             "PREFECT_API_URL": services["prefect"].url + "/api",
             "MLFLOW_TRACKING_URI": services["mlflow"].url,
             "POOL_URL": services["pool"].url,
+            "PREFECT_HOME": str(home / "prefect"),
             "FLYWHEEL_PID": str(os.getpid()),
         }
         if "teacher" in services:

@@ -211,7 +211,9 @@ def _untried(night: Night, task: str, serving: Champion | None) -> Outcome:
         reason = f"Its champion answers {proven.coverage:.0%} of the calls; nothing was trained."
         return Outcome(task, serving.number, True, reason, card.agreement, proven.coverage)
     aside = tasks.train.ladder(night.out("dataset", task), night.params.train)[1]
-    return Outcome(task, None, False, f"Nothing was trained: {'; '.join(aside.values())}.")
+    return Outcome(
+        task, None, False, f"Nothing was trained: {'; '.join(dict.fromkeys(aside.values()))}."
+    )
 
 
 def _registered(night: Night, task: str, best: Try) -> Version:

@@ -4,7 +4,7 @@ Completion-only loss, warm-up and cosine, early stopping on the validation rows;
 diverges is tried once more with a lower rate and another seed. The same rows, params and seed give
 the same adapter on the same machine; a checkpoint folder lets a killed training go on.
 
-    python -m tasks.train        (the DVC stage: data/dataset → data/train, one folder per task)
+    python -m tasks.train        (the DVC stage: data/dataset → data/train/<task>/<rung>)
 """
 
 from __future__ import annotations
@@ -231,19 +231,21 @@ def save(model: Any, folder: Path, base: str, base_digest: str) -> None:
 
 
 def train_all(dataset: Path, out: Path, params: Train) -> Counts:
-    """Train every rung of every task folder of `dataset` into `out`/task/rung.
+    """Train the first rung that fits each task folder of `dataset` into `out`/task/rung.
 
-    Tasks without a rung that fits, and refused ones, are dropped.
+    Whether to climb higher is the night's to decide. Tasks that no rung fits are dropped.
     """
     kept, dropped = 0, Counter[str]()
     folders = sorted(path.parent for path in dataset.glob("*/task.json"))
     for folder in folders:
         try:
             rungs, aside = ladder(folder, params)
-            for rung in rungs:
+            for rung in rungs[:1]:
                 train(folder, out / folder.name / rung, params, rung=rung)
             kept += bool(rungs)
-            dropped.update([] if rungs else [f"{folder.name}: {'; '.join(aside.values())}"])
+            dropped.update(
+                [] if rungs else [f"{folder.name}: {'; '.join(dict.fromkeys(aside.values()))}"]
+            )
         except Refused as error:
             dropped[str(error)] += 1
     result = Counts("train", len(folders), kept, dict(dropped))
