@@ -36,7 +36,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A home in which `flywheel run` sent two short days with a quick, lenient night between."""
     folder = tmp_path_factory.mktemp("loop")
     params = yaml.safe_load((ROOT / "params.yaml").read_text())
-    params["train"]["tokens"] = 80_000
+    params["train"]["tokens"] = 30_000
     params["dataset"]["min_rows"] = 60
     params["calibrate"] |= {"alpha": 0.5, "delta": 0.3}
     params["judge"]["min_coverage"] = 0.01
