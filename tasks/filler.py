@@ -65,15 +65,19 @@ def with_heads(encoder: Any, forms: Forms) -> Any:
 
     layout, size = Layout(forms), encoder.config.hidden_size
     choices = max(s.stop for s in layout.closed.values())
+    ends = 2 * max(1, len(layout.copied))
     attend = torch.nn.Linear(size, len(layout.closed))
     torch.nn.init.zeros_(attend.weight)  # to begin with, every token counts the same
     torch.nn.init.zeros_(attend.bias)
+    nothing = torch.nn.Embedding(1, ends)  # the lead of the token that stands for no value
+    torch.nn.init.zeros_(nothing.weight)
     return torch.nn.ModuleDict(
         {
             "encoder": encoder,
             "attend": attend,
             "choose": torch.nn.Linear(size, choices),
-            "point": torch.nn.Linear(size, 2 * max(1, len(layout.copied))),
+            "point": torch.nn.Linear(size, ends),
+            "nothing": nothing,
         }
     )
 
@@ -85,6 +89,7 @@ def scores(
 
     Each choice looks at the prompt through an attention of its own.
     """
+    import torch
     from torch.nn.functional import linear
 
     hidden = model["encoder"](input_ids=ids, attention_mask=mask).last_hidden_state.float()
@@ -97,7 +102,8 @@ def scores(
         for number, (name, place) in enumerate(layout.closed.items())
     }
     points = model["point"](hidden).masked_fill(hidden_from, -math.inf)
-    return choices, points.unflatten(-1, (-1, 2))
+    points = torch.cat([points[:, :1] + model["nothing"].weight, points[:, 1:]], dim=1)
+    return choices, points.reshape(*points.shape[:2], -1, 2)
 
 
 def padded(rows: Sequence[Sequence[int]]) -> tuple[torch.Tensor, torch.Tensor]:

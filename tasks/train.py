@@ -202,6 +202,7 @@ def _encoder(
     learned, measured = (
         filling.filled(part, shape, reader, params.max_length) for part in (known, checked)
     )
+    filling.expect(model, shape, learned)
     body = [msgspec.json.encode(part) for part in (params, shape, learned, measured)]
     fingerprint = digest(encoder.DIGEST, *body)
     fitter = Fitter(model, learned, measured, params, fingerprint, filling.objective(shape))
