@@ -10,11 +10,14 @@ from pathlib import Path
 import pytest
 import tiny
 
+from tasks import filling
 from tasks.adapters import FILES, adapter_digest, kind_of, open_student
 from tasks.contract import Contract, agree, violation
 from tasks.encoder import DIGEST, LENGTH
 from tasks.filler import EncoderStudent
+from tasks.forms import learn
 from tasks.params import Train
+from tasks.rows import Row
 from tasks.stage import Refused
 from tasks.train import Training, ladder, train
 
@@ -124,3 +127,20 @@ def test_the_ladder_leaves_out_what_cannot_work(dataset: Path, tmp_path: Path) -
     assert "form in common" in aside["encoder"]
     with pytest.raises(Refused, match="form in common"):
         train(free, tmp_path / "out", PARAMS, rung="encoder")
+
+
+def test_a_field_begins_as_empty_as_it_is() -> None:
+    """Before the first step a field that is mostly empty is taken to be, and its loss is small."""
+    rows = [Row(id=str(i), at=0.0, group="", weight=1.0, prompt=f"note {i}: call Ann{i}",
+                answer=json.dumps({"who": f"Ann{i}" if i % 10 == 0 else None, "n": i % 3}))
+            for i in range(60)]  # fmt: skip
+    found = learn([r.prompt for r in rows], [r.answer for r in rows], CONTRACT)
+    assert not isinstance(found, str), found
+    forms, reader = found
+    model, learned = filling.fresh(forms, PARAMS), filling.filled(rows, forms, reader, LENGTH)
+    measure = filling.objective(forms)
+    before = float(measure(model, learned)[0].detach().mean())
+    filling.expect(model, forms, learned)
+    assert float(measure(model, learned)[0].detach().mean()) < before - 1
+    answer = EncoderStudent(model, forms).answer([rows[1].prompt], CONTRACT)[0]
+    assert json.loads(answer.text)["who"] is None
