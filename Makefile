@@ -13,11 +13,11 @@ down: .venv/ready       ## stop what `make up` started
 	$(BIN)/flywheel down
 
 test: .venv/ready       ## logic suite, then the flow and end-to-end tests
-	$(BIN)/pytest -n 2 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile
 	$(BIN)/pytest -m "flow or e2e"
 
 logic: .venv/ready      ## only the logic suite (< 60 s)
-	$(BIN)/pytest -n 2 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile
 
 check: .venv/ready      ## lint, format and types
 	$(BIN)/ruff check .

@@ -16,10 +16,11 @@ from tasks.calibrate import Certificate
 from tasks.contract import Contract
 from tasks.evaluate import Line, Scorecard
 from tasks.stage import write_atomic
-from tasks.student import ADAPTER_FILES
+from tasks.student import ADAPTER_FILES, base_digest
 from tasks.task import Task, save
 from tasks.template import Head, Pattern, Slot, Template
 from tasks.train import Mark, Training
+from tasks.train import save as write_adapter
 
 SYSTEM = Pattern(
     ("You route messages of an online shop. Today is ", ". Request ", "."),
@@ -129,7 +130,8 @@ def lora(base: Path, folder: Path) -> str:
     from transformers import AutoModelForCausalLM
 
     config = LoraConfig(r=4, target_modules="all-linear", task_type="CAUSAL_LM")
-    get_peft_model(AutoModelForCausalLM.from_pretrained(base), config).save_pretrained(folder)
+    model = get_peft_model(AutoModelForCausalLM.from_pretrained(base), config)
+    write_adapter(model, folder, str(base), base_digest(base))
     return adapter_digest(folder)
 
 
