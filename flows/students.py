@@ -102,6 +102,7 @@ def train(night: Night, task: str, rung: Kind) -> Path:
                 progress=lambda step, steps, _loss: advance(100 * step // max(steps, 1)),
                 checkpoint=night.out("train", task, f".{rung}.checkpoint"),
             )
+            advance(100)  # early stopping ends before the last step
     return out
 
 

@@ -115,17 +115,16 @@ def walk(
 ) -> list[Step]:
     """The thresholds tested, strictest first, up to the first that is not proven.
 
-    Equal scores are accepted together.
+    Equal scores are accepted together; answers that could never be served have no part in it.
     """
-    ranked = sorted(zip(scores, correct, strict=True), key=lambda pair: -pair[0])
+    servable = (pair for pair in zip(scores, correct, strict=True) if pair[0] > -math.inf)
+    ranked = sorted(servable, key=lambda pair: -pair[0])
     right = [0, *accumulate(int(good) for _, good in ranked)]
     steps: list[Step] = []
     for count in schedule(len(ranked), alpha, delta):
         value = ranked[count - 1][0]
         while count < len(ranked) and ranked[count][0] == value:
             count += 1
-        if value == -math.inf:
-            break
         wrong = count - right[count]
         steps.append(Step(value, count, wrong, binomial_tail(wrong, count, alpha)))
         if steps[-1].p > delta:
@@ -172,13 +171,16 @@ def certify(answers: Answers, task: str, params: Calibrate, *, tests: int = 1) -
     delta = params.delta / tests
     scores, correct = [score(row) for row in found], [row.agrees for row in found]
     least = math.ceil(math.log(delta) / math.log1p(-params.alpha))
-    if sum(value > -math.inf for value in scores) < least:
-        return f"{len(found)} calibration rows, at least {least} with a valid answer are needed"
+    valid = sum(value > -math.inf for value in scores)
+    if valid < least:
+        return (
+            f"{valid} of {len(found)} calibration rows got a valid answer, "
+            f"at least {least} are needed"
+        )
     steps = walk(scores, correct, params.alpha, delta)
     proven = [step for step in steps if step.p <= delta]
     if not proven:
-        last = steps[-1] if steps else None
-        seen = f"{last.wrong} of the {last.accepted} surest answers" if last else "nothing"
+        seen = f"{steps[-1].wrong} of the {steps[-1].accepted} surest answers"
         return f"wrong in {seen}: a risk of at most {params.alpha:g} is not proven"
     best, risk = proven[-1], 1 - sum(correct) / len(correct)
     return Certificate(

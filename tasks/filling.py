@@ -51,6 +51,12 @@ def filled(rows: Sequence[Row], forms: Forms, reader: Reader, longest: int) -> l
     return made
 
 
+def fitting(rows: Sequence[Row], longest: int) -> int:
+    """How many rows the encoder can read from end to end."""
+    found = tokenizer().encode_batch([row.prompt for row in rows])
+    return sum(len(read.ids) <= min(longest, LENGTH) for read in found)
+
+
 def _filled(
     row: Row, read: Any, forms: Forms, fields: Mapping[str, Field], reader: Reader
 ) -> Filled:

@@ -59,7 +59,7 @@ def adapter_base(adapter: Path) -> Path:
 def load_base(base: Path, dtype: str, attention: str = "sdpa") -> tuple[Any, Any]:
     """A causal model, on the GPU where there is one, and its tokenizer."""
     import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoModelForCausalLM
     from transformers.utils import logging
 
     logging.disable_progress_bar()
@@ -67,7 +67,14 @@ def load_base(base: Path, dtype: str, attention: str = "sdpa") -> tuple[Any, Any
         base, dtype=getattr(torch, dtype), attn_implementation=attention
     )
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    return model.to(device), AutoTokenizer.from_pretrained(base)
+    return model.to(device), base_tokenizer(base)
+
+
+def base_tokenizer(base: Path) -> Any:
+    """The tokenizer of a causal model."""
+    from transformers import AutoTokenizer
+
+    return AutoTokenizer.from_pretrained(base)
 
 
 def json_grammar(schema: Json) -> str:

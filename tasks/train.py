@@ -28,8 +28,10 @@ from tasks.fitting import Diverged, Fitter, Mark, Progress, completion
 from tasks.params import Train
 from tasks.records import Counts, digest
 from tasks.stage import Refused
-from tasks.student import ADAPTER_FILES, base_digest, base_path
+from tasks.student import ADAPTER_FILES, base_digest, base_path, base_tokenizer
 from tasks.task import load_one
+
+FITTING = 0.5  # a student that cannot read half of a task's calls is not worth its training
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,9 +146,24 @@ def ladder(dataset: Path, params: Train) -> tuple[list[Kind], dict[str, str]]:
     task, found = load_one(dataset), rows(dataset / "train.parquet")
     if task.category == "open-ended":
         return [], dict.fromkeys(params.rungs, "open-ended, stays with the teacher")
-    known = forms.learn([r.prompt for r in found], [r.answer for r in found], task.contract)
-    aside = {"encoder": known} if isinstance(known, str) and "encoder" in params.rungs else {}
+    reasons = {rung: _unfit(rung, found, task.contract, params) for rung in params.rungs}
+    aside = {rung: reason for rung, reason in reasons.items() if reason}
     return [rung for rung in params.rungs if rung not in aside], aside
+
+
+def _unfit(rung: Kind, found: Sequence[Row], contract: Contract, params: Train) -> str:
+    """Why a rung is not worth a try on these rows; empty when it is."""
+    if rung == "encoder":
+        known = forms.learn([r.prompt for r in found], [r.answer for r in found], contract)
+        if isinstance(known, str):
+            return known
+        fit = filling.fitting(found, params.max_length)
+    else:
+        reader = base_tokenizer(base_path(params.base))
+        fit = len(writing.examples(found, contract, reader, params.max_length))
+    if fit < FITTING * len(found):
+        return f"only {fit} of {len(found)} rows are within {params.max_length} tokens"
+    return ""
 
 
 def _attempt(

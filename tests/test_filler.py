@@ -7,6 +7,7 @@ import math
 import random
 from pathlib import Path
 
+import msgspec
 import pytest
 import tiny
 
@@ -125,6 +126,9 @@ def test_the_ladder_leaves_out_what_cannot_work(dataset: Path, tmp_path: Path) -
     rungs, aside = ladder(free, PARAMS)
     assert rungs == ["causal"]
     assert "form in common" in aside["encoder"]
+    short = msgspec.structs.replace(PARAMS, max_length=4)
+    assert ladder(dataset, short)[0] == []
+    assert all("within 4 tokens" in reason for reason in ladder(dataset, short)[1].values())
     with pytest.raises(Refused, match="form in common"):
         train(free, tmp_path / "out", PARAMS, rung="encoder")
 
