@@ -1,7 +1,7 @@
 # Two commands are enough: `make run` and `make test`. Each sets up .venv the first time.
 PYTHON ?= python3.11
 BIN := .venv/bin
-.PHONY: run up down test logic check format clean
+.PHONY: run up down test logic repro check format clean
 
 run: .venv/ready        ## watch the loop turn: three days of traffic, two nights
 	$(BIN)/flywheel run
@@ -18,6 +18,9 @@ test: .venv/ready       ## logic suite, then the flow and end-to-end tests
 
 logic: .venv/ready      ## only the logic suite (< 60 s)
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile
+
+repro: .venv/ready      ## the offline half, reproducible with DVC
+	PATH="$(CURDIR)/$(BIN):$$PATH" dvc repro
 
 check: .venv/ready      ## lint, format and types
 	$(BIN)/ruff check .

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import shutil
 import sys
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -87,6 +88,7 @@ def hop(name: str, out: Path, work: Callable[[Path], Counts]) -> Counts:
 
 def main(run: Callable[[], Counts]) -> None:
     """Entry point of `python -m tasks.<hop>`: print the counts, or one sentence and exit 2."""
+    warnings.filterwarnings("ignore", category=FutureWarning)  # libraries to one another
     try:
         result = run()
     except Refused as error:
