@@ -127,6 +127,20 @@ def ingest(
 
 
 @app.command()
+def pii(
+    path: Annotated[str, typer.Argument(help="Logs; default: the calls of the last night.")] = "",
+    home: Home = LIVE,
+    sample: Annotated[int, typer.Option(help="How many texts to show.", min=1)] = 20,
+) -> None:
+    """Show texts before and after de-identification, on a terminal only."""
+    from flows.review import show_sample
+
+    if not sys.stdout.isatty():
+        raise Refused("this shows personal data; it writes to a terminal only")
+    show_sample(home.resolve(), path, sample)
+
+
+@app.command()
 def report(home: Home = DEMO) -> None:
     """Print the days' figures and write the HTML report."""
     from flows.demo import summary

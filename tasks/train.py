@@ -141,7 +141,7 @@ def load_training(folder: Path) -> Training:
         raise Refused(f"no training at {folder}") from None
 
 
-def ladder(dataset: Path, params: Train) -> tuple[list[Kind], dict[str, str]]:
+def ladder(dataset: Path, params: Train) -> tuple[list[Kind], dict[Kind, str]]:
     """The rungs of `params.rungs` worth a try for a task, and why the others are not."""
     task, found = load_one(dataset), rows(dataset / "train.parquet")
     if task.category == "open-ended":
