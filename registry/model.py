@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tasks.adapters import open_student
-from tasks.task import load_one
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -19,12 +18,11 @@ class _Model:
     """One student, open."""
 
     def __init__(self, folder: Path) -> None:
-        self._contract = load_one(folder).contract
         self._student = open_student(folder / "adapter")
 
     def predict(self, frame: DataFrame, params: dict[str, Any] | None = None) -> list[str]:
         """The answers to a frame's prompts; MLflow's optional `params` are not used."""
-        answers = self._student.answer(list(frame["prompt"]), self._contract)
+        answers = self._student.answer(list(frame["prompt"]))
         return [answer.text for answer in answers]
 
 

@@ -76,7 +76,7 @@ class Students:
         route, limit = match.route, self.settings.student_timeout
         async with asyncio.timeout(limit):
             return await pool.answer(
-                route.adapter, match.prompt, route.task.contract, self.settings.answer_tokens, limit
+                route.adapter, match.prompt, self.settings.answer_tokens, limit
             )
 
     def _failed(self, call: Call, reason: str) -> None:

@@ -13,7 +13,6 @@ from typing import Any
 import httpx
 
 from serving.escalate import NO_LOGPROBS, POOL_ERROR, TIMEOUT
-from tasks.contract import Contract
 from tasks.decoding import Answer
 from tasks.records import Json
 from tasks.student import ask
@@ -51,10 +50,12 @@ class Pool:
         models = _json(await self._send("GET", "/v1/models", None, LOAD_TIMEOUT))
         return {model["id"] for model in models.get("data", ()) if model.get("parent")}
 
-    async def answer(
-        self, name: str, prompt: str, contract: Contract, max_tokens: int, timeout: float
-    ) -> Answer:
-        """What an adapter answers, with raw log-probabilities. Raises PoolError."""
+    async def answer(self, name: str, prompt: str, max_tokens: int, timeout: float) -> Answer:
+        """What an adapter answers by itself, with log-probabilities. Raises PoolError.
+
+        It is not held to the contract: vLLM's log-probabilities come after the guide's mask, and
+        would hide that the student wanted to say something else. Off contract, it escalates.
+        """
         body = {
             "model": name,
             "messages": ask(prompt),
@@ -63,7 +64,6 @@ class Pool:
             "logprobs": True,
             "top_logprobs": 0,
             "chat_template_kwargs": {"enable_thinking": False},
-            **guide(contract),
         }
         reply = await self._send("POST", "/v1/chat/completions", body, timeout)
         return read(_json(reply), name)
@@ -96,17 +96,6 @@ def pools(env: Mapping[str, str], client: httpx.AsyncClient) -> dict[str, Pool]:
     shared = Pool(url, client, token)
     apart = env.get("ENCODER_URL")
     return {"causal": shared, "encoder": Pool(apart, client, token) if apart else shared}
-
-
-def guide(contract: Contract) -> Json:
-    """The request fields that hold an answer to its contract."""
-    if contract.kind == "text":
-        return {}
-    if contract.kind == "labels":
-        return {"structured_outputs": {"choice": list(contract.labels)}}
-    schema = contract.schema or {"type": "object"}
-    form = {"name": "answer", "schema": schema, "strict": True}
-    return {"response_format": {"type": "json_schema", "json_schema": form}}
 
 
 def read(reply: Json, name: str) -> Answer:

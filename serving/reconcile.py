@@ -60,9 +60,8 @@ async def _canary(pool: Pool, version: Version, bundle: Path) -> str | None:
     questions = msgspec.json.decode((bundle / "canary.json").read_bytes())
     same = 0
     for question in questions:
-        answer = await pool.answer(
-            version.adapter, question["prompt"], task.contract, CANARY_TOKENS, CANARY_SECONDS
-        )
+        prompt = question["prompt"]
+        answer = await pool.answer(version.adapter, prompt, CANARY_TOKENS, CANARY_SECONDS)
         same += agree(answer.text, question["answer"], task.contract)
     if 2 * same <= len(questions):
         return f"only {same} of {len(questions)} canary answers match the evaluation's"

@@ -79,11 +79,11 @@ def _ask(
 ) -> Answers:
     student = open_student(adapter)
     prompts = [row.prompt for row in found]
-    said = student.answer(prompts, contract, max_tokens=params.max_tokens, batch=params.batch)
+    said = student.answer(prompts, max_tokens=params.max_tokens, batch=params.batch)
     times = []
     for prompt in prompts[:ALONE]:
         began = time.perf_counter()
-        student.answer([prompt], contract, max_tokens=params.max_tokens)
+        student.answer([prompt], max_tokens=params.max_tokens)
         times.append(time.perf_counter() - began)
     return Answers(
         rows=[

@@ -4,7 +4,7 @@ The encoder has a LoRA adapter and linear heads: they choose a form and the valu
 each by its own attention to the prompt, and where copied fields begin and end in it. An answer
 takes one pass, some milliseconds on a CPU; every choice has its log-probability.
 
-    EncoderStudent.load(Path("adapter")).answer(["where is my order"], contract)
+    EncoderStudent.load(Path("adapter")).answer(["where is my order"])
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from tasks.contract import Contract
 from tasks.decoding import Answer, Ask
 from tasks.encoder import LENGTH, shared, tokenizer
 from tasks.fields import Field
@@ -176,7 +175,6 @@ class EncoderStudent:
     def answer(
         self,
         prompts: Sequence[str],
-        contract: Contract | None,
         *,
         max_tokens: int = 256,
         batch: int = 32,

@@ -1,10 +1,10 @@
 """A student: a small causal base model with one task's LoRA adapter, and how it answers.
 
-Greedy, batched decoding with a key-value cache, guided by the task's contract through llguidance.
+Greedy, batched decoding with a key-value cache; guided through llguidance for who asks for it.
 The log-probabilities are raw: the softmax before the grammar's mask, the end-of-answer token
 included, as vLLM's default gives them. Text that the grammar forces is fed in one step.
 
-    Student.load(base_path("bundled"), Path("adapter")).answer(["where is my order"], contract)
+    Student.load(base_path("bundled"), Path("adapter")).answer(["where is my order"])
 """
 
 from __future__ import annotations
@@ -203,12 +203,12 @@ class Student:
     def answer(
         self,
         prompts: Sequence[str],
-        contract: Contract | None,
+        contract: Contract | None = None,
         *,
         max_tokens: int = 256,
         batch: int = 32,
     ) -> list[Answer]:
-        """Answer prompts, longest together, in the order given."""
+        """Answer prompts, longest together, in the order given; with a contract, held to it."""
         form = grammar(contract)
         asks = [Ask(ids, form, max_tokens) for ids in self.prompts(prompts)]
         order = sorted(range(len(asks)), key=lambda i: -len(asks[i].ids))

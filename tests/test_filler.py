@@ -64,7 +64,7 @@ def test_a_hundred_examples_are_enough(trained: tuple[Training, Path]) -> None:
     """Names that it has never seen are copied, and the closed field is chosen."""
     rng = random.Random(1)
     asked = [row(rng) for _ in range(60)]
-    answers = open_student(trained[1]).answer([prompt for prompt, _ in asked], CONTRACT)
+    answers = open_student(trained[1]).answer([prompt for prompt, _ in asked])
     right = [agree(a.text, expected) for a, (_, expected) in zip(answers, asked, strict=True)]
     assert sum(right) >= 54
     assert not any(violation(answer.text, CONTRACT) for answer in answers)
@@ -85,9 +85,9 @@ def test_an_answer_does_not_depend_on_its_batch(trained: tuple[Training, Path]) 
     """Alone or among others: the same text, and the same confidence but for bfloat16's rounding."""
     student = open_student(trained[1])
     prompts = [row(random.Random(i))[0] * (1 + i % 3) for i in range(9)]
-    together = student.answer(prompts, CONTRACT)
+    together = student.answer(prompts)
     for prompt, answer in zip(prompts, together, strict=True):
-        alone = student.answer([prompt], CONTRACT)[0]
+        alone = student.answer([prompt])[0]
         assert alone.text == answer.text
         assert math.fsum(alone.logprobs) == pytest.approx(math.fsum(answer.logprobs), abs=0.02)
 
@@ -95,7 +95,7 @@ def test_an_answer_does_not_depend_on_its_batch(trained: tuple[Training, Path]) 
 def test_a_prompt_that_is_too_long_is_not_answered(trained: tuple[Training, Path]) -> None:
     """Cut off, so that the gateway escalates."""
     student = EncoderStudent.load(trained[1])
-    answer, other = student.answer(["word " * (LENGTH + 1), "My name is Bo. refund me"], CONTRACT)
+    answer, other = student.answer(["word " * (LENGTH + 1), "My name is Bo. refund me"])
     assert (answer.finish_reason, answer.text) == ("length", "")
     assert other.finish_reason == "stop"
 
@@ -146,5 +146,5 @@ def test_a_field_begins_as_empty_as_it_is() -> None:
     before = float(measure(model, learned)[0].detach().mean())
     filling.expect(model, forms, learned)
     assert float(measure(model, learned)[0].detach().mean()) < before - 1
-    answer = EncoderStudent(model, forms).answer([rows[1].prompt], CONTRACT)[0]
+    answer = EncoderStudent(model, forms).answer([rows[1].prompt])[0]
     assert json.loads(answer.text)["who"] is None

@@ -429,7 +429,7 @@ def test_the_models_are_the_teachers(home: Path) -> None:
 
 
 def test_the_student_reads_the_payload_only(home: Path) -> None:
-    """The pool is asked by the adapter's name with the payload, guided by the contract."""
+    """The pool is asked by the adapter's name with the payload, and free to answer off contract."""
     asked: list[Any] = []
 
     def pool(request: httpx.Request) -> httpx.Response:
@@ -440,7 +440,6 @@ def test_the_student_reads_the_payload_only(home: Path) -> None:
     assert asked[0]["model"] == ROUTE.adapter
     assert asked[0]["messages"][-1]["content"] == REQUEST["messages"][-1]["content"]
     assert asked[0]["logprobs"] is True
-    assert OTHER in asked[0]["structured_outputs"]["choice"]
 
 
 def test_the_environment_must_name_a_teacher(tmp_path: Path) -> None:

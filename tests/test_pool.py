@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from serving.escalate import NO_LOGPROBS, POOL_ERROR, TIMEOUT
-from serving.pool import Pool, PoolError, guide, read
+from serving.pool import Pool, PoolError, read
 from tasks.contract import Contract
 from tasks.decoding import Answer
 
@@ -39,7 +39,7 @@ def ask(handler: Callable[[httpx.Request], httpx.Response], *, token: str | None
     async def run() -> Answer:
         async with httpx.AsyncClient(transport=httpx.MockTransport(handler)) as client:
             pool = Pool("http://pool:8100/v1/", client, token)
-            return await pool.answer("route-v1-0a1b2c3d", "my money back", LABELS, 8, 2.0)
+            return await pool.answer("route-v1-0a1b2c3d", "my money back", 8, 2.0)
 
     return asyncio.run(run())
 
@@ -49,7 +49,7 @@ def changed(**choice: Any) -> dict[str, Any]:
 
 
 def test_an_answer_is_asked_for_in_vllms_words() -> None:
-    """The request names the adapter, is greedy, wants log-probabilities and holds to the labels."""
+    """The request names the adapter, is greedy, wants log-probabilities and holds to no form."""
     seen: list[httpx.Request] = []
 
     def handler(request: httpx.Request) -> httpx.Response:
@@ -64,16 +64,7 @@ def test_an_answer_is_asked_for_in_vllms_words() -> None:
     assert (body["model"], body["temperature"]) == ("route-v1-0a1b2c3d", 0)
     assert body["logprobs"] is True
     assert body["messages"] == [{"role": "user", "content": "my money back"}]
-    assert body["structured_outputs"] == {"choice": ["refund", "delivery"]}
-
-
-def test_json_answers_are_held_to_their_schema() -> None:
-    """JSON and tools go as a response format, text without one."""
-    schema = {"type": "object", "properties": {"a": {"type": "string"}}}
-    form = guide(Contract(kind="json", schema=schema))["response_format"]
-    assert form["json_schema"]["schema"] == schema
-    assert guide(Contract(kind="tools", schema=schema)).keys() == {"response_format"}
-    assert guide(Contract(kind="text")) == {}
+    assert not body.keys() & {"structured_outputs", "response_format"}
 
 
 @pytest.mark.parametrize(

@@ -210,7 +210,7 @@ def test_a_champion_can_be_asked_through_mlflow(store: Store, tmp_path: Path) ->
     mlflow.set_tracking_uri(store.uri)
     model = mlflow.pyfunc.load_model(f"models:/{version.name}@champion")
     prompts = ["what colour is the sea", "what colour is the grass"]
-    known = Student.load(base, folder / "adapter").answer(prompts, subject.contract)
+    known = Student.load(base, folder / "adapter").answer(prompts)
     assert model.predict(pandas.DataFrame({"prompt": prompts})) == [a.text for a in known]
     place = Path(store._client.get_model_version(version.name, "1").source.removeprefix("file://"))
     assert not {path.suffix for path in place.rglob("*")} & {".pkl", ".pickle", ".bin", ".pt"}
