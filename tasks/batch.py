@@ -33,20 +33,19 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(slots=True)
 class Batch:
-    """The features of every call read, good or bad, a column each."""
+    """The features of every call read, good or bad, a column each; names as numbers."""
 
     at: array[float] = field(default_factory=lambda: array("d"))
     prompt_tokens: array[float] = field(default_factory=lambda: array("d"))
     completion_tokens: array[float] = field(default_factory=lambda: array("d"))
     rejected: array[int] = field(default_factory=lambda: array("b"))
     error: array[int] = field(default_factory=lambda: array("b"))
-    repeat: array[int] = field(default_factory=lambda: array("b"))
-    model: list[str] = field(default_factory=list)
-    tools: list[str] = field(default_factory=list)
-    system: list[str] = field(default_factory=list)
+    asked: array[int] = field(default_factory=lambda: array("q"))
+    model: array[int] = field(default_factory=lambda: array("i"))
+    tools: array[int] = field(default_factory=lambda: array("i"))
+    system: array[int] = field(default_factory=lambda: array("i"))
     ids: set[int] = field(default_factory=set)
-    asked: set[int] = field(default_factory=set)
-    names: dict[str, str] = field(default_factory=dict)
+    names: dict[str | None, int] = field(default_factory=lambda: {None: -1})
 
     def is_new(self, id: str) -> bool:
         """Whether no call of this id was seen; it is seen now."""
@@ -57,28 +56,34 @@ class Batch:
     def add(self, seen: View, rejected: bool) -> None:
         """Note one call."""
         row = seen.row
-        asked = hash(row["request"])
         self.at.append(row["at"] or NAN)
         self.prompt_tokens.append(_number(row["prompt_tokens"]))
         self.completion_tokens.append(_number(row["completion_tokens"]))
         self.rejected.append(rejected)
         self.error.append(row["error"] is not None)
-        self.repeat.append(asked in self.asked)
-        self.model.append(self._one(row["model"]))
-        self.tools.append(self._one(",".join(sorted(seen.tools))))
-        self.system.append(self._one(prompt_key(seen.system) if seen.system else "none"))
-        self.asked.add(asked)
+        self.asked.append(hash(row["request"]))
+        self.model.append(self._number_of(row["model"]))
+        self.tools.append(self._number_of(",".join(sorted(seen.tools))))
+        self.system.append(self._number_of(prompt_key(seen.system) if seen.system else "none"))
 
-    def _one(self, name: str) -> str:
-        """The same text object for equal names: a million calls share a few, or count as many."""
+    def _number_of(self, name: str | None) -> int:
+        """A name's number: a million calls share a few, or count as many."""
         if name not in self.names and len(self.names) >= MANY:
-            return "(many)"
-        return self.names.setdefault(name, name)
+            name = "(many)"
+        return self.names.setdefault(name, len(self.names) - 1)
 
-    def columns(self) -> dict[str, Any]:
-        """The columns that expectations are about."""
-        skipped = ("ids", "asked", "names")
-        return {n: getattr(self, n) for n in self.__slots__ if n not in skipped}
+    @property
+    def labels(self) -> list[str]:
+        """The names, by number."""
+        return [name for name in self.names if name is not None]
+
+    def repeats(self) -> Any:
+        """For each call, whether the same was asked before: an array of booleans."""
+        import numpy as np
+
+        repeated = np.ones(len(self.asked), bool)
+        repeated[np.unique(np.asarray(self.asked), return_index=True)[1]] = False
+        return repeated
 
 
 def _number(value: int | None) -> float:
@@ -92,9 +97,9 @@ def profile(batch: Batch) -> Profile:
         newest=max((a for a in batch.at if a == a), default=0.0),
         prompt_tokens=_median(batch.prompt_tokens),
         completion_tokens=_median(batch.completion_tokens),
-        models=_frequent(batch.model),
-        tools=_frequent(batch.tools),
-        systems=_frequent(batch.system),
+        models=_frequent(batch.model, batch.labels),
+        tools=_frequent(batch.tools, batch.labels),
+        systems=_frequent(batch.system, batch.labels),
     )
 
 
@@ -102,5 +107,5 @@ def _median(column: array[float]) -> float | None:
     return median(known) if (known := [v for v in column if v == v]) else None
 
 
-def _frequent(column: Sequence[str]) -> list[str]:
-    return sorted(name for name, _ in Counter(column).most_common(KNOWN))
+def _frequent(column: Sequence[int], labels: Sequence[str]) -> list[str]:
+    return sorted(labels[n] for n, _ in Counter(column).most_common(KNOWN) if n >= 0)

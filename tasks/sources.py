@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import IO, Any
 
@@ -196,7 +197,7 @@ def _json(name: str, lines: Iterator[_Line], *, whole: bool) -> Iterator[Documen
     if head and not head[-1].problem and _opens_document(head[-1].data, whole):
         yield from _whole(name, head, lines)
         return
-    for line in (*head, *lines):
+    for line in chain(head, lines):
         yield from _decoded(name, line)
 
 
@@ -221,7 +222,7 @@ def _whole(name: str, head: list[_Line], lines: Iterator[_Line]) -> Iterator[Doc
     try:
         value = msgspec.json.decode(b"\n".join(one.data for one in gathered))
     except (ValueError, RecursionError):
-        for line in (*gathered, *lines):
+        for line in chain(gathered, lines):
             yield from _decoded(name, line)
         return
     if not isinstance(value, list):
