@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from prefect.artifacts import create_markdown_artifact, create_table_artifact
+from prefect.artifacts import (
+    create_link_artifact,
+    create_markdown_artifact,
+    create_table_artifact,
+)
 
-from flows.night import Night, found
+from flows.night import Night, found, planted
 from flows.students import Outcome
 from tasks import stage
 
@@ -26,6 +30,16 @@ def hops(night: Night) -> None:
         ],
         key="hops",
         description=f"Night of {night.day}: what each hop kept and dropped",
+    )
+    docs = night.out("validate", "data_docs", "index.html")
+    create_link_artifact(docs.as_uri(), "Data Docs", key="data-docs", description="Validation")
+    create_table_artifact(
+        [
+            {"type": kind, **{name: f"{value:.3g}" for name, value in seen.items()}}
+            for kind, seen in planted(night).items()
+        ],
+        key="personal-data",
+        description=f"Night of {night.day}: planted personal data, found again",
     )
     create_table_artifact(
         [

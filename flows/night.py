@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpx
+import msgspec
 
 import tasks.calibrate
 import tasks.cluster
@@ -29,10 +31,14 @@ from registry.store import Store
 from serving.pool import pools
 from serving.reconcile import Changes, reconcile
 from tasks import stage
+from tasks.expectations import Check, sentence
 from tasks.params import Params, load
 from tasks.records import Counts
 from tasks.task import Task
 from tasks.task import load as load_tasks
+
+KINDS = ("read", "kept")  # of the calls that a hop counts
+RECALL = ("recall", "low", "high", "planted")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,42 +84,66 @@ def registry_of(home: Path) -> Store:
 
 
 def ingest(night: Night, source: Sequence[str] = ()) -> Counts:
-    """Read the given sources, or the journal up to the night's end; each call is taken once."""
-    journal = None if source else night.home / "journal"
-    ended = datetime.fromisoformat(night.day).replace(tzinfo=UTC) + timedelta(days=1)
-    if journal and not any(journal.glob("*.jsonl*")):
+    """Read the given logs; by default those of the params and the journal, up to the night's end.
+
+    Each call is taken once. The nightly default reads on from a day before the last night's end:
+    what reaches a log later than that stays there.
+    """
+    known, journal = night.earlier("ingest"), night.home / "journal"
+    until = None if source else _ended(night.day)
+    read = None if source or not known else _ended(known[-1].parent.name)
+    logs = list(source or night.params.ingest.source)
+    journaled = not source and any(journal.glob("*.jsonl*"))
+    if not logs and not journaled:
         raise stage.Refused(f"no calls to learn from: {journal} is empty")
     return stage.hop(
         "ingest",
         night.out("ingest"),
         lambda out: tasks.ingest.ingest(
-            source,
+            logs,
             out,
             night.params.ingest,
-            journal=journal,
-            until=ended.timestamp() if journal else None,
-            previous=night.earlier("ingest"),
+            journal=journal if journaled else None,
+            since=read and read - tasks.ingest.DAY,
+            until=until,
+            previous=known,
         ),
     )
 
 
+def _ended(day: str) -> float:
+    """The end of a UTC day, in seconds since 1970."""
+    return (datetime.fromisoformat(day).replace(tzinfo=UTC) + timedelta(days=1)).timestamp()
+
+
 def validate(night: Night) -> Counts:
-    """Check each call and the batch."""
+    """Check each call and the batch; the Data Docs of nights long ago are removed."""
     calls, history = night.out("ingest") / "calls", night.earlier("validate")
+    for old in history[: -night.params.cluster.window_nights]:
+        shutil.rmtree(old / "data_docs", ignore_errors=True)
     return stage.hop(
         "validate",
         night.out("validate"),
-        lambda out: tasks.validate.validate(calls, out, night.params.validate, history=history),
+        lambda out: tasks.validate.validate(
+            calls, out, night.params.validate, history=history, now=_ended(night.day)
+        ),
     )
 
 
+def warnings(night: Night) -> list[str]:
+    """What looked odd about the batch without stopping the night, a sentence each."""
+    body = night.out("validate", "checks.json").read_bytes()
+    return [sentence(c) for c in msgspec.json.decode(body, type=list[Check]) if not c.success]
+
+
 def deidentify(night: Night) -> Counts:
-    """Replace everything personal by surrogates."""
+    """Replace everything personal by surrogates; text of earlier nights is not read again."""
     calls, key = night.out("validate") / "calls.parquet", tasks.deidentify.load_key(night.home)
+    params, cache = night.params.deidentify, night.home / "scanned.gz"
     return stage.hop(
         "deidentify",
         night.out("deidentify"),
-        lambda out: tasks.deidentify.deidentify(calls, out, night.params.deidentify, key=key),
+        lambda out: tasks.deidentify.deidentify(calls, out, params, key=key, cache=cache),
     )
 
 
@@ -145,14 +175,24 @@ def dataset(night: Night) -> Counts:
     return counts
 
 
+def planted(night: Night) -> dict[str, dict[str, float]]:
+    """How much of the personal data that was planted tonight was found again, by type."""
+    probe = (stage.manifest(night.out("deidentify")) or {}).get("probe", {})
+    return {kind: {k: seen[k] for k in RECALL} for kind, seen in probe.items()}
+
+
+def figures(night: Night) -> dict[str, float]:
+    """What MLflow keeps of a night: calls in and kept by hop, recall of planted personal data."""
+    made = {hop: counts for hop in stage.HOPS if (counts := stage.counts(night.out(hop)))}
+    told = {f"calls/{hop}/{w}": float(getattr(c, w)) for hop, c in made.items() for w in KINDS}
+    for kind, seen in planted(night).items():
+        told |= {f"pii/{kind}/{name}": float(value) for name, value in seen.items()}
+    return told
+
+
 def found(night: Night) -> list[Task]:
     """Tonight's tasks, the dearest first."""
     return sorted(load_tasks(night.out("cluster") / "tasks.json"), key=lambda t: -t.size)
-
-
-def trainable(night: Night) -> list[str]:
-    """The ids of the tasks that have a dataset, the largest first."""
-    return [t.id for t in found(night) if (night.out("dataset", t.id) / "train.parquet").exists()]
 
 
 def promote(home: str | Path) -> Changes | None:

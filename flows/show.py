@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -40,13 +40,15 @@ def stage(label: str) -> Iterator[None]:
         yield
 
 
-def hop(counts: Counts) -> None:
-    """Print what a hop kept and dropped, with the reasons."""
+def hop(counts: Counts, warnings: Sequence[str] = ()) -> None:
+    """Print what a hop kept and dropped, with the reasons, and what looked odd."""
     dropped = ", ".join(f"{reason} {n:,}" for reason, n in sorted(counts.dropped.items()))
     console.print(
         f"  {counts.hop:<12}{counts.read:>8,} in {counts.kept:>8,} kept"
         + (f"   dropped: {dropped}" if dropped else "")
     )
+    for warning in warnings:
+        console.print(f"    warning: {warning}", style="yellow")
 
 
 def say(text: str) -> None:

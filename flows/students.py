@@ -12,8 +12,9 @@ import msgspec
 import tasks.calibrate
 import tasks.evaluate
 import tasks.train
-from flows import show
-from flows.night import Night, trainable
+from flows import guard, show
+from flows.night import Night, found
+from flows.night import figures as night_figures
 from registry import bundle, gate, ledger
 from registry.gate import Verdict
 from registry.store import Version
@@ -126,7 +127,7 @@ def evaluate(night: Night, task: str, rung: Kind, serving: Champion | None) -> S
 def calibrate(night: Night, task: str, rung: Kind) -> Certificate | str:
     """Certify a threshold at the chosen risk, or say why there is none."""
     out, params = night.out("calibrate", task, rung), night.params
-    every = len(trainable(night)) * len(params.train.rungs)
+    every = len(guard.trainable(night)) * len(params.train.rungs)
     if not out.exists():
         with stage.fresh(out) as folder:
             tasks.calibrate.calibrate(
@@ -172,6 +173,7 @@ def judge(
         night.params.judge,
         held=held,
         serving=proven if isinstance(proven, Certificate) else None,
+        leaked=guard.count(night, [night.out(h, task, rung) for h in ("train", "evaluate")]),
     )
 
 
@@ -247,7 +249,9 @@ def _lineage(night: Night, task: str, rung: Kind) -> bundle.Lineage:
 
 
 def close(night: Night, outcomes: Sequence[Outcome]) -> list[Outcome]:
-    """Write what became of each task; return it."""
+    """Write what became of each task, and the night's figures into MLflow; return it."""
     body = msgspec.json.encode(list(outcomes))
     stage.write_atomic(night.out("judge.json"), msgspec.json.format(body, indent=2))
+    figures = {"tasks/found": len(found(night)), "tasks/passed": sum(o.passed for o in outcomes)}
+    night.store.record(night.day, night_figures(night) | figures)
     return list(outcomes)

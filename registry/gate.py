@@ -29,13 +29,17 @@ def judge(
     *,
     held: HeldOut | None = None,
     serving: Certificate | None = None,
+    leaked: int = 0,
 ) -> Verdict:
     """Let a student pass, or say which condition it fails first.
 
     A `certificate` that is text is the reason why there is none. `champion` and `serving` are the
     scorecard and the certificate of the student that serves now; `held` is how the threshold fared
-    on the test set, which it was not chosen on.
+    on the test set, which it was not chosen on; `leaked` counts values that de-identification
+    replaced and that stand in the student or its answers.
     """
+    if leaked:
+        return Verdict(False, f"It gives away {leaked} values that had been de-identified.")
     if not isinstance(certificate, Certificate):
         return Verdict(False, f"There is no certificate: {certificate or 'nothing was proven'}.")
     for objection in _objections(scorecard, certificate, champion, params, held, serving):

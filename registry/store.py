@@ -10,6 +10,8 @@ import logging
 import os
 import shutil
 import tempfile
+import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version as installed
 from pathlib import Path
@@ -32,10 +34,10 @@ if TYPE_CHECKING:
     from mlflow.entities import DatasetInput, Metric, Run
     from mlflow.entities.model_registry import ModelVersion
 
-EXPERIMENT = "flywheel"
+EXPERIMENT, NIGHTS = "flywheel", "flywheel nights"
 ABOUT = {
-    "mlflow.experimentKind": "custom_model_development",  # the UI's view for trained models
-    "mlflow.note.content": "One run for each student that was trained and judged.",
+    EXPERIMENT: "One run for each student that was trained and judged.",
+    NIGHTS: "One run for each night: calls in and kept, tasks, recall of planted personal data.",
 }
 OURS = {"made_by": "flywheel"}
 CANDIDATE, CHAMPION = "candidate", "champion"
@@ -151,6 +153,18 @@ class Store:
                 shutil.copytree(saved / "data" / "bundle", folder, dirs_exist_ok=True)
         return to
 
+    def record(self, day: str, figures: Mapping[str, float]) -> None:
+        """The figures of one night as a run of its own; a night that is run again has one run."""
+        from mlflow.entities import Metric
+
+        place, at = self._experiment(NIGHTS), int(1000 * time.time())
+        for old in self._client.search_runs([place], f"tags.night = '{day}'"):
+            self._client.delete_run(old.info.run_id)
+        run = self._client.create_run(place, tags={"night": day}, run_name=f"night of {day}")
+        metrics = [Metric(name, value, at, 0) for name, value in figures.items()]
+        self._client.log_batch(run.info.run_id, metrics=metrics)
+        self._client.set_terminated(run.info.run_id)
+
     def _add(
         self,
         task: Task,
@@ -164,7 +178,7 @@ class Store:
         """One run, one logged model, one version; the version comes last and makes it count."""
         from mlflow.entities import LoggedModelOutput, Param
 
-        experiment = self._experiment()
+        experiment = self._experiment(EXPERIMENT)
         run = self._run(experiment, task, tags, note)
         run_id = run.info.run_id
         logged = self._client.create_logged_model(
@@ -195,8 +209,8 @@ class Store:
             )
         )
 
-    def _experiment(self) -> str:
-        found = self._client.get_experiment_by_name(EXPERIMENT)
+    def _experiment(self, name: str) -> str:
+        found = self._client.get_experiment_by_name(name)
         if found:
             return str(found.experiment_id)
         place = None  # a server knows where its artifacts go; a bare database has them beside it
@@ -207,7 +221,11 @@ class Store:
                 .with_name("mlartifacts")
                 .as_uri()
             )
-        return str(self._client.create_experiment(EXPERIMENT, place, tags=ABOUT))
+        about = {
+            "mlflow.experimentKind": "custom_model_development",  # the UI's view for trained models
+            "mlflow.note.content": ABOUT[name],
+        }
+        return str(self._client.create_experiment(name, place, tags=about))
 
     def _run(self, experiment: str, task: Task, tags: dict[str, str], note: str) -> Run:
         """A new run; what an interrupted registration of this adapter left behind is deleted."""

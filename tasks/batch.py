@@ -44,14 +44,7 @@ class Batch:
     model: array[int] = field(default_factory=lambda: array("i"))
     tools: array[int] = field(default_factory=lambda: array("i"))
     system: array[int] = field(default_factory=lambda: array("i"))
-    ids: set[int] = field(default_factory=set)
     names: dict[str | None, int] = field(default_factory=lambda: {None: -1})
-
-    def is_new(self, id: str) -> bool:
-        """Whether no call of this id was seen; it is seen now."""
-        known = len(self.ids)
-        self.ids.add(hash(id))
-        return len(self.ids) > known
 
     def add(self, seen: View, rejected: bool) -> None:
         """Note one call."""

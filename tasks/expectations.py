@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -16,6 +17,7 @@ from tasks.batch import Batch, Profile
 from tasks.params import Validate
 
 _SEVERITY = {"stop": "critical", "warn": "warning"}
+LIMITS = {"at least": "min_value", "at most": "max_value"}
 Rule = tuple[str, str, Any]  # (name, severity, expectation)
 
 
@@ -28,6 +30,21 @@ class Check(msgspec.Struct, frozen=True, kw_only=True):
     success: bool
     expected: dict[str, Any]
     observed: Any
+
+
+def sentence(found: Check) -> str:
+    """What was seen and what was expected, for people."""
+    shown = _time if found.name in ("freshness", "progress") else "{:,.6g}".format
+    limits = {word: found.expected.get(name) for word, name in LIMITS.items()}
+    bounds = [f"{word} {shown(limit)}" for word, limit in limits.items() if limit is not None]
+    if "mostly" in found.expected:
+        bounds.append(f"at most {1 - found.expected['mostly']:.0%}")
+    seen = found.observed if isinstance(found.observed, str | None) else shown(found.observed)
+    return f"{found.name}: {seen or 'nothing'}, expected {' and '.join(bounds)}"
+
+
+def _time(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M")
 
 
 def _rules(params: Validate, week: Sequence[Profile], now: float | None) -> Iterator[Rule]:

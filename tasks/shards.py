@@ -7,8 +7,10 @@ day they belong to; what was seen is remembered as 128 bits per call.
 from __future__ import annotations
 
 import hashlib
+from array import array
+from bisect import bisect_left
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from datetime import date, timedelta
 from functools import lru_cache
@@ -17,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -24,9 +27,11 @@ from tasks.records import CALLS, REJECTED, Call, Rejected, Writer, digest, text_
 
 DUPLICATE, OUTSIDE = "duplicate", "outside window"
 SPILL = 8 << 20
+RECENT = 1 << 17  # calls kept in a dict before they are sorted in
 SEEN = "seen.parquet"
 STATED = ["at"]  # the column whose range a file states: texts would double its footer
 TURN = 500  # characters of the last message, and of the reply, that tell calls of one id apart
+_NONE = np.empty(0, np.int64)
 _SEEN = pa.schema([pa.field("id", pa.int64()), pa.field("content", pa.int64())])
 
 
@@ -67,6 +72,53 @@ class _Shard:
             self.waiting.clear()
 
 
+class Seen:
+    """Which calls were taken: 64 bits of the id and of the content each, 16 bytes a call.
+
+    The newest are in a dict; the others in two arrays, sorted by key.
+    """
+
+    def __init__(self) -> None:
+        self._recent: dict[int, int] = {}
+        self._keys, self._contents = array("q"), array("q")
+
+    def get(self, key: int) -> int | None:
+        """The content that was taken under a key."""
+        found = self._recent.get(key)
+        at = bisect_left(self._keys, key) if found is None else 0
+        if found is None and at < len(self._keys) and self._keys[at] == key:
+            return self._contents[at]
+        return found
+
+    def add(self, key: int, content: int) -> None:
+        """Take a call."""
+        self._recent[key] = content
+        if len(self._recent) >= RECENT:
+            self._settle()
+
+    def update(self, table: pa.Table) -> None:
+        """Take what an earlier night took."""
+        self._settle(*(column.to_numpy() for column in table.columns))
+
+    def table(self) -> pa.Table:
+        """All of them, by key."""
+        self._settle()
+        columns = [pa.array(np.asarray(part)) for part in (self._keys, self._contents)]
+        return pa.Table.from_arrays(columns, schema=_SEEN)
+
+    def _settle(self, keys: Any = _NONE, contents: Any = _NONE) -> None:
+        """Sort the newest in, and some more."""
+        recent = self._recent
+        keys = np.concatenate([self._keys, np.fromiter(recent, np.int64), keys])
+        contents = np.concatenate(
+            [self._contents, np.fromiter(recent.values(), np.int64), contents]
+        )
+        order = np.argsort(keys, kind="stable")
+        self._keys = array("q", keys[order].tobytes())
+        self._contents = array("q", contents[order].tobytes())
+        recent.clear()
+
+
 class Shards:
     """Where records end up: a day's file or quarantine. It counts both and knows what it has."""
 
@@ -74,8 +126,7 @@ class Shards:
         self.out, self.window = out, window
         self.kept, self.waiting = 0, 0
         self.dropped: Counter[str] = Counter()
-        self.seen: dict[int, int] = {}
-        self.earlier: dict[int, int] = {}
+        self.seen, self.earlier = Seen(), Seen()
         self._shards: dict[str, _Shard] = {}
         self._files = ExitStack()
         self._quarantine = self._files.enter_context(
@@ -92,13 +143,11 @@ class Shards:
         """Know the calls that earlier nights kept."""
         for folder in earlier:
             if (path := folder / SEEN).exists():
-                table = pq.read_table(path)
-                self.earlier.update(zip(*(c.to_pylist() for c in table.columns), strict=True))
+                self.earlier.update(pq.read_table(path))
 
     def save_seen(self) -> None:
         """Write which calls this night kept, for later nights to know."""
-        columns = {"id": list(self.seen), "content": list(self.seen.values())}
-        pq.write_table(pa.table(columns, schema=_SEEN), self.out / SEEN, compression="zstd")
+        pq.write_table(self.seen.table(), self.out / SEEN, compression="zstd")
 
     def reject(self, rejected: Rejected) -> None:
         """Put a record into quarantine."""
@@ -115,7 +164,7 @@ class Shards:
         if call.at and (early or (until is not None and call.at >= until)):
             self._pass(call, OUTSIDE)
             return
-        row[0] = self._fresh(call, {} if again else self.earlier)
+        row[0] = self._fresh(call, Seen() if again else self.earlier)
         if not row[0]:
             self._pass(call, DUPLICATE)
             return
@@ -132,7 +181,7 @@ class Shards:
         detail = day_of(call.at)
         self.reject(Rejected(id=call.id, source=call.source, reason=reason, detail=detail))
 
-    def _fresh(self, call: Call, earlier: Mapping[int, int]) -> str:
+    def _fresh(self, call: Call, earlier: Seen) -> str:
         """The call's id; empty when it is known. Another call under a known id gets its own."""
         content, named = _short(turn(call)), call.id
         key = _short(named.encode())
@@ -143,7 +192,7 @@ class Shards:
             known = self.seen.get(key) or earlier.get(key)
         if known is not None:
             return ""
-        self.seen[key] = content
+        self.seen.add(key, content)
         return named
 
     def _shard(self, day: str) -> _Shard:

@@ -7,18 +7,20 @@ stops the night before anything trains. Its Data Docs are in the output's `data_
 
 from __future__ import annotations
 
+from array import array
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import msgspec
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tasks import stage
 from tasks.batch import Batch, Profile, profile
 from tasks.checks import problem, view
-from tasks.expectations import Check, check
+from tasks.expectations import Check, check, sentence
 from tasks.params import Validate, load
 from tasks.records import CALLS, REJECTED, Counts, Json, Rejected, Writer
 from tasks.shards import STATED
@@ -43,7 +45,7 @@ def validate(
     `history` are this hop's folders (or manifests) of earlier nights, oldest first; `now` is the
     night's time, which freshness is measured from.
     """
-    batch = Batch()
+    batch, again = Batch(), _Again(calls)
     dropped: Counter[str] = Counter()
     out.mkdir(parents=True, exist_ok=True)
     good = _Kept(out / "calls.parquet")
@@ -51,7 +53,7 @@ def validate(
         for rows in _batches(calls):
             fit = []
             for row in rows.to_pylist():
-                found = _judge(row, batch, params)
+                found = _judge(row, batch, again, params)
                 fit.append(found is None)
                 if found is not None:
                     dropped[found.reason] += 1
@@ -68,13 +70,33 @@ def validate(
     return result
 
 
-def _batches(calls: Path) -> Iterator[pa.RecordBatch]:
+def _batches(calls: Path, columns: list[str] | None = None) -> Iterator[pa.RecordBatch]:
     """The calls' rows: those that are kept are passed on as they were written."""
     for part in sorted(calls.glob("*.parquet")) if calls.is_dir() else [calls]:
         file = pq.ParquetFile(part)
         if (file.schema_arrow.metadata or {}).get(b"kind") != b"calls":
             raise Refused(f"{part} holds no calls")
-        yield from file.iter_batches(ROWS)
+        yield from file.iter_batches(ROWS, columns=columns)
+
+
+class _Again:
+    """The ids that stand in several rows, found by a look at that column alone."""
+
+    def __init__(self, calls: Path) -> None:
+        names = array("q")
+        for rows in _batches(calls, ["id"]):
+            names.extend(map(hash, rows.column(0).to_pylist()))
+        found, counts = np.unique(np.asarray(names), return_counts=True)
+        self._several = set(found[counts > 1].tolist())
+        self._met: set[int] = set()
+
+    def __call__(self, id: str) -> bool:
+        """Whether a row of this id was met before; it is met now."""
+        name = hash(id)
+        met = name in self._met
+        if name in self._several:
+            self._met.add(name)
+        return met
 
 
 class _Kept:
@@ -106,13 +128,13 @@ class _Kept:
         return pa.Table.from_batches(self._waiting, CALLS).combine_chunks()
 
 
-def _judge(row: Json, batch: Batch, params: Validate) -> Rejected | None:
+def _judge(row: Json, batch: Batch, again: _Again, params: Validate) -> Rejected | None:
     """Why a row is not kept, or None. Its features join the batch's either way."""
     try:
         seen = view(row)
     except ValueError as error:
         return _rejected(row, "unreadable", str(error))
-    found = problem(seen, params) if batch.is_new(row["id"]) else ("duplicate", "")
+    found = ("duplicate", "") if again(row["id"]) else problem(seen, params)
     batch.add(seen, found is not None)
     return _rejected(row, *found) if found else None
 
@@ -138,7 +160,7 @@ def _stop(checks: Sequence[Check]) -> None:
     """Raises Refused when a check that stops the night has failed."""
     failed = [c for c in checks if not c.success and c.severity == "stop"]
     if failed:
-        said = "; ".join(f"{c.name}: {c.observed}, expected {c.expected}" for c in failed)
+        said = "; ".join(map(sentence, failed))
         raise Refused(f"validation stops the night: {said}")
 
 

@@ -141,3 +141,10 @@ def test_only_certified_students_pass(
     if verdict.passed:
         assert proof is not None
         assert proof.coverage >= PARAMS.min_coverage
+
+
+def test_a_student_that_gives_away_an_original_does_not_pass() -> None:
+    """Whatever its figures."""
+    verdict = judge(students.scorecard("d"), students.certificate("d"), None, Judge(), leaked=2)
+    assert not verdict.passed
+    assert "2 values" in verdict.reason

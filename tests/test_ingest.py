@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tasks import ingest as module
-from tasks import records, stage
+from tasks import records, shards, sources, stage
 from tasks.ingest import ingest
 from tasks.params import Ingest, Validate
 from tasks.records import Call, Counts, Rejected
@@ -283,3 +283,33 @@ def test_real_logs_are_read_without_loss(tmp_path: Path, name: str) -> None:
     counts, calls, _ = run(tmp_path / "out", DATA / name)
     assert counts.kept == counts.read == lines
     assert all(c.at and c.model and c.prompt_tokens is not None for c in calls)
+
+
+def test_a_log_is_read_line_by_line() -> None:
+    """The first record comes out before the second line is read."""
+    read: list[int] = []
+
+    def lines() -> Iterator[sources._Line]:
+        for number in (1, 2, 3):
+            read.append(number)
+            yield sources._Line(number, b'{"n": 1}')
+
+    next(sources._json("calls.jsonl", lines(), whole=False))
+    assert read == [1]
+
+
+@given(st.lists(st.tuples(st.integers(-9, 9), st.integers()), max_size=60), st.integers(1, 8))
+def test_what_was_seen_is_remembered(pairs: list[tuple[int, int]], most: int) -> None:
+    """Like a dict, however often it is sorted in, and after a night on disk."""
+    known, seen, earlier = {}, shards.Seen(), shards.Seen()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(shards, "RECENT", most)
+        for key, content in pairs:
+            if seen.get(key) is None:
+                known[key] = content % 2**62
+                seen.add(key, content % 2**62)
+    earlier.update(seen.table())
+    assert {key: seen.get(key) for key in range(-10, 11)} == {
+        k: known.get(k) for k in range(-10, 11)
+    }
+    assert {key: earlier.get(key) for key in known} == known

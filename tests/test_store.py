@@ -16,7 +16,7 @@ from sqlalchemy import Engine, event
 from registry import bundle as bundles
 from registry import ledger
 from registry.gate import Verdict
-from registry.store import CANDIDATE, CHAMPION, Store, Version
+from registry.store import CANDIDATE, CHAMPION, EXPERIMENT, Store, Version
 from tasks.stage import Refused
 from tasks.student import Student
 from tasks.task import Task, load_one
@@ -157,7 +157,7 @@ def test_an_interrupted_registration_is_made_good(store: Store, tmp_path: Path) 
     subject = students.task("route-9")
     _, digest, _ = students.bundle(tmp_path / "a", subject=subject)
     tags = {"adapter_digest": digest, "night": "2026-03-14"}
-    left = store._run(store._experiment(), subject, tags, "")
+    left = store._run(store._experiment(EXPERIMENT), subject, tags, "")
     version = register(store, tmp_path / "b", subject)
     assert version.number == 1
     assert store._client.get_run(left.info.run_id).info.lifecycle_stage == "deleted"

@@ -1,0 +1,86 @@
+"""What de-identification replaced is looked for in all that leaves; a night reads on."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+import pytest
+import students
+import tiny
+
+from flows import guard
+from flows import night as nights
+from flows.night import Night
+from tasks import stage
+from tasks.canaries import Originals
+from tasks.deidentify import load_key
+from tasks.params import load
+from tasks.records import Counts
+from tasks.stage import Refused
+from tasks.task import save
+
+MAIL = "mia.li@gmail.com"
+
+
+@pytest.fixture
+def night(tmp_path: Path) -> Night:
+    """A night that replaced an e-mail address, and two tasks; one dataset gives it away."""
+    night = Night(tmp_path, "2026-03-02", load())
+    originals = Originals(load_key(tmp_path))
+    originals.add("EMAIL_ADDRESS", MAIL)
+    night.out("deidentify").mkdir(parents=True)
+    originals.save(night.out("deidentify"))
+    for name, text in (("a-1", "write to ann@shop.example"), ("b-2", f"write to {MAIL}")):
+        tiny.dataset(night.out("dataset", name), tiny.colour_contract(),
+                     {"train": [(text, "red")] * 2}, name=name)  # fmt: skip
+    night.out("cluster").mkdir()
+    save(night.out("cluster", "tasks.json"), [students.task("a-1"), students.task("b-2")])
+    return night
+
+
+def test_a_dataset_that_gives_away_an_original_trains_nothing(night: Night) -> None:
+    """It is named with a count, never with the value; the other task goes on."""
+    assert guard.datasets(night) == {"b-2": 2}
+    assert guard.trainable(night) == ["a-1"]
+    assert MAIL not in night.out("leaks.json").read_text()
+
+
+def test_a_log_that_gives_away_an_original_is_named(night: Night) -> None:
+    """The night says so, without the value."""
+    guard.logs(night)
+    (night.home / "logs").mkdir()
+    (night.home / "logs" / "gateway.log").write_text(f"asked by {MAIL}\n")
+    with pytest.raises(Refused, match="1 values") as refused:
+        guard.logs(night)
+    assert MAIL not in str(refused.value)
+
+
+def _line(name: str, day: str) -> bytes:
+    at = datetime.fromisoformat(f"{day}T12:00:00").replace(tzinfo=UTC).timestamp()
+    reply = {"role": "assistant", "content": f"hello {name}"}
+    call = {
+        "timestamp": at,
+        "request": {"model": "m", "messages": [{"role": "user", "content": f"hi {name}"}]},
+        "response": {"id": name, "choices": [{"message": reply, "finish_reason": "stop"}]},
+    }
+    return json.dumps(call).encode() + b"\n"
+
+
+def test_a_night_reads_on_from_the_last(tmp_path: Path) -> None:
+    """The logs of the params are read like the journal: each call once, a late one too."""
+    log = tmp_path / "calls.jsonl"
+    params = load()
+    ingest = msgspec.structs.replace(params.ingest, source=[str(log)])
+    params = msgspec.structs.replace(params, ingest=ingest)
+    log.write_bytes(_line("a", "2026-03-01") + _line("b", "2026-03-02"))
+    first = nights.ingest(Night(tmp_path, "2026-03-01", params))
+    assert first == Counts("ingest", 2, 1, {"outside window": 1})
+    with log.open("ab") as file:
+        file.write(_line("late", "2026-03-01") + _line("old", "2026-01-01"))
+    second = nights.ingest(Night(tmp_path, "2026-03-02", params))
+    assert second == Counts("ingest", 4, 2, {"duplicate": 1, "outside window": 1})
+    with pytest.raises(stage.Refused, match="no calls"):
+        nights.ingest(Night(tmp_path, "2026-03-02", load()))
