@@ -1,9 +1,10 @@
 """How much personal data is found, what is hit by mistake, and how fast: beside stock Presidio.
 
-    python -m benchmarks.deidentify [quality|logs|false|json|speed ...]
+    python -m benchmarks.deidentify [quality|logs|false|json|speed ...] [--data FOLDER]
 
-Reads the labelled sets in `$FLYWHEEL_EVAL_DATA` (default ../shared/data) and our own labels of 200
-agent-log messages (`benchmarks/pii_agent_logs.json`: where, from, to, type; no text).
+Reads the labelled sets `pii_*/*.jsonl.gz` of the folder and our own labels of 200 agent-log
+messages (`benchmarks/pii_agent_logs.json`: where, from, to, type; no text). The last line is one
+JSON object with every figure.
 
 A labelled span counts as found when findings of its group cover half of it; a finding is right when
 labels of its group cover half of it. Groups join types that stand for the same thing in different
@@ -24,7 +25,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-DATA = Path(os.environ.get("FLYWHEEL_EVAL_DATA") or Path(__file__).parents[2] / "shared" / "data")
 LABELS = Path(__file__).with_name("pii_agent_logs.json")
 GROUPS = {
     "PERSON": "PERSON", "STREET_ADDRESS": "PLACE", "ADDRESS": "PLACE", "ZIP_CODE": "PLACE",
@@ -54,9 +54,8 @@ FREE = {
     "URL",
     "UUID",
 }
-SETS = ("pii_presidio/synth_v2", "pii_presidio/generated_large", "pii_nano/all")
-
 Span = tuple[int, int, str]
+Row = dict[str, Any]
 Find = Callable[[Sequence[str]], list[list[Span]]]
 
 
@@ -69,24 +68,44 @@ class Tally:
     hits: int = 0
     right: int = 0
 
-    def row(self, name: str) -> str:
-        """Recall, precision and F2 with 95 % intervals."""
+    def row(self, name: str) -> Row:
+        """Recall, precision and F2 with 95 % intervals, printed and as figures."""
         from tasks.probe import interval
 
         r, p = self.found / max(self.labels, 1), self.right / max(self.hits, 1)
         f2 = 5 * p * r / (4 * p + r) if p + r else 0.0
         low, high = interval(self.found, self.labels)
         below, above = interval(self.right, self.hits)
-        return (
+        print(
             f"  {name:14} recall {r:.3f} [{low:.3f} {high:.3f}] of {self.labels:<5} "
             f"precision {p:.3f} [{below:.3f} {above:.3f}] of {self.hits:<5} F2 {f2:.3f}"
         )
+        told = {"recall": r, "low": low, "high": high, "n": self.labels}
+        return told | {"precision": p, "below": below, "above": above, "hits": self.hits, "f2": f2}
+
+
+def data() -> Path:
+    """The folder of labelled sets and logs."""
+    home = Path(__file__).parents[2] / "shared" / "data"
+    return Path(os.environ.get("FLYWHEEL_EVAL_DATA") or home)
+
+
+def there(name: str) -> bool:
+    """Whether the folder has a set."""
+    return (data() / f"{name}.jsonl.gz").exists()
 
 
 def rows(name: str) -> Iterator[dict[str, Any]]:
     """The records of a set."""
-    with gzip.open(DATA / f"{name}.jsonl.gz") as file:
+    with gzip.open(data() / f"{name}.jsonl.gz") as file:
         yield from map(json.loads, file)
+
+
+def table(counts: dict[str, Tally]) -> Row:
+    """A row for each group and two for all of them."""
+    shown = {group: counts[group].row(group) for group in sorted(counts)}
+    shown["without org"] = total(counts, {"ORGANIZATION"}).row("without org")
+    return shown | {"all": total(counts, set()).row("all")}
 
 
 def covered(span: Span, others: Sequence[Span]) -> bool:
@@ -163,9 +182,11 @@ def stock() -> Find:
     return find
 
 
-def quality(finders: dict[str, Find], size: int) -> None:
+def quality(finders: dict[str, Find], size: int) -> Row:
     """The labelled sets of others."""
-    for name in SETS:
+    shown: Row = {}
+    for path in sorted(data().glob("pii_*/*.jsonl.gz")):
+        name = f"{path.parent.name}/{path.name.removesuffix('.jsonl.gz')}"
         texts = list(rows(name))[:size]
         gold = [[(s["start"], s["end"], s["type"]) for s in r["spans"]] for r in texts]
         kinds = {GROUPS.get(k, "") for spans in gold for _, _, k in spans}
@@ -173,10 +194,8 @@ def quality(finders: dict[str, Find], size: int) -> None:
         for who, find in finders.items():
             counts = tally(gold, find([r["text"] for r in texts]), skip)
             print(f"{name}: {who}, {len(texts)} texts")
-            for group in sorted(counts):
-                print(counts[group].row(group))
-            print(total(counts, {"ORGANIZATION"}).row("without org"))
-            print(total(counts, set()).row("all"))
+            shown[f"{name}: {who}"] = table(counts)
+    return shown
 
 
 def logged(entry: dict[str, Any], cache: dict[str, list[Any]]) -> str:
@@ -188,25 +207,25 @@ def logged(entry: dict[str, Any], cache: dict[str, list[Any]]) -> str:
     return str(messages[entry["message"]]["content"])
 
 
-def logs(finders: dict[str, Find]) -> None:
+def logs(finders: dict[str, Find]) -> Row:
     """Our own labels of agent-log prose."""
     cache: dict[str, list[Any]] = {}
-    entries = json.loads(LABELS.read_text())
+    shown: Row = {}
+    entries = [e for e in json.loads(LABELS.read_text()) if there(e["set"])]
     texts = [logged(e, cache) for e in entries]
     gold = [[(a, b, k) for a, b, k in e["spans"]] for e in entries]
     for who, find in finders.items():
         counts = tally(gold, find(texts), {"ORGANIZATION"})
         print(f"agent logs: {who}, {len(texts)} messages")
-        for group in sorted(counts):
-            print(counts[group].row(group))
-        print(total(counts, {"ORGANIZATION"}).row("all"))
+        shown[who] = table(counts)
+    return shown
 
 
 def main() -> None:
     """Run the parts that are named; all of them by default."""
     from benchmarks import deidentify_logs as parts
 
-    known: dict[str, Callable[[], None]] = {
+    known: dict[str, Callable[[], Row]] = {
         "quality": lambda: quality(finders(), args.size),
         "logs": lambda: logs(finders()),
         "false": lambda: parts.false_hits(ours(args.ner)),
@@ -215,19 +234,25 @@ def main() -> None:
     }
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("parts", nargs="*", choices=[*known, []], default=[])
+    parser.add_argument(
+        "--data", type=Path, default=data(), help="folder of labelled sets and logs"
+    )
     parser.add_argument("--size", type=int, default=10_000, help="texts of each labelled set")
     parser.add_argument("--ner", default="bundled")
     parser.add_argument("--alone", action="store_true", help="without stock Presidio")
     args = parser.parse_args()
+    os.environ["FLYWHEEL_EVAL_DATA"] = str(args.data)
 
     def finders() -> dict[str, Find]:
         mine = {"flywheel": ours(args.ner)}
         return mine if args.alone else mine | {"presidio, stock": stock()}
 
+    figures: Row = {}
     for part in args.parts or known:
         began = time.monotonic()
-        known[part]()
+        figures[part] = known[part]()
         print(f"[{part}: {time.monotonic() - began:.0f} s]", flush=True)
+    print(json.dumps(figures))
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from benchmarks.deidentify import Find, rows
+from benchmarks.deidentify import Find, Row, rows, there
 
 TAU, SGD, MIXES = "tau_bench_airline_gpt4o/records", "sgd_assistant/train", "mixes/visible"
 CARRIERS = (
@@ -77,12 +77,13 @@ def _numbers(rng: Random) -> dict[str, Callable[[], str]]:
     }
 
 
-def false_hits(find: Find, count: int = 600) -> None:
+def false_hits(find: Find, count: int = 600) -> Row:
     """Ids, dates and numbers that a task copies, and how many would be replaced."""
     from tasks.params import Deidentify
     from tasks.probe import interval
 
     rng, keep = Random(7), set(Deidentify().keep)
+    shown: Row = {}
     for name, make in _numbers(rng).items():
         texts, spans = [], []
         for _ in range(count):
@@ -99,16 +100,18 @@ def false_hits(find: Find, count: int = 600) -> None:
         )
         low, high = interval(hit, count)
         print(f"  {name:14} false hits {hit}/{count} = {hit / count:.4f} [{low:.4f} {high:.4f}]")
+        shown[name] = {"hits": hit, "n": count, "low": low, "high": high}
+    return shown
 
 
-def bodies() -> None:
+def bodies() -> Row:
     """JSON bodies through the whole hop: still JSON, same keys; planted secrets gone."""
     from tasks.probe import rng_secret
 
     rng = Random(3)
-    some = calls(TAU)[::2] + calls(SGD)[::3]
-    secrets = [rng_secret(rng) for _ in range(400)]
-    for place, secret in zip(rng.sample(range(len(some)), 400), secrets, strict=True):
+    some = [c for name, step in ((TAU, 2), (SGD, 3)) if there(name) for c in calls(name)[::step]]
+    secrets = [rng_secret(rng) for _ in range(min(400, len(some)))]
+    for place, secret in zip(rng.sample(range(len(some)), len(secrets)), secrets, strict=True):
         some[place] = _with(some[place], secret)
     kept, seconds = _hop(some)
     clean = {c.id + c.source: c for c in kept}
@@ -125,6 +128,8 @@ def bodies() -> None:
     aside = len(some) - len(kept)
     print(f"  JSON bodies {count:,}, broken or keys changed {broken}; {aside} calls set aside")
     print(f"  planted secrets {len(secrets)}, surviving {left} ({seconds:.0f} s)")
+    told = {"bodies": count, "broken": broken, "set aside": aside}
+    return told | {"secrets": len(secrets), "surviving": left}
 
 
 def _with(call: Any, secret: str) -> Any:
@@ -170,9 +175,10 @@ def _hop(some: Sequence[Any]) -> tuple[list[Any], float]:
         return list(read_clean(out / "calls.parquet")), time.perf_counter() - began
 
 
-def speed() -> None:
+def speed() -> Row:
     """MB/s of raw records and calls/s of the whole hop, and of `BatchAnalyzerEngine`."""
-    for name in (TAU, MIXES):
+    shown: Row = {}
+    for name in filter(there, (TAU, MIXES)):
         some = calls(name)
         size = sum(len(json.dumps([c.request, c.reply])) for c in some) / 1e6
         kept, seconds = _hop(some)
@@ -183,6 +189,12 @@ def speed() -> None:
         print(
             f"    BatchAnalyzerEngine, same detectors: {theirs:.2f} calls/s; {rate / theirs:.0f}x"
         )
+        shown[name] = {
+            "MB/s": size / seconds,
+            "calls/s": rate,
+            "BatchAnalyzerEngine calls/s": theirs,
+        }
+    return shown
 
 
 def _batch_engine(some: Sequence[Any]) -> float:

@@ -43,7 +43,7 @@ def build(adapter: Path | None) -> Any:
     from peft import LoraConfig, PeftModel, get_peft_model
     from safetensors.torch import load_file
 
-    encoder = load_encoder("eager")
+    encoder = load_encoder("eager" if adapter is None else "sdpa")  # the faster one, each way
     size = encoder.config.hidden_size
     case, head = torch.nn.Embedding(CASES, size), torch.nn.Linear(size, len(LABELS))
     if adapter is None:
