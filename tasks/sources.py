@@ -78,7 +78,10 @@ def _resolve_url(entry: str) -> list[str]:
     try:
         files, path = fsspec.core.url_to_fs(entry)
         found = files.find(path) if files.isdir(path) else files.glob(path)
-    except (ImportError, ValueError, OSError) as error:
+    except ImportError as error:
+        hint = "pip install -c constraints.txt '.[cloud]'"
+        raise Refused(f"source {entry} cannot be opened: {error} ({hint})") from None
+    except Exception as error:  # every file system has its own, for no network or no such bucket
         raise Refused(f"source {entry} cannot be opened: {error}") from None
     if not found:
         raise Refused(f"source {entry} does not exist")

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -313,3 +314,14 @@ def test_what_was_seen_is_remembered(pairs: list[tuple[int, int]], most: int) ->
         k: known.get(k) for k in range(-10, 11)
     }
     assert {key: earlier.get(key) for key in known} == known
+
+
+def test_a_bucket_is_read_like_a_folder(tmp_path: Path) -> None:
+    """A glob on a file system of fsspec; what is not there gets a sentence."""
+    files = fsspec.filesystem("memory")
+    line = {"messages": [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "ho"}]}
+    files.pipe("/logs/a.jsonl.gz", gzip.compress(json.dumps(line).encode()))
+    assert ingest(["memory://logs/*.gz"], tmp_path, Ingest()).kept == 1
+    for entry, why in (("memory://none/*", "does not exist"), ("nofs://a/b", "cannot be opened")):
+        with pytest.raises(Refused, match=why):
+            ingest([entry], tmp_path, Ingest())
