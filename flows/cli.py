@@ -18,6 +18,8 @@ from flows import show
 from tasks.stage import Refused
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+data = typer.Typer(no_args_is_help=True, help="The datasets behind registered students.")
+app.add_typer(data, name="data")
 LIVE = Path(".flywheel/live")
 DEMO = Path(".flywheel/demo")
 Home = Annotated[
@@ -138,6 +140,26 @@ def pii(
     if not sys.stdout.isatty():
         raise Refused("this shows personal data; it writes to a terminal only")
     show_sample(home.resolve(), path, sample)
+
+
+@data.command("get")
+def data_get(
+    version: Annotated[str, typer.Argument(help="A registered version: task/number.")],
+    to: Annotated[Path | None, typer.Option(help="Folder to write; default: the name.")] = None,
+    home: Home = LIVE,
+) -> None:
+    """Restore the exact dataset that a registered version was trained and tested on."""
+    from flows.night import registry_of
+    from registry import ledger
+
+    name, _, number = version.rpartition("/")
+    if not name or not number.isdecimal():
+        raise Refused(f"{version!r} is no registered version; one is called task/number")
+    found = registry_of(home.resolve()).version(name, int(number))
+    place = to or Path(f"{name}-v{number}")
+    if place.exists():
+        raise Refused(f"{place} is there already")
+    show.say(str(ledger.restore(home.resolve(), found.dataset, place, name)))
 
 
 @app.command()

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Protocol
 
 import msgspec
@@ -163,8 +164,8 @@ def snapshot(home: Path, folder: Path) -> str:
             return str(stage.outs[0].hash_info.value)
 
 
-def restore(home: Path, digest: str, to: Path) -> Path:
-    """Write the folder of a snapshot to `to`, byte for byte. Raises Refused when it is not kept."""
+def restore(home: Path, digest: str, to: Path, part: str = "") -> Path:
+    """Write the folder of a snapshot, or a folder in it, to `to`, byte for byte. Raises Refused."""
     from dvc.repo import Repo
     from dvc_data.hashfile import load
     from dvc_data.hashfile.checkout import checkout
@@ -173,10 +174,12 @@ def restore(home: Path, digest: str, to: Path) -> Path:
 
     if not (home / ".dvc").is_dir():
         raise Refused(f"no datasets are kept under {home}: no night has finished there")
-    with Repo(str(home)) as repo, fresh(to) as folder:
+    with Repo(str(home)) as repo, fresh(to) as folder, TemporaryDirectory(dir=folder) as whole:
         cache = repo.cache.local
         if not digest.endswith(".dir") or not cache.exists(digest):
             raise Refused(f"no dataset with hash {digest} is kept under {home}")
         kept = load(cache, HashInfo("md5", digest))
-        checkout(str(folder), localfs, kept, cache, force=True, quiet=True)
+        checkout(whole, localfs, kept, cache, force=True, quiet=True)
+        for path in list(Path(whole, part).iterdir()):
+            path.rename(folder / path.name)
     return to

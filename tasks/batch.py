@@ -13,6 +13,7 @@ import msgspec
 
 from tasks.checks import View
 from tasks.dialects.call import prompt_key
+from tasks.records import TEACHER
 
 KNOWN = 500  # models, tools and system prompts that a night hands on, most frequent first
 MANY = 100_000  # different names that are told apart
@@ -55,9 +56,11 @@ class Batch:
         self.rejected.append(rejected)
         self.error.append(row["error"] is not None)
         self.asked.append(hash(row["request"]))
-        self.model.append(self._number_of(row["model"]))
+        large = row["answered_by"] == TEACHER  # a student's name is new after every promotion
+        self.model.append(self._number_of(row["model"] if large else seen.request.model))
         self.tools.append(self._number_of(",".join(sorted(seen.tools))))
-        self.system.append(self._number_of(prompt_key(seen.system) if seen.system else "none"))
+        instruction = max(seen.system.split("\n"), key=len)  # shorter lines are headers, or vary
+        self.system.append(self._number_of(prompt_key(instruction) if instruction else "none"))
 
     def _number_of(self, name: str | None) -> int:
         """A name's number: a million calls share a few, or count as many."""

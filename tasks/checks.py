@@ -47,6 +47,7 @@ class Request(msgspec.Struct, frozen=True):
     """The parts of a request that are looked at; tools repeat, so they are read once each."""
 
     messages: list[Message]
+    model: str | None = None
     tools: msgspec.Raw = msgspec.Raw(b"[]")
 
 

@@ -22,6 +22,8 @@ def flywheel(*args: str, cwd: Path) -> subprocess.CompletedProcess[str]:
         (["down", "--home", "nowhere"], "nothing runs on nowhere"),
         (["report", "--home", "nowhere"], "has no journal to report on"),
         (["ingest", "--dry-run", "missing.jsonl"], "missing.jsonl"),
+        (["pii", "missing.jsonl"], "a terminal only"),
+        (["data", "get", "routing"], "one is called task/number"),
     ],
 )
 def test_bad_input_gets_one_sentence(tmp_path: Path, args: list[str], sentence: str) -> None:

@@ -163,6 +163,8 @@ def test_restoring_gives_the_same_bytes(tmp_path: Path) -> None:
     (folder / TASK / "train.parquet").write_text("changed")
     back = ledger.restore(tmp_path, kept, tmp_path / "back")
     assert (back / TASK / "train.parquet").read_text() == "rows"
+    part = ledger.restore(tmp_path, kept, tmp_path / "part", TASK)
+    assert [path.name for path in part.iterdir()] == ["train.parquet"]
 
 
 @pytest.mark.parametrize("digest", ["0" * 32 + ".dir", "nonsense"])

@@ -144,6 +144,21 @@ def test_good_and_bad_calls_part(tmp_path: Path) -> None:
     assert {c["severity"] for c in checks(tmp_path).values()} == {"warn", "stop"}
 
 
+def test_students_and_headers_are_nothing_new(tmp_path: Path) -> None:
+    """A night's warnings are about new models and prompts, not new names in a header."""
+
+    def one(number: int, **more: Any) -> Call:
+        prompt = f"On duty: {'ABCDEFGHIJ'[number % 10] * 3}\nYou sort the messages of a shop."
+        asked = [{"role": "system", "content": prompt}, {"role": "user", "content": f"m {number}"}]
+        return call(str(number), messages=asked, **more)
+
+    night(tmp_path / "one", [one(n) for n in range(5)])
+    served = {"answered_by": "sort-v1-00000000", "model": "sort-v1-00000000"}
+    calls = [one(n, **served if n % 2 else {}) for n in range(5, 10)]
+    night(tmp_path / "two", calls, history=[tmp_path / "one"])
+    assert all(c["success"] for name, c in checks(tmp_path / "two").items() if "new" in name)
+
+
 def test_a_batch_that_is_mostly_bad_stops_the_night(tmp_path: Path) -> None:
     """Nothing trains on a day of errors; the sentence says what was seen and what was allowed."""
     calls = [call(str(i), error="boom" if i else None) for i in range(10)]
