@@ -1,11 +1,11 @@
 """How well tasks are found in a real mix of traffic, beside three other ways; and what it saves.
 
-    python -m benchmarks.cluster [--mix ../shared/data/mixes/visible] [--no-peers] [--json out.json]
+    python -m benchmarks.cluster [--data ../shared/data/mixes/visible] [--no-peers]
 
-Reads `<mix>.jsonl.gz` with its labels blanked; `<mix>.truth.jsonl.gz` says what each call really
+Reads `<data>.jsonl.gz` with its labels blanked; `<data>.truth.jsonl.gz` says what each call really
 was. Measures the clustering with and without system prompts (V-measure and adjusted Rand index by
 workload, families by source), ids from night to night, the router, and how much shorter a student's
-text is than the prompt. Exit status 1 when a bar is missed.
+text is than the prompt. The last line is one JSON object; exit status 1 when a bar is missed.
 """
 
 from __future__ import annotations
@@ -244,11 +244,12 @@ def show(title: str, rows: dict[str, Scores]) -> None:
 def main() -> None:
     """Measure, print, and compare with the bars."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--mix", type=Path, default=DATA / "mixes/visible")
+    parser.add_argument(
+        "--data", type=Path, default=DATA / "mixes/visible", help="a mix, without .jsonl.gz"
+    )
     parser.add_argument("--no-peers", action="store_true", help="leave the other ways out")
-    parser.add_argument("--json", type=Path, help="write the figures here too")
     chosen = parser.parse_args()
-    calls, truth = read(chosen.mix), true_tasks(chosen.mix)
+    calls, truth = read(chosen.data), true_tasks(chosen.data)
     without = [bare(call) for call in calls]
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder)
@@ -275,9 +276,8 @@ def main() -> None:
         "edits that are noticed": min(row["noticed"] for row in stable),
     }
     missed = [name for name, bar in BARS.items() if figures[name] < bar]
-    print(json.dumps({name: round(float(value), 4) for name, value in figures.items()}))
-    if chosen.json:
-        chosen.json.write_text(json.dumps({"with": found, "without": blind, "payloads": shorter}))
+    tables = {"with": found, "without": blind, "payloads": shorter}
+    print(json.dumps({**{name: round(float(v), 4) for name, v in figures.items()}, **tables}))
     if missed:
         sys.exit(f"below the bar: {', '.join(missed)}")
 

@@ -109,7 +109,7 @@ def main() -> None:
         with multiprocessing.get_context("spawn").Pool(1) as pool:
             rows.append(pool.apply(measure, (count, chosen.days)))
     show(rows)
-    print(json.dumps(rows))
+    print(json.dumps({"sizes": rows}))
     first, last = rows[0], rows[-1]
     slower = (_processor(last) / last["calls"]) / (_processor(first) / first["calls"])
     if slower > SLACK:

@@ -85,7 +85,7 @@ def confidence(logprobs: Sequence[float]) -> float:
 
     Of the raw scores this is the best calibrated; the mean per token favours long answers.
     """
-    return math.fsum(logprobs) if logprobs else -math.inf
+    return sum(logprobs) if logprobs else -math.inf
 
 
 def schedule(n: int, alpha: float, delta: float) -> list[int]:

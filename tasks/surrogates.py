@@ -41,8 +41,10 @@ class Surrogates(Keyed):
             self.days = -self.days
 
     def of(self, kind: str, text: str) -> str:
-        """The surrogate of a text of this type."""
-        return _MAKERS.get(kind, Surrogates.shape)(self, text)
+        """The surrogate of a text of this type: the first one, whatever is learnt later."""
+        if (kind, text) not in self.done:
+            self.done[kind, text] = _MAKERS.get(kind, Surrogates.shape)(self, text)
+        return self.done[kind, text]
 
     def knows(self, text: str) -> bool:
         """Whether a word of the text has a surrogate already, as a name or in an address."""
@@ -105,15 +107,16 @@ class Surrogates(Keyed):
     def handle(self, text: str) -> str:
         """A user name or the local part of an e-mail, rebuilt from its name tokens."""
 
-        def one(match: re.Match[str]) -> str:
-            token = match.group()
+        def one(token: str) -> str:
             if token.isdigit():
                 return self.digits("handle", token)
             if len(token) < 2 or fold(token) in wordlists.word_set("roles"):
                 return self._initial(token) if len(token) == 1 else token
             return self._blob(token)
 
-        fresh = _HANDLE_TOKEN.sub(one, text)
+        for token in _HANDLE_TOKEN.findall(text):  # before the initials, which follow the names
+            one(token)
+        fresh = _HANDLE_TOKEN.sub(lambda match: one(match.group()), text)
         return (
             self.shape(text)
             if fresh == text and fold(text) not in wordlists.word_set("roles")
