@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import gzip
 import json
+import multiprocessing
 import os
 import random
 import resource
@@ -34,6 +35,7 @@ from tasks.stage import Refused
 from tasks.validate import validate
 
 T = TypeVar("T")
+LONG = (50_000_000, 70_000_000)  # bytes of a line, below and above what ingest takes
 WORDS = [
     "where",
     "is",
@@ -98,7 +100,7 @@ def made_up(count: int, seed: int = 0) -> Iterator[Call]:
 
 
 def damaged(count: int, seed: int = 0) -> Iterator[bytes]:
-    """Lines with cuts, wrong types, deep nesting, huge numbers, NULs and lone surrogates."""
+    """Lines with cuts, wrong types, deep nesting, huge numbers, NULs, lone surrogates, 50 MB."""
     draw = random.Random(seed)
     junk: list[Any] = [None, 0, -1, 1e300, 10**60, "", "\0", [], {}, [[]], {"role": 5}, True]
     writers = [write for _, write in FORMATS.values()]
@@ -126,6 +128,10 @@ def damaged(count: int, seed: int = 0) -> Iterator[bytes]:
         elif draw.random() < 0.02:
             line = b"[" * draw.randrange(1, 5_000)
         yield line
+    for size in LONG:
+        line = json.dumps({"messages": [{"role": "user", "content": "word " * (size // 5)}]})
+        yield line.encode()
+        yield line[: size - 9].encode()
 
 
 def write_lines(path: Path, lines: Iterable[bytes]) -> int:
@@ -268,19 +274,24 @@ def big(path: Path, megabytes: int) -> None:
                 file.write(json.dumps(FORMATS["openai"][1](call)[0]).encode() + b"\n")
 
 
+def alone(source: Path, work: Path) -> Row:
+    """The speed in a process of its own, so that its peak memory is its own."""
+    work.mkdir()
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return pool.apply(speed, (source, work))
+
+
 def speeds(data: Path, megabytes: int, work: Path) -> Iterator[Row]:
     """The production-like stream, and a generated file where one is asked for."""
     stream = data / "mixes" / "visible.jsonl.gz"
     if stream.exists():
         path = work / "stream.jsonl"
         path.write_bytes(gzip.decompress(stream.read_bytes()))
-        (work / "stream").mkdir()
-        yield {"log": "mixes/visible", **speed(path, work / "stream")}
+        yield {"log": "mixes/visible", **alone(path, work / "stream")}
     if megabytes:
         path = work / "big.jsonl"
         big(path, megabytes)
-        (work / "big").mkdir()
-        yield {"log": f"generated {megabytes} MB", **speed(path, work / "big")}
+        yield {"log": f"generated {megabytes} MB", **alone(path, work / "big")}
 
 
 def told(one: Row) -> str:
