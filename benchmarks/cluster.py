@@ -32,7 +32,7 @@ from rich.table import Table
 from tasks import records
 from tasks.cluster import cluster
 from tasks.contract import answer_of
-from tasks.discover import Routes, discover
+from tasks.discover import Routes, discover, mark_routable
 from tasks.evidence import system_text, user_text
 from tasks.mine import mine
 from tasks.params import Cluster
@@ -168,6 +168,8 @@ def router(calls: Sequence[CleanCall], home: Path) -> Scores:
     """Templates alone, found in the first half: agreement on the second half, and the time."""
     half = len(calls) // 2
     groups = [g for g in discover(calls[:half], 40, 0) if len(g.ids) >= 40]
+    mark_routable(groups)
+    groups = [g for g in groups if g.routable]
     routes = Routes(groups)
     start = time.perf_counter()
     places = [routes.find(call.request) for call in calls[half:]]
