@@ -1,9 +1,9 @@
 """Wrong answers in a training set, found in the manner of confident learning.
 
 Each closed part of the answers (the label, or a field with few values) is predicted from the words
-of the prompt by a model that did not see the row: kernel ridge regression, whose leave-one-out
-predictions have a closed form. Rows are dropped where that model is good, or where dropping them
-makes it better at rows that it did not see. Where it is too weak for the task, neither is so.
+and the meaning of the prompt by a model that did not see the row: kernel ridge regression, whose
+leave-one-out predictions have a closed form. Rows are dropped only where that model has learned the
+task: it beats the commonest answer by far, and is good at the rows that stay.
 """
 
 from __future__ import annotations
@@ -16,16 +16,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.contract import Contract, normal, structure
+from tasks.encoder import embed
 from tasks.rows import Candidate
 
-MIN_ROWS, BLOCK = 150, 1_500
+MIN_ROWS = 150
+ENCODED = 12_000  # rows up to which the encoder reads them, too; of more rows, words say enough
+BLOCKS = 4_000, 1_500  # rows that one model is made of: with the encoder, and without
+MEANING = 2.0  # weight of the encoder's kernel beside that of the words
 MAX_VALUES, PER_VALUE = 200, 4
-RIDGE = 0.5
-RIVAL = 2.0  # a doubtful value is this many times less likely than another one
-GOOD = 0.75  # share of unseen rows that a model with a say gets right...
-GAIN, FAIR = 0.05, 0.55  # ... or what dropping the suspects gains, for a fair one
+RIDGE = 1.5
+RIVAL = 2.0  # a doubtful value is this many times less likely than another one,
+SURE = 0.6  # ... which is at least this share of how likely it usually is for its own rows
+LEARNED = 0.5  # of what the commonest value gets wrong, the model gets this share right
+GOOD = 0.85  # share of the rows that stay that it gets right
 
-Floats = NDArray[np.float64]
+Floats = NDArray[np.float32]
 
 
 def doubtful(found: Sequence[Candidate], contract: Contract) -> dict[int, str]:
@@ -33,19 +38,30 @@ def doubtful(found: Sequence[Candidate], contract: Contract) -> dict[int, str]:
     columns = _closed_columns(found, contract) if len(found) >= MIN_ROWS else []
     if not columns:
         return {}
-    from sklearn.feature_extraction.text import TfidfVectorizer
-
-    words = TfidfVectorizer(ngram_range=(1, 2), min_df=2, sublinear_tf=True, max_features=20_000)
-    table = words.fit_transform([candidate.row.prompt for candidate in found])
-    count = -(-len(found) // BLOCK)
+    encoded = len(found) <= ENCODED
+    count = -(-len(found) // BLOCKS[0 if encoded else 1])
     places: set[int] = set()
     for start in range(count):
         block = np.arange(start, len(found), count)
-        kernel = (table[block] @ table[block].T).toarray()
+        kernel = _kernel([found[i].row.prompt for i in block.tolist()], encoded=encoded)
         for column in columns:
             wrong = _suspects(kernel, [column[place] for place in block])
             places.update(int(place) for place in block[wrong])
     return dict.fromkeys(sorted(places), "doubtful answer")
+
+
+def _kernel(prompts: Sequence[str], *, encoded: bool) -> Floats:
+    """How alike prompts are: by their words and, where asked for, by their meaning."""
+    from sklearn.feature_extraction.text import HashingVectorizer, TfidfTransformer
+    from sklearn.pipeline import make_pipeline
+
+    counts = HashingVectorizer(ngram_range=(1, 2), alternate_sign=False, dtype=np.float32)
+    table = make_pipeline(counts, TfidfTransformer(sublinear_tf=True)).fit_transform(prompts)
+    kernel: Floats = (table @ table.T).toarray()
+    if encoded:
+        points = embed(prompts)
+        kernel += MEANING * (points @ points.T) ** 2
+    return kernel
 
 
 def _closed_columns(found: Sequence[Candidate], contract: Contract) -> list[list[str]]:
@@ -79,22 +95,25 @@ def _suspects(kernel: Floats, column: Sequence[str]) -> NDArray[np.bool_]:
     label = np.array([levels.index(value) for value in column])
     enough = np.array([counts[value] >= PER_VALUE for value in column])
     likely = _unseen(kernel, label, np.ones(len(label), dtype=bool))
-    before = float((likely.argmax(axis=1) == label).mean())
+    before, chance = (likely.argmax(axis=1) == label).mean(), max(counts.values()) / len(label)
     wrong: NDArray[np.bool_] = _wrong(likely, label) & enough
     if not wrong.any():
         return wrong
     # Without the suspects the model judges better, and finds the wrong rows that hid behind them.
     likely = _unseen(kernel, label, ~wrong)
     wrong |= _wrong(likely, label) & enough
-    after = float((_unseen(kernel, label, ~wrong).argmax(axis=1) == label).mean())
-    trusted = after >= GOOD or after >= max(FAIR, before + GAIN)
+    likely = _unseen(kernel, label, ~wrong)
+    after = (likely.argmax(axis=1) == label)[~wrong].mean()
+    trusted = before - chance >= LEARNED * (1 - chance) and after >= GOOD
     return wrong if trusted else np.zeros_like(wrong)
 
 
 def _unseen(kernel: Floats, label: NDArray[np.int_], used: NDArray[np.bool_]) -> Floats:
     """How likely each value is for each row, by a model of the `used` rows without that row."""
-    targets = np.eye(int(label.max()) + 1)[label]
-    inverse = np.linalg.inv(kernel[np.ix_(used, used)] + RIDGE * np.eye(int(used.sum())))
+    targets = np.eye(int(label.max()) + 1, dtype=np.float32)[label]
+    inverse = np.linalg.inv(
+        kernel[np.ix_(used, used)] + RIDGE * np.eye(int(used.sum()), dtype=np.float32)
+    )
     weights = inverse @ targets[used]
     scores = kernel[:, used] @ weights
     scores[used] = targets[used] - weights / np.diag(inverse)[:, None]
@@ -110,5 +129,5 @@ def _wrong(likely: Floats, label: NDArray[np.int_]) -> NDArray[np.bool_]:
         likely.argmax(axis=1),
     )
     usual = np.array([own[label == level].mean() for level in range(likely.shape[1])])
-    sure = (best >= usual[rival]) & (own < usual[label])
+    sure = (best >= SURE * usual[rival]) & (own < SURE * usual[label])
     return np.asarray((rival != label) & sure & (RIVAL * own < best))

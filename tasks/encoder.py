@@ -7,15 +7,23 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from tasks.stage import Refused
+
+if TYPE_CHECKING:
+    import torch
 
 NAME = "encoder"  # as an adapter's base
 DIGEST = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 LENGTH = 512  # tokens
+READ = 128  # tokens of a text that its embedding is made of
 
 
 def encoder_folder() -> Path:
@@ -74,3 +82,33 @@ def shared() -> Any:
 
     half = torch.cuda.is_available() or torch.cpu._is_avx512_bf16_supported()
     return load_encoder(dtype="bfloat16" if half else "float32").eval()
+
+
+def embed(texts: Sequence[str], batch: int = 64) -> NDArray[np.float32]:
+    """The meaning of texts: the mean of their tokens' states, of length one [texts, 384]."""
+    import torch
+    from torch.nn.functional import normalize
+
+    found = [read.ids[:READ] for read in tokenizer().encode_batch(list(texts))]
+    order = sorted(range(len(found)), key=lambda i: len(found[i]))
+    model, result = shared(), np.zeros((len(found), shared().config.hidden_size), np.float32)
+    with torch.inference_mode():
+        for start in range(0, len(order), batch):
+            some = order[start : start + batch]
+            ids, mask = padded([found[i] for i in some])
+            states = model(input_ids=ids.to(model.device), attention_mask=mask.to(model.device))
+            kept = states.last_hidden_state.float().cpu() * mask[..., None]
+            result[some] = normalize(kept.sum(1)).numpy()
+    return result
+
+
+def padded(rows: Sequence[Sequence[int]]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Token ids and mask, padded on the right to a multiple of eight."""
+    import torch
+
+    width = -(-max(map(len, rows)) // 8) * 8
+    ids, mask = (torch.zeros(len(rows), width, dtype=torch.long) for _ in range(2))
+    for i, row in enumerate(rows):
+        ids[i, : len(row)] = torch.tensor(row)
+        mask[i, : len(row)] = 1
+    return ids, mask

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from tasks.decoding import Answer, Ask
-from tasks.encoder import LENGTH, shared, tokenizer
+from tasks.encoder import LENGTH, padded, shared, tokenizer
 from tasks.fields import Field
 from tasks.forms import Forms
 from tasks.records import Json, text_of
@@ -103,18 +103,6 @@ def scores(
     points = model["point"](hidden).masked_fill(hidden_from, -math.inf)
     points = torch.cat([points[:, :1] + model["nothing"].weight, points[:, 1:]], dim=1)
     return choices, points.reshape(*points.shape[:2], -1, 2)
-
-
-def padded(rows: Sequence[Sequence[int]]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Token ids and mask, padded on the right to a multiple of eight."""
-    import torch
-
-    width = -(-max(map(len, rows)) // 8) * 8
-    ids, mask = (torch.zeros(len(rows), width, dtype=torch.long) for _ in range(2))
-    for i, row in enumerate(rows):
-        ids[i, : len(row)] = torch.tensor(row)
-        mask[i, : len(row)] = 1
-    return ids, mask
 
 
 @dataclass(frozen=True, slots=True)

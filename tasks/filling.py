@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from tasks.encoder import LENGTH, load_encoder, tokenizer
+from tasks.encoder import LENGTH, load_encoder, padded, tokenizer
 from tasks.fields import ABSENT, Field, places
-from tasks.filler import FORM, FORMS, HEAD, Layout, padded, scores, with_heads
+from tasks.filler import FORM, FORMS, HEAD, Layout, scores, with_heads
 from tasks.forms import Forms, Reader
 from tasks.fused import fuse
 from tasks.params import Train
