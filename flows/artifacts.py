@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from uuid import UUID
 
 from prefect.artifacts import (
     create_link_artifact,
     create_markdown_artifact,
+    create_progress_artifact,
     create_table_artifact,
+    update_progress_artifact,
 )
 
 from flows.night import Night, found, planted
 from flows.students import Outcome
 from tasks import stage
+from tasks.fitting import Progress
+
+PAUSE = 2.0  # seconds between two looks at a training
 
 
 def hops(night: Night) -> None:
@@ -49,6 +57,29 @@ def hops(night: Night) -> None:
         key="tasks",
         description=f"Night of {night.day}: the tasks found",
     )
+
+
+@contextmanager
+def training(task: str, rung: str) -> Iterator[Progress]:
+    """A bar that follows a training: its step, its loss, and how long it will take at most."""
+    key = f"training-{task}-{rung}"
+    place = create_progress_artifact(0.0, key=key, description=f"{task}, {rung}: starting")
+    assert isinstance(place, UUID)  # a coroutine only where there is an event loop
+    began = last = time.monotonic()
+    said = ""
+
+    def told(step: int, steps: int, loss: float) -> None:
+        nonlocal last, said
+        now = time.monotonic()
+        left = (now - began) / step * (steps - step)
+        said = f"{task}, {rung}: step {step} of at most {steps}, loss {loss:.3f}"
+        if now - last >= PAUSE:
+            last = now
+            text = f"{said}, {left:.0f} s left at most"
+            update_progress_artifact(place, 100 * step / steps, description=text)
+
+    yield told
+    update_progress_artifact(place, 100.0, description=f"{said or task}, done")
 
 
 def _share(value: float | None) -> str:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, ParamSpec, TypeVar, cast
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from flows import night, students
+from flows import artifacts, night, students
+from flows.night import Night
+from tasks.adapters import Kind
 from tasks.stage import Refused
 
 MINUTE = 60
@@ -23,7 +26,7 @@ def _worth_a_retry(_task: Any, _run: Any, state: Any) -> bool:
 
 def _step(function: Callable[P, R], *, minutes: int, retries: int = 2) -> Callable[P, R]:
     step = task(
-        name=function.__name__,
+        name=function.__name__.lstrip("_"),
         retries=retries,
         retry_delay_seconds=[5.0, 30.0][:retries],
         retry_condition_fn=_worth_a_retry,
@@ -34,12 +37,17 @@ def _step(function: Callable[P, R], *, minutes: int, retries: int = 2) -> Callab
     return cast(Callable[P, R], step)
 
 
+def _train(night: Night, task: str, rung: Kind) -> Path:
+    with artifacts.training(task, rung) as told:
+        return students.train(night, task, rung, told)
+
+
 ingest = _step(night.ingest, minutes=120)
 validate = _step(night.validate, minutes=60)
 deidentify = _step(night.deidentify, minutes=240)
 cluster = _step(night.cluster, minutes=120)
 dataset = _step(night.dataset, minutes=120)
-train = _step(students.train, minutes=480)
+train = _step(_train, minutes=480)
 evaluate = _step(students.evaluate, minutes=60)
 calibrate = _step(students.calibrate, minutes=60)
 judge = _step(students.judge, minutes=5)

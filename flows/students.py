@@ -23,6 +23,7 @@ from tasks.adapters import Kind
 from tasks.answers import read_answers
 from tasks.calibrate import Certificate, held_out, load_certificate
 from tasks.evaluate import Scorecard
+from tasks.fitting import Progress
 from tasks.splits import SPLITS
 from tasks.task import load_one
 from tasks.train import load_training
@@ -89,18 +90,27 @@ def enough(night: Night, last: Try) -> bool:
     return spent > 60 * night.params.train.budget
 
 
-def train(night: Night, task: str, rung: Kind) -> Path:
-    """Train one student; a training that was killed goes on from its checkpoint."""
+def train(night: Night, task: str, rung: Kind, told: Progress | None = None) -> Path:
+    """Train one student; a training that was killed goes on from its checkpoint.
+
+    `told` hears of each step, its loss and how many there are at most.
+    """
     out = night.out("train", task, rung)
     if not out.exists():
         with show.bar(f"{task} · {rung}", 100) as advance, stage.fresh(out) as folder:
+
+            def progress(step: int, steps: int, loss: float) -> None:
+                advance(100 * step // max(steps, 1))
+                if told:
+                    told(step, steps, loss)
+
             tasks.train.train(
                 night.out("dataset", task),
                 folder,
                 night.params.train,
                 rung=rung,
                 minutes=night.params.train.minutes,
-                progress=lambda step, steps, _loss: advance(100 * step // max(steps, 1)),
+                progress=progress,
                 checkpoint=night.out("train", task, f".{rung}.checkpoint"),
             )
             advance(100)  # early stopping ends before the last step

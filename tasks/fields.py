@@ -24,7 +24,8 @@ ABSENT = "\x00absent"
 class Field(msgspec.Struct, frozen=True, kw_only=True):
     """A value that differs: how it is had from the prompt, or the values it may have.
 
-    `empty` is what it means when nothing of the prompt is copied.
+    With both, it is one of the values where nothing is copied. `empty` is what it means when
+    nothing is copied and there are no values.
     """
 
     name: str
@@ -58,6 +59,17 @@ def field_of(name: str, pairs: Sequence[Pair]) -> Field | None:
         if filled and sum(_fits(p, v, how) for p, v in filled) >= MOSTLY * len(filled):
             return Field(name=name, how=how, empty="null" if nulls else "absent")
     return closed if covered else None
+
+
+def gap_of(name: str, pairs: Sequence[Pair]) -> Field:
+    """The field of a gap in a sentence: copied where it stands in the prompt, else closed."""
+    ways: tuple[How, ...] = ("text", "upper", "lower")
+    fit = {how: [_fits(prompt, value, how) for prompt, value in pairs] for how in ways}
+    how = max(ways, key=lambda way: sum(fit[way]) * (1 if way == "text" else NEARLY))
+    others = Counter(value for (_, value), fits in zip(pairs, fit[how], strict=True) if not fits)
+    usual = tuple(value for value, count in others.most_common(CLOSED) if count > 1)
+    closed = usual and not any(fit[how])
+    return Field(name=name, how="closed" if closed else how, values=usual)
 
 
 def _quoted(pairs: Sequence[Pair]) -> bool:

@@ -43,10 +43,10 @@ class Layout:
 
     @property
     def closed(self) -> dict[str, slice]:
-        """The logits of the form (name FORM) and of each closed field."""
+        """The logits of the form (name FORM) and of each field that has values."""
         start, found = len(self.forms.forms) + 1, {FORM: slice(0, len(self.forms.forms) + 1)}
         for field in self.forms.fields:
-            if field.how == "closed":
+            if field.how == "closed" or field.values:
                 found[field.name] = slice(start, start + len(field.values))
                 start += len(field.values)
         return found
@@ -103,6 +103,14 @@ def scores(
     points = model["point"](hidden).masked_fill(hidden_from, -math.inf)
     points = torch.cat([points[:, :1] + model["nothing"].weight, points[:, 1:]], dim=1)
     return choices, points.reshape(*points.shape[:2], -1, 2)
+
+
+def pooled(encoder: Any, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """What choices see as long as they pay the same attention to every token [rows, hidden]."""
+    hidden = encoder(input_ids=ids, attention_mask=mask).last_hidden_state.float()
+    shares = mask.unsqueeze(-1) / mask.sum(1).view(-1, 1, 1)
+    found: torch.Tensor = _SPREAD * (hidden * shares).sum(1)
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,8 +214,11 @@ class EncoderStudent:
             field = self.fields[name]
             if field.how == "closed":
                 made[name] = self._chosen(choices, name, field.values)
-            else:
-                made[name] = copied(field, text, read, pointed[:, self.layout.copied[name]])
+                continue
+            made[name] = copied(field, text, read, pointed[:, self.layout.copied[name]])
+            if field.values and made[name].value == field.nothing:
+                usual = self._chosen(choices, name, field.values)
+                made[name] = Choice(usual.value, usual.logprob + made[name].logprob)
         values = {name: choice.value for name, choice in made.items()}
         return _said(self.forms.write(form.value, values), [form, *made.values()])
 

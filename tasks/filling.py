@@ -13,10 +13,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
 from tasks.encoder import LENGTH, load_encoder, padded, tokenizer
 from tasks.fields import ABSENT, Field, places
-from tasks.filler import FORM, FORMS, HEAD, Layout, scores, with_heads
+from tasks.filler import FORM, FORMS, HEAD, Layout, pooled, scores, with_heads
 from tasks.forms import Forms, Reader
 from tasks.fused import fuse
 from tasks.params import Train
@@ -25,6 +27,9 @@ from tasks.rows import Row
 if TYPE_CHECKING:
     import torch
 
+STIFFNESS, ROUNDS = 20.0, 100  # of the linear models that closed choices begin as
+MANY, GOOD = 1_000, 0.85  # rows that they are made of, and share of unseen rows they get right
+Floats = NDArray[np.float32]
 SMOOTHING = 0.05  # of closed choices: few examples make a student too sure of itself
 NOTHING = (0, 0)  # the span that stands for no value: the first token is none of the text
 
@@ -72,8 +77,10 @@ def _filled(
         else:
             spans = [_tokens(read, span) for span in places(row.prompt, value, field.how)]
             copied |= {name: found} if (found := [s for s in spans if s]) else {}
-    known = len(closed) - 1 + len(copied)
-    return Filled(read.ids, closed, copied, whole=bool(names or not form) and known == len(names))
+            if name not in copied and value in field.values:
+                closed[name], copied[name] = field.values.index(value), [NOTHING]
+    known = len({*closed, *copied}) - 1
+    return Filled(read.ids, closed, copied, whole=form < len(forms.forms) and known == len(names))
 
 
 def _tokens(read: Any, span: tuple[int, int]) -> tuple[int, int] | None:
@@ -159,6 +166,74 @@ def fresh(forms: Forms, params: Train) -> Any:
     adapted = get_peft_model(encoder, config, autocast_adapter_dtype=False)
     fuse(adapted)
     return with_heads(adapted, forms).to("cuda" if gpu else "cpu")
+
+
+def lead(model: Any, forms: Forms, rows: Sequence[Filled]) -> bool:
+    """Let closed choices begin as linear models of what the frozen encoder sees; whether all do.
+
+    Fine-tuning from there keeps what the encoder knows, where random heads would first distort it
+    (LP-FT, Kumar et al. 2022, arXiv 2202.10054). Only with many rows, and where such a model is
+    good at rows that it did not see: of a few rows it would leave nothing to learn from.
+    """
+    import torch
+
+    if len(rows) < MANY:
+        return False
+    points = _seen(model, rows)
+    size = float(np.sqrt((points**2).sum(1).mean()))
+    choose, layout, led = model["choose"], Layout(forms), True
+    for name, place in layout.closed.items():
+        known = [i for i, row in enumerate(rows) if name in row.closed]
+        found = _linear(points[known] / size, np.array([rows[i].closed[name] for i in known]))
+        if found is None:
+            led = False
+            continue
+        classes, weight, bias = found
+        with torch.no_grad():
+            choose.weight[place], choose.bias[place] = 0.0, -math.log(len(rows) + 1)
+            choose.weight[classes + place.start] = weight / size
+            choose.bias[classes + place.start] = bias
+    return led and not layout.copied
+
+
+def _linear(
+    points: Floats, values: NDArray[np.int_]
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor] | None:
+    """The values that occur, and the weights and biases of a linear model that is good at them."""
+    import torch
+    from sklearn.linear_model import LogisticRegression
+
+    if not len(values):
+        return None
+    if len(set(values)) < 2:
+        return torch.tensor(values[:1]), torch.zeros(1, points.shape[1]), torch.zeros(1)
+    held = np.arange(len(values)) % 5 == 0
+    linear = LogisticRegression(C=STIFFNESS, max_iter=ROUNDS)
+    if (
+        len(set(values[~held])) < 2
+        or linear.fit(points[~held], values[~held]).score(points[held], values[held]) < GOOD
+    ):
+        return None
+    linear.fit(points, values)
+    weight, bias = (torch.tensor(part).float() for part in (linear.coef_, linear.intercept_))
+    if len(bias) == 1:  # of two values, scikit-learn weighs only the second
+        weight, bias = torch.cat([-weight, weight]) / 2, torch.cat([-bias, bias]) / 2
+    return torch.tensor(linear.classes_), weight, bias
+
+
+def _seen(model: Any, rows: Sequence[Filled], batch: int = 64) -> Floats:
+    """What the heads of a fresh model see of each row [rows, hidden]."""
+    import torch
+
+    encoder = model["encoder"].eval()
+    result = np.zeros((len(rows), encoder.config.hidden_size), np.float32)
+    order = sorted(range(len(rows)), key=lambda i: len(rows[i].ids))
+    with torch.inference_mode():
+        for start in range(0, len(order), batch):
+            some = order[start : start + batch]
+            ids, mask = (part.to(encoder.device) for part in padded([rows[i].ids for i in some]))
+            result[some] = pooled(encoder, ids, mask).float().cpu().numpy()
+    return result
 
 
 def expect(model: Any, forms: Forms, rows: Sequence[Filled]) -> None:

@@ -12,7 +12,6 @@ student that chooses a form and fills in its fields needs far fewer examples tha
 from __future__ import annotations
 
 import json
-import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,17 +20,15 @@ from typing import Any
 import msgspec
 
 from tasks.contract import Contract
-from tasks.fields import ABSENT, Field, Pair, field_of, places
+from tasks.fields import ABSENT, Field, Pair, field_of, gap_of
+from tasks.gaps import GAP, gaps, literal_words
 
 Path = tuple[str | int, ...]
 Flat = dict[Path, Any]
+Read = tuple[str, Flat, dict[str, Any]]  # a prompt, an answer, and the values in it
 
-NEARLY = 0.95  # share of a word's sights in answers that must be in the prompt, too, to be copied
 HALF = 0.5  # share of the answers that must have a form in common with others
-OFTEN = 0.3  # share of the texts from which a word belongs to the sentence
-GAP = "\x00"
-
-_WORD = re.compile(r"[\w@.+:/-]*\w")
+RARE = 0.002  # share of a form's answers under which a path is none of it
 
 
 class Fixed(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,7 +48,7 @@ class Form(msgspec.Struct, frozen=True, kw_only=True):
     def names(self) -> list[str]:
         """The fields that it needs."""
         parts = ([p] if isinstance(p, str) else list(p.gaps) for p in self.parts)
-        return [name for names in parts for name in names]
+        return list(dict.fromkeys(name for names in parts for name in names))
 
 
 class Forms(msgspec.Struct, frozen=True, kw_only=True):
@@ -73,18 +70,33 @@ class Forms(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """Takes answers apart. `literal` are the words of each path's sentences that are not copied."""
+    """Takes answers apart. `literal` are the words of each path's sentences that are not copied.
+
+    Form by form, `paths` are those that it has, and `twins` gaps that always hold the same as
+    another one.
+    """
 
     keys: Mapping[str, int]
     fields: Mapping[Path, Field]
     literal: Mapping[Path, frozenset[str]]
     plain: bool
+    paths: Sequence[frozenset[Path]] = ()
+    twins: Sequence[Mapping[str, str]] = ()
 
     def read(self, prompt: str, answer: str) -> tuple[int, dict[str, Any]]:
         """The form of an answer, `len(forms)` when it has none, and the values of its fields."""
         flat = _flat(answer, self.plain)
-        key, values = self.split(prompt, flat) if flat is not None else ("", {})
-        return self.keys.get(key, len(self.keys)), values
+        if flat is None:
+            return len(self.keys), {}
+        key, values = self.split(prompt, flat)
+        form = self.keys.get(key, len(self.keys))
+        if form < len(self.keys) and not self._fits(form, flat, values):
+            form = len(self.keys)
+        return form, values
+
+    def _fits(self, form: int, flat: Flat, values: Mapping[str, Any]) -> bool:
+        same = all(values[name] == values[other] for name, other in self.twins[form].items())
+        return same and flat.keys() <= self.paths[form]
 
     def split(self, prompt: str, flat: Flat) -> tuple[str, dict[str, Any]]:
         """What stays of an answer without the values of its fields, as a text, and the values."""
@@ -94,9 +106,9 @@ class Reader:
             if (field := self.fields.get(path)) is not None:
                 values[field.name] = value
             elif isinstance(value, str) and path in self.literal:
-                sentence, gaps = _gaps(value, prompt, self.literal[path], _name(path))
-                kept.append([path, sentence, list(gaps)])
-                values |= gaps
+                sentence, found = gaps(value, prompt, self.literal[path], _name(path))
+                kept.append([path, sentence, list(found)])
+                values |= found
             else:
                 kept.append([path, value, []])
         return json.dumps(kept), values
@@ -111,21 +123,51 @@ def learn(
     rows = [(p, flat) for p, flat in zip(prompts, flats, strict=True) if flat is not None]
     fields, literal = _columns(rows, called=contract.kind == "tools")
     reader = Reader({}, fields, literal, plain)
-    found: dict[str, list[Flat]] = defaultdict(list)
+    found: dict[str, list[Read]] = defaultdict(list)
     for prompt, flat in rows:
-        found[reader.split(prompt, flat)[0]].append(flat)
-    least = max(3, len(rows) // 200)
+        key, values = reader.split(prompt, flat)
+        found[key].append((prompt, flat, values))
+    least = max(3, len(rows) // 500)
     keys = sorted((k for k in found if len(found[k]) >= least), key=lambda k: (-len(found[k]), k))
     share = sum(len(found[k]) for k in keys) / max(1, len(answers))
     if share < HALF:
         return f"only {share:.0%} of the answers have a form in common with others"
-    fields = _optional(fields, [found[key] for key in keys])
-    reader = Reader({key: number for number, key in enumerate(keys)}, fields, literal, plain)
-    forms = tuple(_form(key, found[key], reader) for key in keys)
-    known = {field.name: field for field in fields.values()}
-    names = dict.fromkeys(name for form in forms for name in form.names)
-    needed = tuple(known.get(name) or Field(name=name, how="text") for name in names)
+    groups = [found[key] for key in keys]
+    fields = _optional(fields, [[flat for _, flat, _ in group] for group in groups])
+    twins = [_twins(key, group) for key, group in zip(keys, groups, strict=True)]
+    reader = Reader({}, fields, literal, plain)
+    forms = tuple(
+        _form(key, [flat for _, flat, _ in group], reader, same)
+        for key, group, same in zip(keys, groups, twins, strict=True)
+    )
+    needed = _needed(forms, fields, [row for group in groups for row in group])
+    numbers = {key: number for number, key in enumerate(keys)}
+    paths = [frozenset(form.paths) for form in forms]
+    reader = Reader(numbers, fields, literal, plain, paths, twins)
     return Forms(forms=forms, fields=needed, plain=plain), reader
+
+
+def _needed(
+    forms: Sequence[Form], fields: Mapping[Path, Field], rows: Sequence[Read]
+) -> tuple[Field, ...]:
+    """The fields that the forms name; those of gaps are learned from what stood in them."""
+    known = {field.name: field for field in fields.values()}
+    stood: dict[str, list[Pair]] = defaultdict(list)
+    for prompt, _, values in rows:
+        for name, value in values.items():
+            stood[name].append((prompt, value))
+    names = dict.fromkeys(name for form in forms for name in form.names)
+    return tuple(known.get(name) or gap_of(name, stood[name]) for name in names)
+
+
+def _twins(key: str, group: Sequence[Read]) -> dict[str, str]:
+    """Gaps of a form that hold the same in all of its answers, and the first of each."""
+    names = [name for row in json.loads(key) if len(row) == 3 for name in row[2]]
+    columns = {name: tuple(str(values[name]) for _, _, values in group) for name in names}
+    first: dict[tuple[str, ...], str] = {}
+    for name, column in columns.items():
+        first.setdefault(column, name)
+    return {name: first[column] for name, column in columns.items() if first[column] != name}
 
 
 def _optional(fields: Mapping[Path, Field], groups: Sequence[Sequence[Flat]]) -> dict[Path, Field]:
@@ -198,43 +240,8 @@ def _columns(
         if field is not None:
             fields[path] = field
         elif not function:
-            literal[path] = _literal([(p, v) for p, v in pairs if isinstance(v, str)])
+            literal[path] = literal_words([(p, v) for p, v in pairs if isinstance(v, str)])
     return fields, literal
-
-
-def _literal(pairs: Sequence[tuple[str, str]]) -> frozenset[str]:
-    """The words that belong to the sentences: seen often, or without standing in the prompt."""
-    seen: Counter[str] = Counter()
-    missing: Counter[str] = Counter()
-    for prompt, text in pairs:
-        words, read = set(_WORD.findall(text)), set(_WORD.findall(prompt))
-        seen.update(words)
-        missing.update(words - read)
-    often = OFTEN * len(pairs)
-    return frozenset(w for w, n in seen.items() if n >= often or missing[w] > (1 - NEARLY) * n)
-
-
-def _gaps(text: str, prompt: str, literal: frozenset[str], path: str) -> tuple[str, dict[str, str]]:
-    """A sentence with gaps where words were copied, and what stood in them by the gap's name."""
-    out, values, end = "", dict[str, str](), 0
-    words = [m.span() for m in _WORD.finditer(text)]
-    i = 0
-    while i < len(words):
-        j = i
-        start = words[i][0]
-        while j < len(words) and text[slice(*words[j])] not in literal:
-            if not places(prompt, text[start : words[j][1]], "text"):
-                break
-            j += 1
-        if j > i:
-            before = _WORD.findall(out + text[end:start])
-            name = f"{path}~{before[-1] if before else ''}"
-            while name in values:
-                name += "+"
-            values[name] = text[start : words[j - 1][1]]
-            out, end = out + text[end:start] + GAP, words[j - 1][1]
-        i = max(j, i + 1)
-    return out + text[end:], values
 
 
 def _spoken(part: Fixed, values: Mapping[str, Any]) -> Any:
@@ -245,12 +252,12 @@ def _spoken(part: Fixed, values: Mapping[str, Any]) -> Any:
     return "".join(filled) + pieces[-1]
 
 
-def _form(key: str, flats: Sequence[Flat], reader: Reader) -> Form:
+def _form(key: str, flats: Sequence[Flat], reader: Reader, twins: Mapping[str, str]) -> Form:
     """The form of answers with the same key; a path that few of them have is left out."""
     counts = Counter(path for flat in flats for path in flat)
-    kept = [path for path, count in counts.items() if count >= max(2, 0.01 * len(flats))]
+    kept = [path for path, count in counts.items() if count >= max(2, RARE * len(flats))]
     fixed = {
-        tuple(path): Fixed(value=value, gaps=tuple(gaps))
+        tuple(path): Fixed(value=value, gaps=tuple(twins.get(name, name) for name in gaps))
         for path, value, gaps in (row for row in json.loads(key) if len(row) == 3)
     }
     parts = tuple(

@@ -31,6 +31,7 @@ from tasks.stage import Refused
 from tasks.student import ADAPTER_FILES, base_digest, base_path, base_tokenizer
 from tasks.task import load_one
 
+LARGER, ROWS_PER_BATCH = 4, 300  # the encoder's batches grow with the rows, up to so many times
 FITTING = 0.5  # a student that cannot read half of a task's calls is not worth its training
 
 
@@ -109,7 +110,7 @@ def train(
         base_digest=attempt.base_digest,
         adapter_digest=adapter_digest(out / "adapter"),
         seed=chosen.seed,
-        learning_rate=chosen.learning_rate,
+        learning_rate=attempt.fitter.params.learning_rate,
         rows=len(attempt.fitter.examples),
         too_long=len(rows(dataset / "train.parquet")) - len(attempt.fitter.examples),
         tokens=run.tokens,
@@ -220,6 +221,10 @@ def _encoder(
         filling.filled(part, shape, reader, params.max_length) for part in (known, checked)
     )
     filling.expect(model, shape, learned)
+    batch = min(LARGER * params.batch, max(params.batch, len(learned) // ROWS_PER_BATCH))
+    # Where linear heads know the answers already, the encoder is only refined.
+    rate = params.learning_rate / (2 if filling.lead(model, shape, learned) else 1)
+    params = msgspec.structs.replace(params, batch=batch, learning_rate=rate)
     body = [msgspec.json.encode(part) for part in (params, shape, learned, measured)]
     fingerprint = digest(encoder.DIGEST, *body)
     fitter = Fitter(model, learned, measured, params, fingerprint, filling.objective(shape))

@@ -148,3 +148,19 @@ def test_a_field_begins_as_empty_as_it_is() -> None:
     assert float(measure(model, learned)[0].detach().mean()) < before - 1
     answer = EncoderStudent(model, forms).answer([rows[1].prompt])[0]
     assert json.loads(answer.text)["who"] is None
+
+
+def test_many_rows_give_the_choices_a_start() -> None:
+    """Of many rows, choices begin as linear models; of a few, or where those fail, as nothing."""
+    rng = random.Random(3)
+    labels = Contract(kind="labels", labels=tuple(WISHES))
+    pairs = [(f"{rng.choice(WISHES[wish])} {i}", wish) for i in range(500) for wish in WISHES]
+    found = learn([prompt for prompt, _ in pairs], [wish for _, wish in pairs], labels)
+    assert not isinstance(found, str), found
+    forms, reader = found
+    rows = [Row(str(i), 0.0, "", prompt, wish, 1.0) for i, (prompt, wish) in enumerate(pairs)]
+    model, learned = filling.fresh(forms, PARAMS), filling.filled(rows, forms, reader, LENGTH)
+    assert not filling.lead(model, forms, learned[:500])
+    assert filling.lead(model, forms, learned)
+    said = EncoderStudent(model, forms).answer([row.prompt for row in rows[:100]])
+    assert sum(a.text == r.answer for a, r in zip(said, rows, strict=False)) >= 95

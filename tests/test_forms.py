@@ -94,6 +94,32 @@ def test_sentences_have_gaps_where_they_copy() -> None:
     assert forms.write(*reader.read("Bo here: X-1", said)) == said
 
 
+def test_queries_are_one_form_with_values_copied_or_usual() -> None:
+    """Quoted values and numbers are gaps: copied, or one of a few; equal ones are one field."""
+    terms = {"autumn": "FA", "spring": "SP"}
+    rows = [
+        (
+            f"which {kind}{i} courses are there in {term} ?",
+            f'SELECT NAME WHERE AREA LIKE "%{kind}{i}%" OR NAME LIKE "%{kind}{i}%" AND '
+            f'TERM = "{code}" LIMIT 1 ;',
+        )
+        for i in range(20)
+        for kind in ("theory", "systems")
+        for term, code in terms.items()
+    ]
+    forms, reader = known(rows, TEXT)
+    assert len(forms.forms) == 1
+    assert {f.name: (f.how, f.values) for f in forms.fields} == {
+        "answer~LIKE": ("text", ()),
+        "answer~TERM": ("closed", ("FA", "SP")),
+        "answer~LIMIT": ("closed", ("1",)),
+    }
+    said = rows[0][1].replace("theory0", "logic")
+    assert forms.write(*reader.read("logic courses in autumn", said)) == said
+    other = said.replace('NAME LIKE "%logic', 'NAME LIKE "%art')
+    assert reader.read("logic or art courses", other)[0] == len(forms.forms)
+
+
 def test_letters_have_no_form() -> None:
     """Where every answer is another text there is nothing to fill in, and a sentence says so."""
     rows = [(f"complaint {i}", f"{'so sorry ' * (i % 7)}dear {i} regret{i * i}") for i in range(50)]

@@ -120,6 +120,15 @@ def test_prefect_shows_a_sub_flow_per_task(home: Path, stack: dict[str, str]) ->
     assert all(run["state_type"] == "COMPLETED" for run in runs)
 
 
+def test_prefect_shows_how_far_trainings_are(stack: dict[str, str]) -> None:
+    """Each training has a progress artifact, full at the end, with its step and loss."""
+    body = {"artifacts": {"type": {"any_": ["progress"]}}}
+    found = httpx.post(stack["prefect"] + "/api/artifacts/filter", json=body).json()
+    assert found
+    assert {float(one["data"]) for one in found} == {100.0}
+    assert all("loss" in one["description"] for one in found)
+
+
 def second_version(home: Path, stack: dict[str, str], route: dict[str, object]) -> Version:
     """Train the served task again with another seed and register that student too."""
     task = load_one(home / "nights" / DAY / "dataset" / str(route["task"]["id"]))  # type: ignore[index]

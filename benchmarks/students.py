@@ -1,0 +1,335 @@
+"""What students of real tasks can do: each rung of the ladder, beside what costs nothing.
+
+    python -m benchmarks.students [--data FOLDER] [--sets clinc150 ...] [--rungs encoder causal]
+
+Each set's calls go through `tasks.cluster`; of its largest tasks, students learn from the earliest
+60 % of the calls, are certified on the next 20 % and asked the last 20 %. Calls whose prompt was
+learned are left out of both. Prints agreement with the recorded answers, macro-F1 or field-F1,
+valid answers, the share of calls that is certified at 97 % agreement and what it does on the last
+calls, seconds to train, milliseconds an answer. The last line is one JSON object; exit status 1
+when a bar is missed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import json
+import math
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
+from pathlib import Path
+
+import msgspec
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.growth import traffic
+from tasks import params as settings
+from tasks import records
+from tasks.adapters import Kind
+from tasks.answers import Answers, answered
+from tasks.calibrate import Certificate, certify, held_out
+from tasks.candidates import candidate_of
+from tasks.cluster import cluster
+from tasks.curate import curate
+from tasks.dataset import write_rows
+from tasks.encoder import embed
+from tasks.evaluate import Line, baselines, line
+from tasks.metrics import closed
+from tasks.params import Calibrate, Cluster, Evaluate, Train
+from tasks.records import CleanCall
+from tasks.rows import Candidate, Row
+from tasks.stage import Refused
+from tasks.student import Student, base_path
+from tasks.task import Task, load, save
+from tasks.train import ladder, train
+
+SETS = {
+    "clinc150": "clinc150/train",
+    "snips_nlu": "snips_nlu/train",
+    "text2sql": "text2sql_advising/train",
+    "news_events": "news_events/records",
+    "wnut17": "wnut17_ner/train",
+    "sgd": "sgd_assistant/train",
+    "tau_bench": "tau_bench_airline_gpt4o/records",
+    "gsm8k": "gsm8k/train",
+    "dialogsum": "dialogsum/records",
+    "sample agent": "",
+}
+BARS = {
+    ("clinc150", "encoder", "agreement"): 0.955,
+    ("clinc150", "encoder", "certified"): 0.93,
+    ("snips_nlu", "encoder", "agreement"): 0.80,
+    ("snips_nlu", "encoder", "certified"): 0.60,
+    ("snips_nlu", "causal", "agreement"): 0.60,
+    ("text2sql", "encoder", "agreement"): 0.80,
+}
+REFUSED = ("gsm8k", "dialogsum")
+SHARES = 0.55, 0.60, 0.80, 1.0  # of the calls, by time: train, validation, calibration, test
+TASKS, LEAST = 3, 0.1  # tasks of a set that are looked at, and the share of its calls they have
+RISK = Calibrate(alpha=0.03, delta=0.1)
+Result = dict[str, str | float]
+
+
+def calls_of(home: Path, name: str) -> list[CleanCall]:
+    """A set's calls in the order of time; nothing in them says which task they are of."""
+    if not name:
+        return list(traffic(20_000, 5))
+    found = []
+    with gzip.open(home / f"{name}.jsonl.gz", "rt") as lines:
+        for number, record in enumerate(map(json.loads, lines)):
+            choice = record["response"]["choices"][0]
+            found.append(
+                CleanCall(
+                    id=record["response"].get("id") or str(number),
+                    at=datetime.fromisoformat(str(record["timestamp"])).timestamp(),
+                    source=f"{name}:{number}",
+                    request=record["request"],
+                    reply=choice["message"],
+                    finish_reason=choice["finish_reason"],
+                )
+            )
+    return sorted(found, key=lambda call: (call.at, call.id))
+
+
+def tasks_of(calls: Sequence[CleanCall], home: Path) -> Iterator[tuple[Task, list[Candidate]]]:
+    """The largest tasks of some calls, each with its rows."""
+    records.write(home / "calls.parquet", calls, records.CLEAN)
+    cluster([home / "calls.parquet"], home, Cluster())
+    table = records_of(home / "assignment.parquet")
+    for task in load(home)[:TASKS]:
+        if task.size >= LEAST * len(calls):
+            made = [candidate_of(call, task) for call in calls if table.get(call.id) == task.id]
+            yield task, [candidate for candidate in made if isinstance(candidate, Candidate)]
+
+
+def records_of(path: Path) -> dict[str, str]:
+    """Which call is whose."""
+    import pyarrow.parquet as pq
+
+    table = pq.read_table(path)
+    return dict(zip(table["call_id"].to_pylist(), table["task_id"].to_pylist(), strict=True))
+
+
+def parts_of(task: Task, found: Sequence[Candidate], most: int) -> dict[str, list[Row]]:
+    """Rows by time; a conversation is where its first call is. At most `most` later rows each."""
+    group = {c.row.id: c.opening or c.row.prompt for c in found}
+    began: dict[str, float] = {}
+    for candidate in found:
+        began.setdefault(group[candidate.row.id], candidate.row.at)
+    ordered = sorted(found, key=lambda c: (began[group[c.row.id]], c.row.at, c.row.id))
+    names = ("train", "validation", "calibration", "test")
+    parts: dict[str, list[Candidate]] = {name: [] for name in names}
+    for place, candidate in enumerate(ordered):
+        at = place / len(ordered)
+        name = next(n for n, limit in zip(names, SHARES, strict=True) if at < limit)
+        parts[name].append(candidate)
+    kept = curate(parts["train"], task.contract, range(len(parts["train"]))).kept
+    result = {"train": [c.row for c in kept]}
+    known = {c.row.prompt for c in parts["train"]}
+    for name in names[1:]:
+        fresh = [c.row for c in parts[name] if c.row.prompt not in known]
+        result[name] = fresh[-most:]
+    return result
+
+
+def head(known: Sequence[Row], asked: Sequence[Row]) -> list[str]:
+    """A linear head on the frozen encoder."""
+    from sklearn.linear_model import LogisticRegression
+
+    model = LogisticRegression(C=20, max_iter=300)
+    model.fit(embed([row.prompt for row in known]), [row.answer for row in known])
+    return list(map(str, model.predict(embed([row.prompt for row in asked]))))
+
+
+def untrained(rows: Sequence[Row], asked: Evaluate) -> list[str]:
+    """The bundled base without an adapter."""
+    base = Student.load(base_path("bundled"), None)
+    said = base.answer([r.prompt for r in rows], max_tokens=asked.max_tokens, batch=asked.batch)
+    return [answer.text for answer in said]
+
+
+def free(task: Task, parts: dict[str, list[Row]], asked: Evaluate) -> list[Line]:
+    """The lines of what needs no training."""
+    known, test = parts["train"], parts["test"]
+    lines = baselines(known, test, task.contract)
+    ways: dict[str, Callable[[], list[str]]] = {
+        "base without adapter": lambda: untrained(test[-100:], asked)
+    }
+    if closed([row.answer for row in known], task.contract):
+        ways["frozen encoder + linear head"] = lambda: head(known, test)
+    for name, way in ways.items():
+        said = way()
+        rows = test[-len(said) :]
+        lines.append(line(name, [r.answer for r in rows], said, [1.0] * len(rows), task.contract))
+    return lines
+
+
+def student(
+    folder: Path, out: Path, task: Task, rung: Kind, params: Train, asked: Evaluate
+) -> Result:
+    """Train and measure one student."""
+    began = time.perf_counter()
+    training = train(folder, out, params, rung=rung, progress=_progress(f"{task.id} · {rung}"))
+    seconds = time.perf_counter() - began
+    said = {part: _asked(folder, out, part, task, asked) for part in ("calibration", "test")}
+    test, proof = said["test"], certify(said["calibration"], task.id, RISK)
+    rows = test.rows
+    measured = line(
+        rung, [r.expected for r in rows], [r.answer for r in rows], [1.0] * len(rows), task.contract
+    )
+    result = _figures(measured, len(rows)) | {
+        "rows": training.rows,
+        "train s": seconds,
+        "ms": test.latency_ms,
+        "certified": 0.0,
+        "note": proof if isinstance(proof, str) else "",
+    }
+    if isinstance(proof, Certificate):
+        held = held_out(proof, test)
+        result |= {
+            "certified": proof.coverage,
+            "served": held.coverage,
+            "agreement served": held.agreement,
+            "served low": held.low,
+            "served high": held.high,
+        }
+    return result
+
+
+def _progress(name: str) -> Callable[[int, int, float], None]:
+    def tell(step: int, steps: int, loss: float) -> None:
+        if sys.stderr.isatty():
+            print(f"\r{name}: {step}/{steps}, loss {loss:.3f} ", end="", file=sys.stderr)
+
+    return tell
+
+
+def _asked(folder: Path, out: Path, part: str, task: Task, asked: Evaluate) -> Answers:
+    from tasks.dataset import rows
+
+    return answered(rows(folder / f"{part}.parquet"), task.contract, out / "adapter", asked)
+
+
+def _figures(one: Line, n: int) -> Result:
+    names = ("macro_f1", "field_f1", "word_f1")
+    quality = next((one.metrics[name] for name in names if name in one.metrics), math.nan)
+    return {
+        "rung": one.name,
+        "n": n,
+        "agreement": one.agreement,
+        "low": one.low,
+        "high": one.high,
+        "F1": quality,
+        "valid": one.valid,
+    }
+
+
+def measure(
+    name: str,
+    calls: Sequence[CleanCall],
+    home: Path,
+    rungs: Sequence[Kind],
+    params: Train,
+    most: int,
+) -> Iterator[Result]:
+    """Every rung and every baseline of a set's tasks."""
+    asked = Evaluate(max_rows=most, max_tokens=256)
+    for task, found in tasks_of(calls, home):
+        parts = parts_of(task, found, most)
+        folder = home / "rows" / task.id
+        for part, rows in parts.items():
+            write_rows(folder / f"{part}.parquet", rows)
+        save(folder / "task.json", task)
+        told = {"set": name, "task": task.id}
+        for one in free(task, parts, asked):
+            yield told | _figures(one, 100 if one.name.startswith("base") else len(parts["test"]))
+        tried, aside = ladder(folder, params)
+        for rung in rungs:
+            if rung not in tried:
+                yield told | {"rung": rung, "note": aside.get(rung, "not tried")}
+                continue
+            try:
+                yield told | student(
+                    folder, home / "out" / task.id / rung, task, rung, params, asked
+                )
+            except Refused as error:
+                yield told | {"rung": rung, "note": str(error)}
+
+
+def missed(results: Sequence[Result]) -> list[str]:
+    """The bars that were not reached, and tasks that should be refused and were certified."""
+    found = []
+    for row in results:
+        for (name, rung, figure), bar in BARS.items():
+            if (row["set"], row["rung"]) == (name, rung) and float(row.get(figure, 0.0)) < bar:
+                found.append(f"{figure} of {name}, {rung}: {row.get(figure, 0.0)} < {bar}")
+        if row["set"] in REFUSED and row.get("certified"):
+            found.append(f"{row['set']} was certified")
+    return found
+
+
+def show(results: Sequence[Result]) -> None:
+    """Print the table, set by set."""
+    columns = list(dict.fromkeys(name for row in results for name in row))[2:]
+    columns = [c for c in columns if c != "note"]
+    table = Table("set", "student", *columns[1:])
+    last = ""
+    for row in results:
+        if row["set"] != last and last:
+            table.add_section()
+        name = str(row["set"]) if row["set"] != last else ""
+        last = str(row["set"])
+        cells = [_cell(row.get(column, "")) for column in columns[1:]]
+        table.add_row(name, str(row["rung"]), *cells)
+    console = Console(width=160)
+    console.print(table)
+    for row in results:
+        if row.get("note"):
+            console.print(f"{row['set']}, {row['task']}, {row['rung']}: {row['note']}")
+
+
+def _cell(value: str | float) -> str:
+    if isinstance(value, float):
+        return "" if math.isnan(value) else f"{value:.3f}" if abs(value) <= 1 else f"{value:,.0f}"
+    return str(value)
+
+
+def main() -> None:
+    """Measure, print, and compare with the bars."""
+    home = Path(__file__).parents[1] / "../shared/data"
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "--data", type=Path, default=Path(os.environ.get("FLYWHEEL_EVAL_DATA") or home)
+    )
+    parser.add_argument("--sets", nargs="+", choices=SETS, default=list(SETS))
+    parser.add_argument("--rungs", nargs="+", choices=["encoder", "causal"], default=["encoder"])
+    parser.add_argument("--minutes", type=float, default=8.0, help="for each training")
+    parser.add_argument("--calls", type=int, default=20_000, help="at most, of a set")
+    parser.add_argument("--rows", type=int, default=2_000, help="at most, that students are asked")
+    parser.add_argument("--set", nargs="*", default=[], help="params of train: name=value")
+    chosen = parser.parse_args()
+    own = dict(pair.split("=", 1) for pair in chosen.set)
+    wanted = {"tokens": 10**9, "minutes": chosen.minutes, **own}
+    body = {**msgspec.to_builtins(settings.load().train), **wanted}
+    params = msgspec.convert(body, Train, strict=False)
+    results: list[Result] = []
+    for name in chosen.sets:
+        with tempfile.TemporaryDirectory() as folder:
+            calls = calls_of(chosen.data, SETS[name])[: chosen.calls]
+            for row in measure(name, calls, Path(folder), chosen.rungs, params, chosen.rows):
+                print(json.dumps(row), file=sys.stderr)
+                results.append(row)
+    show(results)
+    print(json.dumps({"results": results}))
+    if found := missed(results):
+        sys.exit(f"below the bar: {'; '.join(found)}")
+
+
+if __name__ == "__main__":
+    main()
