@@ -6,8 +6,8 @@ Each set's calls go through `tasks.cluster`; of its largest tasks, students lear
 60 % of the calls and are asked the other 40 %: certified on the first half of them, held to it on
 the second. Calls whose prompt was learned are left out of both. Prints agreement with the recorded
 answers on the 40 %, macro-F1 or field-F1, valid answers, the share of calls that is certified at
-97 % agreement and what it does on the last calls, seconds to train, milliseconds an answer. The last line is one JSON object; exit status 1
-when a bar is missed.
+97 % agreement and what it does on the last calls, seconds to train, milliseconds an answer. The
+last line is one JSON object; exit status 1 when a bar is missed.
 """
 
 from __future__ import annotations
