@@ -1,4 +1,4 @@
-"""How well tasks are found in a real mix of traffic, beside three other ways; and what it saves.
+"""How well tasks are found in a real mix of traffic, beside four other ways; and what it saves.
 
     python -m benchmarks.cluster [--data ../shared/data/mixes/visible] [--no-peers]
 
@@ -33,6 +33,7 @@ from tasks import records
 from tasks.cluster import cluster
 from tasks.contract import answer_of
 from tasks.discover import Routes, discover, mark_routable
+from tasks.encoder import embed
 from tasks.evidence import system_text, user_text
 from tasks.mine import mine
 from tasks.params import Cluster
@@ -126,7 +127,7 @@ def ours(calls: Sequence[CleanCall], home: Path, truth: Truth) -> Scores:
 
 
 def peers(calls: Sequence[CleanCall], truth: Truth) -> dict[str, Scores]:
-    """What is usually done: hash the system prompt, TF-IDF and k-means, TF-IDF and HDBSCAN."""
+    """What is usually done: a hash of the system prompt, k-means or HDBSCAN of words or meaning."""
     from sklearn.cluster import HDBSCAN, KMeans
     from sklearn.decomposition import TruncatedSVD
     from sklearn.feature_extraction.text import TfidfVectorizer
@@ -141,6 +142,7 @@ def peers(calls: Sequence[CleanCall], truth: Truth) -> dict[str, Scores]:
             len(set(workloads)), n_init=3, random_state=0
         ).fit_predict(points),
         "TF-IDF + HDBSCAN": lambda: HDBSCAN(min_cluster_size=40).fit_predict(points),
+        "MiniLM + HDBSCAN": lambda: HDBSCAN(min_cluster_size=40).fit_predict(embed(texts)),
     }
     return {name: scores(workloads, [str(x) for x in way()]) for name, way in ways.items()}
 

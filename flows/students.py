@@ -264,4 +264,5 @@ def close(night: Night, outcomes: Sequence[Outcome]) -> list[Outcome]:
     stage.write_atomic(night.out("judge.json"), msgspec.json.format(body, indent=2))
     figures = {"tasks/found": len(found(night)), "tasks/passed": sum(o.passed for o in outcomes)}
     night.store.record(night.day, night_figures(night) | figures)
+    night.store.route(night.out("cluster", "tasks.json"), night.day)
     return list(outcomes)

@@ -23,21 +23,25 @@ from registry import bundle as bundles
 from registry import card, figures, model
 from registry.bundle import Lineage
 from registry.gate import Verdict
+from tasks import records
 from tasks.adapters import adapter_digest
 from tasks.calibrate import Certificate
 from tasks.evaluate import Scorecard
 from tasks.stage import Refused, fresh
 from tasks.task import Task
+from tasks.task import load as load_tasks
 from tasks.train import Training, adapter_name, load_training
 
 if TYPE_CHECKING:
     from mlflow.entities import DatasetInput, Metric, Run
     from mlflow.entities.model_registry import ModelVersion
 
-EXPERIMENT, NIGHTS = "flywheel", "flywheel nights"
+EXPERIMENT, NIGHTS, ROUTERS = "flywheel", "flywheel nights", "flywheel routers"
+ROUTER = "router"
 ABOUT = {
     EXPERIMENT: "One run for each student that was trained and judged.",
     NIGHTS: "One run for each night: calls in and kept, tasks, recall of planted personal data.",
+    ROUTERS: "Which task a call belongs to: the templates of all tasks, a version for each change.",
 }
 OURS = {"made_by": "flywheel"}
 CANDIDATE, CHAMPION = "candidate", "champion"
@@ -164,6 +168,34 @@ class Store:
         metrics = [Metric(name, value, at, 0) for name, value in figures.items()]
         self._client.log_batch(run.info.run_id, metrics=metrics)
         self._client.set_terminated(run.info.run_id)
+
+    def route(self, tasks: Path, day: str) -> int:
+        """Register the templates that calls are routed by (a night's tasks.json); its version.
+
+        Equal templates stay one version, whatever the tasks' sizes.
+        """
+        known = records.digest(
+            *(msgspec.json.encode((t.id, t.template)) for t in load_tasks(tasks))
+        )
+        if not self._client.search_registered_models(f"name='{ROUTER}'"):
+            self._client.create_registered_model(ROUTER, {"kind": ROUTER}, ABOUT[ROUTERS])
+        for old in self._client.search_model_versions(f"name='{ROUTER}'", max_results=10_000):
+            if old.tags.get("digest") == known:
+                return int(old.version)
+        tags, place = {"digest": known, "night": day}, self._experiment(ROUTERS)
+        run = self._client.create_run(place, tags=tags, run_name=f"router of {day}").info.run_id
+        logged = self._client.create_logged_model(
+            place, ROUTER, source_run_id=run, tags=tags, model_type=ROUTER
+        )
+        with tempfile.TemporaryDirectory() as scratch:
+            shutil.copy(tasks, scratch)
+            self._client.log_model_artifacts(logged.model_id, scratch)
+        self._client.finalize_logged_model(logged.model_id, "READY")
+        made = self._client.create_model_version(
+            ROUTER, logged.artifact_location, run, tags=tags, model_id=logged.model_id
+        )
+        self._client.set_terminated(run)
+        return int(made.version)
 
     def _add(
         self,

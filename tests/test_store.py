@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -19,7 +20,7 @@ from registry.gate import Verdict
 from registry.store import CANDIDATE, CHAMPION, EXPERIMENT, Store, Version
 from tasks.stage import Refused
 from tasks.student import Student
-from tasks.task import Task, load_one
+from tasks.task import Task, load_one, save
 
 PASSED = Verdict(True, "It answers 86% of the calls by itself.")
 REFUSED = Verdict(False, "It would answer 3% of the calls.")
@@ -214,3 +215,20 @@ def test_a_champion_can_be_asked_through_mlflow(store: Store, tmp_path: Path) ->
     assert model.predict(pandas.DataFrame({"prompt": prompts})) == [a.text for a in known]
     place = Path(store._client.get_model_version(version.name, "1").source.removeprefix("file://"))
     assert not {path.suffix for path in place.rglob("*")} & {".pkl", ".pickle", ".bin", ".pt"}
+
+
+def test_the_router_is_a_version_for_each_change(store: Store, tmp_path: Path) -> None:
+    """The same templates stay one version; a changed one is the next, with its file to look at."""
+    tasks = [students.task("route-7"), students.task("route-8")]
+    save(tmp_path / "tasks.json", tasks)
+    first = store.route(tmp_path / "tasks.json", "2026-03-02")
+    save(tmp_path / "tasks.json", [dataclasses.replace(tasks[0], size=9), tasks[1]])
+    assert store.route(tmp_path / "tasks.json", "2026-03-03") == first
+    longer = dataclasses.replace(tasks[0].template, turns=not tasks[0].template.turns)
+    save(tmp_path / "tasks.json", [dataclasses.replace(tasks[0], template=longer), tasks[1]])
+    assert store.route(tmp_path / "tasks.json", "2026-03-04") == first + 1
+    source = store._client.get_model_version_download_uri("router", str(first + 1))
+    assert (tmp_path / "tasks.json").read_bytes() in {
+        file.read_bytes() for file in Path(source.removeprefix("file://")).rglob("tasks.json")
+    }
+    assert "router" not in {version.name for version in store.champions()}
