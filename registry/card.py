@@ -99,13 +99,16 @@ def version(
 
 def scores(scorecard: Scorecard) -> str:
     """The student and all it was compared to, and what an answer costs."""
-    wide = max(len(line.name) for line in scorecard.table)
+    every = [*scorecard.table, *scorecard.slices]
+    wide = max(len(line.name) for line in every)
     rows = [
         f"{line.name:<{wide}}  {line.agreement:>7.1%}  {line.low:>7.1%} – {line.high:<7.1%}"
-        f"  {line.valid:>11.1%}"
-        for line in scorecard.table
+        f"  {line.valid:>11.1%}  {line.n or scorecard.n:>6,}"
+        for line in every
     ]
-    head = f"{'':<{wide}}  {'agrees':>7}  {'95 % interval':^17}  on contract"
+    if scorecard.slices:
+        rows.insert(len(scorecard.table), "\nthe student, by kind of call")
+    head = f"{'':<{wide}}  {'agrees':>7}  {'95 % interval':^17}  on contract  {'calls':>6}"
     return (
         f"On {scorecard.n} test calls that it has never seen, against the large model's answers:\n"
         + "\n".join(["```text", head, *rows, "```"])

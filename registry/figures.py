@@ -28,6 +28,7 @@ def metrics(scorecard: Scorecard, certificate: Certificate | None) -> dict[str, 
     }
     found |= {f"quality/{name}": value for name, value in scorecard.metrics.items()}
     found |= {f"beside/{line.name}": line.agreement for line in scorecard.table[1:]}
+    found |= {f"slice/{line.name}": line.agreement for line in scorecard.slices}
     if certificate:
         found |= {
             "certificate/threshold": certificate.threshold,

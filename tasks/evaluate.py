@@ -8,7 +8,8 @@ interval. Answers are kept in a Parquet file and never asked for twice.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,13 +17,18 @@ import msgspec
 
 from tasks import economics, metrics, stage
 from tasks import params as settings
-from tasks.answers import Answers, answered, write_answers
-from tasks.contract import Contract, agree, violation
+from tasks.answers import Answered, Answers, answered, write_answers
+from tasks.contract import Contract, agree, normal, violation
 from tasks.dataset import Row, rows
 from tasks.params import Economics, Evaluate
 from tasks.records import Counts
 from tasks.stage import Refused
 from tasks.task import Task, load_one
+
+DAY = 86_400
+FEWEST = 5  # rows of a slice
+MOSTLY = 0.8  # share of ASCII characters under which a prompt is in another script
+RARE = 0.05  # share of the training rows under which an answer is rare
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,12 +41,14 @@ class Line:
     high: float
     valid: float
     metrics: dict[str, float] = field(default_factory=dict)
+    n: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scorecard:
     """A student's measured quality. `table` holds the student first, then all it is compared to.
 
+    `slices` are the student on some of the rows: where averages hide what goes wrong.
     `better` and `worse` count the rows on which only the student, or only the champion, agrees
     with the teacher; `p` is McNemar's. Costs are dollars per 1,000 calls answered.
     """
@@ -60,6 +68,7 @@ class Scorecard:
     completion_tokens: float
     student_cost: float
     teacher_cost: float
+    slices: list[Line] = field(default_factory=list)
     better: int = 0
     worse: int = 0
     p: float = 1.0
@@ -92,8 +101,10 @@ def evaluate(
     old = _champion(found, task, champion, params, cache) if champion else None
     table = [_line("student", answers, task.contract)]
     table += [_line("champion", old, task.contract)] if old else []
-    table += baselines(rows(dataset / "train.parquet"), found, task.contract)
-    scorecard = _scorecard(task, answers, table, old, prices or Economics())
+    known = rows(dataset / "train.parquet")
+    table += baselines(known, found, task.contract)
+    parts = slices(known, found, answers, task.contract)
+    scorecard = _scorecard(task, answers, table, parts, old, prices or Economics())
     write_answers(out / "answers.parquet", answers)
     stage.write_atomic(out / "scorecard.json", msgspec.json.encode(scorecard))
     return scorecard
@@ -115,7 +126,12 @@ def newest(found: Sequence[Row], most: int) -> list[Row]:
 
 
 def _scorecard(
-    task: Task, answers: Answers, table: list[Line], old: Answers | None, prices: Economics
+    task: Task,
+    answers: Answers,
+    table: list[Line],
+    parts: list[Line],
+    old: Answers | None,
+    prices: Economics,
 ) -> Scorecard:
     student = table[0]
     pairs = list(zip(answers.rows, old.rows, strict=True)) if old else []
@@ -136,6 +152,7 @@ def _scorecard(
         valid=student.valid,
         metrics=student.metrics,
         table=table,
+        slices=parts,
         latency_ms=answers.latency_ms,
         prompt_tokens=answers.prompt_tokens,
         completion_tokens=answers.completion_tokens,
@@ -148,8 +165,40 @@ def _scorecard(
 
 
 def _line(name: str, answers: Answers, contract: Contract) -> Line:
-    given, expected = [r.answer for r in answers.rows], [r.expected for r in answers.rows]
-    return line(name, expected, given, [r.weight for r in answers.rows], contract)
+    return _of(name, answers.rows, contract)
+
+
+def _of(name: str, said: Sequence[Answered], contract: Contract) -> Line:
+    given, expected = [r.answer for r in said], [r.expected for r in said]
+    return line(name, expected, given, [r.weight for r in said], contract)
+
+
+def slices(
+    known: Sequence[Row], test: Sequence[Row], answers: Answers, contract: Contract
+) -> list[Line]:
+    """The student on long prompts, other scripts, rare answers and the newest day.
+
+    A slice of fewer than `FEWEST` rows, or of all of them, is none.
+    """
+    lengths = sorted(len(row.prompt) for row in test)
+    long, newest_day = lengths[3 * len(lengths) // 4], max(row.at // DAY for row in test)
+    counts = Counter(normal(row.answer, contract) for row in known)
+    closed = metrics.closed([row.answer for row in known], contract)
+    tests: dict[str, Callable[[Row], bool]] = {
+        "long prompts": lambda row: len(row.prompt) > long,
+        "other scripts": lambda row: sum(map(str.isascii, row.prompt)) < MOSTLY * len(row.prompt),
+        "rare answers": lambda row: (
+            closed and counts[normal(row.answer, contract)] < RARE * len(known)
+        ),
+        "newest day": lambda row: row.at // DAY == newest_day,
+    }
+    found = {
+        name: [said for row, said in zip(test, answers.rows, strict=True) if inside(row)]
+        for name, inside in tests.items()
+    }
+    return [
+        _of(name, said, contract) for name, said in found.items() if FEWEST <= len(said) < len(test)
+    ]
 
 
 def line(
@@ -171,6 +220,7 @@ def line(
         high=round(high, 4),
         valid=round(valid, 4),
         metrics=metrics.measure(expected, given, contract),
+        n=len(given),
     )
 
 

@@ -13,11 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks import economics, metrics
-from tasks.answers import answered, read_answers
+from tasks.answers import Answered, Answers, answered, read_answers
 from tasks.calibrate import calibrate, load_certificate
 from tasks.contract import Contract
 from tasks.dataset import Row, rows
-from tasks.evaluate import Scorecard, baselines, evaluate, newest
+from tasks.evaluate import Scorecard, baselines, evaluate, newest, slices
 from tasks.params import Calibrate, Economics, Evaluate, Train
 from tasks.stage import Refused
 from tasks.train import train
@@ -52,6 +52,25 @@ def test_a_scorecard_is_complete(place: tuple[Path, Path], tmp_path: Path) -> No
     assert stored == card
     answers = read_answers(tmp_path / "answers.parquet")
     assert sum(row.agrees for row in answers.rows) / 20 == pytest.approx(card.agreement)
+
+
+def test_slices_show_where_a_student_is_weak() -> None:
+    """Rare answers, long prompts and the newest day have lines of their own, with their counts."""
+    labels = Contract(kind="labels", labels=("usual", "rare"))
+    known = [Row(f"k{i}", 0, "", "x", "rare" if i % 50 == 0 else "usual", 1) for i in range(500)]
+    test = [
+        Row(f"t{i}", 86_400.0 * (i >= 30), "", "word " * (1 + i % 4), expected, 1)
+        for i, expected in enumerate(["usual"] * 32 + ["rare"] * 8)
+    ]
+    said = [
+        Answered(id=r.id, expected=r.answer, answer="usual", agrees=r.answer == "usual", valid=True,
+                 weight=1, at=r.at, logprobs=(), finish_reason="stop")
+        for r in test
+    ]  # fmt: skip
+    answers = Answers(rows=said, adapter_digest="", rows_digest="", latency_ms=0,
+                      prompt_tokens=0, completion_tokens=0)  # fmt: skip
+    found = {one.name: (one.n, one.agreement) for one in slices(known, test, answers, labels)}
+    assert found == {"rare answers": (8, 0.0), "newest day": (10, 0.2)}
 
 
 def test_a_champion_of_another_base_is_not_asked(place: tuple[Path, Path], tmp_path: Path) -> None:
