@@ -71,7 +71,7 @@ BARS = {
 }
 REFUSED = ("gsm8k", "dialogsum")
 SHARES = 0.55, 0.60, 0.80, 1.0  # of the calls, by time: train, validation, calibration, test
-TASKS, LEAST = 3, 0.1  # tasks of a set that are looked at, and the share of its calls they have
+TASKS, LEAST = 3, 0.05  # tasks of a set that are looked at, and the share of its calls they have
 BASE = 100  # calls that the base without an adapter is asked
 RISK = Calibrate(alpha=0.03, delta=0.1)
 Result = dict[str, str | float]
@@ -218,7 +218,7 @@ def _asked(folder: Path, out: Path, part: str, task: Task, asked: Evaluate) -> A
 
 
 def _figures(one: Line, n: int) -> Result:
-    names = ("macro_f1", "field_f1", "word_f1")
+    names = ("macro_f1", "field_f1", "chrf")
     quality = next((one.metrics[name] for name in names if name in one.metrics), math.nan)
     return {
         "rung": one.name,

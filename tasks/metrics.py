@@ -124,12 +124,15 @@ def _names(value: Any) -> list[str]:
 
 
 def words(expected: Sequence[str], given: Sequence[str]) -> dict[str, float]:
-    """Mean F1 over the words of texts."""
+    """How alike texts are: mean F1 over their words, and sacreBLEU's chrF (Popović 2015)."""
+    from sacrebleu import corpus_chrf
+
     scores = [
         _f1([Counter(e.lower().split())], [Counter(g.lower().split())])["f1"]
         for e, g in zip(expected, given, strict=True)
     ]
-    return {"word_f1": sum(scores) / len(scores)}
+    alike = corpus_chrf(list(given), [list(expected)]).score / 100
+    return {"word_f1": sum(scores) / len(scores), "chrf": alike}
 
 
 def measure(expected: Sequence[str], given: Sequence[str], contract: Contract) -> dict[str, float]:

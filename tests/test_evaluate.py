@@ -213,3 +213,13 @@ def test_a_cascade_costs_what_is_escalated_and_audited() -> None:
     assert calls is not None
     assert calls * saved == pytest.approx(0.01 * prices.compute_hour)
     assert economics.break_even(36, -1e-9, prices) is None
+
+
+def test_texts_are_compared_by_words_and_by_characters() -> None:
+    """A word written a little differently counts for chrF and not for the words."""
+    text = Contract(kind="text")
+    same = metrics.measure(["we will call you"], ["we will call you"], text)
+    near = metrics.measure(["we will call you"], ["we will calls you"], text)
+    assert (same["word_f1"], same["chrf"]) == (1.0, 1.0)
+    assert near["word_f1"] == 0.75
+    assert 0.75 < near["chrf"] < 1
