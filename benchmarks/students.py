@@ -58,7 +58,7 @@ SETS = {
     "sgd": "sgd_assistant/train",
     "tau_bench": "tau_bench_airline_gpt4o/records",
     "gsm8k": "gsm8k/train",
-    "dialogsum": "dialogsum/records",
+    "dialogsum": "dialogsum/dev",
     "sample agent": "",
 }
 BARS = {
@@ -81,8 +81,10 @@ def calls_of(home: Path, name: str) -> list[CleanCall]:
     """A set's calls in the order of time; nothing in them says which task they are of."""
     if not name:
         return list(traffic(20_000, 5))
-    found = []
-    with gzip.open(home / f"{name}.jsonl.gz", "rt") as lines:
+    found, path = [], home / f"{name}.jsonl.gz"
+    if not path.exists():
+        raise Refused(f"no calls at {path} (--data)")
+    with gzip.open(path, "rt") as lines:
         for number, record in enumerate(map(json.loads, lines)):
             choice = record["response"]["choices"][0]
             found.append(
@@ -324,7 +326,10 @@ def main() -> None:
     results: list[Result] = []
     for name in chosen.sets:
         with tempfile.TemporaryDirectory() as folder:
-            calls = calls_of(chosen.data, SETS[name])[: chosen.calls]
+            try:
+                calls = calls_of(chosen.data, SETS[name])[: chosen.calls]
+            except Refused as error:
+                sys.exit(str(error))
             for row in measure(name, calls, Path(folder), chosen.rungs, params, chosen.rows):
                 print(json.dumps(row), file=sys.stderr)
                 results.append(row)
