@@ -15,7 +15,7 @@ import tasks.train
 from flows import guard, show
 from flows.night import Night, found
 from flows.night import figures as night_figures
-from registry import bundle, gate, ledger
+from registry import bundle, gate, ledger, router
 from registry.gate import Verdict
 from registry.store import Version
 from tasks import stage
@@ -264,5 +264,5 @@ def close(night: Night, outcomes: Sequence[Outcome]) -> list[Outcome]:
     stage.write_atomic(night.out("judge.json"), msgspec.json.format(body, indent=2))
     figures = {"tasks/found": len(found(night)), "tasks/passed": sum(o.passed for o in outcomes)}
     night.store.record(night.day, night_figures(night) | figures)
-    night.store.route(night.out("cluster", "tasks.json"), night.day)
+    router.register(night.store, night.out("cluster", "tasks.json"), night.day)
     return list(outcomes)

@@ -23,13 +23,11 @@ from registry import bundle as bundles
 from registry import card, figures, model
 from registry.bundle import Lineage
 from registry.gate import Verdict
-from tasks import records
 from tasks.adapters import adapter_digest
 from tasks.calibrate import Certificate
 from tasks.evaluate import Scorecard
 from tasks.stage import Refused, fresh
 from tasks.task import Task
-from tasks.task import load as load_tasks
 from tasks.train import Training, adapter_name, load_training
 
 if TYPE_CHECKING:
@@ -37,7 +35,6 @@ if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
 
 EXPERIMENT, NIGHTS, ROUTERS = "flywheel", "flywheel nights", "flywheel routers"
-ROUTER = "router"
 ABOUT = {
     EXPERIMENT: "One run for each student that was trained and judged.",
     NIGHTS: "One run for each night: calls in and kept, tasks, recall of planted personal data.",
@@ -78,7 +75,7 @@ class Store:
         for chatty in ("mlflow", "alembic"):
             logging.getLogger(chatty).setLevel(logging.WARNING)
         self.uri = tracking_uri
-        self._client = MlflowClient(tracking_uri, registry_uri=tracking_uri)
+        self.client = MlflowClient(tracking_uri, registry_uri=tracking_uri)
 
     def register(
         self,
@@ -108,32 +105,32 @@ class Store:
             note = card.version(task, scorecard, certificate, verdict, lineage)
             found = self._add(task, bundle, scorecard, certificate, lineage, tags, note)
         if verdict.passed:
-            self._client.set_registered_model_alias(task.id, CANDIDATE, str(found.number))
+            self.client.set_registered_model_alias(task.id, CANDIDATE, str(found.number))
         return found
 
     def versions(self, name: str) -> list[Version]:
         """All versions of a task's model, oldest first."""
-        found = self._client.search_model_versions(f"name='{name}'", max_results=10_000)
+        found = self.client.search_model_versions(f"name='{name}'", max_results=10_000)
         return sorted((_version(v) for v in found), key=lambda v: v.number)
 
     def champions(self) -> list[Version]:
         """What should serve now: the champion of every task that has one."""
-        models = self._client.search_registered_models("tags.made_by='flywheel'", max_results=1_000)
+        models = self.client.search_registered_models("tags.made_by='flywheel'", max_results=1_000)
         chosen = [(m.name, m.aliases[CHAMPION]) for m in models if CHAMPION in m.aliases]
-        return [_version(self._client.get_model_version(*pair)) for pair in sorted(chosen)]
+        return [_version(self.client.get_model_version(*pair)) for pair in sorted(chosen)]
 
     def champion(self, name: str) -> int | None:
         """The number of a task's champion, or None."""
-        models = self._client.search_registered_models(f"name='{name}'")
+        models = self.client.search_registered_models(f"name='{name}'")
         number = models[0].aliases.get(CHAMPION) if models else None
         return None if number is None else int(number)
 
     def set_champion(self, name: str, number: int | None) -> None:
         """Move the alias `champion`, as a person does in the UI; None takes it away."""
         if number is None:
-            self._client.delete_registered_model_alias(name, CHAMPION)
+            self.client.delete_registered_model_alias(name, CHAMPION)
         else:
-            self._client.set_registered_model_alias(name, CHAMPION, str(number))
+            self.client.set_registered_model_alias(name, CHAMPION, str(number))
 
     def version(self, name: str, number: int) -> Version:
         """One version of a task's model. Raises Refused when there is none."""
@@ -150,7 +147,7 @@ class Store:
             bundles.check(to, version.adapter_digest)
             return to
         with tempfile.TemporaryDirectory() as scratch:
-            source = self._client.get_model_version_download_uri(version.name, str(version.number))
+            source = self.client.get_model_version_download_uri(version.name, str(version.number))
             saved = Path(download_artifacts(source, dst_path=scratch, tracking_uri=self.uri))
             bundles.check(saved / "data" / "bundle", version.adapter_digest)
             with fresh(to) as folder:
@@ -161,41 +158,13 @@ class Store:
         """The figures of one night as a run of its own; a night that is run again has one run."""
         from mlflow.entities import Metric
 
-        place, at = self._experiment(NIGHTS), int(1000 * time.time())
-        for old in self._client.search_runs([place], f"tags.night = '{day}'"):
-            self._client.delete_run(old.info.run_id)
-        run = self._client.create_run(place, tags={"night": day}, run_name=f"night of {day}")
+        place, at = self.experiment(NIGHTS), int(1000 * time.time())
+        for old in self.client.search_runs([place], f"tags.night = '{day}'"):
+            self.client.delete_run(old.info.run_id)
+        run = self.client.create_run(place, tags={"night": day}, run_name=f"night of {day}")
         metrics = [Metric(name, value, at, 0) for name, value in figures.items()]
-        self._client.log_batch(run.info.run_id, metrics=metrics)
-        self._client.set_terminated(run.info.run_id)
-
-    def route(self, tasks: Path, day: str) -> int:
-        """Register the templates that calls are routed by (a night's tasks.json); its version.
-
-        Equal templates stay one version, whatever the tasks' sizes.
-        """
-        known = records.digest(
-            *(msgspec.json.encode((t.id, t.template)) for t in load_tasks(tasks))
-        )
-        if not self._client.search_registered_models(f"name='{ROUTER}'"):
-            self._client.create_registered_model(ROUTER, {"kind": ROUTER}, ABOUT[ROUTERS])
-        for old in self._client.search_model_versions(f"name='{ROUTER}'", max_results=10_000):
-            if old.tags.get("digest") == known:
-                return int(old.version)
-        tags, place = {"digest": known, "night": day}, self._experiment(ROUTERS)
-        run = self._client.create_run(place, tags=tags, run_name=f"router of {day}").info.run_id
-        logged = self._client.create_logged_model(
-            place, ROUTER, source_run_id=run, tags=tags, model_type=ROUTER
-        )
-        with tempfile.TemporaryDirectory() as scratch:
-            shutil.copy(tasks, scratch)
-            self._client.log_model_artifacts(logged.model_id, scratch)
-        self._client.finalize_logged_model(logged.model_id, "READY")
-        made = self._client.create_model_version(
-            ROUTER, logged.artifact_location, run, tags=tags, model_id=logged.model_id
-        )
-        self._client.set_terminated(run)
-        return int(made.version)
+        self.client.log_batch(run.info.run_id, metrics=metrics)
+        self.client.set_terminated(run.info.run_id)
 
     def _add(
         self,
@@ -210,28 +179,28 @@ class Store:
         """One run, one logged model, one version; the version comes last and makes it count."""
         from mlflow.entities import LoggedModelOutput, Param
 
-        experiment = self._experiment(EXPERIMENT)
+        experiment = self.experiment(EXPERIMENT)
         run = self._run(experiment, task, tags, note)
         run_id = run.info.run_id
-        logged = self._client.create_logged_model(
+        logged = self.client.create_logged_model(
             experiment, task.id, source_run_id=run_id, tags=tags, model_type="student"
         )
         training = load_training(bundle)
-        self._client.log_batch(
+        self.client.log_batch(
             run_id,
             metrics=_metrics(run, logged.model_id, scorecard, certificate, training),
             params=[Param(k, v) for k, v in figures.params(lineage, training).items()],
         )
-        self._client.log_inputs(run_id, [_dataset(task, lineage)])
-        self._client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, step=0)])
+        self.client.log_inputs(run_id, [_dataset(task, lineage)])
+        self.client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, step=0)])
         with tempfile.TemporaryDirectory() as scratch:
             _save(bundle, Path(scratch))
-            self._client.log_model_artifacts(logged.model_id, f"{scratch}/model")
-        self._client.finalize_logged_model(logged.model_id, "READY")
-        self._client.set_terminated(run_id)
+            self.client.log_model_artifacts(logged.model_id, f"{scratch}/model")
+        self.client.finalize_logged_model(logged.model_id, "READY")
+        self.client.set_terminated(run_id)
         self._describe(task)
         return _version(
-            self._client.create_model_version(
+            self.client.create_model_version(
                 task.id,
                 logged.artifact_location,
                 run_id,
@@ -241,8 +210,9 @@ class Store:
             )
         )
 
-    def _experiment(self, name: str) -> str:
-        found = self._client.get_experiment_by_name(name)
+    def experiment(self, name: str) -> str:
+        """The id of one of our experiments, created when it is not there."""
+        found = self.client.get_experiment_by_name(name)
         if found:
             return str(found.experiment_id)
         place = None  # a server knows where its artifacts go; a bare database has them beside it
@@ -257,13 +227,13 @@ class Store:
             "mlflow.experimentKind": "custom_model_development",  # the UI's view for trained models
             "mlflow.note.content": ABOUT[name],
         }
-        return str(self._client.create_experiment(name, place, tags=about))
+        return str(self.client.create_experiment(name, place, tags=about))
 
     def _run(self, experiment: str, task: Task, tags: dict[str, str], note: str) -> Run:
         """A new run; what an interrupted registration of this adapter left behind is deleted."""
         query = f"tags.task = '{task.id}' and tags.adapter_digest = '{tags['adapter_digest']}'"
-        for left in self._client.search_runs([experiment], query):
-            self._client.delete_run(left.info.run_id)
+        for left in self.client.search_runs([experiment], query):
+            self.client.delete_run(left.info.run_id)
         about = {
             "task": task.id,
             "category": task.category,
@@ -273,15 +243,15 @@ class Store:
             "mlflow.source.type": "JOB",
         }
         name = f"{task.name}, {tags['night']}"
-        return self._client.create_run(experiment, tags={**tags, **about}, run_name=name)
+        return self.client.create_run(experiment, tags={**tags, **about}, run_name=name)
 
     def _describe(self, task: Task) -> None:
         """Create the registered model, or bring its description up to date."""
         tags = {"category": task.category, "task": task.id, **OURS}
-        if self._client.search_registered_models(f"name='{task.id}'"):
-            self._client.update_registered_model(task.id, card.model(task))
+        if self.client.search_registered_models(f"name='{task.id}'"):
+            self.client.update_registered_model(task.id, card.model(task))
         else:
-            self._client.create_registered_model(task.id, tags, card.model(task))
+            self.client.create_registered_model(task.id, tags, card.model(task))
 
 
 def _version(found: ModelVersion) -> Version:

@@ -15,7 +15,7 @@ from safetensors.numpy import load_file
 from sqlalchemy import Engine, event
 
 from registry import bundle as bundles
-from registry import ledger
+from registry import ledger, router
 from registry.gate import Verdict
 from registry.store import CANDIDATE, CHAMPION, EXPERIMENT, Store, Version
 from tasks.stage import Refused
@@ -42,7 +42,7 @@ def register(
 
 
 def aliases(store: Store, name: str) -> dict[str, int]:
-    (model,) = store._client.search_registered_models(f"name='{name}'")
+    (model,) = store.client.search_registered_models(f"name='{name}'")
     return {alias: int(number) for alias, number in model.aliases.items()}
 
 
@@ -53,13 +53,13 @@ def test_a_student_becomes_a_version_with_its_lineage(store: Store, tmp_path: Pa
     assert (version.name, version.number, version.passed) == ("route-1", 1, True)
     assert version.adapter == f"route-1-v1-{version.adapter_digest[:8]}"
     assert version.dataset == "2dbf05a3d7b85a8709fcbb54de2643b4.dir"
-    run = store._client.get_run(version.run)
+    run = store.client.get_run(version.run)
     assert run.info.status == "FINISHED"
     assert run.data.metrics["agreement"] == 0.953
     assert run.data.params["rows train"] == "420"
     assert run.data.tags["category"] == "classification"
     assert run.inputs.dataset_inputs[0].dataset.digest == version.dataset
-    curve = store._client.get_metric_history(version.run, "training/loss")
+    curve = store.client.get_metric_history(version.run, "training/loss")
     assert [point.step for point in curve] == list(range(10, 121, 10))
 
 
@@ -105,7 +105,7 @@ def test_a_move_made_in_the_ui_is_seen(store: Store, tmp_path: Path) -> None:
         register(store, tmp_path, subject, seed=seed)
     moved = {"reason": "it won", "now": 1.0}
     ledger.promote(tmp_path, store, "route-5", 2, expected=None, **moved)
-    store._client.set_registered_model_alias("route-5", CHAMPION, "1")
+    store.client.set_registered_model_alias("route-5", CHAMPION, "1")
     assert not ledger.promote(tmp_path, store, "route-5", 2, expected=2, **moved).moved
     assert store.champion("route-5") == 1
 
@@ -131,7 +131,7 @@ def test_a_changed_adapter_is_not_served(store: Store, tmp_path: Path) -> None:
     (folder / "adapter" / "adapter_config.json").write_text("{}")
     with pytest.raises(Refused, match=f"registered was {version.adapter_digest}"):
         store.fetch(version, folder)
-    place = Path(store._client.get_model_version("route-7", "1").source.removeprefix("file://"))
+    place = Path(store.client.get_model_version("route-7", "1").source.removeprefix("file://"))
     (next(place.rglob("adapter")) / "adapter_config.json").write_text("{}")
     with pytest.raises(Refused, match="has digest"):
         store.fetch(version, tmp_path / "there")
@@ -158,10 +158,10 @@ def test_an_interrupted_registration_is_made_good(store: Store, tmp_path: Path) 
     subject = students.task("route-9")
     _, digest, _ = students.bundle(tmp_path / "a", subject=subject)
     tags = {"adapter_digest": digest, "night": "2026-03-14"}
-    left = store._run(store._experiment(EXPERIMENT), subject, tags, "")
+    left = store._run(store.experiment(EXPERIMENT), subject, tags, "")
     version = register(store, tmp_path / "b", subject)
     assert version.number == 1
-    assert store._client.get_run(left.info.run_id).info.lifecycle_stage == "deleted"
+    assert store.client.get_run(left.info.run_id).info.lifecycle_stage == "deleted"
 
 
 def test_students_are_registered_side_by_side(store: Store, tmp_path: Path) -> None:
@@ -213,7 +213,7 @@ def test_a_champion_can_be_asked_through_mlflow(store: Store, tmp_path: Path) ->
     prompts = ["what colour is the sea", "what colour is the grass"]
     known = Student.load(base, folder / "adapter").answer(prompts)
     assert model.predict(pandas.DataFrame({"prompt": prompts})) == [a.text for a in known]
-    place = Path(store._client.get_model_version(version.name, "1").source.removeprefix("file://"))
+    place = Path(store.client.get_model_version(version.name, "1").source.removeprefix("file://"))
     assert not {path.suffix for path in place.rglob("*")} & {".pkl", ".pickle", ".bin", ".pt"}
 
 
@@ -221,13 +221,13 @@ def test_the_router_is_a_version_for_each_change(store: Store, tmp_path: Path) -
     """The same templates stay one version; a changed one is the next, with its file to look at."""
     tasks = [students.task("route-7"), students.task("route-8")]
     save(tmp_path / "tasks.json", tasks)
-    first = store.route(tmp_path / "tasks.json", "2026-03-02")
+    first = router.register(store, tmp_path / "tasks.json", "2026-03-02")
     save(tmp_path / "tasks.json", [dataclasses.replace(tasks[0], size=9), tasks[1]])
-    assert store.route(tmp_path / "tasks.json", "2026-03-03") == first
+    assert router.register(store, tmp_path / "tasks.json", "2026-03-03") == first
     longer = dataclasses.replace(tasks[0].template, turns=not tasks[0].template.turns)
     save(tmp_path / "tasks.json", [dataclasses.replace(tasks[0], template=longer), tasks[1]])
-    assert store.route(tmp_path / "tasks.json", "2026-03-04") == first + 1
-    source = store._client.get_model_version_download_uri("router", str(first + 1))
+    assert router.register(store, tmp_path / "tasks.json", "2026-03-04") == first + 1
+    source = store.client.get_model_version_download_uri("router", str(first + 1))
     assert (tmp_path / "tasks.json").read_bytes() in {
         file.read_bytes() for file in Path(source.removeprefix("file://")).rglob("tasks.json")
     }
