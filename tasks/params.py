@@ -107,7 +107,8 @@ class Train(Section, frozen=True):
     once a night has trained for `budget` minutes, largest tasks first, only first rungs are tried.
     A training reads at most `tokens` tokens in at most `epochs` rounds, is measured `marks` times
     on the validation rows and stops after `patience` marks that brought nothing. It ends after
-    `minutes`, with the best weights so far.
+    `minutes`, with the best weights so far. Causal students are trained in so many `processes`;
+    0 is one for each GPU.
     """
 
     rungs: list[Literal["encoder", "causal"]] = msgspec.field(
@@ -130,6 +131,7 @@ class Train(Section, frozen=True):
     patience: int = 3
     minutes: float = 30.0
     validation_rows: int = 128
+    processes: int = 1
     seed: int = 0
 
 

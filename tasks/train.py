@@ -10,28 +10,30 @@ the same adapter on the same machine; a checkpoint folder lets a killed training
 from __future__ import annotations
 
 import shutil
+import sys
 import time
+import warnings
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
-from tasks import encoder, filling, forms, stage, writing
+from tasks import filling, forms, launch, stage, writing
 from tasks import params as settings
 from tasks.adapters import Kind, adapter_digest
+from tasks.attempt import Attempt, attempt, second_try
 from tasks.contract import Contract
 from tasks.dataset import Row, rows
-from tasks.fitting import Diverged, Fitter, Mark, Progress, completion
+from tasks.fitting import Diverged, Mark, Progress, Run
 from tasks.params import Train
-from tasks.records import Counts, digest
+from tasks.records import Counts
 from tasks.stage import Refused
-from tasks.student import ADAPTER_FILES, base_digest, base_path, base_tokenizer
+from tasks.student import base_path, base_tokenizer
 from tasks.task import load_one
+from tasks.team import joined
 
-LARGER, ROWS_PER_BATCH = 4, 300  # the encoder's batches grow with the rows, up to so many times
 FITTING = 0.5  # a student that cannot read half of a task's calls is not worth its training
 
 
@@ -57,16 +59,6 @@ class Training:
     note: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Attempt:
-    """A model and the rows it learns from, the name and digest of its base, how to write it."""
-
-    fitter: Fitter
-    base: str
-    base_digest: str
-    save: Callable[[Path], None]
-
-
 def adapter_name(task: str, version: int, digest: str) -> str:
     """The name that an adapter is served under; never used twice for different bytes."""
     return f"{task}-v{version}-{digest[:8]}"
@@ -89,49 +81,69 @@ def train(
     best weights so far; `warm` is a causal adapter to start from; `checkpoint` a folder outside
     `out` that a killed training goes on from. Raises Refused.
     """
+    minutes, team = params.minutes if minutes is None else minutes, joined()
+    count = launch.processes(params, rung)
+    if count > 1 and team.size == 1:
+        launch.run(
+            launch.Job(
+                dataset=str(dataset),
+                out=str(out),
+                params=params,
+                rung=rung,
+                minutes=minutes,
+                warm=str(warm or ""),
+                checkpoint=str(checkpoint or ""),
+            ),
+            count,
+            progress,
+        )
+        return load_training(out)
     began = time.monotonic()
-    deadline = began + 60 * (params.minutes if minutes is None else minutes)
     task, note = load_one(dataset), ""
     for chosen in (params, second_try(params)):
-        attempt = _attempt(dataset, rung, task.contract, chosen, warm)
+        made = attempt(dataset, rung, task.contract, chosen, warm, team)
         try:
-            run = attempt.fitter.fit(deadline, progress, checkpoint)
+            run = made.fitter.fit(began + 60 * minutes, progress, checkpoint)
             break
         except Diverged as error:
             note = f"{note}{error} at rate {chosen.learning_rate:g}; "
     else:
         raise Refused(f"the training of {task.id} diverged twice: {note[:-2]}")
-    attempt.fitter.restore(run)
-    attempt.save(out / "adapter")
+    made.fitter.restore(run)
+    if team.main:
+        note = f"{note}trained again at rate {chosen.learning_rate:g}" if note else ""
+        _write(out, made, run, task=task.id, kind=rung, began=began, note=note)
+        if checkpoint:
+            shutil.rmtree(checkpoint, ignore_errors=True)
+    team.wait()
+    return load_training(out)
+
+
+def _write(
+    out: Path, made: Attempt, run: Run, *, task: str, kind: Kind, began: float, note: str
+) -> None:
+    """Write the adapter, and then how it came about."""
+    fitter = made.fitter
+    made.save(out / "adapter")
     training = Training(
-        task=task.id,
-        kind=rung,
-        base=attempt.base,
-        base_digest=attempt.base_digest,
+        task=task,
+        kind=kind,
+        base=made.base,
+        base_digest=made.base_digest,
         adapter_digest=adapter_digest(out / "adapter"),
-        seed=chosen.seed,
-        learning_rate=attempt.fitter.params.learning_rate,
-        rows=len(attempt.fitter.examples),
-        too_long=len(rows(dataset / "train.parquet")) - len(attempt.fitter.examples),
+        seed=fitter.params.seed,
+        learning_rate=fitter.params.learning_rate,
+        rows=len(fitter.examples),
+        too_long=made.read - len(fitter.examples),
         tokens=run.tokens,
         steps=run.step,
         best=run.best_mark.step,
         seconds=round(time.monotonic() - began, 2),
         losses=run.losses,
         validation=run.marks,
-        note=f"{note}trained again at rate {chosen.learning_rate:g}" if note else "",
+        note=note,
     )
     stage.write_atomic(out / "training.json", msgspec.json.encode(training))
-    if checkpoint:
-        shutil.rmtree(checkpoint, ignore_errors=True)
-    return training
-
-
-def second_try(params: Train) -> Train:
-    """The params after a divergence: a quarter of the rate, the next seed."""
-    return msgspec.structs.replace(
-        params, learning_rate=params.learning_rate / 4, seed=params.seed + 1
-    )
 
 
 def load_training(folder: Path) -> Training:
@@ -167,92 +179,6 @@ def _unfit(rung: Kind, found: Sequence[Row], contract: Contract, params: Train) 
     return ""
 
 
-def _attempt(
-    dataset: Path, rung: Kind, contract: Contract, params: Train, warm: Path | None
-) -> Attempt:
-    """The model and the rows of one attempt. Raises Refused without usable rows."""
-    found = rows(dataset / "train.parquet"), rows(dataset / "validation.parquet")
-    known, checked = found[0], found[1][: params.validation_rows]
-    make = _encoder if rung == "encoder" else _causal
-    attempt = make(known, checked, contract, params, warm)
-    if not attempt.fitter.examples or not attempt.fitter.validation:
-        raise Refused(
-            f"{dataset.name}: {len(attempt.fitter.examples)} training and "
-            f"{len(attempt.fitter.validation)} validation rows of at most "
-            f"{params.max_length} tokens, both are needed"
-        )
-    return attempt
-
-
-def _causal(
-    known: Sequence[Row],
-    checked: Sequence[Row],
-    contract: Contract,
-    params: Train,
-    warm: Path | None,
-) -> Attempt:
-    base = base_path(params.base)
-    name = base_digest(base)
-    model, tokenizer = writing.adapted(base, params, warm)
-    learned, measured = (
-        writing.examples(part, contract, tokenizer, params.max_length) for part in (known, checked)
-    )
-    ids = msgspec.json.encode([example.ids for example in (*learned, *measured)])
-    origin = adapter_digest(warm) if warm else ""
-    fingerprint = digest(name, origin, msgspec.json.encode(params), ids)
-    fitter = Fitter(model, learned, measured, params, fingerprint, completion)
-    return Attempt(fitter, params.base, name, lambda folder: save(model, folder, params.base, name))
-
-
-def _encoder(
-    known: Sequence[Row],
-    checked: Sequence[Row],
-    contract: Contract,
-    params: Train,
-    warm: Path | None,
-) -> Attempt:
-    """Always from fresh weights: the forms, and so the heads, change with the rows."""
-    found = forms.learn([r.prompt for r in known], [r.answer for r in known], contract)
-    if isinstance(found, str):
-        raise Refused(f"the encoder cannot fill in these answers: {found}")
-    shape, reader = found
-    model = filling.fresh(shape, params)
-    learned, measured = (
-        filling.filled(part, shape, reader, params.max_length) for part in (known, checked)
-    )
-    filling.expect(model, shape, learned)
-    batch = min(LARGER * params.batch, max(params.batch, len(learned) // ROWS_PER_BATCH))
-    # Where linear heads know the answers already, the encoder is only refined.
-    rate = params.learning_rate / (2 if filling.lead(model, shape, learned) else 1)
-    params = msgspec.structs.replace(params, batch=batch, learning_rate=rate)
-    body = [msgspec.json.encode(part) for part in (params, shape, learned, measured)]
-    fingerprint = digest(encoder.DIGEST, *body)
-    fitter = Fitter(model, learned, measured, params, fingerprint, filling.objective(shape))
-
-    def write(folder: Path) -> None:
-        save(model["encoder"], folder, encoder.NAME, encoder.DIGEST)
-        filling.save_heads(model, shape, folder)
-
-    return Attempt(fitter, encoder.NAME, encoder.DIGEST, write)
-
-
-def save(model: Any, folder: Path, base: str, base_digest: str) -> None:
-    """Write an adapter in PEFT's own format, with a configuration of stable bytes."""
-    model.save_pretrained(folder, save_embedding_layers=False)
-    for extra in set(folder.iterdir()) - {folder / name for name in ADAPTER_FILES}:
-        extra.unlink()
-    path = folder / ADAPTER_FILES[0]
-    config = msgspec.json.decode(path.read_bytes())
-    modules = {name.split(".")[-1] for name in config["target_modules"]}  # a set, in any order
-    config |= {
-        "base_model_name_or_path": base,
-        "revision": base_digest,
-        "target_modules": sorted(modules),
-    }
-    body = msgspec.json.encode(config, order="sorted")
-    path.write_bytes(msgspec.json.format(body, indent=2))
-
-
 def train_all(dataset: Path, out: Path, params: Train) -> Counts:
     """Train the first rung that fits each task folder of `dataset` into `out`/task/rung.
 
@@ -283,5 +209,27 @@ def main() -> Counts:
     return stage.hop("train", out, lambda folder: train_all(source, folder, params))
 
 
+def part(job: launch.Job) -> None:
+    """One process of a launched training: what it is refused goes to the one that launched it."""
+    warnings.filterwarnings("ignore", category=FutureWarning)  # libraries to one another
+    places = [Path(place) if place else None for place in (job.warm, job.checkpoint)]
+    try:
+        train(
+            Path(job.dataset),
+            Path(job.out),
+            job.params,
+            rung=job.rung,
+            minutes=job.minutes,
+            progress=lambda *told: launch.say(launch.Step(*told)),
+            warm=places[0],
+            checkpoint=places[1],
+        )
+    except Refused as error:
+        launch.say(launch.Refusal(str(error)))
+
+
 if __name__ == "__main__":
-    stage.main(main)
+    if len(sys.argv) > 1:
+        part(msgspec.json.decode(sys.argv[1], type=launch.Job))
+    else:
+        stage.main(main)

@@ -6,15 +6,26 @@ Completion-only: the prompt is read, the answer and its end are learned.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tasks.contract import Contract
-from tasks.fitting import Example
 from tasks.fused import fuse
 from tasks.params import Train
 from tasks.rows import Row
 from tasks.student import ask, load_base, render, written
+
+if TYPE_CHECKING:
+    import torch
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A prompt and its answer as token ids. The answer begins at `start`; the end token is last."""
+
+    ids: list[int]
+    start: int
 
 
 def examples(
@@ -60,3 +71,32 @@ def adapted(base: Path, params: Train, warm: Path | None) -> tuple[Any, Any]:
     if not gpu:
         fuse(made)
     return made, tokenizer
+
+
+def completion(model: Any, examples: Sequence[Example]) -> tuple[torch.Tensor, torch.Tensor]:
+    """The loss of every answer token, example after example, and which examples are right.
+
+    Only the answers' positions go through the output layer. Padding is on the right, where causal
+    attention cannot see it.
+    """
+    import torch
+    from torch.nn import functional
+
+    # Few different shapes: a new one costs the CPU's matrix library a kernel, in time and memory.
+    width = -(-max(len(example.ids) for example in examples) // 16) * 16
+    ids = torch.zeros(len(examples), width, dtype=torch.long)
+    answers = torch.zeros_like(ids, dtype=torch.bool)
+    for i, example in enumerate(examples):
+        length = len(example.ids)
+        ids[i, :length] = torch.tensor(example.ids)
+        answers[i, example.start - 1 : length - 1] = True
+    causal = model.get_base_model()
+    places = answers.flatten().nonzero().squeeze(1)
+    rounded = functional.pad(places, (0, -len(places) % 64)).to(causal.device)
+    hidden = causal.get_decoder()(input_ids=ids.to(causal.device), use_cache=False)
+    states = hidden.last_hidden_state.flatten(0, 1)[rounded]
+    logits = causal.get_output_embeddings()(states)[: len(places)].float()
+    targets = ids.roll(-1, dims=1).flatten()[places].to(causal.device)
+    hits = (logits.argmax(-1) == targets).split([len(e.ids) - e.start for e in examples])
+    right = torch.stack([hit.all() for hit in hits])
+    return functional.cross_entropy(logits, targets, reduction="none"), right

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 from registry.bundle import Lineage, pack
 from tasks.adapters import adapter_digest
 from tasks.answers import Answered, Answers, write_answers
+from tasks.attempt import save as write_adapter
 from tasks.calibrate import Certificate
 from tasks.contract import Contract
 from tasks.evaluate import Line, Scorecard
@@ -20,7 +21,6 @@ from tasks.student import ADAPTER_FILES, base_digest
 from tasks.task import Task, save
 from tasks.template import Head, Pattern, Slot, Template
 from tasks.train import Mark, Training
-from tasks.train import save as write_adapter
 
 SYSTEM = Pattern(
     ("You route messages of an online shop. Today is ", ". Request ", "."),

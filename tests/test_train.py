@@ -12,13 +12,15 @@ import pytest
 import tiny
 
 from tasks.adapters import adapter_digest
+from tasks.attempt import second_try
 from tasks.contract import Contract
-from tasks.fitting import Diverged, Example, batches, check, rate
+from tasks.fitting import Diverged, batches, check, rate
 from tasks.fused import fuse
 from tasks.params import Train
 from tasks.stage import Refused
 from tasks.student import ADAPTER_FILES, Student, base_digest, load_base
-from tasks.train import adapter_name, load_training, second_try, train
+from tasks.train import adapter_name, load_training, train
+from tasks.writing import Example
 
 
 @pytest.fixture(scope="module")
