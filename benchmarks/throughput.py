@@ -82,7 +82,7 @@ def theirs(examples: Sequence[Example], params: Train, steps: int) -> float:
             output_dir=folder,
             max_steps=steps,
             per_device_train_batch_size=params.batch,
-            learning_rate=params.learning_rate,
+            learning_rate=params.rate(),
             lr_scheduler_type="cosine",
             max_length=params.max_length,
             completion_only_loss=True,

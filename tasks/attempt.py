@@ -17,7 +17,7 @@ from tasks.fitting import Fitter
 from tasks.params import Train
 from tasks.records import digest
 from tasks.stage import Refused
-from tasks.student import ADAPTER_FILES, base_digest, base_path
+from tasks.student import ADAPTER_FILES, base_digest, base_path, base_width
 from tasks.team import Team
 
 LARGER, ROWS_PER_BATCH = 4, 300  # the encoder's batches grow with the rows, up to so many times
@@ -34,11 +34,15 @@ class Attempt:
     save: Callable[[Path], None]
 
 
+def rated(params: Train, rung: Kind) -> Train:
+    """The params with the learning rate that is used. The encoder's, 384 wide, is the nano's."""
+    width = [] if rung == "encoder" else [base_width(base_path(params.base))]
+    return msgspec.structs.replace(params, learning_rate=params.rate(*width))
+
+
 def second_try(params: Train) -> Train:
     """The params after a divergence: a quarter of the rate, the next seed."""
-    return msgspec.structs.replace(
-        params, learning_rate=params.learning_rate / 4, seed=params.seed + 1
-    )
+    return msgspec.structs.replace(params, learning_rate=params.rate() / 4, seed=params.seed + 1)
 
 
 def attempt(
@@ -101,7 +105,7 @@ def _encoder(
     filling.expect(model, shape, learned)
     batch = min(LARGER * params.batch, max(params.batch, len(learned) // ROWS_PER_BATCH))
     # Where linear heads know the answers already, the encoder is only refined.
-    rate = params.learning_rate / (2 if filling.lead(model, shape, learned) else 1)
+    rate = params.rate() / (2 if filling.lead(model, shape, learned) else 1)
     params = msgspec.structs.replace(params, batch=batch, learning_rate=rate)
     body = [msgspec.json.encode(part) for part in (params, shape, learned, measured)]
     fingerprint = digest(encoder.DIGEST, *body)

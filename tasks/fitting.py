@@ -92,7 +92,7 @@ class Fitter:
         steps = min(self._affordable(), params.epochs * batches)
         every = max(1, -(-steps // params.marks))
         optimizer = torch.optim.AdamW(
-            self.masters, lr=params.learning_rate, betas=(0.9, 0.99), weight_decay=0.0, fused=True
+            self.masters, lr=params.rate(), betas=(0.9, 0.99), weight_decay=0.0, fused=True
         )
         run = _resume(checkpoint, self.fingerprint, self.masters, optimizer) or Run()
         self._publish()
@@ -104,7 +104,7 @@ class Fitter:
             if self.team.any(time.monotonic() > deadline):
                 break
             for group in optimizer.param_groups:
-                group["lr"] = params.learning_rate * rate(run.step, steps, params.warmup)
+                group["lr"] = params.rate() * rate(run.step, steps, params.warmup)
             loss = self._step(batch, optimizer)
             run.step += 1
             run.tokens += sum(len(self.examples[i].ids) for i in batch)

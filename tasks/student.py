@@ -70,6 +70,13 @@ def load_base(base: Path, dtype: str, attention: str = "sdpa") -> tuple[Any, Any
     return model.to(device), base_tokenizer(base)
 
 
+def base_width(base: Path) -> int:
+    """How many units wide a causal model's hidden states are."""
+    from transformers import AutoConfig
+
+    return int(AutoConfig.from_pretrained(base).get_text_config().hidden_size)
+
+
 def base_tokenizer(base: Path) -> Any:
     """The tokenizer of a causal model."""
     from transformers import AutoTokenizer

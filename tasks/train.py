@@ -23,7 +23,7 @@ import msgspec
 from tasks import filling, forms, launch, stage, writing
 from tasks import params as settings
 from tasks.adapters import Kind, adapter_digest
-from tasks.attempt import Attempt, attempt, second_try
+from tasks.attempt import Attempt, attempt, rated, second_try
 from tasks.contract import Contract
 from tasks.dataset import Row, rows
 from tasks.fitting import Diverged, Mark, Progress, Run
@@ -99,19 +99,19 @@ def train(
         )
         return load_training(out)
     began = time.monotonic()
-    task, note = load_one(dataset), ""
+    task, params, note = load_one(dataset), rated(params, rung), ""
     for chosen in (params, second_try(params)):
         made = attempt(dataset, rung, task.contract, chosen, warm, team)
         try:
             run = made.fitter.fit(began + 60 * minutes, progress, checkpoint)
             break
         except Diverged as error:
-            note = f"{note}{error} at rate {chosen.learning_rate:g}; "
+            note = f"{note}{error} at rate {chosen.rate():g}; "
     else:
         raise Refused(f"the training of {task.id} diverged twice: {note[:-2]}")
     made.fitter.restore(run)
     if team.main:
-        note = f"{note}trained again at rate {chosen.learning_rate:g}" if note else ""
+        note = f"{note}trained again at rate {chosen.rate():g}" if note else ""
         _write(out, made, run, task=task.id, kind=rung, began=began, note=note)
         if checkpoint:
             shutil.rmtree(checkpoint, ignore_errors=True)
@@ -132,7 +132,7 @@ def _write(
         base_digest=made.base_digest,
         adapter_digest=adapter_digest(out / "adapter"),
         seed=fitter.params.seed,
-        learning_rate=fitter.params.learning_rate,
+        learning_rate=fitter.params.rate(),
         rows=len(fitter.examples),
         too_long=made.read - len(fitter.examples),
         tokens=run.tokens,

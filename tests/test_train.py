@@ -12,7 +12,7 @@ import pytest
 import tiny
 
 from tasks.adapters import adapter_digest
-from tasks.attempt import second_try
+from tasks.attempt import rated, second_try
 from tasks.contract import Contract
 from tasks.fitting import Diverged, batches, check, rate
 from tasks.fused import fuse
@@ -169,6 +169,15 @@ def test_divergence_is_recognised() -> None:
     with pytest.raises(Diverged, match="rose"):
         check([(i, 1.0 if i < 20 else 9.0) for i in range(1, 40)], 1.0)
     assert second_try(Train(seed=3, learning_rate=4e-3)) == Train(seed=4, learning_rate=1e-3)
+
+
+def test_the_rate_falls_with_the_width(base: Path) -> None:
+    """The bundled base keeps 2e-3, a wider one gets less; what a team sets is what it gets."""
+    assert rated(Train(), "causal").learning_rate == 2e-3
+    assert rated(Train(base=str(base)), "causal").learning_rate == 2e-3 * 256 / 48
+    assert rated(Train(base=str(base), learning_rate=1e-4), "causal").learning_rate == 1e-4
+    assert rated(Train(base="none"), "encoder").learning_rate == 2e-3
+    assert Train().rate(2560) == pytest.approx(2e-4)
 
 
 def test_a_time_limit_ends_with_the_best_so_far(
