@@ -83,13 +83,22 @@ class Fitter:
         self.weights = [p for p in model.parameters() if p.requires_grad]
         self.masters = [p.detach().float().clone() for p in self.weights]
 
-    def fit(self, deadline: float, progress: Progress | None, checkpoint: Path | None) -> Run:
-        """Train until the steps, the patience or the time are used up. Raises Diverged."""
+    def fit(
+        self,
+        deadline: float,
+        progress: Progress | None,
+        checkpoint: Path | None,
+        share: float = 1.0,
+    ) -> Run:
+        """Train until the steps (or a `share` of them), the patience or the time are used up.
+
+        Raises Diverged.
+        """
         import torch
 
         params = self.params
         batches = -(-len(self.examples) // params.batch)
-        steps = min(self._affordable(), params.epochs * batches)
+        steps = max(1, round(share * min(self._affordable(), params.epochs * batches)))
         every = max(1, -(-steps // params.marks))
         optimizer = torch.optim.AdamW(
             self.masters, lr=params.rate(), betas=(0.9, 0.99), weight_decay=0.0, fused=True

@@ -12,6 +12,7 @@ from tasks.stage import Refused
 
 DEFAULT = Path(__file__).parents[1] / "params.yaml"
 Share = float  # 0..1
+Swept = Literal["learning_rate", "warmup", "batch", "rank", "alpha", "rslora", "dora"]
 
 
 class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -108,7 +109,8 @@ class Train(Section, frozen=True):
     A training reads at most `tokens` tokens in at most `epochs` rounds, is measured `marks` times
     on the validation rows and stops after `patience` marks that brought nothing. It ends after
     `minutes`, with the best weights so far. Causal students are trained in so many `processes`;
-    0 is one for each GPU. Where `learning_rate` is null, `rate` has the rule.
+    0 is one for each GPU. Where `learning_rate` is null, `rate` has the rule. Every combination of
+    the values in `sweep` is tried shortly on the validation rows, and the best one is trained.
     """
 
     rungs: list[Literal["encoder", "causal"]] = msgspec.field(
@@ -132,6 +134,7 @@ class Train(Section, frozen=True):
     minutes: float = 30.0
     validation_rows: int = 128
     processes: int = 1
+    sweep: dict[Swept, list[bool | int | float]] = msgspec.field(default_factory=dict)
     seed: int = 0
 
     def rate(self, width: int = 256) -> float:

@@ -14,8 +14,9 @@ import sys
 import time
 import warnings
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -33,6 +34,7 @@ from tasks.stage import Refused
 from tasks.student import base_path, base_tokenizer
 from tasks.task import load_one
 from tasks.team import joined
+from tasks.trials import Trial, choose, summary
 
 FITTING = 0.5  # a student that cannot read half of a task's calls is not worth its training
 
@@ -57,6 +59,7 @@ class Training:
     losses: list[tuple[int, float]]
     validation: list[Mark]
     note: str = ""
+    trials: list[Trial] = field(default_factory=list)
 
 
 def adapter_name(task: str, version: int, digest: str) -> str:
@@ -99,28 +102,53 @@ def train(
         )
         return load_training(out)
     began = time.monotonic()
-    task, params, note = load_one(dataset), rated(params, rung), ""
-    for chosen in (params, second_try(params)):
-        made = attempt(dataset, rung, task.contract, chosen, warm, team)
-        try:
-            run = made.fitter.fit(began + 60 * minutes, progress, checkpoint)
-            break
-        except Diverged as error:
-            note = f"{note}{error} at rate {chosen.rate():g}; "
-    else:
-        raise Refused(f"the training of {task.id} diverged twice: {note[:-2]}")
-    made.fitter.restore(run)
+    deadline, task = began + 60 * minutes, load_one(dataset)
+    make = partial(attempt, dataset, rung, task.contract, warm=warm, team=team)
+    params, trials = choose(rated(params, rung), make, deadline, progress, checkpoint)
+    made, run, again = _fitted(params, make, deadline, progress, checkpoint)
     if team.main:
-        note = f"{note}trained again at rate {chosen.rate():g}" if note else ""
-        _write(out, made, run, task=task.id, kind=rung, began=began, note=note)
+        note = "; ".join(filter(None, [summary(trials), again]))
+        _write(out, made, run, task=task.id, kind=rung, began=began, note=note, trials=trials)
         if checkpoint:
             shutil.rmtree(checkpoint, ignore_errors=True)
     team.wait()
     return load_training(out)
 
 
+def _fitted(
+    params: Train,
+    make: Callable[[Train], Attempt],
+    deadline: float,
+    progress: Progress | None,
+    checkpoint: Path | None,
+) -> tuple[Attempt, Run, str]:
+    """Train in full, once more after a divergence; the best weights, and what went wrong at first.
+
+    Raises Refused when it goes wrong twice.
+    """
+    note = ""
+    for chosen in (params, second_try(params)):
+        made = make(chosen)
+        try:
+            run = made.fitter.fit(deadline, progress, checkpoint)
+        except Diverged as error:
+            note = f"{note}{error} at rate {chosen.rate():g}; "
+            continue
+        made.fitter.restore(run)
+        return made, run, f"{note}trained again at rate {chosen.rate():g}" if note else ""
+    raise Refused(f"the training diverged twice: {note[:-2]}")
+
+
 def _write(
-    out: Path, made: Attempt, run: Run, *, task: str, kind: Kind, began: float, note: str
+    out: Path,
+    made: Attempt,
+    run: Run,
+    *,
+    task: str,
+    kind: Kind,
+    began: float,
+    note: str,
+    trials: list[Trial],
 ) -> None:
     """Write the adapter, and then how it came about."""
     fitter = made.fitter
@@ -142,6 +170,7 @@ def _write(
         losses=run.losses,
         validation=run.marks,
         note=note,
+        trials=trials,
     )
     stage.write_atomic(out / "training.json", msgspec.json.encode(training))
 
