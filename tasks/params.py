@@ -104,6 +104,7 @@ class Dataset(Section, frozen=True):
 class Train(Section, frozen=True):
     """LoRA on the encoder and on a causal base model, a folder or `bundled`, this repository's.
 
+    `quantize` holds the causal base in 4 bits while it trains (QLoRA; needs bitsandbytes).
     `rungs` are tried in this order until a student is certified for `enough` of a task's calls;
     once a night has trained for `budget` minutes, largest tasks first, only first rungs are tried.
     A training reads at most `tokens` tokens in at most `epochs` rounds, is measured `marks` times
@@ -123,6 +124,7 @@ class Train(Section, frozen=True):
     alpha: int = 32
     rslora: bool = True
     dora: bool = False
+    quantize: bool = False
     learning_rate: float | None = None
     warmup: Share = 0.06
     batch: int = 8
