@@ -137,7 +137,7 @@ def evaluate(night: Night, task: str, rung: Kind, serving: Champion | None) -> S
 def calibrate(night: Night, task: str, rung: Kind) -> Certificate | str:
     """Certify a threshold at the chosen risk, or say why there is none."""
     out, params = night.out("calibrate", task, rung), night.params
-    every = len(guard.trainable(night)) * len(params.train.rungs)
+    every = len(guard.clean(night)) * len(params.train.rungs)
     if not out.exists():
         with stage.fresh(out) as folder:
             tasks.calibrate.calibrate(

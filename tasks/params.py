@@ -106,8 +106,8 @@ class Train(Section, frozen=True):
 
     `quantize` holds the causal base in 4 bits while it trains (QLoRA; needs bitsandbytes).
     `rungs` are tried in this order until a student is certified for `enough` of a task's calls;
-    once a night has trained for `budget` minutes, largest tasks first, only first rungs are tried.
-    A training reads at most `tokens` tokens in at most `epochs` rounds, is measured `marks` times
+    once a night has trained for `budget` minutes, the tasks that may save most first, only first
+    rungs are tried. A training reads at most `tokens` tokens in at most `epochs` rounds, is measured `marks` times
     on the validation rows and stops after `patience` marks that brought nothing. It ends after
     `minutes`, with the best weights so far. Causal students are trained in so many `processes`;
     0 is one for each GPU. Where `learning_rate` is null, `rate` has the rule. Every combination of

@@ -11,7 +11,7 @@ import pytest
 import students
 import tiny
 
-from flows import guard
+from flows import guard, worth
 from flows import night as nights
 from flows.night import Night
 from tasks import stage
@@ -38,7 +38,14 @@ def night(tmp_path: Path) -> Night:
                      {"train": [(text, "red")] * 2}, name=name)  # fmt: skip
     night.out("cluster").mkdir()
     save(night.out("cluster", "tasks.json"), [students.task("a-1"), students.task("b-2")])
+    ready(night, {"a-1": 80.0, "b-2": 80.0})
     return night
+
+
+def ready(night: Night, scores: dict[str, float]) -> None:
+    """Write how ready the tasks' data is."""
+    tasks = {name: {"readiness": {"score": score}} for name, score in scores.items()}
+    stage.finish(night.out("dataset"), Counts("dataset", 4, 4, {}), {"tasks": tasks})
 
 
 def test_a_dataset_that_gives_away_an_original_trains_nothing(night: Night) -> None:
@@ -46,6 +53,25 @@ def test_a_dataset_that_gives_away_an_original_trains_nothing(night: Night) -> N
     assert guard.datasets(night) == {"b-2": 2}
     assert guard.trainable(night) == ["a-1"]
     assert MAIL not in night.out("leaks.json").read_text()
+
+
+def test_what_may_save_most_is_trained_first(tmp_path: Path) -> None:
+    """Few long calls may cost more than many short ones; data that is not ready saves little."""
+    night = Night(tmp_path, "2026-03-02", load())
+    sizes = {"many": (900, 90_000), "long": (300, 900_000), "poor": (300, 950_000)}
+    night.out("deidentify").mkdir(parents=True)
+    Originals(load_key(tmp_path)).save(night.out("deidentify"))
+    for name in sizes:
+        tiny.dataset(night.out("dataset", name), tiny.colour_contract(),
+                     {"train": [("a", "red")] * 2}, name=name)  # fmt: skip
+    night.out("cluster").mkdir()
+    found = [students.task(name, size=n, tokens=used) for name, (n, used) in sizes.items()]
+    save(night.out("cluster", "tasks.json"), found)
+    ready(night, {"many": 90.0, "long": 80.0, "poor": 41.0})
+    assert guard.trainable(night) == ["long", "poor", "many"]
+    long, poor = (worth.saving(night, task) for task in found[1:])
+    assert long == pytest.approx((900_000 * 2.5 + 300 * 0.75 * 7.5) / 1e6 * 0.8)
+    assert poor < long
 
 
 def test_a_log_that_gives_away_an_original_is_named(night: Night) -> None:
