@@ -45,6 +45,16 @@ def second_try(params: Train) -> Train:
     return msgspec.structs.replace(params, learning_rate=params.rate() / 4, seed=params.seed + 1)
 
 
+def continues(warm: Path, params: Train, rung: Kind) -> bool:
+    """Whether an adapter can be gone on with: of the same base and shape as these params make."""
+    if rung == "encoder":
+        return False  # its heads change with the rows
+    made = msgspec.json.decode((warm / ADAPTER_FILES[0]).read_bytes())
+    shape = [made.get(name) for name in ("r", "lora_alpha", "use_rslora", "use_dora")]
+    wanted = [params.rank, params.alpha, params.rslora, params.dora]
+    return shape == wanted and made.get("revision") == base_digest(base_path(params.base))
+
+
 def attempt(
     dataset: Path, rung: Kind, contract: Contract, params: Train, warm: Path | None, team: Team
 ) -> Attempt:

@@ -18,7 +18,7 @@ from tasks.stage import Refused
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):
-    """What `tasks.train.train` is called with; paths as text, empty where there is none."""
+    """What a training is called with; paths as text, empty where there is none."""
 
     dataset: str
     out: str

@@ -104,14 +104,15 @@ class Dataset(Section, frozen=True):
 class Train(Section, frozen=True):
     """LoRA on the encoder and on a causal base model, a folder or `bundled`, this repository's.
 
-    `quantize` holds the causal base in 4 bits while it trains (QLoRA; needs bitsandbytes).
     `rungs` are tried in this order until a student is certified for `enough` of a task's calls;
-    once a night has trained for `budget` minutes, the tasks that may save most first, only first
-    rungs are tried. A training reads at most `tokens` tokens in at most `epochs` rounds, is measured `marks` times
+    once a night has trained for `budget` minutes, only first rungs are tried. Tasks whose students
+    may save most come first.
+    A training reads at most `tokens` tokens in at most `epochs` rounds, is measured `marks` times
     on the validation rows and stops after `patience` marks that brought nothing. It ends after
-    `minutes`, with the best weights so far. Causal students are trained in so many `processes`;
-    0 is one for each GPU. Where `learning_rate` is null, `rate` has the rule. Every combination of
-    the values in `sweep` is tried shortly on the validation rows, and the best one is trained.
+    `minutes`, with the best weights so far. Where `learning_rate` is null, `rate` has the rule.
+    Every combination of the values in `sweep` is tried shortly on the validation rows; the best is
+    trained. Causal students train in so many `processes` (0: one for each GPU), and with
+    `quantize` beside a base in 4 bits (QLoRA; needs bitsandbytes).
     """
 
     rungs: list[Literal["encoder", "causal"]] = msgspec.field(

@@ -14,7 +14,7 @@ import sys
 import time
 import warnings
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -23,8 +23,8 @@ import msgspec
 
 from tasks import filling, forms, launch, stage, writing
 from tasks import params as settings
-from tasks.adapters import Kind, adapter_digest
-from tasks.attempt import Attempt, attempt, rated, second_try
+from tasks.adapters import Kind, adapter_digest, kind_of
+from tasks.attempt import Attempt, attempt, continues, rated, second_try
 from tasks.contract import Contract
 from tasks.dataset import Row, rows
 from tasks.fitting import Diverged, Mark, Progress, Run
@@ -34,7 +34,7 @@ from tasks.stage import Refused
 from tasks.student import base_path, base_tokenizer
 from tasks.task import load_one
 from tasks.team import joined
-from tasks.trials import Trial, choose, summary
+from tasks.trials import Make, Trial, choose, start, summary
 
 FITTING = 0.5  # a student that cannot read half of a task's calls is not worth its training
 
@@ -81,43 +81,50 @@ def train(
     """Train one task folder of `dataset` into `out`/adapter and `out`/training.json.
 
     `rung` is the kind of student; `minutes` (else those of the params) end the training with the
-    best weights so far; `warm` is a causal adapter to start from; `checkpoint` a folder outside
-    `out` that a killed training goes on from. Raises Refused.
+    best weights so far; `warm` is a causal adapter of the same base, gone on from where that wins;
+    `checkpoint` a folder outside `out` that a killed training goes on from. Raises Refused.
     """
-    minutes, team = params.minutes if minutes is None else minutes, joined()
+    job = launch.Job(
+        dataset=str(dataset),
+        out=str(out),
+        params=params,
+        rung=rung,
+        minutes=params.minutes if minutes is None else minutes,
+        warm=str(warm or ""),
+        checkpoint=str(checkpoint or ""),
+    )
     count = launch.processes(params, rung)
-    if count > 1 and team.size == 1:
-        launch.run(
-            launch.Job(
-                dataset=str(dataset),
-                out=str(out),
-                params=params,
-                rung=rung,
-                minutes=minutes,
-                warm=str(warm or ""),
-                checkpoint=str(checkpoint or ""),
-            ),
-            count,
-            progress,
-        )
-        return load_training(out)
-    began = time.monotonic()
-    deadline, task = began + 60 * minutes, load_one(dataset)
-    make = partial(attempt, dataset, rung, task.contract, warm=warm, team=team)
-    params, trials = choose(rated(params, rung), make, deadline, progress, checkpoint)
-    made, run, again = _fitted(params, make, deadline, progress, checkpoint)
+    if count > 1:
+        launch.run(job, count, progress)
+    else:
+        _train(job, progress)
+    return load_training(out)
+
+
+def _train(job: launch.Job, progress: Progress | None) -> None:
+    """Do a job in this process, perhaps one of several: choose what to begin with, fit, write."""
+    began, team = time.monotonic(), joined()
+    dataset, out = Path(job.dataset), Path(job.out)
+    warm, checkpoint = (Path(path) if path else None for path in (job.warm, job.checkpoint))
+    task, how = load_one(dataset), (began + 60 * job.minutes, progress, checkpoint)
+    make = partial(attempt, dataset, job.rung, task.contract, team=team)
+    params, swept = choose(rated(job.params, job.rung), make, *how)
+    if warm and not continues(warm, params, job.rung):
+        warm = None
+    warm, starts = start(params, make, warm, *how)
+    made, run, again = _fitted(params, make, warm, *how)
     if team.main:
-        note = "; ".join(filter(None, [summary(trials), again]))
-        _write(out, made, run, task=task.id, kind=rung, began=began, note=note, trials=trials)
+        note = "; ".join(filter(None, [summary(swept), summary(starts), again]))
+        _write(out, made, run, task=task.id, began=began, note=note, trials=[*swept, *starts])
         if checkpoint:
             shutil.rmtree(checkpoint, ignore_errors=True)
     team.wait()
-    return load_training(out)
 
 
 def _fitted(
     params: Train,
-    make: Callable[[Train], Attempt],
+    make: Make,
+    warm: Path | None,
     deadline: float,
     progress: Progress | None,
     checkpoint: Path | None,
@@ -128,7 +135,7 @@ def _fitted(
     """
     note = ""
     for chosen in (params, second_try(params)):
-        made = make(chosen)
+        made = make(chosen, warm)
         try:
             run = made.fitter.fit(deadline, progress, checkpoint)
         except Diverged as error:
@@ -145,7 +152,6 @@ def _write(
     run: Run,
     *,
     task: str,
-    kind: Kind,
     began: float,
     note: str,
     trials: list[Trial],
@@ -155,7 +161,7 @@ def _write(
     made.save(out / "adapter")
     training = Training(
         task=task,
-        kind=kind,
+        kind=kind_of(out / "adapter"),
         base=made.base,
         base_digest=made.base_digest,
         adapter_digest=adapter_digest(out / "adapter"),
@@ -241,18 +247,8 @@ def main() -> Counts:
 def part(job: launch.Job) -> None:
     """One process of a launched training: what it is refused goes to the one that launched it."""
     warnings.filterwarnings("ignore", category=FutureWarning)  # libraries to one another
-    places = [Path(place) if place else None for place in (job.warm, job.checkpoint)]
     try:
-        train(
-            Path(job.dataset),
-            Path(job.out),
-            job.params,
-            rung=job.rung,
-            minutes=job.minutes,
-            progress=lambda *told: launch.say(launch.Step(*told)),
-            warm=places[0],
-            checkpoint=places[1],
-        )
+        _train(job, lambda *told: launch.say(launch.Step(*told)))
     except Refused as error:
         launch.say(launch.Refusal(str(error)))
 

@@ -22,6 +22,7 @@ STEPS, MINUTES = 0.2, 0.5  # shares of the full training: the steps of one trial
 MARKS = 2  # of one trial, beside the one before it
 
 Values = Mapping[str, bool | int | float]
+Make = Callable[[Train, Path | None], Attempt]  # of params, and the adapter that is gone on from
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +45,7 @@ class Trial:
 
 def choose(
     params: Train,
-    make: Callable[[Train], Attempt],
+    make: Make,
     deadline: float,
     progress: Progress | None,
     checkpoint: Path | None,
@@ -61,11 +62,40 @@ def choose(
     grid = [dict(zip(names, point, strict=True)) for point in product(*params.sweep.values())]
     each = MINUTES * (deadline - time.monotonic()) / max(1, len(grid))
     for values in grid:
-        made = make(msgspec.structs.replace(_with(params, values), marks=MARKS))
-        place = checkpoint / f"trial-{made.fitter.fingerprint[:16]}" if checkpoint else None
-        tried.append(_tried(made, values, time.monotonic() + each, progress, place))
-    best = max(tried, key=lambda trial: trial.rank, default=None)
-    return _with(params, best.params) if best and best.mark else params, tried
+        made = make(msgspec.structs.replace(_with(params, values), marks=MARKS), None)
+        tried.append(_tried(made, values, time.monotonic() + each, progress, checkpoint))
+    if not tried or not best(tried).mark:
+        return params, tried
+    return _with(params, best(tried).params), tried
+
+
+def start(
+    params: Train,
+    make: Make,
+    warm: Path | None,
+    deadline: float,
+    progress: Progress | None,
+    checkpoint: Path | None,
+) -> tuple[Path | None, list[Trial]]:
+    """The adapter to begin from, if any, and the trials behind the choice: none without `warm`.
+
+    It wins when it is better on the validation rows, as it is, than a fresh start after a trial.
+    Raises Refused.
+    """
+    if warm is None:
+        return None, []
+    params = msgspec.structs.replace(params, marks=MARKS)
+    until = time.monotonic() + MINUTES * (deadline - time.monotonic())
+    tried = [
+        _tried(make(params, warm), {"warm": True}, 0.0, None, checkpoint),  # no time to train
+        _tried(make(params, None), {"warm": False}, until, progress, checkpoint),
+    ]
+    return (warm if best(tried).params["warm"] else None), tried
+
+
+def best(trials: Sequence[Trial]) -> Trial:
+    """The best trial, the first one of equals."""
+    return max(trials, key=lambda trial: trial.rank)
 
 
 def _with(params: Train, values: Values) -> Train:
@@ -77,9 +107,14 @@ def _with(params: Train, values: Values) -> Train:
 
 
 def _tried(
-    made: Attempt, values: Values, deadline: float, progress: Progress | None, place: Path | None
+    made: Attempt,
+    values: Values,
+    deadline: float,
+    progress: Progress | None,
+    checkpoint: Path | None,
 ) -> Trial:
     """Run a trial, or go on with it, or read what became of it."""
+    place = checkpoint / f"trial-{made.fitter.fingerprint[:16]}" if checkpoint else None
     ended = place / "trial.json" if place else None
     if ended and ended.exists():
         return msgspec.json.decode(ended.read_bytes(), type=Trial)
@@ -97,4 +132,4 @@ def summary(trials: Sequence[Trial]) -> str:
     """Which trial was the best, in words; empty without trials."""
     if not trials:
         return ""
-    return f"the best of {len(trials)} trials was {max(trials, key=lambda trial: trial.rank)}"
+    return f"the best of {len(trials)} trials was {best(trials)}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import tiny
 from flows import guard, worth
 from flows import night as nights
 from flows.night import Night
+from flows.students import Champion, origin
 from tasks import stage
 from tasks.canaries import Originals
 from tasks.deidentify import load_key
@@ -82,6 +84,22 @@ def test_a_log_that_gives_away_an_original_is_named(night: Night) -> None:
     with pytest.raises(Refused, match="1 values") as refused:
         guard.logs(night)
     assert MAIL not in str(refused.value)
+
+
+def test_a_champion_is_gone_on_from_when_tonight_is_new_to_it(tmp_path: Path) -> None:
+    """Not by the encoder, not without its night's rows, not when it learned what is held out."""
+    folder, _, _ = students.bundle(tmp_path / "made", subject=students.task("a-1"))
+    serving = Champion(1, folder)
+    night = Night(tmp_path, "2026-03-15", load())
+    then = Night(tmp_path, "2026-03-14", load()).out("dataset", "a-1")
+    tonight = tiny.colours(night.out("dataset", "a-1"))
+    assert origin(night, "a-1", "causal", serving) is None
+    tiny.colours(then)
+    assert origin(night, "a-1", "causal", serving) == folder / "adapter"
+    assert origin(night, "a-1", "encoder", serving) is None
+    assert origin(night, "a-1", "causal", None) is None
+    shutil.copy(tonight / "calibration.parquet", then / "train.parquet")
+    assert origin(night, "a-1", "causal", serving) is None
 
 
 def _line(name: str, day: str) -> bytes:
