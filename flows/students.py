@@ -19,11 +19,11 @@ from registry import bundle, gate, ledger, router
 from registry.gate import Verdict
 from registry.store import Version
 from tasks import stage
-from tasks.adapters import Kind
 from tasks.answers import read_answers
 from tasks.calibrate import Certificate, held_out, load_certificate
 from tasks.evaluate import Scorecard
 from tasks.fitting import Progress
+from tasks.params import Rung
 from tasks.splits import SPLITS
 from tasks.task import load_one
 from tasks.train import load_training
@@ -54,7 +54,7 @@ class Outcome:
 class Try:
     """One rung of the ladder: a student of that kind, measured and judged."""
 
-    rung: Kind
+    rung: Rung
     scorecard: Scorecard
     certificate: Certificate | str
     verdict: Verdict
@@ -70,7 +70,7 @@ class Try:
         return self.verdict.passed, self.coverage, self.scorecard.agreement
 
 
-def ladder(night: Night, task: str, serving: Champion | None) -> list[Kind]:
+def ladder(night: Night, task: str, serving: Champion | None) -> list[Rung]:
     """The kinds of students worth a try, the cheapest first; none beside a champion that is enough.
 
     What the champion does on later calls is the audit's business.
@@ -87,10 +87,10 @@ def enough(night: Night, last: Try) -> bool:
         return True
     done = night.out("train").glob("*/*/training.json")
     spent = sum(load_training(file.parent).seconds for file in done)
-    return spent > 60 * night.params.train.budget
+    return last.rung != "linear" and spent > 60 * night.params.train.budget
 
 
-def train(night: Night, task: str, rung: Kind, told: Progress | None = None) -> Path:
+def train(night: Night, task: str, rung: Rung, told: Progress | None = None) -> Path:
     """Train one student; a training that was killed goes on from its checkpoint.
 
     `told` hears of each step, its loss and how many there are at most.
@@ -117,7 +117,7 @@ def train(night: Night, task: str, rung: Kind, told: Progress | None = None) -> 
     return out
 
 
-def evaluate(night: Night, task: str, rung: Kind, serving: Champion | None) -> Scorecard:
+def evaluate(night: Night, task: str, rung: Rung, serving: Champion | None) -> Scorecard:
     """Measure the student, the champion and the do-nothing baselines on the frozen test set."""
     out = night.out("evaluate", task, rung)
     if not out.exists():
@@ -134,7 +134,7 @@ def evaluate(night: Night, task: str, rung: Kind, serving: Champion | None) -> S
     return msgspec.json.decode((out / "scorecard.json").read_bytes(), type=Scorecard)
 
 
-def calibrate(night: Night, task: str, rung: Kind) -> Certificate | str:
+def calibrate(night: Night, task: str, rung: Rung) -> Certificate | str:
     """Certify a threshold at the chosen risk, or say why there is none."""
     out, params = night.out("calibrate", task, rung), night.params
     every = len(guard.trainable(night)) * len(params.train.rungs)
@@ -165,7 +165,7 @@ def champion(night: Night, task: str) -> Champion | None:
 def judge(
     night: Night,
     task: str,
-    rung: Kind,
+    rung: Rung,
     scorecard: Scorecard,
     certificate: Certificate | str,
     serving: Champion | None,
@@ -245,7 +245,7 @@ def _registered(night: Night, task: str, best: Try) -> Version:
     return night.store.register(known, folder, *parts)
 
 
-def _lineage(night: Night, task: str, rung: Kind) -> bundle.Lineage:
+def _lineage(night: Night, task: str, rung: Rung) -> bundle.Lineage:
     training = load_training(night.out("train", task, rung))
     made = stage.manifest(night.out("dataset")) or {}
     return bundle.Lineage(
