@@ -1,6 +1,6 @@
 """What students of real tasks can do: each rung of the ladder, beside what costs nothing.
 
-    python -m benchmarks.students [--data FOLDER] [--sets clinc150 ...] [--rungs encoder causal]
+    python -m benchmarks.students [--data FOLDER] [--sets clinc150 ...] [--rungs linear ...]
 
 Each set's calls go through `tasks.cluster`; of its largest tasks, students learn from the earliest
 60 % of the calls and are asked the other 40 %: certified on the first half of them, held to it on
@@ -23,6 +23,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
+from typing import get_args
 
 import msgspec
 from rich.console import Console
@@ -31,7 +32,6 @@ from rich.table import Table
 from benchmarks.growth import traffic
 from tasks import params as settings
 from tasks import records
-from tasks.adapters import Kind
 from tasks.answers import Answers, answered
 from tasks.calibrate import Certificate, certify, held_out
 from tasks.candidates import candidate_of
@@ -41,7 +41,7 @@ from tasks.dataset import write_rows
 from tasks.encoder import embed
 from tasks.evaluate import Line, baselines, line
 from tasks.metrics import closed
-from tasks.params import Calibrate, Cluster, Evaluate, Train
+from tasks.params import Calibrate, Cluster, Evaluate, Rung, Train
 from tasks.records import CleanCall
 from tasks.rows import Candidate, Row
 from tasks.stage import Refused
@@ -174,7 +174,7 @@ def free(task: Task, parts: dict[str, list[Row]], asked: Evaluate) -> list[Line]
 
 
 def student(
-    folder: Path, out: Path, task: Task, rung: Kind, params: Train, asked: Evaluate
+    folder: Path, out: Path, task: Task, rung: Rung, params: Train, asked: Evaluate
 ) -> Result:
     """Train and measure one student."""
     began = time.perf_counter()
@@ -237,7 +237,7 @@ def measure(
     name: str,
     calls: Sequence[CleanCall],
     home: Path,
-    rungs: Sequence[Kind],
+    rungs: Sequence[Rung],
     params: Train,
     most: int,
 ) -> Iterator[Result]:
@@ -312,7 +312,7 @@ def main() -> None:
         "--data", type=Path, default=Path(os.environ.get("FLYWHEEL_EVAL_DATA") or home)
     )
     parser.add_argument("--sets", nargs="+", choices=SETS, default=list(SETS))
-    parser.add_argument("--rungs", nargs="+", choices=["encoder", "causal"], default=["encoder"])
+    parser.add_argument("--rungs", nargs="+", choices=get_args(Rung), default=["linear", "encoder"])
     parser.add_argument("--minutes", type=float, default=8.0, help="for each training")
     parser.add_argument("--calls", type=int, default=20_000, help="at most, of a set")
     parser.add_argument("--rows", type=int, default=2_000, help="at most, that students are asked")

@@ -19,12 +19,13 @@ from registry import bundle, gate, ledger, router
 from registry.gate import Verdict
 from registry.store import Version
 from tasks import stage
-from tasks.adapters import Kind, kind_of
+from tasks.adapters import kind_of
 from tasks.answers import read_answers
 from tasks.calibrate import Certificate, held_out, load_certificate
 from tasks.dataset import rows
 from tasks.evaluate import Scorecard
 from tasks.fitting import Progress
+from tasks.params import Rung
 from tasks.splits import SPLITS
 from tasks.task import load_one
 from tasks.train import load_training
@@ -55,7 +56,7 @@ class Outcome:
 class Try:
     """One rung of the ladder: a student of that kind, measured and judged."""
 
-    rung: Kind
+    rung: Rung
     scorecard: Scorecard
     certificate: Certificate | str
     verdict: Verdict
@@ -71,7 +72,7 @@ class Try:
         return self.verdict.passed, self.coverage, self.scorecard.agreement
 
 
-def ladder(night: Night, task: str, serving: Champion | None) -> list[Kind]:
+def ladder(night: Night, task: str, serving: Champion | None) -> list[Rung]:
     """The kinds of students worth a try, the cheapest first; none beside a champion that is enough.
 
     What the champion does on later calls is the audit's business.
@@ -88,16 +89,16 @@ def enough(night: Night, last: Try) -> bool:
         return True
     done = night.out("train").glob("*/*/training.json")
     spent = sum(load_training(file.parent).seconds for file in done)
-    return spent > 60 * night.params.train.budget
+    return last.rung != "linear" and spent > 60 * night.params.train.budget
 
 
-def origin(night: Night, task: str, rung: Kind, serving: Champion | None) -> Path | None:
+def origin(night: Night, task: str, rung: Rung, serving: Champion | None) -> Path | None:
     """The champion's adapter, to go on from; None for the encoder's.
 
     None as well when an earlier night may have learned a row that tonight measures with: a row
     that the curation leaves out for a night can come back in another split.
     """
-    if serving is None or "encoder" in (rung, kind_of(serving.bundle / "adapter")):
+    if serving is None or rung != "causal" or kind_of(serving.bundle / "adapter") != rung:
         return None
     made = list(night.home.glob(f"nights/*/dataset/{task}/train.parquet"))
     nights = {path.parents[2].name for path in made}
@@ -112,7 +113,7 @@ def origin(night: Night, task: str, rung: Kind, serving: Champion | None) -> Pat
 def train(
     night: Night,
     task: str,
-    rung: Kind,
+    rung: Rung,
     serving: Champion | None,
     told: Progress | None = None,
 ) -> Path:
@@ -144,7 +145,7 @@ def train(
     return out
 
 
-def evaluate(night: Night, task: str, rung: Kind, serving: Champion | None) -> Scorecard:
+def evaluate(night: Night, task: str, rung: Rung, serving: Champion | None) -> Scorecard:
     """Measure the student, the champion and the do-nothing baselines on the frozen test set."""
     out = night.out("evaluate", task, rung)
     if not out.exists():
@@ -161,7 +162,7 @@ def evaluate(night: Night, task: str, rung: Kind, serving: Champion | None) -> S
     return msgspec.json.decode((out / "scorecard.json").read_bytes(), type=Scorecard)
 
 
-def calibrate(night: Night, task: str, rung: Kind) -> Certificate | str:
+def calibrate(night: Night, task: str, rung: Rung) -> Certificate | str:
     """Certify a threshold at the chosen risk, or say why there is none."""
     out, params = night.out("calibrate", task, rung), night.params
     every = len(guard.clean(night)) * len(params.train.rungs)
@@ -192,7 +193,7 @@ def champion(night: Night, task: str) -> Champion | None:
 def judge(
     night: Night,
     task: str,
-    rung: Kind,
+    rung: Rung,
     scorecard: Scorecard,
     certificate: Certificate | str,
     serving: Champion | None,
@@ -272,7 +273,7 @@ def _registered(night: Night, task: str, best: Try) -> Version:
     return night.store.register(known, folder, *parts)
 
 
-def _lineage(night: Night, task: str, rung: Kind) -> bundle.Lineage:
+def _lineage(night: Night, task: str, rung: Rung) -> bundle.Lineage:
     training = load_training(night.out("train", task, rung))
     made = stage.manifest(night.out("dataset")) or {}
     return bundle.Lineage(

@@ -10,11 +10,11 @@ from typing import Any
 import msgspec
 
 from tasks import encoder, filling, forms, writing
-from tasks.adapters import Kind, adapter_digest
+from tasks.adapters import adapter_digest
 from tasks.contract import Contract
 from tasks.dataset import Row, rows
 from tasks.fitting import Fitter
-from tasks.params import Train
+from tasks.params import Rung, Train
 from tasks.records import digest
 from tasks.stage import Refused
 from tasks.student import ADAPTER_FILES, base_digest, base_path, base_width
@@ -34,8 +34,13 @@ class Attempt:
     save: Callable[[Path], None]
 
 
-def rated(params: Train, rung: Kind) -> Train:
-    """The params with the learning rate that is used. The encoder's, 384 wide, is the nano's."""
+def rated(params: Train, rung: Rung) -> Train:
+    """The params with the learning rate that is used. The encoder's, 384 wide, is the nano's.
+
+    A linear student is one of the encoder whose adapter stays as it began: it changes nothing.
+    """
+    if rung == "linear":
+        return msgspec.structs.replace(params, rank=1, epochs=0, sweep={})
     width = [] if rung == "encoder" else [base_width(base_path(params.base))]
     return msgspec.structs.replace(params, learning_rate=params.rate(*width))
 
@@ -45,9 +50,9 @@ def second_try(params: Train) -> Train:
     return msgspec.structs.replace(params, learning_rate=params.rate() / 4, seed=params.seed + 1)
 
 
-def continues(warm: Path, params: Train, rung: Kind) -> bool:
+def continues(warm: Path, params: Train, rung: Rung) -> bool:
     """Whether an adapter can be gone on with: of the same base and shape as these params make."""
-    if rung == "encoder":
+    if rung != "causal":
         return False  # its heads change with the rows
     made = msgspec.json.decode((warm / ADAPTER_FILES[0]).read_bytes())
     shape = [made.get(name) for name in ("r", "lora_alpha", "use_rslora", "use_dora")]
@@ -56,12 +61,12 @@ def continues(warm: Path, params: Train, rung: Kind) -> bool:
 
 
 def attempt(
-    dataset: Path, rung: Kind, contract: Contract, params: Train, warm: Path | None, team: Team
+    dataset: Path, rung: Rung, contract: Contract, params: Train, warm: Path | None, team: Team
 ) -> Attempt:
     """The model and the rows of one attempt. Raises Refused without usable rows."""
     found = rows(dataset / "train.parquet"), rows(dataset / "validation.parquet")
     known, checked = found[0], found[1][: params.validation_rows]
-    make = _encoder if rung == "encoder" else _causal
+    make = _causal if rung == "causal" else _encoder
     made = make(known, checked, contract, params, warm, team)
     if not made.fitter.examples or not made.fitter.validation:
         raise Refused(
@@ -115,7 +120,8 @@ def _encoder(
     filling.expect(model, shape, learned)
     batch = min(LARGER * params.batch, max(params.batch, len(learned) // ROWS_PER_BATCH))
     # Where linear heads know the answers already, the encoder is only refined.
-    rate = params.rate() / (2 if filling.lead(model, shape, learned) else 1)
+    led = filling.lead(model, shape, learned, always=not params.epochs)
+    rate = params.rate() / (2 if led else 1)
     params = msgspec.structs.replace(params, batch=batch, learning_rate=rate)
     body = [msgspec.json.encode(part) for part in (params, shape, learned, measured)]
     fingerprint = digest(encoder.DIGEST, *body)

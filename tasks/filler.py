@@ -24,6 +24,7 @@ from tasks.encoder import LENGTH, padded, shared, tokenizer
 from tasks.fields import Field
 from tasks.forms import Forms
 from tasks.records import Json, text_of
+from tasks.student import ADAPTER_FILES
 
 if TYPE_CHECKING:
     import torch
@@ -132,14 +133,15 @@ class EncoderStudent:
 
     @classmethod
     def load(cls, adapter: Path) -> EncoderStudent:
-        """Read a student; only the attention and feed-forward weights are its own."""
+        """Read a student; its attention and feed-forward weights are its own, if they changed."""
         from peft import PeftModel
         from safetensors.torch import load_file
 
-        base = shared()
-        words = base.get_input_embeddings().weight
-        own = copy.deepcopy(base, {id(words): words})
-        merged = PeftModel.from_pretrained(own, adapter).merge_and_unload()
+        merged, learned = shared(), load_file(adapter / ADAPTER_FILES[1])
+        if any(weight.any() for name, weight in learned.items() if "lora_B" in name):
+            words = merged.get_input_embeddings().weight
+            own = copy.deepcopy(merged, {id(words): words})
+            merged = PeftModel.from_pretrained(own, adapter).merge_and_unload()
         forms = msgspec.json.decode((adapter / FORMS).read_bytes(), type=Forms)
         model = with_heads(merged, forms)
         heads = load_file(adapter / HEAD)

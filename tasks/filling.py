@@ -168,23 +168,30 @@ def fresh(forms: Forms, params: Train) -> Any:
     return with_heads(adapted, forms).to("cuda" if gpu else "cpu")
 
 
-def lead(model: Any, forms: Forms, rows: Sequence[Filled]) -> bool:
+def closed(forms: Forms) -> bool:
+    """Whether every choice is one from a set: nothing is copied."""
+    return not Layout(forms).copied
+
+
+def lead(model: Any, forms: Forms, rows: Sequence[Filled], *, always: bool = False) -> bool:
     """Let closed choices begin as linear models of what the frozen encoder sees; whether all do.
 
     Fine-tuning from there keeps what the encoder knows, where random heads would first distort it
     (LP-FT, Kumar et al. 2022, arXiv 2202.10054). Only with many rows, and where such a model is
-    good at rows that it did not see: of a few rows it would leave nothing to learn from.
+    good at rows that it did not see, unless `always`: of a few rows it would leave nothing to
+    learn from.
     """
     import torch
 
-    if len(rows) < MANY:
+    if len(rows) < MANY and not always:
         return False
     points = _seen(model, rows)
     size = float(np.sqrt((points**2).sum(1).mean()))
     choose, layout, led = model["choose"], Layout(forms), True
     for name, place in layout.closed.items():
         known = [i for i, row in enumerate(rows) if name in row.closed]
-        found = _linear(points[known] / size, np.array([rows[i].closed[name] for i in known]))
+        values = np.array([rows[i].closed[name] for i in known])
+        found = _linear(points[known] / size, values, 0.0 if always else GOOD)
         if found is None:
             led = False
             continue
@@ -193,13 +200,16 @@ def lead(model: Any, forms: Forms, rows: Sequence[Filled]) -> bool:
             choose.weight[place], choose.bias[place] = 0.0, -math.log(len(rows) + 1)
             choose.weight[classes + place.start] = weight / size
             choose.bias[classes + place.start] = bias
-    return led and not layout.copied
+    return led and closed(forms)
 
 
 def _linear(
-    points: Floats, values: NDArray[np.int_]
+    points: Floats, values: NDArray[np.int_], least: float
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor] | None:
-    """The values that occur, and the weights and biases of a linear model that is good at them."""
+    """The values that occur, and the weights and biases of a linear model of them.
+
+    None where it gets less than the share `least` of unseen rows right.
+    """
     import torch
     from sklearn.linear_model import LogisticRegression
 
@@ -209,9 +219,9 @@ def _linear(
         return torch.tensor(values[:1]), torch.zeros(1, points.shape[1]), torch.zeros(1)
     held = np.arange(len(values)) % 5 == 0
     linear = LogisticRegression(C=STIFFNESS, max_iter=ROUNDS)
-    if (
+    if least and (
         len(set(values[~held])) < 2
-        or linear.fit(points[~held], values[~held]).score(points[held], values[held]) < GOOD
+        or linear.fit(points[~held], values[~held]).score(points[held], values[held]) < least
     ):
         return None
     linear.fit(points, values)

@@ -98,7 +98,7 @@ class Fitter:
 
         params = self.params
         batches = -(-len(self.examples) // params.batch)
-        steps = max(1, round(share * min(self._affordable(), params.epochs * batches)))
+        steps = math.ceil(share * min(self._affordable(), params.epochs * batches))
         every = max(1, -(-steps // params.marks))
         optimizer = torch.optim.AdamW(
             self.masters, lr=params.rate(), betas=(0.9, 0.99), weight_decay=0.0, fused=True

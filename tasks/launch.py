@@ -11,9 +11,8 @@ import sys
 
 import msgspec
 
-from tasks.adapters import Kind
 from tasks.fitting import Progress
-from tasks.params import Train
+from tasks.params import Rung, Train
 from tasks.stage import Refused
 
 
@@ -25,7 +24,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     warm: str
     checkpoint: str
     params: Train
-    rung: Kind
+    rung: Rung
     minutes: float
 
 
@@ -49,7 +48,7 @@ def say(told: Step | Refusal) -> None:
     sys.stdout.flush()
 
 
-def processes(params: Train, rung: Kind) -> int:
+def processes(params: Train, rung: Rung) -> int:
     """How many processes train a student; `train.processes` 0 is one for each GPU.
 
     Students of the encoder are too small to be worth more than one. Raises Refused when a GPU
@@ -58,7 +57,7 @@ def processes(params: Train, rung: Kind) -> int:
     import torch
 
     gpus = torch.cuda.device_count()
-    if rung == "encoder" or params.processes == 1:
+    if rung != "causal" or params.processes == 1:
         return 1
     if gpus and params.processes > gpus:
         raise Refused(f"train.processes is {params.processes}, this machine has {gpus} GPUs")

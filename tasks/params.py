@@ -12,6 +12,7 @@ from tasks.stage import Refused
 
 DEFAULT = Path(__file__).parents[1] / "params.yaml"
 Share = float  # 0..1
+Rung = Literal["linear", "encoder", "causal"]  # kinds of students, from cheap to dear
 Swept = Literal["learning_rate", "warmup", "batch", "rank", "alpha", "rslora", "dora"]
 
 
@@ -102,11 +103,12 @@ class Dataset(Section, frozen=True):
 
 
 class Train(Section, frozen=True):
-    """LoRA on the encoder and on a causal base model, a folder or `bundled`, this repository's.
+    """Linear heads on the frozen encoder, LoRA on it, and LoRA on a causal base model.
 
     `rungs` are tried in this order until a student is certified for `enough` of a task's calls;
-    once a night has trained for `budget` minutes, only first rungs are tried. Tasks whose students
-    may save most come first.
+    once a night has trained for `budget` minutes, none is tried beyond the first that is trained at
+    length. Tasks whose students may save most come first. `base` is a folder or `bundled`, this
+    repository's.
     A training reads at most `tokens` tokens in at most `epochs` rounds, is measured `marks` times
     on the validation rows and stops after `patience` marks that brought nothing. It ends after
     `minutes`, with the best weights so far. Where `learning_rate` is null, `rate` has the rule.
@@ -115,9 +117,7 @@ class Train(Section, frozen=True):
     `quantize` beside a base in 4 bits (QLoRA; needs bitsandbytes).
     """
 
-    rungs: list[Literal["encoder", "causal"]] = msgspec.field(
-        default_factory=lambda: ["encoder", "causal"]
-    )
+    rungs: list[Rung] = msgspec.field(default_factory=lambda: ["linear", "encoder", "causal"])
     enough: Share = 0.9
     budget: float = 0.5
     base: str = "bundled"

@@ -23,12 +23,12 @@ import msgspec
 
 from tasks import filling, forms, launch, stage, writing
 from tasks import params as settings
-from tasks.adapters import Kind, adapter_digest, kind_of
+from tasks.adapters import adapter_digest
 from tasks.attempt import Attempt, attempt, continues, rated, second_try
 from tasks.contract import Contract
 from tasks.dataset import Row, rows
 from tasks.fitting import Diverged, Mark, Progress, Run
-from tasks.params import Train
+from tasks.params import Rung, Train
 from tasks.records import Counts
 from tasks.stage import Refused
 from tasks.student import base_path, base_tokenizer
@@ -44,7 +44,7 @@ class Training:
     """How an adapter came about. `best` is the step whose weights were kept."""
 
     task: str
-    kind: Kind = "causal"
+    kind: Rung = "causal"
     base: str
     base_digest: str
     adapter_digest: str
@@ -72,7 +72,7 @@ def train(
     out: Path,
     params: Train,
     *,
-    rung: Kind = "causal",
+    rung: Rung = "causal",
     minutes: float | None = None,
     progress: Progress | None = None,
     warm: Path | None = None,
@@ -115,7 +115,7 @@ def _train(job: launch.Job, progress: Progress | None) -> None:
     made, run, again = _fitted(params, make, warm, *how)
     if team.main:
         note = "; ".join(filter(None, [summary(swept), summary(starts), again]))
-        _write(out, made, run, task=task.id, began=began, note=note, trials=[*swept, *starts])
+        _write(out, made, run, began, task.id, job.rung, note, [*swept, *starts])
         if checkpoint:
             shutil.rmtree(checkpoint, ignore_errors=True)
     team.wait()
@@ -150,9 +150,9 @@ def _write(
     out: Path,
     made: Attempt,
     run: Run,
-    *,
-    task: str,
     began: float,
+    task: str,
+    rung: Rung,
     note: str,
     trials: list[Trial],
 ) -> None:
@@ -161,7 +161,7 @@ def _write(
     made.save(out / "adapter")
     training = Training(
         task=task,
-        kind=kind_of(out / "adapter"),
+        kind=rung,
         base=made.base,
         base_digest=made.base_digest,
         adapter_digest=adapter_digest(out / "adapter"),
@@ -189,7 +189,7 @@ def load_training(folder: Path) -> Training:
         raise Refused(f"no training at {folder}") from None
 
 
-def ladder(dataset: Path, params: Train) -> tuple[list[Kind], dict[Kind, str]]:
+def ladder(dataset: Path, params: Train) -> tuple[list[Rung], dict[Rung, str]]:
     """The rungs of `params.rungs` worth a try for a task, and why the others are not."""
     task, found = load_one(dataset), rows(dataset / "train.parquet")
     if task.category == "open-ended":
@@ -199,12 +199,14 @@ def ladder(dataset: Path, params: Train) -> tuple[list[Kind], dict[Kind, str]]:
     return [rung for rung in params.rungs if rung not in aside], aside
 
 
-def _unfit(rung: Kind, found: Sequence[Row], contract: Contract, params: Train) -> str:
+def _unfit(rung: Rung, found: Sequence[Row], contract: Contract, params: Train) -> str:
     """Why a rung is not worth a try on these rows; empty when it is."""
-    if rung == "encoder":
+    if rung != "causal":
         known = forms.learn([r.prompt for r in found], [r.answer for r in found], contract)
         if isinstance(known, str):
             return known
+        if rung == "linear" and not filling.closed(known[0]):
+            return "answers hold values that are copied"
         fit = filling.fitting(found, params.max_length)
     else:
         reader = base_tokenizer(base_path(params.base))

@@ -14,7 +14,7 @@ import tiny
 from tasks import filling
 from tasks.adapters import FILES, adapter_digest, kind_of, open_student
 from tasks.contract import Contract, agree, violation
-from tasks.encoder import DIGEST, LENGTH
+from tasks.encoder import DIGEST, LENGTH, shared
 from tasks.filler import EncoderStudent
 from tasks.forms import learn
 from tasks.params import Train
@@ -117,9 +117,29 @@ def test_the_same_seed_gives_the_same_student(dataset: Path, tmp_path: Path) -> 
     assert again.losses == whole.losses
 
 
+def test_linear_heads_are_the_first_rung_of_closed_answers(tmp_path: Path) -> None:
+    """Trained without a step, right about words it never saw, on an encoder that all share."""
+    rng = random.Random(0)
+    kinds = {"refund": "give me my money back", "repair": "can you mend the screen"}
+    told = [(f"{rng.choice(NAMES)}: {text}", kind) for kind, text in kinds.items()] * 20
+    contract = Contract(kind="labels", labels=tuple(kinds))
+    folder = tiny.dataset(tmp_path / "d-0", contract, {"train": told, "validation": told[:4]})
+    assert ladder(folder, Train())[0] == ["linear", "encoder", "causal"]
+    training = train(folder, tmp_path / "out", Train(), rung="linear")
+    assert (training.kind, training.steps, kind_of(tmp_path / "out/adapter")) == (
+        "linear", 0, "encoder",
+    )  # fmt: skip
+    student = EncoderStudent.load(tmp_path / "out/adapter")
+    assert student.model["encoder"] is shared()
+    answers = student.answer(["I want a refund of what I paid", "please fix the broken glass"])
+    assert [answer.text for answer in answers] == ["refund", "repair"]
+
+
 def test_the_ladder_leaves_out_what_cannot_work(dataset: Path, tmp_path: Path) -> None:
     """No encoder for answers without a form, no student at all for open-ended work."""
-    assert ladder(dataset, PARAMS) == (["encoder", "causal"], {})
+    rungs, aside = ladder(dataset, PARAMS)
+    assert rungs == ["encoder", "causal"]
+    assert "copied" in aside["linear"]
     letters = [(f"note {i}", " ".join(random.Random(i).choices(NAMES, k=9))) for i in range(60)]
     parts = {"train": letters, "validation": letters[:5]}
     free = tiny.dataset(tmp_path / "letters-0", Contract(kind="text"), parts, name="letters-0")
@@ -128,7 +148,8 @@ def test_the_ladder_leaves_out_what_cannot_work(dataset: Path, tmp_path: Path) -
     assert "form in common" in aside["encoder"]
     short = msgspec.structs.replace(PARAMS, max_length=4)
     assert ladder(dataset, short)[0] == []
-    assert all("within 4 tokens" in reason for reason in ladder(dataset, short)[1].values())
+    aside = ladder(dataset, short)[1]
+    assert all("within 4 tokens" in aside[rung] for rung in ("encoder", "causal"))
     with pytest.raises(Refused, match="form in common"):
         train(free, tmp_path / "out", PARAMS, rung="encoder")
 
