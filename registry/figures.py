@@ -1,15 +1,18 @@
-"""The figures of a student as MLflow shows them: metrics, curves and params, by readable names."""
+"""The figures of a student as MLflow shows them: metrics, curves, params, tables, all by name."""
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import Any
 
-from registry.bundle import Lineage
+from registry.bundle import Asked, Lineage
 from tasks.calibrate import Certificate
 from tasks.evaluate import Scorecard
 from tasks.train import Training
 
+LONG = 1_000  # characters of a text in a table
 _FORBIDDEN = re.compile(r"[^\w\-. :/]+ ?")  # what MLflow does not take in a name
 
 
@@ -69,3 +72,32 @@ def params(lineage: Lineage, training: Training) -> dict[str, str]:
     }
     found |= {f"rows {part}": count for part, count in lineage.rows.items()}
     return {name: str(value) for name, value in found.items() if value != ""}
+
+
+def answers(said: Sequence[Asked], certificate: Certificate | None) -> dict[str, list[Any]]:
+    """The test questions as columns: what was asked, expected and given, and if it would serve."""
+    scores = [-math.inf if row.score is None else row.score for row in said]
+    least = certificate.threshold if certificate else math.inf
+    return {
+        "prompt": [row.prompt[:LONG] for row in said],
+        "expected": [row.expected[:LONG] for row in said],
+        "given": [row.given[:LONG] for row in said],
+        "agrees": [row.agrees for row in said],
+        "confidence": [round(math.exp(score), 4) for score in scores],
+        "served": [score >= least for score in scores],
+    }
+
+
+def scores(scorecard: Scorecard) -> dict[str, list[Any]]:
+    """The scorecard as columns: the student, its rivals and its slices, a line each."""
+    lines = [*scorecard.table, *scorecard.slices]
+    names = dict.fromkeys(name for line in lines for name in line.metrics)
+    found: dict[str, list[Any]] = {
+        "who": [line.name for line in lines],
+        "calls": [line.n or scorecard.n for line in lines],
+        "agreement": [line.agreement for line in lines],
+        "low": [line.low for line in lines],
+        "high": [line.high for line in lines],
+        "on contract": [line.valid for line in lines],
+    }
+    return found | {name: [line.metrics.get(name) for line in lines] for name in names}

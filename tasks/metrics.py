@@ -103,6 +103,22 @@ def fields(expected: Sequence[str], given: Sequence[str]) -> dict[str, float]:
     return {f"field_{name}": value for name, value in _f1(*pairs).items()}
 
 
+def by_field(expected: Sequence[str], given: Sequence[str]) -> dict[str, tuple[float, int]]:
+    """The F1 of each field, and how often it was expected; the commonest fields first."""
+    hits, wanted, said = Counter[str](), Counter[str](), Counter[str]()
+    for answers in zip(expected, given, strict=True):
+        e, g = (Counter(_fields(_parsed(answer))) for answer in answers)
+        for total, leaves in ((hits, e & g), (wanted, e), (said, g)):
+            total.update(_field(leaf) for leaf in leaves.elements())
+    return {
+        name: (2 * hits[name] / (count + said[name]), count) for name, count in wanted.most_common()
+    }
+
+
+def _field(leaf: str) -> str:
+    return leaf.split("=", 1)[0].removeprefix(".").replace("tool_calls[].", "")
+
+
 def tools(expected: Sequence[str], given: Sequence[str]) -> dict[str, float]:
     """How often the tools' names match, and the arguments where they do; talking is a name too."""
     wanted, said = ([_parsed(answer) for answer in answers] for answers in (expected, given))

@@ -13,7 +13,7 @@ import shutil
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,7 @@ from tasks.records import Counts, digest
 from tasks.stage import Refused
 from tasks.student import ADAPTER_FILES, base_digest, base_path, base_tokenizer
 from tasks.task import load_one
+from tasks.usage import Sample, watched
 
 LARGER, ROWS_PER_BATCH = 4, 300  # the encoder's batches grow with the rows, up to so many times
 FITTING = 0.5  # a student that cannot read half of a task's calls is not worth its training
@@ -55,6 +56,7 @@ class Training:
     losses: list[tuple[int, float]]
     validation: list[Mark]
     note: str = ""
+    usage: list[Sample] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +97,8 @@ def train(
     for chosen in (params, second_try(params)):
         attempt = _attempt(dataset, rung, task.contract, chosen, warm)
         try:
-            run = attempt.fitter.fit(deadline, progress, checkpoint)
+            with watched() as usage:
+                run = attempt.fitter.fit(deadline, progress, checkpoint)
             break
         except Diverged as error:
             note = f"{note}{error} at rate {chosen.learning_rate:g}; "
@@ -120,6 +123,7 @@ def train(
         losses=run.losses,
         validation=run.marks,
         note=f"{note}trained again at rate {chosen.learning_rate:g}" if note else "",
+        usage=usage,
     )
     stage.write_atomic(out / "training.json", msgspec.json.encode(training))
     if checkpoint:
