@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from tasks import sql
 from tasks.contract import Contract, normal
 
 Z = 1.959964  # the normal quantile of a two-sided 95 % interval
@@ -151,6 +152,10 @@ def words(expected: Sequence[str], given: Sequence[str]) -> dict[str, float]:
     return {"word_f1": sum(scores) / len(scores), "chrf": alike}
 
 
+def _same_query(expected: str, given: str) -> bool:
+    return expected == given or sql.normal(expected) == sql.normal(given)
+
+
 def measure(expected: Sequence[str], given: Sequence[str], contract: Contract) -> dict[str, float]:
     """The metrics that fit a contract's kind."""
     found: dict[str, float] = {}
@@ -160,6 +165,8 @@ def measure(expected: Sequence[str], given: Sequence[str], contract: Contract) -
         found |= fields(expected, given)
     if contract.kind == "text":
         found |= words(expected, given)
+        if sql.spoken(expected):
+            found["sql_match"] = sum(map(_same_query, expected, given)) / len(given)
     if closed(expected, contract):
         normed = [[normal(answer, contract) for answer in side] for side in (expected, given)]
         found["macro_f1"] = macro_f1(*normed)

@@ -26,6 +26,7 @@ HOMES = {
     "presidio_anonymizer": {"tasks/cleaner.py"},
     "peft": {f"tasks/{n}.py" for n in ("writing", "student", "filling", "filler", "tagger")},
     "llguidance": {"tasks/student.py"},
+    "sqlglot": {"tasks/sql.py"},
     "datasketch": {"tasks/dataset.py"},
     "starlette": {"serving", "examples/teacher.py"},
     "openai": {"examples", "flows/demo.py"},
