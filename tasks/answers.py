@@ -64,7 +64,7 @@ def answered(
 ) -> Answers:
     """A student's answers to rows, from the cache where they are there already."""
     parts = [part for row in found for part in (row.id, row.prompt, row.answer)]
-    name = digest(*parts, msgspec.json.encode(params), msgspec.json.encode(contract))
+    name = digest(*parts, str(params.max_tokens), msgspec.json.encode(contract))
     file = cache / f"{adapter_digest(adapter)}-{name}.parquet" if cache else None
     if file and file.exists():
         return read_answers(file)

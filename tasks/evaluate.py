@@ -10,18 +10,19 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import msgspec
 
-from tasks import economics, metrics, stage
+from tasks import economics, metrics, referee, stage
 from tasks import params as settings
 from tasks.answers import Answered, Answers, answered, write_answers
 from tasks.contract import Contract, agree, normal, violation
 from tasks.dataset import Row, rows
 from tasks.params import Economics, Evaluate
 from tasks.records import Counts
+from tasks.referee import Ask
 from tasks.stage import Refused
 from tasks.task import Task, load_one
 
@@ -88,10 +89,12 @@ def evaluate(
     champion: Path | None = None,
     prices: Economics | None = None,
     cache: Path | None = None,
+    ask: Ask | None = None,
 ) -> Scorecard:
     """Measure `trained`/adapter on the test rows into `out`/scorecard.json and answers.parquet.
 
-    `champion` is a folder with an adapter of the same task; `cache` keeps answers over nights.
+    `champion` is a folder with an adapter of the same task; `cache` keeps answers over nights;
+    `ask` asks the teacher, where it is the referee.
     """
     task = load_one(dataset)
     found = newest(rows(dataset / "test.parquet"), params.max_rows)
@@ -99,7 +102,9 @@ def evaluate(
         raise Refused(f"{task.id}: no test rows in {dataset}")
     answers = answered(found, task.contract, trained / "adapter", params, cache=cache)
     old = _champion(found, task, champion, params, cache) if champion else None
-    table = [_line("student", answers, task.contract)]
+    student = _line("student", answers, task.contract)
+    said = _refereed(task, found, answers, params, ask, cache)
+    table = [replace(student, metrics=student.metrics | said)]
     table += [_line("champion", old, task.contract)] if old else []
     known = rows(dataset / "train.parquet")
     table += baselines(known, found, task.contract)
@@ -108,6 +113,23 @@ def evaluate(
     write_answers(out / "answers.parquet", answers)
     stage.write_atomic(out / "scorecard.json", msgspec.json.encode(scorecard))
     return scorecard
+
+
+def _refereed(
+    task: Task,
+    found: Sequence[Row],
+    answers: Answers,
+    params: Evaluate,
+    ask: Ask | None,
+    cache: Path | None,
+) -> dict[str, float]:
+    """What the teacher says of free text; nothing unless it is asked for."""
+    if not ask or not params.referee or task.contract.kind != "text":
+        return {}
+    prompts = {row.id: row.prompt for row in found}
+    pairs = [(prompts[said.id], said) for said in answers.rows[-params.referee :]]
+    file = cache / f"referee-{task.id}.json" if cache else None
+    return referee.compared(task, pairs, params.rubric, ask, file)
 
 
 def _champion(

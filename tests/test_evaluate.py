@@ -19,6 +19,7 @@ from tasks.contract import Contract
 from tasks.dataset import Row, rows
 from tasks.evaluate import Scorecard, baselines, evaluate, newest, slices
 from tasks.params import Calibrate, Economics, Evaluate, Train
+from tasks.splits import SPLITS
 from tasks.stage import Refused
 from tasks.train import train
 
@@ -52,6 +53,30 @@ def test_a_scorecard_is_complete(place: tuple[Path, Path], tmp_path: Path) -> No
     assert stored == card
     answers = read_answers(tmp_path / "answers.parquet")
     assert sum(row.agrees for row in answers.rows) / 20 == pytest.approx(card.agreement)
+
+
+def test_the_teacher_is_referee_where_it_is_asked_to(
+    place: tuple[Path, Path], tmp_path: Path
+) -> None:
+    """Free text is compared on the newest rows; nothing is asked by default, nor of other kinds."""
+    dataset, trained = place
+    parts = {
+        n: [(r.prompt, f"{r.answer}!") for r in rows(dataset / f"{n}.parquet")] for n in SPLITS
+    }
+    text = tiny.dataset(tmp_path / "text", Contract(kind="text"), parts)
+    asked: list[str] = []
+
+    def ask(messages: list[dict[str, str]]) -> str:
+        asked.append(messages[1]["content"])
+        return '{"better": "tie"}'
+
+    assert "referee_ties" not in evaluate(text, trained, tmp_path, Evaluate(), ask=ask).metrics
+    some = Evaluate(referee=6)
+    assert "referee_ties" not in evaluate(dataset, trained, tmp_path, some, ask=ask).metrics
+    assert asked == []
+    card = evaluate(text, trained, tmp_path, some, ask=ask, cache=tmp_path / "cache")
+    assert (card.metrics["referee_ties"], len(asked)) == (6, 12)
+    assert "referee_ties" not in card.table[1].metrics
 
 
 def test_slices_show_where_a_student_is_weak() -> None:
