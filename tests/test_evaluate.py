@@ -248,3 +248,24 @@ def test_texts_are_compared_by_words_and_by_characters() -> None:
     assert (same["word_f1"], same["chrf"]) == (1.0, 1.0)
     assert near["word_f1"] == 0.75
     assert 0.75 < near["chrf"] < 1
+
+
+@given(*[st.lists(st.sampled_from("abcd"), max_size=9)] * 2)
+def test_rouge_l_is_the_longest_common_subsequence(one: list[str], two: list[str]) -> None:
+    """The bits count what the textbook's table counts."""
+    table = [[0] * (len(two) + 1) for _ in range(len(one) + 1)]
+    for i, a in enumerate(one):
+        for j, b in enumerate(two):
+            longer = max(table[i][j + 1], table[i + 1][j])
+            table[i + 1][j + 1] = table[i][j] + 1 if a == b else longer
+    wanted = 2 * table[-1][-1] / (len(one) + len(two)) if one and two else float(one == two)
+    assert metrics.rouge_l(" ".join(one).upper(), ", ".join(two)) == pytest.approx(wanted)
+
+
+def test_rouge_l_is_the_published_one() -> None:
+    """The figures of the package rouge-score 0.1.2; the order of words matters."""
+    cat = "the cat sat on the mat"
+    assert metrics.rouge_l(cat, "the cat is on the mat") == pytest.approx(5 / 6)
+    assert metrics.rouge_l(cat, "on the mat sat the cat") == pytest.approx(0.5)
+    found = metrics.measure(["Wir rufen Sie an"], ["wir rufen an"], Contract(kind="text"))
+    assert found["rouge_l"] == 0.8571
