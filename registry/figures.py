@@ -30,6 +30,11 @@ def metrics(scorecard: Scorecard, certificate: Certificate | None) -> dict[str, 
         "coverage": certificate.coverage if certificate else 0.0,
     }
     found |= {f"quality/{name}": value for name, value in scorecard.metrics.items()}
+    for name, (low, high) in scorecard.table[0].intervals.items():
+        found |= {f"interval/{name} low": low, f"interval/{name} high": high}
+    for name, ahead in scorecard.ahead.items():
+        found |= {f"ahead/{name}": ahead.value}
+        found |= {f"ahead/{name} low": ahead.low, f"ahead/{name} high": ahead.high}
     found |= {f"beside/{line.name}": line.agreement for line in scorecard.table[1:]}
     found |= {f"slice/{line.name}": line.agreement for line in scorecard.slices}
     if certificate:
@@ -100,4 +105,8 @@ def scores(scorecard: Scorecard) -> dict[str, list[Any]]:
         "high": [line.high for line in lines],
         "on contract": [line.valid for line in lines],
     }
-    return found | {name: [line.metrics.get(name) for line in lines] for name in names}
+    for name in names:
+        found[name] = [line.metrics.get(name) for line in lines]
+        found[f"{name} low"] = [line.intervals.get(name, (None,))[0] for line in lines]
+        found[f"{name} high"] = [line.intervals.get(name, (None,))[-1] for line in lines]
+    return found

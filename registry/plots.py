@@ -11,9 +11,10 @@ from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from registry.bundle import Asked
-from tasks import metrics
+from tasks import quality
 from tasks.calibrate import Certificate
 from tasks.contract import Contract, normal
+from tasks.metrics import wilson
 from tasks.train import Training
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def risk(said: Sequence[Asked], certificate: Certificate | None) -> Figure:
     squares = list(accumulate(row.weight**2 for row in sure))
     share = [100 * s / total for s in seen]
     points = [100 * w / s for w, s in zip(wrong, seen, strict=True)]
-    bands = [metrics.wilson(w / s, s * s / q) for w, s, q in zip(wrong, seen, squares, strict=True)]
+    bands = [wilson(w / s, s * s / q) for w, s, q in zip(wrong, seen, squares, strict=True)]
     low, high = ([100 * band[side] for band in bands] for side in (0, 1))
     axes.fill_between(share, low, high, color=STUDENT, alpha=0.13, lw=0, label="95 % interval")
     axes.plot(share, points, color=STUDENT, lw=2, label="wrong, of the answers let through")
@@ -113,7 +114,7 @@ def confusion(said: Sequence[Asked], contract: Contract) -> Figure:
 
 def fields(said: Sequence[Asked]) -> Figure:
     """The F1 of each field of the answers, the commonest fields first."""
-    every = metrics.by_field([row.expected for row in said], [row.given for row in said])
+    every = quality.by_field([row.expected for row in said], [row.given for row in said])
     shown = dict(list(every.items())[:MOST])
     left = len(every) - len(shown)
     about = f"{len(said)} test calls" + (f"; {left} rarer fields left out" * (left > 0))

@@ -14,7 +14,8 @@ from tasks.adapters import adapter_digest
 from tasks.answers import Answered, Answers, write_answers
 from tasks.calibrate import Certificate
 from tasks.contract import Contract
-from tasks.evaluate import Line, Scorecard
+from tasks.evaluate import Scorecard
+from tasks.lines import Line
 from tasks.stage import write_atomic
 from tasks.student import ADAPTER_FILES, base_digest
 from tasks.task import Task, save

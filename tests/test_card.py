@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import students
 
 from registry import card, figures
 from registry.bundle import Lineage
 from registry.gate import Verdict
 from tasks.contract import Contract
-from tasks.evaluate import Line
+from tasks.lines import Line
+from tasks.quality import Difference
 from tasks.train import Mark
 
 LINEAGE = Lineage(night="2026-03-14", dataset="2dbf.dir", base="bundled", rows={"train": 420})
@@ -63,6 +66,23 @@ def test_a_version_shows_its_proof_and_its_rivals() -> None:
     assert "7 of 258" in text
     assert "majority answer    31.0%    26.0% – 36.3%" in text
     assert "`2dbf.dir` (DVC): 420 train" in text
+
+
+def test_a_version_shows_its_metrics_and_how_far_it_is_ahead() -> None:
+    """Each metric has its interval, and the paired difference where there is a champion."""
+    student = students.scorecard().table[0]
+    line = dataclasses.replace(student, intervals={"macro_f1": (0.921, 0.967)})
+    ahead = {"macro_f1": Difference(value=0.012, low=-0.004, high=0.03)}
+    found = {"macro_f1": 0.948, "referee_wins": 3}
+    shown = card.scores(students.scorecard(metrics=found, table=[line], ahead=ahead))
+    assert "ahead of the champion by" in shown
+    assert "macro_f1        0.948   0.921 – 0.967   +0.012 (-0.004 – +0.030)\n" in shown
+    assert "referee_wins    3.000\n" in shown
+    assert "ahead" not in card.scores(students.scorecard())
+    told = figures.metrics(students.scorecard(table=[line], ahead=ahead), None)
+    assert (told["interval/macro_f1 low"], told["ahead/macro_f1 high"]) == (0.921, 0.03)
+    columns = figures.scores(students.scorecard(table=[dataclasses.replace(line, metrics=found)]))
+    assert (columns["macro_f1 high"], columns["referee_wins low"]) == ([0.967], [None])
 
 
 def test_a_refused_version_says_so() -> None:

@@ -17,7 +17,8 @@ from tasks.answers import Answered, Answers, answered, read_answers
 from tasks.calibrate import calibrate, load_certificate
 from tasks.contract import Contract
 from tasks.dataset import Row, rows
-from tasks.evaluate import Scorecard, baselines, evaluate, newest, slices
+from tasks.evaluate import Scorecard, evaluate, newest
+from tasks.lines import baselines, slices
 from tasks.params import Calibrate, Economics, Evaluate, Train
 from tasks.splits import SPLITS
 from tasks.stage import Refused
@@ -47,6 +48,8 @@ def test_a_scorecard_is_complete(place: tuple[Path, Path], tmp_path: Path) -> No
     assert {"field_f1", "macro_f1"} <= card.metrics.keys()
     assert card.champion is not None
     assert (card.champion.agreement, card.better, card.worse, card.p) == (card.agreement, 0, 0, 1)
+    assert card.ahead.keys() == card.metrics.keys() == card.table[0].intervals.keys()
+    assert {(one.value, one.low, one.high) for one in card.ahead.values()} == {(0, 0, 0)}
     assert 0 < card.student_cost < card.teacher_cost
     assert card.latency_ms > 0
     stored = msgspec.json.decode((tmp_path / "scorecard.json").read_bytes(), type=Scorecard)
@@ -169,35 +172,6 @@ def test_baselines_know_what_words_tell() -> None:
     assert len(baselines(free, free[:5], Contract(kind="text"))) == 1
 
 
-def test_tools_are_measured_by_name_and_arguments() -> None:
-    """A right tool with wrong arguments counts half; talking instead of calling is a wrong name."""
-
-    def call(name: str, **arguments: object) -> str:
-        return json.dumps({"tool_calls": [{"name": name, "arguments": arguments}]})
-
-    talk = json.dumps({"content": "Which order?"})
-    expected = [call("find", id=1), call("find", id=2), talk, call("find", id=3)]
-    given = [call("find", id=1), call("find", id=9), talk, talk]
-    found = metrics.tools(expected, given)
-    assert found["tool_name"] == 0.75
-    assert found["arguments_exact"] == pytest.approx(2 / 3)
-
-
-def test_fields_are_counted_one_by_one() -> None:
-    """Missing, extra and wrong fields lower recall, precision and both."""
-    found = metrics.fields(
-        ['{"a": 1, "b": {"c": [1, 2]}}'], ['{"a": 1, "b": {"c": [2, 3]}, "d": 0}']
-    )
-    assert found["field_recall"] == pytest.approx(2 / 3)
-    assert found["field_precision"] == pytest.approx(2 / 4)
-    assert metrics.fields(["{}"], ["not json"])["field_f1"] == 1.0
-
-
-def test_macro_f1_does_not_forget_rare_answers() -> None:
-    """Every expected answer weighs the same."""
-    assert metrics.macro_f1(["a"] * 9 + ["b"], ["a"] * 10) == pytest.approx(18 / 19 / 2)
-
-
 @given(st.integers(0, 60), st.integers(1, 60))
 def test_wilson_holds_the_share(hits: int, n: int) -> None:
     """The interval holds what was seen, stays within 0 and 1, and narrows with more rows."""
@@ -238,34 +212,3 @@ def test_a_cascade_costs_what_is_escalated_and_audited() -> None:
     assert calls is not None
     assert calls * saved == pytest.approx(0.01 * prices.compute_hour)
     assert economics.break_even(36, -1e-9, prices) is None
-
-
-def test_texts_are_compared_by_words_and_by_characters() -> None:
-    """A word written a little differently counts for chrF and not for the words."""
-    text = Contract(kind="text")
-    same = metrics.measure(["we will call you"], ["we will call you"], text)
-    near = metrics.measure(["we will call you"], ["we will calls you"], text)
-    assert (same["word_f1"], same["chrf"]) == (1.0, 1.0)
-    assert near["word_f1"] == 0.75
-    assert 0.75 < near["chrf"] < 1
-
-
-@given(*[st.lists(st.sampled_from("abcd"), max_size=9)] * 2)
-def test_rouge_l_is_the_longest_common_subsequence(one: list[str], two: list[str]) -> None:
-    """The bits count what the textbook's table counts."""
-    table = [[0] * (len(two) + 1) for _ in range(len(one) + 1)]
-    for i, a in enumerate(one):
-        for j, b in enumerate(two):
-            longer = max(table[i][j + 1], table[i + 1][j])
-            table[i + 1][j + 1] = table[i][j] + 1 if a == b else longer
-    wanted = 2 * table[-1][-1] / (len(one) + len(two)) if one and two else float(one == two)
-    assert metrics.rouge_l(" ".join(one).upper(), ", ".join(two)) == pytest.approx(wanted)
-
-
-def test_rouge_l_is_the_published_one() -> None:
-    """The figures of the package rouge-score 0.1.2; the order of words matters."""
-    cat = "the cat sat on the mat"
-    assert metrics.rouge_l(cat, "the cat is on the mat") == pytest.approx(5 / 6)
-    assert metrics.rouge_l(cat, "on the mat sat the cat") == pytest.approx(0.5)
-    found = metrics.measure(["Wir rufen Sie an"], ["wir rufen an"], Contract(kind="text"))
-    assert found["rouge_l"] == 0.8571

@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from tasks import metrics, sql
+from tasks import quality, sql
 from tasks.contract import Contract, agree
 
 ONE = """SELECT c.Name, COUNT(*) AS n FROM Course AS c, Offering AS o
@@ -84,7 +84,7 @@ def test_nothing_that_a_student_writes_breaks_it() -> None:
 def test_a_match_is_a_metric_and_no_agreement() -> None:
     """The scorecard shows it beside agreement, which says what may be served."""
     text, other = Contract(kind="text"), ONE.replace("c.id = o.course", "o.course = c.id")
-    found = metrics.measure([ONE, ONE, "SELECT 1"], [ONE, other, "SELECT 2"], text)
+    found = quality.measure([ONE, ONE, "SELECT 1"], [ONE, other, "SELECT 2"], text)
     assert found["sql_match"] == 0.6667
     assert not agree(ONE, other, text)
-    assert "sql_match" not in metrics.measure(["a word"], ["a word"], text)
+    assert "sql_match" not in quality.measure(["a word"], ["a word"], text)
