@@ -16,7 +16,8 @@ import msgspec
 
 from tasks import economics, metrics, quality, referee, stage
 from tasks import params as settings
-from tasks.answers import Answers, answered, write_answers
+from tasks.adapters import kind_of
+from tasks.answers import Answers, answered, unadapted, write_answers
 from tasks.contract import Contract
 from tasks.dataset import Row, rows
 from tasks.lines import Line, baselines, of, slices
@@ -25,7 +26,10 @@ from tasks.quality import Difference
 from tasks.records import Counts
 from tasks.referee import Ask
 from tasks.stage import Refused
+from tasks.student import adapter_base
 from tasks.task import Task, load_one
+
+BASE = 100  # rows that the base without an adapter is asked
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,11 +97,22 @@ def evaluate(
     table += [of("champion", old.rows, task.contract)] if old else []
     known = rows(dataset / "train.parquet")
     table += baselines(known, found, task.contract)
+    table += _bare(found, task, trained / "adapter", params, cache)
     parts = slices(known, found, answers, task.contract)
     scorecard = _scorecard(task, answers, table, parts, old, prices or Economics())
     write_answers(out / "answers.parquet", answers)
     stage.write_atomic(out / "scorecard.json", msgspec.json.encode(scorecard))
     return scorecard
+
+
+def _bare(
+    found: Sequence[Row], task: Task, adapter: Path, params: Evaluate, cache: Path | None
+) -> list[Line]:
+    """The base of a causal student without its adapter; an encoder alone answers nothing."""
+    if kind_of(adapter) == "encoder":
+        return []
+    said = unadapted(found[-BASE:], task.contract, adapter_base(adapter), params, cache)
+    return [of("base model without adapter", said.rows, task.contract)]
 
 
 def _refereed(

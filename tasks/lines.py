@@ -68,7 +68,7 @@ def of(name: str, said: Sequence[Answered], contract: Contract) -> Line:
 def slices(
     known: Sequence[Row], test: Sequence[Row], answers: Answers, contract: Contract
 ) -> list[Line]:
-    """The student on long prompts, other scripts, rare answers and the newest day.
+    """The student on long prompts, other scripts, rare and liked answers, the newest day.
 
     A slice of fewer than `FEWEST` rows, or of all of them, is none.
     """
@@ -82,6 +82,7 @@ def slices(
         "rare answers": lambda row: (
             closed and counts[normal(row.answer, contract)] < RARE * len(known)
         ),
+        "liked answers": lambda row: (row.feedback or 0) > 0,
         "newest day": lambda row: row.at // DAY == newest_day,
     }
     found = {

@@ -22,6 +22,7 @@ from tasks.lines import baselines, slices
 from tasks.params import Calibrate, Economics, Evaluate, Train
 from tasks.splits import SPLITS
 from tasks.stage import Refused
+from tasks.student import adapter_base, base_digest
 from tasks.train import train
 
 
@@ -41,7 +42,8 @@ def test_a_scorecard_is_complete(place: tuple[Path, Path], tmp_path: Path) -> No
     dataset, trained = place
     card = evaluate(dataset, trained, tmp_path, Evaluate(), champion=trained)
     names = ["student", "champion", "majority answer", "TF-IDF + logistic regression"]
-    assert [line.name for line in card.table] == names
+    assert [line.name for line in card.table] == [*names, "base model without adapter"]
+    assert card.table[-1].agreement < card.agreement
     assert card.n == len(rows(dataset / "test.parquet")) == 20
     assert card.low <= card.agreement <= card.high
     assert card.valid == 1.0
@@ -87,7 +89,7 @@ def test_slices_show_where_a_student_is_weak() -> None:
     labels = Contract(kind="labels", labels=("usual", "rare"))
     known = [Row(f"k{i}", 0, "", "x", "rare" if i % 50 == 0 else "usual", 1) for i in range(500)]
     test = [
-        Row(f"t{i}", 86_400.0 * (i >= 30), "", "word " * (1 + i % 4), expected, 1)
+        Row(f"t{i}", 86_400.0 * (i >= 30), "", "word " * (1 + i % 4), expected, 1, (i % 2) or None)
         for i, expected in enumerate(["usual"] * 32 + ["rare"] * 8)
     ]
     said = [
@@ -98,7 +100,8 @@ def test_slices_show_where_a_student_is_weak() -> None:
     answers = Answers(rows=said, adapter_digest="", rows_digest="", latency_ms=0,
                       prompt_tokens=0, completion_tokens=0)  # fmt: skip
     found = {one.name: (one.n, one.agreement) for one in slices(known, test, answers, labels)}
-    assert found == {"rare answers": (8, 0.0), "newest day": (10, 0.2)}
+    liked = {"liked answers": (20, 0.8)}
+    assert found == {"rare answers": (8, 0.0), **liked, "newest day": (10, 0.2)}
 
 
 def test_a_champion_of_another_base_is_not_asked(place: tuple[Path, Path], tmp_path: Path) -> None:
@@ -128,6 +131,19 @@ def test_answers_are_asked_for_once(place: tuple[Path, Path], tmp_path: Path) ->
     fewer = answered(found[:3], contract, trained / "adapter", Evaluate(), cache=tmp_path)
     assert len(fewer.rows) == 3
     assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_a_base_is_asked_once_for_all_its_students(
+    place: tuple[Path, Path], tmp_path: Path
+) -> None:
+    """Its answers are kept by its own digest: another night's student finds them."""
+    dataset, trained = place
+    for night in ("one", "two"):
+        evaluate(dataset, trained, tmp_path / night, Evaluate(), cache=tmp_path / "answers")
+    digest = base_digest(adapter_base(trained / "adapter"))
+    (file,) = (tmp_path / "answers").glob(f"{digest}-*")
+    assert len(read_answers(file).rows) == 20
+    assert len(list((tmp_path / "answers").iterdir())) == 2
 
 
 def test_calibration_certifies_or_says_why_not(place: tuple[Path, Path], tmp_path: Path) -> None:
