@@ -80,13 +80,16 @@ def params(lineage: Lineage, training: Training) -> dict[str, str]:
 
 
 def answers(said: Sequence[Asked], certificate: Certificate | None) -> dict[str, list[Any]]:
-    """The test questions as columns: what was asked, expected and given, and if it would serve."""
+    """The test questions as columns: what was asked, given and expected, and if it would serve.
+
+    Side by side the UI shows the second column of several versions for each value of the first.
+    """
     scores = [-math.inf if row.score is None else row.score for row in said]
     least = certificate.threshold if certificate else math.inf
     return {
         "prompt": [row.prompt[:LONG] for row in said],
-        "expected": [row.expected[:LONG] for row in said],
         "given": [row.given[:LONG] for row in said],
+        "expected": [row.expected[:LONG] for row in said],
         "agrees": [row.agrees for row in said],
         "confidence": [round(math.exp(score), 4) for score in scores],
         "served": [score >= least for score in scores],
@@ -99,11 +102,11 @@ def scores(scorecard: Scorecard) -> dict[str, list[Any]]:
     names = dict.fromkeys(name for line in lines for name in line.metrics)
     found: dict[str, list[Any]] = {
         "who": [line.name for line in lines],
-        "calls": [line.n or scorecard.n for line in lines],
         "agreement": [line.agreement for line in lines],
         "low": [line.low for line in lines],
         "high": [line.high for line in lines],
         "on contract": [line.valid for line in lines],
+        "calls": [line.n or scorecard.n for line in lines],
     }
     for name in names:
         found[name] = [line.metrics.get(name) for line in lines]

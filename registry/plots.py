@@ -36,7 +36,7 @@ def plots(
     """The pictures that there is something to draw for, by name."""
     found = {"loss": loss(training)} if training.losses else {}
     if said:
-        found["risk and coverage"] = risk(said, certificate)
+        found["risk"] = risk(said, certificate)
     if said and contract.kind == "labels":
         found["confusion"] = confusion(said, contract)
     if said and contract.kind in ("json", "tools"):
@@ -192,4 +192,6 @@ def _shades() -> Colormap:
 
 
 def _short(name: str) -> str:
-    return name if len(name) <= WIDE else f"{name[: WIDE - 1]}…"
+    """A name in one line beside an axis; a dollar sign would begin a formula."""
+    line = " ".join(name.split())
+    return (line if len(line) <= WIDE else f"{line[: WIDE - 1]}…").replace("$", r"\$")

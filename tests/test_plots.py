@@ -21,7 +21,7 @@ def test_each_kind_of_answer_has_its_pictures() -> None:
     """Labels have a confusion matrix, JSON and tools their fields; all have risk and loss."""
     text, labels = Contract(kind="text"), Contract(kind="labels", labels=("a", "b"))
     rows = [said("a", "b"), said("a", "a", None)]
-    everywhere = {"loss", "risk and coverage"}
+    everywhere = {"loss", "risk"}
     training = students.training("ad1")
     assert plots.plots(text, rows, None, training).keys() == everywhere
     drawn = plots.plots(labels, rows, students.certificate(), training)
@@ -64,3 +64,19 @@ def test_fields_stand_with_their_counts() -> None:
     (axes,) = plots.fields(rows).axes
     assert [text.get_text() for text in axes.get_yticklabels()] == ["name", "arguments.id"]
     assert [text.get_text() for text in axes.texts][1:5] == ["100.0", "4", "50.0", "4"]
+
+
+def test_a_label_is_no_formula() -> None:
+    """Names that mean something to the typesetter are drawn as they are written."""
+    label = r"over $5, {under} \\frac$ and a_b^c, which is long"
+    drawn = plots.confusion([said(label, label)], Contract(kind="labels", labels=(label,)))
+    drawn.savefig(BytesIO())
+    ((shown,),) = (axes.get_yticklabels() for axes in drawn.axes)
+    assert shown.get_text().startswith(r"over \$5, {under}")
+
+
+def test_nothing_servable_is_drawn_too() -> None:
+    """A student that never answers on contract has an empty curve."""
+    drawn = plots.risk([said("a", "", None)] * 3, students.certificate())
+    drawn.savefig(BytesIO())
+    assert len(drawn.axes[0].lines[0].get_xdata()) == 0

@@ -81,7 +81,7 @@ def test_a_run_shows_tables_pictures_and_the_machine(store: Store, tmp_path: Pat
     assert list(scores["calls"]) == [320, 320]
     assert "answers.json" in client.get_run(run).data.tags["mlflow.loggedArtifacts"]
     pictures = {file.path for file in client.list_artifacts(run, "plots")}
-    assert pictures == {f"plots/{n}.png" for n in ("loss", "risk and coverage", "confusion")}
+    assert pictures == {f"plots/{n}.png" for n in ("loss", "risk", "confusion")}
     used = client.get_metric_history(run, "system/cpu_utilization_percentage")
     assert [(one.step, one.timestamp) for one in used] == [
         (i, 10**12 + 5_000 * i) for i in range(3)
