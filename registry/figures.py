@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from registry.bundle import Asked, Lineage
+from tasks import quality
 from tasks.calibrate import Certificate
 from tasks.evaluate import Scorecard
 from tasks.train import Training
@@ -25,6 +26,8 @@ def metrics(scorecard: Scorecard, certificate: Certificate | None) -> dict[str, 
         "on contract": scorecard.valid,
         "test rows": scorecard.n,
         "latency ms": scorecard.latency_ms,
+        "prompt tokens": scorecard.prompt_tokens,
+        "completion tokens": scorecard.completion_tokens,
         "student cost per 1000": scorecard.student_cost,
         "teacher cost per 1000": scorecard.teacher_cost,
         "coverage": certificate.coverage if certificate else 0.0,
@@ -93,6 +96,16 @@ def answers(said: Sequence[Asked], certificate: Certificate | None) -> dict[str,
         "agrees": [row.agrees for row in said],
         "confidence": [round(math.exp(score), 4) for score in scores],
         "served": [score >= least for score in scores],
+    }
+
+
+def fields(said: Sequence[Asked]) -> dict[str, list[Any]]:
+    """Each field of JSON answers, its F1 and how often it was expected, as columns."""
+    found = quality.by_field([row.expected for row in said], [row.given for row in said])
+    return {
+        "field": list(found),
+        "f1": [round(f1, 4) for f1, _ in found.values()],
+        "expected": [count for _, count in found.values()],
     }
 
 

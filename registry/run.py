@@ -44,6 +44,8 @@ def log(
     client.log_table(name, figures.scores(scorecard), "scorecard.json")
     if said:
         client.log_table(name, figures.answers(said, certificate), "answers.json")
+    if said and task.contract.kind in ("json", "tools"):
+        client.log_table(name, figures.fields(said), "fields.json")
     for title, drawn in plots.plots(task.contract, said, certificate, training).items():
         client.log_figure(name, drawn, f"plots/{title}.png")
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 
 import students
 
 from registry import card, figures
-from registry.bundle import Lineage
+from registry.bundle import Asked, Lineage
 from registry.gate import Verdict
 from tasks.contract import Contract
 from tasks.lines import Line
@@ -126,3 +127,16 @@ def test_params_leave_out_what_is_empty() -> None:
     assert found["rows train"] == "420"
     assert found["dataset"] == "2dbf.dir"
     assert "note" not in found
+
+
+def test_fields_are_a_table() -> None:
+    """The F1 of each field, the commonest first: what of a tool call goes wrong."""
+    call = {"tool_calls": [{"name": "find", "arguments": {"id": 1}}]}
+    talk = {"content": "Which order?"}
+    said = [
+        Asked(prompt="", expected=json.dumps(call), given=json.dumps(given), agrees=False,
+              weight=1.0, score=-0.1)
+        for given in (call, talk)
+    ]  # fmt: skip
+    wanted = {"field": ["name", "arguments.id"], "f1": [0.6667] * 2, "expected": [2, 2]}
+    assert figures.fields(said) == wanted

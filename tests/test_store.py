@@ -19,6 +19,7 @@ from registry import bundle as bundles
 from registry import ledger, router
 from registry.gate import Verdict
 from registry.store import CANDIDATE, CHAMPION, EXPERIMENT, Store, Version
+from tasks.contract import Contract
 from tasks.stage import Refused
 from tasks.student import Student
 from tasks.task import Task, load_one, save
@@ -80,6 +81,9 @@ def test_a_run_shows_tables_pictures_and_the_machine(store: Store, tmp_path: Pat
     assert list(scores["who"]) == ["student", "majority answer"]
     assert list(scores["calls"]) == [320, 320]
     assert "answers.json" in client.get_run(run).data.tags["mlflow.loggedArtifacts"]
+    with_json = students.task("route-12", contract=Contract(kind="json", schema={}))
+    other = register(store, tmp_path, with_json).run
+    assert "fields.json" in {file.path for file in client.list_artifacts(other)}
     pictures = {file.path for file in client.list_artifacts(run, "plots")}
     assert pictures == {f"plots/{n}.png" for n in ("loss", "risk", "confusion")}
     used = client.get_metric_history(run, "system/cpu_utilization_percentage")
