@@ -39,7 +39,7 @@ from tasks.cluster import cluster
 from tasks.curate import curate
 from tasks.dataset import write_rows
 from tasks.encoder import embed
-from tasks.evaluate import Line, baselines, line
+from tasks.lines import Line, baselines, line
 from tasks.metrics import closed
 from tasks.params import Calibrate, Cluster, Evaluate, Rung, Train
 from tasks.records import CleanCall

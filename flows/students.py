@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import httpx
 import msgspec
 
 import tasks.calibrate
@@ -18,6 +20,7 @@ from flows.night import figures as night_figures
 from registry import bundle, gate, ledger, router
 from registry.gate import Verdict
 from registry.store import Version
+from serving.referee import referee
 from tasks import stage
 from tasks.adapters import kind_of
 from tasks.answers import read_answers
@@ -29,6 +32,8 @@ from tasks.params import Rung
 from tasks.splits import SPLITS
 from tasks.task import load_one
 from tasks.train import load_training
+
+SECONDS = 120.0  # that the teacher may take for a verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,17 +152,18 @@ def train(
 
 def evaluate(night: Night, task: str, rung: Rung, serving: Champion | None) -> Scorecard:
     """Measure the student, the champion and the do-nothing baselines on the frozen test set."""
-    out = night.out("evaluate", task, rung)
+    out, params = night.out("evaluate", task, rung), night.params.evaluate
     if not out.exists():
-        with stage.fresh(out) as folder:
+        with stage.fresh(out) as folder, httpx.Client(timeout=SECONDS) as client:
             tasks.evaluate.evaluate(
                 night.out("dataset", task),
                 night.out("train", task, rung),
                 folder,
-                night.params.evaluate,
+                params,
                 champion=serving.bundle if serving else None,
                 prices=night.params.economics,
                 cache=night.home / "answers",
+                ask=referee(os.environ, client) if params.referee else None,
             )
     return msgspec.json.decode((out / "scorecard.json").read_bytes(), type=Scorecard)
 

@@ -6,13 +6,15 @@ scorecard.json    how it was measured
 certificate.json  the threshold and what proves it
 lineage.json      where it comes from
 training.json     the loss curve and what it cost to train
+answers.json      what it said to the newest test questions
 canary.json       a few questions whose answers are on record, asked before it may serve
 """
 
 from __future__ import annotations
 
+import math
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,13 +22,14 @@ from typing import Any
 import msgspec
 
 from tasks.adapters import adapter_digest
-from tasks.answers import read_answers
+from tasks.answers import Answered, read_answers
 from tasks.calibrate import score
 from tasks.dataset import rows
 from tasks.evaluate import Scorecard
 from tasks.stage import Refused, fresh, write_atomic
 
 QUESTIONS = 5  # in a canary
+MOST, LONG = 500, 4_000  # test questions that are kept, and the characters of one
 SAFE = frozenset({".safetensors", ".json", ".md", ".txt", ".jinja"})
 
 
@@ -40,6 +43,18 @@ class Lineage:
     base_digest: str = ""
     seed: int = 0
     rows: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """A test question, the teacher's answer and the student's; `score` is None when unservable."""
+
+    prompt: str
+    expected: str
+    given: str
+    agrees: bool
+    weight: float
+    score: float | None
 
 
 def pack(
@@ -57,21 +72,43 @@ def pack(
         for file in files:
             shutil.copy(file, folder)
         write_atomic(folder / "lineage.json", msgspec.json.encode(lineage))
-        write_atomic(folder / "canary.json", msgspec.json.encode(canary(dataset, evaluated)))
+        prompts = {row.id: row.prompt for row in rows(dataset / "test.parquet")}
+        said = read_answers(evaluated / "answers.parquet").rows
+        write_atomic(folder / "answers.json", msgspec.json.encode(asked(prompts, said)))
+        write_atomic(folder / "canary.json", msgspec.json.encode(canary(prompts, said)))
     return to
 
 
-def canary(dataset: Path, evaluated: Path) -> list[dict[str, str]]:
+def canary(prompts: Mapping[str, str], said: Sequence[Answered]) -> list[dict[str, str]]:
     """The test questions that the student was surest of, and what it answered."""
-    prompts = {row.id: row.prompt for row in rows(dataset / "test.parquet")}
-    surest = sorted(read_answers(evaluated / "answers.parquet").rows, key=lambda r: -score(r))
+    surest = sorted(said, key=lambda row: -score(row))
     return [{"prompt": prompts[row.id], "answer": row.answer} for row in surest[:QUESTIONS]]
+
+
+def asked(prompts: Mapping[str, str], said: Sequence[Answered]) -> list[Asked]:
+    """The newest test questions and their answers, long questions cut."""
+    return [
+        Asked(
+            prompt=prompts[row.id][:LONG],
+            expected=row.expected,
+            given=row.answer,
+            agrees=row.agrees,
+            weight=row.weight,
+            score=None if score(row) == -math.inf else score(row),
+        )
+        for row in sorted(said, key=lambda row: (row.at, row.id))[-MOST:]
+    ]
 
 
 def read(bundle: Path, name: str) -> Any:
     """One of the bundle's JSON files; None when it is not there."""
     path = bundle / f"{name}.json"
     return msgspec.json.decode(path.read_bytes()) if path.exists() else None
+
+
+def answers(bundle: Path) -> list[Asked]:
+    """The test questions in a bundle and their answers; none in one of an earlier release."""
+    return msgspec.convert(read(bundle, "answers") or [], list[Asked])
 
 
 def scorecard(bundle: Path) -> Scorecard:

@@ -15,6 +15,7 @@ from tasks.nights import sentence
 from tasks.task import Task
 from tasks.template import Pattern
 
+AHEAD = "ahead of the champion by"
 LONG = 1_200  # characters of a contract or a prompt that are shown
 WIDE = 84  # characters in a line of a prompt; the UI does not wrap it
 
@@ -111,10 +112,25 @@ def scores(scorecard: Scorecard) -> str:
     head = f"{'':<{wide}}  {'agrees':>7}  {'95 % interval':^17}  on contract  {'calls':>6}"
     return (
         f"On {scorecard.n} test calls that it has never seen, against the large model's answers:\n"
-        + "\n".join(["```text", head, *rows, "```"])
+        + "\n".join(["```text", head, *rows, *_quality(scorecard), "```"])
         + f"\nAn answer takes {scorecard.latency_ms:.0f} ms. 1,000 answers cost "
         f"${scorecard.student_cost:.4f}, the large model's ${scorecard.teacher_cost:.2f}."
     )
+
+
+def _quality(scorecard: Scorecard) -> list[str]:
+    """The student's metrics with their intervals, and how far it is ahead of the champion."""
+    wide = max((len(name) for name in scorecard.metrics), default=0)
+    lines = [
+        f"\n{'':<{wide}}  {'value':>7}  {'95 % interval':^15}  {AHEAD * bool(scorecard.ahead)}"
+    ]
+    for name, value in scorecard.metrics.items():
+        low, high = scorecard.table[0].intervals.get(name, (None, None))
+        around = "" if low is None else f"{low:.3f} – {high:.3f}"
+        ahead = scorecard.ahead.get(name)
+        beside = f"{ahead.value:+.3f} ({ahead.low:+.3f} – {ahead.high:+.3f})" if ahead else ""
+        lines.append(f"{name:<{wide}}  {value:>7.3f}  {around:^15}  {beside}".rstrip())
+    return lines if scorecard.metrics else []
 
 
 def origin(task: Task, scorecard: Scorecard, lineage: Lineage) -> str:

@@ -1,15 +1,19 @@
-"""The figures of a student as MLflow shows them: metrics, curves and params, by readable names."""
+"""The figures of a student as MLflow shows them: metrics, curves, params, tables, all by name."""
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import Any
 
-from registry.bundle import Lineage
+from registry.bundle import Asked, Lineage
+from tasks import quality
 from tasks.calibrate import Certificate
 from tasks.evaluate import Scorecard
 from tasks.train import Training
 
+LONG = 1_000  # characters of a text in a table
 _FORBIDDEN = re.compile(r"[^\w\-. :/]+ ?")  # what MLflow does not take in a name
 
 
@@ -22,11 +26,18 @@ def metrics(scorecard: Scorecard, certificate: Certificate | None) -> dict[str, 
         "on contract": scorecard.valid,
         "test rows": scorecard.n,
         "latency ms": scorecard.latency_ms,
+        "prompt tokens": scorecard.prompt_tokens,
+        "completion tokens": scorecard.completion_tokens,
         "student cost per 1000": scorecard.student_cost,
         "teacher cost per 1000": scorecard.teacher_cost,
         "coverage": certificate.coverage if certificate else 0.0,
     }
     found |= {f"quality/{name}": value for name, value in scorecard.metrics.items()}
+    for name, (low, high) in scorecard.table[0].intervals.items():
+        found |= {f"interval/{name} low": low, f"interval/{name} high": high}
+    for name, ahead in scorecard.ahead.items():
+        found |= {f"ahead/{name}": ahead.value}
+        found |= {f"ahead/{name} low": ahead.low, f"ahead/{name} high": ahead.high}
     found |= {f"beside/{line.name}": line.agreement for line in scorecard.table[1:]}
     found |= {f"slice/{line.name}": line.agreement for line in scorecard.slices}
     if certificate:
@@ -74,3 +85,49 @@ def params(lineage: Lineage, training: Training) -> dict[str, str]:
     found |= {f"trial {n}": str(trial) for n, trial in enumerate(training.trials, 1)}
     found |= {f"rows {part}": count for part, count in lineage.rows.items()}
     return {name: str(value) for name, value in found.items() if value != ""}
+
+
+def answers(said: Sequence[Asked], certificate: Certificate | None) -> dict[str, list[Any]]:
+    """The test questions as columns: what was asked, given and expected, and if it would serve.
+
+    Side by side the UI shows the second column of several versions for each value of the first.
+    """
+    scores = [-math.inf if row.score is None else row.score for row in said]
+    least = certificate.threshold if certificate else math.inf
+    return {
+        "prompt": [row.prompt[:LONG] for row in said],
+        "given": [row.given[:LONG] for row in said],
+        "expected": [row.expected[:LONG] for row in said],
+        "agrees": [row.agrees for row in said],
+        "confidence": [round(math.exp(score), 4) for score in scores],
+        "served": [score >= least for score in scores],
+    }
+
+
+def fields(said: Sequence[Asked]) -> dict[str, list[Any]]:
+    """Each field of JSON answers, its F1 and how often it was expected, as columns."""
+    found = quality.by_field([row.expected for row in said], [row.given for row in said])
+    return {
+        "field": list(found),
+        "f1": [round(f1, 4) for f1, _ in found.values()],
+        "expected": [count for _, count in found.values()],
+    }
+
+
+def scores(scorecard: Scorecard) -> dict[str, list[Any]]:
+    """The scorecard as columns: the student, its rivals and its slices, a line each."""
+    lines = [*scorecard.table, *scorecard.slices]
+    names = dict.fromkeys(name for line in lines for name in line.metrics)
+    found: dict[str, list[Any]] = {
+        "who": [line.name for line in lines],
+        "agreement": [line.agreement for line in lines],
+        "low": [line.low for line in lines],
+        "high": [line.high for line in lines],
+        "on contract": [line.valid for line in lines],
+        "calls": [line.n or scorecard.n for line in lines],
+    }
+    for name in names:
+        found[name] = [line.metrics.get(name) for line in lines]
+        found[f"{name} low"] = [line.intervals.get(name, (None,))[0] for line in lines]
+        found[f"{name} high"] = [line.intervals.get(name, (None,))[-1] for line in lines]
+    return found

@@ -1,4 +1,4 @@
-"""The MLflow registry: a registered model per task, a version per student. Imports mlflow, alone.
+"""The MLflow registry: a registered model per task, a version per student.
 
 The alias `candidate` marks the newest version that passed the gate, `champion` the one that serves.
 A version is a pyfunc model without code or pickles: a bundle, which `registry.model` opens.
@@ -17,10 +17,8 @@ from importlib.metadata import version as installed
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from registry import bundle as bundles
-from registry import card, figures, model
+from registry import card, model, run
 from registry.bundle import Lineage
 from registry.gate import Verdict
 from tasks.adapters import adapter_digest
@@ -28,10 +26,10 @@ from tasks.calibrate import Certificate
 from tasks.evaluate import Scorecard
 from tasks.stage import Refused, fresh
 from tasks.task import Task
-from tasks.train import Training, adapter_name, load_training
+from tasks.train import adapter_name
 
 if TYPE_CHECKING:
-    from mlflow.entities import DatasetInput, Metric, Run
+    from mlflow.entities import Run
     from mlflow.entities.model_registry import ModelVersion
 
 EXPERIMENT, NIGHTS, ROUTERS = "flywheel", "flywheel nights", "flywheel routers"
@@ -177,21 +175,16 @@ class Store:
         note: str,
     ) -> Version:
         """One run, one logged model, one version; the version comes last and makes it count."""
-        from mlflow.entities import LoggedModelOutput, Param
+        from mlflow.entities import LoggedModelOutput
 
         experiment = self.experiment(EXPERIMENT)
-        run = self._run(experiment, task, tags, note)
-        run_id = run.info.run_id
+        found = self._run(experiment, task, tags, note)
+        run_id = found.info.run_id
         logged = self.client.create_logged_model(
             experiment, task.id, source_run_id=run_id, tags=tags, model_type="student"
         )
-        training = load_training(bundle)
-        self.client.log_batch(
-            run_id,
-            metrics=_metrics(run, logged.model_id, scorecard, certificate, training),
-            params=[Param(k, v) for k, v in figures.params(lineage, training).items()],
-        )
-        self.client.log_inputs(run_id, [_dataset(task, lineage)])
+        parts = (bundle, scorecard, certificate, lineage)
+        run.log(self.client, found, logged.model_id, task, *parts)
         self.client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, step=0)])
         with tempfile.TemporaryDirectory() as scratch:
             _save(bundle, Path(scratch))
@@ -264,35 +257,6 @@ def _version(found: ModelVersion) -> Version:
         passed=found.tags.get("verdict") == "passed",
         at=found.creation_timestamp / 1000,
     )
-
-
-def _metrics(
-    run: Run, logged: str, scorecard: Scorecard, certificate: Certificate | None, training: Training
-) -> list[Metric]:
-    """Metrics on the run and the model both, so that the UI compares either."""
-    from mlflow.entities import Metric
-
-    at = run.info.start_time
-    points = [(k, 0, v) for k, v in figures.metrics(scorecard, certificate).items()]
-    return [
-        Metric(name, value, at, step, model_id=logged)
-        for name, step, value in [*points, *figures.curves(training)]
-    ]
-
-
-def _dataset(task: Task, lineage: Lineage) -> DatasetInput:
-    """The night's dataset folder as a logged input; its digest is the DVC hash."""
-    from mlflow.entities import Dataset, DatasetInput, InputTag
-
-    source = {"tool": "dvc", "path": f"nights/{lineage.night}/dataset/{task.id}"}
-    data = Dataset(
-        name=f"{task.id} {lineage.night}",
-        digest=lineage.dataset[:36],
-        source_type="dvc",
-        source=msgspec.json.encode(source).decode(),
-        profile=msgspec.json.encode({"rows": lineage.rows}).decode(),
-    )
-    return DatasetInput(data, [InputTag("mlflow.data.context", "training")])
 
 
 def _save(bundle: Path, scratch: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -16,8 +16,10 @@ from tasks import metrics
 from tasks.adapters import adapter_digest, open_student
 from tasks.contract import Contract, agree, violation
 from tasks.dataset import Row
+from tasks.filler import EncoderStudent
 from tasks.params import Evaluate
 from tasks.records import digest
+from tasks.student import Student, base_digest
 
 ALONE = 12  # answers that are timed one at a time
 
@@ -63,21 +65,45 @@ def answered(
     cache: Path | None = None,
 ) -> Answers:
     """A student's answers to rows, from the cache where they are there already."""
+    who = adapter_digest(adapter)
+    return _cached(found, contract, who, lambda: open_student(adapter), params, cache)
+
+
+def unadapted(
+    found: Sequence[Row], contract: Contract, base: Path, params: Evaluate, cache: Path | None
+) -> Answers:
+    """What a base model without an adapter answers, from the cache where it is there already."""
+    who = base_digest(base)
+    return _cached(found, contract, who, lambda: Student.load(base, None), params, cache)
+
+
+def _cached(
+    found: Sequence[Row],
+    contract: Contract,
+    who: str,
+    open_it: Callable[[], Student | EncoderStudent],
+    params: Evaluate,
+    cache: Path | None,
+) -> Answers:
     parts = [part for row in found for part in (row.id, row.prompt, row.answer)]
-    name = digest(*parts, msgspec.json.encode(params), msgspec.json.encode(contract))
-    file = cache / f"{adapter_digest(adapter)}-{name}.parquet" if cache else None
+    name = digest(*parts, str(params.max_tokens), msgspec.json.encode(contract))
+    file = cache / f"{who}-{name}.parquet" if cache else None
     if file and file.exists():
         return read_answers(file)
-    answers = _ask(found, contract, adapter, params, name)
+    answers = _ask(found, contract, open_it(), params, who, name)
     if file:
         write_answers(file, answers)
     return answers
 
 
 def _ask(
-    found: Sequence[Row], contract: Contract, adapter: Path, params: Evaluate, name: str
+    found: Sequence[Row],
+    contract: Contract,
+    student: Student | EncoderStudent,
+    params: Evaluate,
+    who: str,
+    name: str,
 ) -> Answers:
-    student = open_student(adapter)
     prompts = [row.prompt for row in found]
     said = student.answer(prompts, max_tokens=params.max_tokens, batch=params.batch)
     times = []
@@ -100,7 +126,7 @@ def _ask(
             )
             for row, answer in zip(found, said, strict=True)
         ],
-        adapter_digest=adapter_digest(adapter),
+        adapter_digest=who,
         rows_digest=name,
         latency_ms=round(1000 * statistics.median(times), 2),
         prompt_tokens=statistics.fmean(map(len, student.prompts(prompts))),

@@ -59,8 +59,9 @@ def candidate_of(call: CleanCall, task: Task | None) -> Candidate | str:
         return "off contract"
     # The turns of one conversation begin alike, which tells where no conversation id does.
     begun = digest(user_text(call.request)) if task.template.turns else ""
-    row = Row(call.id, call.at, "", task.template.prompt(payload), said, call.weight)
-    return Candidate(row, call.source, call.conversation or begun, call.feedback)
+    prompt = task.template.prompt(payload)
+    row = Row(call.id, call.at, "", prompt, said, call.weight, call.feedback)
+    return Candidate(row, call.source, call.conversation or begun)
 
 
 def _unusable(call: CleanCall) -> str | None:

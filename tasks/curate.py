@@ -58,7 +58,7 @@ def conflicts(found: Sequence[Candidate], contract: Contract) -> dict[int, str]:
         support: Counter[str] = Counter()
         forms = {place: normal(found[place].row.answer, contract) for place in places}
         for place, form in forms.items():
-            support[form] += found[place].row.weight * (1 + 4 * (found[place].feedback or 0))  # type: ignore[assignment]
+            support[form] += found[place].row.weight * (1 + 4 * (found[place].row.feedback or 0))  # type: ignore[assignment]
         if len(support) < 2 or all(map(_spoken, forms.values())):
             continue
         (best, most), (_, second) = support.most_common(2)

@@ -8,40 +8,28 @@ interval. Answers are kept in a Parquet file and never asked for twice.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import msgspec
 
-from tasks import economics, metrics, stage
+from tasks import economics, metrics, quality, referee, stage
 from tasks import params as settings
-from tasks.answers import Answered, Answers, answered, write_answers
-from tasks.contract import Contract, agree, normal, violation
+from tasks.adapters import kind_of
+from tasks.answers import Answers, answered, unadapted, write_answers
+from tasks.contract import Contract
 from tasks.dataset import Row, rows
+from tasks.lines import Line, baselines, of, slices
 from tasks.params import Economics, Evaluate
+from tasks.quality import Difference
 from tasks.records import Counts
+from tasks.referee import Ask
 from tasks.stage import Refused
+from tasks.student import adapter_base
 from tasks.task import Task, load_one
 
-DAY = 86_400
-FEWEST = 5  # rows of a slice
-MOSTLY = 0.8  # share of ASCII characters under which a prompt is in another script
-RARE = 0.05  # share of the training rows under which an answer is rare
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Line:
-    """One candidate in the table: what it is and how well it does on the test rows."""
-
-    name: str
-    agreement: float
-    low: float
-    high: float
-    valid: float
-    metrics: dict[str, float] = field(default_factory=dict)
-    n: int = 0
+BASE = 100  # rows that the base without an adapter is asked
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +38,8 @@ class Scorecard:
 
     `slices` are the student on some of the rows: where averages hide what goes wrong.
     `better` and `worse` count the rows on which only the student, or only the champion, agrees
-    with the teacher; `p` is McNemar's. Costs are dollars per 1,000 calls answered.
+    with the teacher; `p` is McNemar's, `ahead` how much higher than the champion's its metrics are.
+    Costs are dollars per 1,000 calls answered.
     """
 
     task: str
@@ -72,6 +61,7 @@ class Scorecard:
     better: int = 0
     worse: int = 0
     p: float = 1.0
+    ahead: dict[str, Difference] = field(default_factory=dict)
 
     @property
     def champion(self) -> Line | None:
@@ -88,10 +78,12 @@ def evaluate(
     champion: Path | None = None,
     prices: Economics | None = None,
     cache: Path | None = None,
+    ask: Ask | None = None,
 ) -> Scorecard:
     """Measure `trained`/adapter on the test rows into `out`/scorecard.json and answers.parquet.
 
-    `champion` is a folder with an adapter of the same task; `cache` keeps answers over nights.
+    `champion` is a folder with an adapter of the same task; `cache` keeps answers over nights;
+    `ask` asks the teacher, where it is the referee.
     """
     task = load_one(dataset)
     found = newest(rows(dataset / "test.parquet"), params.max_rows)
@@ -99,15 +91,45 @@ def evaluate(
         raise Refused(f"{task.id}: no test rows in {dataset}")
     answers = answered(found, task.contract, trained / "adapter", params, cache=cache)
     old = _champion(found, task, champion, params, cache) if champion else None
-    table = [_line("student", answers, task.contract)]
-    table += [_line("champion", old, task.contract)] if old else []
+    student = of("student", answers.rows, task.contract)
+    said = _refereed(task, found, answers, params, ask, cache)
+    table = [replace(student, metrics=student.metrics | said)]
+    table += [of("champion", old.rows, task.contract)] if old else []
     known = rows(dataset / "train.parquet")
     table += baselines(known, found, task.contract)
+    table += _bare(found, task, trained / "adapter", params, cache)
     parts = slices(known, found, answers, task.contract)
     scorecard = _scorecard(task, answers, table, parts, old, prices or Economics())
     write_answers(out / "answers.parquet", answers)
     stage.write_atomic(out / "scorecard.json", msgspec.json.encode(scorecard))
     return scorecard
+
+
+def _bare(
+    found: Sequence[Row], task: Task, adapter: Path, params: Evaluate, cache: Path | None
+) -> list[Line]:
+    """The base of a causal student without its adapter; an encoder alone answers nothing."""
+    if kind_of(adapter) == "encoder":
+        return []
+    said = unadapted(found[-BASE:], task.contract, adapter_base(adapter), params, cache)
+    return [of("base model without adapter", said.rows, task.contract)]
+
+
+def _refereed(
+    task: Task,
+    found: Sequence[Row],
+    answers: Answers,
+    params: Evaluate,
+    ask: Ask | None,
+    cache: Path | None,
+) -> dict[str, float]:
+    """What the teacher says of free text; nothing unless it is asked for."""
+    if not ask or not params.referee or task.contract.kind != "text":
+        return {}
+    prompts = {row.id: row.prompt for row in found}
+    pairs = [(prompts[said.id], said) for said in answers.rows[-params.referee :]]
+    file = cache / f"referee-{task.id}.json" if cache else None
+    return referee.compared(task, pairs, params.rubric, ask, file)
 
 
 def _champion(
@@ -161,79 +183,17 @@ def _scorecard(
         better=better,
         worse=worse,
         p=round(metrics.mcnemar(better, worse), 5),
+        ahead=_ahead(answers, old, task.contract) if old else {},
     )
 
 
-def _line(name: str, answers: Answers, contract: Contract) -> Line:
-    return _of(name, answers.rows, contract)
-
-
-def _of(name: str, said: Sequence[Answered], contract: Contract) -> Line:
-    given, expected = [r.answer for r in said], [r.expected for r in said]
-    return line(name, expected, given, [r.weight for r in said], contract)
-
-
-def slices(
-    known: Sequence[Row], test: Sequence[Row], answers: Answers, contract: Contract
-) -> list[Line]:
-    """The student on long prompts, other scripts, rare answers and the newest day.
-
-    A slice of fewer than `FEWEST` rows, or of all of them, is none.
-    """
-    lengths = sorted(len(row.prompt) for row in test)
-    long, newest_day = lengths[3 * len(lengths) // 4], max(row.at // DAY for row in test)
-    counts = Counter(normal(row.answer, contract) for row in known)
-    closed = metrics.closed([row.answer for row in known], contract)
-    tests: dict[str, Callable[[Row], bool]] = {
-        "long prompts": lambda row: len(row.prompt) > long,
-        "other scripts": lambda row: sum(map(str.isascii, row.prompt)) < MOSTLY * len(row.prompt),
-        "rare answers": lambda row: (
-            closed and counts[normal(row.answer, contract)] < RARE * len(known)
-        ),
-        "newest day": lambda row: row.at // DAY == newest_day,
-    }
-    found = {
-        name: [said for row, said in zip(test, answers.rows, strict=True) if inside(row)]
-        for name, inside in tests.items()
-    }
-    return [
-        _of(name, said, contract) for name, said in found.items() if FEWEST <= len(said) < len(test)
+def _ahead(new: Answers, old: Answers, contract: Contract) -> dict[str, Difference]:
+    """How much better than the champion, metric by metric."""
+    both = [
+        quality.parts([r.expected for r in one.rows], [r.answer for r in one.rows], contract)
+        for one in (new, old)
     ]
-
-
-def line(
-    name: str,
-    expected: Sequence[str],
-    given: Sequence[str],
-    weights: Sequence[float],
-    contract: Contract,
-) -> Line:
-    """One line of the table from answers of any origin."""
-    hits = [agree(e, g, contract) for e, g in zip(expected, given, strict=True)]
-    share, effective = metrics.weighted(hits, weights)
-    low, high = metrics.wilson(share, effective)
-    valid = sum(violation(answer, contract) is None for answer in given) / len(given)
-    return Line(
-        name=name,
-        agreement=round(share, 4),
-        low=round(low, 4),
-        high=round(high, 4),
-        valid=round(valid, 4),
-        metrics=metrics.measure(expected, given, contract),
-        n=len(given),
-    )
-
-
-def baselines(train: Sequence[Row], test: Sequence[Row], contract: Contract) -> list[Line]:
-    """What costs nothing: the commonest answer and, for closed answers, a linear classifier."""
-    known, expected = [row.answer for row in train], [row.answer for row in test]
-    weights = [row.weight for row in test]
-    given = {"majority answer": metrics.majority(known, len(test))}
-    if metrics.closed(known, contract):
-        prompts = [row.prompt for row in train]
-        said = metrics.tfidf(prompts, known, [row.prompt for row in test])
-        given["TF-IDF + logistic regression"] = said
-    return [line(name, expected, said, weights, contract) for name, said in given.items()]
+    return quality.differences(*both)
 
 
 def evaluate_all(dataset: Path, trained: Path, out: Path, params: settings.Params) -> Counts:

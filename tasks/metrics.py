@@ -1,12 +1,10 @@
-"""Metrics: how far answers agree with the teacher's, with intervals. Pure functions on texts."""
+"""Metrics: shares and what may be chance about them, and what costs nothing to answer."""
 
 from __future__ import annotations
 
-import json
 import math
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from tasks.contract import Contract, normal
 
@@ -58,96 +56,6 @@ def closed(answers: Sequence[str], contract: Contract) -> bool:
         return True
     different = len({normal(answer, contract) for answer in answers})
     return different <= min(MAX_CLOSED, len(answers) / 4)
-
-
-def macro_f1(expected: Sequence[str], given: Sequence[str]) -> float:
-    """The mean F1 over the answers that were expected."""
-    hits = Counter(e for e, g in zip(expected, given, strict=True) if e == g)
-    wanted, said = Counter(expected), Counter(given)
-    scores = [2 * hits[answer] / (wanted[answer] + said[answer]) for answer in wanted]
-    return sum(scores) / len(scores)
-
-
-def _fields(value: Any, path: str = "") -> Iterator[str]:
-    """Every leaf of a JSON value as `path=value`; list items have no place, only a parent."""
-    if isinstance(value, dict):
-        for name, inner in value.items():
-            yield from _fields(inner, f"{path}.{name}")
-    elif isinstance(value, list):
-        for inner in value:
-            yield from _fields(inner, f"{path}[]")
-    else:
-        yield f"{path}={json.dumps(value, ensure_ascii=False)}"
-
-
-def _parsed(answer: str) -> Any:
-    try:
-        return json.loads(answer)
-    except ValueError:
-        return {}
-
-
-def _f1(expected: Sequence[Counter[str]], given: Sequence[Counter[str]]) -> dict[str, float]:
-    hits = sum((e & g).total() for e, g in zip(expected, given, strict=True))
-    said, wanted = sum(g.total() for g in given), sum(e.total() for e in expected)
-    precision, recall = (hits / n if n else 1.0 for n in (said, wanted))
-    both = said + wanted
-    return {"precision": precision, "recall": recall, "f1": 2 * hits / both if both else 1.0}
-
-
-def fields(expected: Sequence[str], given: Sequence[str]) -> dict[str, float]:
-    """Precision, recall and F1 over the fields of JSON answers."""
-    pairs = [
-        [Counter(_fields(_parsed(answer))) for answer in answers] for answers in (expected, given)
-    ]
-    return {f"field_{name}": value for name, value in _f1(*pairs).items()}
-
-
-def tools(expected: Sequence[str], given: Sequence[str]) -> dict[str, float]:
-    """How often the tools' names match, and the arguments where they do; talking is a name too."""
-    wanted, said = ([_parsed(answer) for answer in answers] for answers in (expected, given))
-    same = [_names(w) == _names(s) for w, s in zip(wanted, said, strict=True)]
-    arguments = [
-        normal(json.dumps(w)) == normal(json.dumps(s))
-        for w, s, named in zip(wanted, said, same, strict=True)
-        if named
-    ]
-    return {
-        "tool_name": sum(same) / len(same),
-        "arguments_exact": sum(arguments) / len(arguments) if arguments else 0.0,
-    }
-
-
-def _names(value: Any) -> list[str]:
-    calls = value.get("tool_calls") if isinstance(value, dict) else None
-    return [call["name"] for call in calls] if calls else ["no tool"]
-
-
-def words(expected: Sequence[str], given: Sequence[str]) -> dict[str, float]:
-    """How alike texts are: mean F1 over their words, and sacreBLEU's chrF (Popović 2015)."""
-    from sacrebleu import corpus_chrf
-
-    scores = [
-        _f1([Counter(e.lower().split())], [Counter(g.lower().split())])["f1"]
-        for e, g in zip(expected, given, strict=True)
-    ]
-    alike = corpus_chrf(list(given), [list(expected)]).score / 100
-    return {"word_f1": sum(scores) / len(scores), "chrf": alike}
-
-
-def measure(expected: Sequence[str], given: Sequence[str], contract: Contract) -> dict[str, float]:
-    """The metrics that fit a contract's kind."""
-    found: dict[str, float] = {}
-    if contract.kind == "tools":
-        found |= tools(expected, given)
-    if contract.kind in ("json", "tools"):
-        found |= fields(expected, given)
-    if contract.kind == "text":
-        found |= words(expected, given)
-    if closed(expected, contract):
-        normed = [[normal(answer, contract) for answer in side] for side in (expected, given)]
-        found["macro_f1"] = macro_f1(*normed)
-    return {name: round(value, 4) for name, value in found.items()}
 
 
 def majority(train: Sequence[str], n: int) -> list[str]:

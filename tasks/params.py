@@ -152,11 +152,20 @@ class Train(Section, frozen=True):
 
 
 class Evaluate(Section, frozen=True):
-    """How students are measured: the newest `max_rows` test rows, answers up to `max_tokens`."""
+    """How students are measured: the newest `max_rows` test rows, answers up to `max_tokens`.
+
+    Of tasks with free text the teacher compares the newest `referee` answers with its own, by the
+    `rubric`, in both orders: for teams whose answers may be worded in many ways. It costs calls.
+    """
 
     max_rows: int = 400
     max_tokens: int = 256
     batch: int = 32
+    referee: int = 0
+    rubric: str = (
+        "The better answer is right, complete, keeps to what the request supports, and is in the "
+        "form and the tone that it asks for. How long an answer is does not matter."
+    )
 
 
 class Calibrate(Section, frozen=True):

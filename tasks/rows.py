@@ -14,6 +14,7 @@ _SCHEMA = pa.schema(
         pa.field(name, pa.float64() if name in ("at", "weight") else pa.string(), nullable=False)
         for name in ("id", "at", "group", "prompt", "answer", "weight")
     ]
+    + [pa.field("feedback", pa.float64())]
 )
 
 
@@ -22,7 +23,7 @@ class Row:
     """One question to a student and the answer that it should give.
 
     `at` is when it was asked, `group` what it must not be separated from, `weight` how many calls
-    of the true traffic it stands for.
+    of the true traffic it stands for, `feedback` what people thought of the answer, if anything.
     """
 
     id: str
@@ -31,6 +32,7 @@ class Row:
     prompt: str
     answer: str
     weight: float
+    feedback: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +42,6 @@ class Candidate:
     row: Row
     source: str = ""
     opening: str = ""
-    feedback: float | None = None
     carried: bool = False  # a test row of an earlier night whose call was not read tonight
 
 

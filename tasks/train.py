@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -35,6 +36,7 @@ from tasks.student import base_path, base_tokenizer
 from tasks.task import load_one
 from tasks.team import joined
 from tasks.trials import Make, Trial, choose, start, summary
+from tasks.usage import Sample, watched
 
 FITTING = 0.5  # a student that cannot read half of a task's calls is not worth its training
 
@@ -60,6 +62,7 @@ class Training:
     validation: list[Mark]
     note: str = ""
     trials: list[Trial] = field(default_factory=list)
+    usage: list[Sample] = field(default_factory=list)
 
 
 def adapter_name(task: str, version: int, digest: str) -> str:
@@ -112,10 +115,20 @@ def _train(job: launch.Job, progress: Progress | None) -> None:
     if warm and not continues(warm, params, job.rung):
         warm = None
     warm, starts = start(params, make, warm, *how)
-    made, run, again = _fitted(params, make, warm, *how)
+    with watched() as usage:
+        made, run, again = _fitted(params, make, warm, *how)
     if team.main:
-        note = "; ".join(filter(None, [summary(swept), summary(starts), again]))
-        _write(out, made, run, began, task.id, job.rung, note, [*swept, *starts])
+        _write(
+            out,
+            made,
+            run,
+            task=task.id,
+            kind=job.rung,
+            seconds=round(time.monotonic() - began, 2),
+            note="; ".join(filter(None, [summary(swept), summary(starts), again])),
+            trials=[*swept, *starts],
+            usage=usage,
+        )
         if checkpoint:
             shutil.rmtree(checkpoint, ignore_errors=True)
     team.wait()
@@ -146,22 +159,11 @@ def _fitted(
     raise Refused(f"the training diverged twice: {note[:-2]}")
 
 
-def _write(
-    out: Path,
-    made: Attempt,
-    run: Run,
-    began: float,
-    task: str,
-    rung: Rung,
-    note: str,
-    trials: list[Trial],
-) -> None:
-    """Write the adapter, and then how it came about."""
+def _write(out: Path, made: Attempt, run: Run, **known: Any) -> None:
+    """Write the adapter, and then how it came about: what is `known`, and what the run tells."""
     fitter = made.fitter
     made.save(out / "adapter")
     training = Training(
-        task=task,
-        kind=rung,
         base=made.base,
         base_digest=made.base_digest,
         adapter_digest=adapter_digest(out / "adapter"),
@@ -172,11 +174,9 @@ def _write(
         tokens=run.tokens,
         steps=run.step,
         best=run.best_mark.step,
-        seconds=round(time.monotonic() - began, 2),
         losses=run.losses,
         validation=run.marks,
-        note=note,
-        trials=trials,
+        **known,
     )
     stage.write_atomic(out / "training.json", msgspec.json.encode(training))
 

@@ -15,17 +15,20 @@ from tasks.answers import Answered, Answers, write_answers
 from tasks.attempt import save as write_adapter
 from tasks.calibrate import Certificate
 from tasks.contract import Contract
-from tasks.evaluate import Line, Scorecard
+from tasks.evaluate import Scorecard
+from tasks.lines import Line
 from tasks.stage import write_atomic
 from tasks.student import ADAPTER_FILES, base_digest
 from tasks.task import Task, save
 from tasks.template import Head, Pattern, Slot, Template
 from tasks.train import Mark, Training
+from tasks.usage import Sample
 
 SYSTEM = Pattern(
     ("You route messages of an online shop. Today is ", ". Request ", "."),
     (Slot(name="date", noise=True), Slot(name="request id", noise=True)),
 )
+MACHINE = {"cpu_utilization_percentage": 50.0, "system_memory_usage_megabytes": 900.0}
 LABELS = ("billing", "delivery", "refund", "returns", "other")
 
 
@@ -107,6 +110,7 @@ def training(digest: str, **changes: Any) -> Training:
         "best": 100,
         "seconds": 41.5,
         "losses": [(step, 2.4 / (1 + step / 12)) for step in range(10, 121, 10)],
+        "usage": [Sample(at=1e9 + 5 * i, values=dict(MACHINE)) for i in range(3)],
         "validation": [Mark(step=60, loss=0.4, exact=0.8), Mark(step=120, loss=0.3, exact=0.95)],
     }
     return Training(**{**fields, **changes})

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
+
 import students
 
 from registry import card, figures
-from registry.bundle import Lineage
+from registry.bundle import Asked, Lineage
 from registry.gate import Verdict
 from tasks.contract import Contract
-from tasks.evaluate import Line
+from tasks.lines import Line
+from tasks.quality import Difference
 from tasks.train import Mark
 
 LINEAGE = Lineage(night="2026-03-14", dataset="2dbf.dir", base="bundled", rows={"train": 420})
@@ -65,6 +69,23 @@ def test_a_version_shows_its_proof_and_its_rivals() -> None:
     assert "`2dbf.dir` (DVC): 420 train" in text
 
 
+def test_a_version_shows_its_metrics_and_how_far_it_is_ahead() -> None:
+    """Each metric has its interval, and the paired difference where there is a champion."""
+    student = students.scorecard().table[0]
+    line = dataclasses.replace(student, intervals={"macro_f1": (0.921, 0.967)})
+    ahead = {"macro_f1": Difference(value=0.012, low=-0.004, high=0.03)}
+    found = {"macro_f1": 0.948, "referee_wins": 3}
+    shown = card.scores(students.scorecard(metrics=found, table=[line], ahead=ahead))
+    assert "ahead of the champion by" in shown
+    assert "macro_f1        0.948   0.921 – 0.967   +0.012 (-0.004 – +0.030)\n" in shown
+    assert "referee_wins    3.000\n" in shown
+    assert "ahead" not in card.scores(students.scorecard())
+    told = figures.metrics(students.scorecard(table=[line], ahead=ahead), None)
+    assert (told["interval/macro_f1 low"], told["ahead/macro_f1 high"]) == (0.921, 0.03)
+    columns = figures.scores(students.scorecard(table=[dataclasses.replace(line, metrics=found)]))
+    assert (columns["macro_f1 high"], columns["referee_wins low"]) == ([0.967], [None])
+
+
 def test_a_refused_version_says_so() -> None:
     """A version that did not pass opens with the reason."""
     verdict = Verdict(False, "It would answer 3% of the calls.")
@@ -106,3 +127,16 @@ def test_params_leave_out_what_is_empty() -> None:
     assert found["rows train"] == "420"
     assert found["dataset"] == "2dbf.dir"
     assert "note" not in found
+
+
+def test_fields_are_a_table() -> None:
+    """The F1 of each field, the commonest first: what of a tool call goes wrong."""
+    call = {"tool_calls": [{"name": "find", "arguments": {"id": 1}}]}
+    talk = {"content": "Which order?"}
+    said = [
+        Asked(prompt="", expected=json.dumps(call), given=json.dumps(given), agrees=False,
+              weight=1.0, score=-0.1)
+        for given in (call, talk)
+    ]  # fmt: skip
+    wanted = {"field": ["name", "arguments.id"], "f1": [0.6667] * 2, "expected": [2, 2]}
+    assert figures.fields(said) == wanted

@@ -8,6 +8,7 @@ import random
 from collections import Counter
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -65,6 +66,20 @@ def test_every_call_is_in_one_split_or_dropped_with_the_reason(tmp_path: Path) -
     named = [row.id for path in out.glob("*/*.parquet") for row in rows(path)]
     aside = [r.id for r in read_rejected(out / "quarantine.parquet")]
     assert sorted(named + aside) == sorted(c.id for c in calls)
+
+
+def test_what_people_thought_of_an_answer_stays_with_it(tmp_path: Path) -> None:
+    """Feedback is on the rows of the test set, too; nights before it was kept are still read."""
+    calls = [
+        dataclasses.replace(c, feedback=1.0 if i % 2 else None) for i, c in enumerate(tickets(200))
+    ]
+    out, _ = night(tmp_path, calls)
+    liked = {call.id for call in calls if call.feedback}
+    test = parts(one(out))["test"]
+    assert {row.id for row in test if row.feedback} == liked & {row.id for row in test} != set()
+    file = one(out) / "test.parquet"
+    pq.write_table(pq.read_table(file).drop_columns(["feedback"]), file)
+    assert rows(file) == [dataclasses.replace(row, feedback=None) for row in test]
 
 
 def test_splits_are_disjoint_and_near_their_shares(tmp_path: Path) -> None:
@@ -259,7 +274,7 @@ def test_conflicting_answers_are_settled_by_support() -> None:
 def test_feedback_outweighs_repetition() -> None:
     labels = Contract(kind="labels", labels=("a", "b"))
     some = [candidate(n, "same", "a" if n else "b") for n in range(3)]
-    some[0] = dataclasses.replace(some[0], feedback=1.0)
+    some[0] = dataclasses.replace(some[0], row=dataclasses.replace(some[0].row, feedback=1.0))
     assert conflicts(some, labels).keys() == {1, 2}
 
 

@@ -17,9 +17,12 @@ from tasks.answers import Answered, Answers, answered, read_answers
 from tasks.calibrate import calibrate, load_certificate
 from tasks.contract import Contract
 from tasks.dataset import Row, rows
-from tasks.evaluate import Scorecard, baselines, evaluate, newest, slices
+from tasks.evaluate import Scorecard, evaluate, newest
+from tasks.lines import baselines, slices
 from tasks.params import Calibrate, Economics, Evaluate, Train
+from tasks.splits import SPLITS
 from tasks.stage import Refused
+from tasks.student import adapter_base, base_digest
 from tasks.train import train
 
 
@@ -39,13 +42,16 @@ def test_a_scorecard_is_complete(place: tuple[Path, Path], tmp_path: Path) -> No
     dataset, trained = place
     card = evaluate(dataset, trained, tmp_path, Evaluate(), champion=trained)
     names = ["student", "champion", "majority answer", "TF-IDF + logistic regression"]
-    assert [line.name for line in card.table] == names
+    assert [line.name for line in card.table] == [*names, "base model without adapter"]
+    assert card.table[-1].agreement < card.agreement
     assert card.n == len(rows(dataset / "test.parquet")) == 20
     assert card.low <= card.agreement <= card.high
     assert card.valid == 1.0
     assert {"field_f1", "macro_f1"} <= card.metrics.keys()
     assert card.champion is not None
     assert (card.champion.agreement, card.better, card.worse, card.p) == (card.agreement, 0, 0, 1)
+    assert card.ahead.keys() == card.metrics.keys() == card.table[0].intervals.keys()
+    assert {(one.value, one.low, one.high) for one in card.ahead.values()} == {(0, 0, 0)}
     assert 0 < card.student_cost < card.teacher_cost
     assert card.latency_ms > 0
     stored = msgspec.json.decode((tmp_path / "scorecard.json").read_bytes(), type=Scorecard)
@@ -54,12 +60,36 @@ def test_a_scorecard_is_complete(place: tuple[Path, Path], tmp_path: Path) -> No
     assert sum(row.agrees for row in answers.rows) / 20 == pytest.approx(card.agreement)
 
 
+def test_the_teacher_is_referee_where_it_is_asked_to(
+    place: tuple[Path, Path], tmp_path: Path
+) -> None:
+    """Free text is compared on the newest rows; nothing is asked by default, nor of other kinds."""
+    dataset, trained = place
+    parts = {
+        n: [(r.prompt, f"{r.answer}!") for r in rows(dataset / f"{n}.parquet")] for n in SPLITS
+    }
+    text = tiny.dataset(tmp_path / "text", Contract(kind="text"), parts)
+    asked: list[str] = []
+
+    def ask(messages: list[dict[str, str]]) -> str:
+        asked.append(messages[1]["content"])
+        return '{"better": "tie"}'
+
+    assert "referee_ties" not in evaluate(text, trained, tmp_path, Evaluate(), ask=ask).metrics
+    some = Evaluate(referee=6)
+    assert "referee_ties" not in evaluate(dataset, trained, tmp_path, some, ask=ask).metrics
+    assert asked == []
+    card = evaluate(text, trained, tmp_path, some, ask=ask, cache=tmp_path / "cache")
+    assert (card.metrics["referee_ties"], len(asked)) == (6, 12)
+    assert "referee_ties" not in card.table[1].metrics
+
+
 def test_slices_show_where_a_student_is_weak() -> None:
     """Rare answers, long prompts and the newest day have lines of their own, with their counts."""
     labels = Contract(kind="labels", labels=("usual", "rare"))
     known = [Row(f"k{i}", 0, "", "x", "rare" if i % 50 == 0 else "usual", 1) for i in range(500)]
     test = [
-        Row(f"t{i}", 86_400.0 * (i >= 30), "", "word " * (1 + i % 4), expected, 1)
+        Row(f"t{i}", 86_400.0 * (i >= 30), "", "word " * (1 + i % 4), expected, 1, (i % 2) or None)
         for i, expected in enumerate(["usual"] * 32 + ["rare"] * 8)
     ]
     said = [
@@ -70,7 +100,8 @@ def test_slices_show_where_a_student_is_weak() -> None:
     answers = Answers(rows=said, adapter_digest="", rows_digest="", latency_ms=0,
                       prompt_tokens=0, completion_tokens=0)  # fmt: skip
     found = {one.name: (one.n, one.agreement) for one in slices(known, test, answers, labels)}
-    assert found == {"rare answers": (8, 0.0), "newest day": (10, 0.2)}
+    liked = {"liked answers": (20, 0.8)}
+    assert found == {"rare answers": (8, 0.0), **liked, "newest day": (10, 0.2)}
 
 
 def test_a_champion_of_another_base_is_not_asked(place: tuple[Path, Path], tmp_path: Path) -> None:
@@ -100,6 +131,19 @@ def test_answers_are_asked_for_once(place: tuple[Path, Path], tmp_path: Path) ->
     fewer = answered(found[:3], contract, trained / "adapter", Evaluate(), cache=tmp_path)
     assert len(fewer.rows) == 3
     assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_a_base_is_asked_once_for_all_its_students(
+    place: tuple[Path, Path], tmp_path: Path
+) -> None:
+    """Its answers are kept by its own digest: another night's student finds them."""
+    dataset, trained = place
+    for night in ("one", "two"):
+        evaluate(dataset, trained, tmp_path / night, Evaluate(), cache=tmp_path / "answers")
+    digest = base_digest(adapter_base(trained / "adapter"))
+    (file,) = (tmp_path / "answers").glob(f"{digest}-*")
+    assert len(read_answers(file).rows) == 20
+    assert len(list((tmp_path / "answers").iterdir())) == 2
 
 
 def test_calibration_certifies_or_says_why_not(place: tuple[Path, Path], tmp_path: Path) -> None:
@@ -144,35 +188,6 @@ def test_baselines_know_what_words_tell() -> None:
     assert len(baselines(free, free[:5], Contract(kind="text"))) == 1
 
 
-def test_tools_are_measured_by_name_and_arguments() -> None:
-    """A right tool with wrong arguments counts half; talking instead of calling is a wrong name."""
-
-    def call(name: str, **arguments: object) -> str:
-        return json.dumps({"tool_calls": [{"name": name, "arguments": arguments}]})
-
-    talk = json.dumps({"content": "Which order?"})
-    expected = [call("find", id=1), call("find", id=2), talk, call("find", id=3)]
-    given = [call("find", id=1), call("find", id=9), talk, talk]
-    found = metrics.tools(expected, given)
-    assert found["tool_name"] == 0.75
-    assert found["arguments_exact"] == pytest.approx(2 / 3)
-
-
-def test_fields_are_counted_one_by_one() -> None:
-    """Missing, extra and wrong fields lower recall, precision and both."""
-    found = metrics.fields(
-        ['{"a": 1, "b": {"c": [1, 2]}}'], ['{"a": 1, "b": {"c": [2, 3]}, "d": 0}']
-    )
-    assert found["field_recall"] == pytest.approx(2 / 3)
-    assert found["field_precision"] == pytest.approx(2 / 4)
-    assert metrics.fields(["{}"], ["not json"])["field_f1"] == 1.0
-
-
-def test_macro_f1_does_not_forget_rare_answers() -> None:
-    """Every expected answer weighs the same."""
-    assert metrics.macro_f1(["a"] * 9 + ["b"], ["a"] * 10) == pytest.approx(18 / 19 / 2)
-
-
 @given(st.integers(0, 60), st.integers(1, 60))
 def test_wilson_holds_the_share(hits: int, n: int) -> None:
     """The interval holds what was seen, stays within 0 and 1, and narrows with more rows."""
@@ -213,13 +228,3 @@ def test_a_cascade_costs_what_is_escalated_and_audited() -> None:
     assert calls is not None
     assert calls * saved == pytest.approx(0.01 * prices.compute_hour)
     assert economics.break_even(36, -1e-9, prices) is None
-
-
-def test_texts_are_compared_by_words_and_by_characters() -> None:
-    """A word written a little differently counts for chrF and not for the words."""
-    text = Contract(kind="text")
-    same = metrics.measure(["we will call you"], ["we will call you"], text)
-    near = metrics.measure(["we will call you"], ["we will calls you"], text)
-    assert (same["word_f1"], same["chrf"]) == (1.0, 1.0)
-    assert near["word_f1"] == 0.75
-    assert 0.75 < near["chrf"] < 1

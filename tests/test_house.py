@@ -18,7 +18,8 @@ ROOT = Path(__file__).parents[1]
 ROOMS = ("flows", "serving", "registry", "tasks")  # each may import itself and those after it
 HOMES = {
     "prefect": {"flows"},
-    "mlflow": {"registry/store.py"},
+    "mlflow": {"registry/store.py", "registry/run.py"},
+    "matplotlib": {"registry/plots.py"},
     "dvc": {"registry/ledger.py"},
     "great_expectations": {"tasks/expectations.py"},
     "presidio_analyzer": {"tasks/detectors.py"},
@@ -26,6 +27,7 @@ HOMES = {
     "peft": {f"tasks/{n}.py" for n in ("writing", "student", "filling", "filler", "tagger")},
     "accelerate": {"tasks/team.py"},
     "llguidance": {"tasks/student.py"},
+    "sqlglot": {"tasks/sql.py"},
     "datasketch": {"tasks/dataset.py"},
     "starlette": {"serving", "examples/teacher.py"},
     "openai": {"examples", "flows/demo.py"},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -18,6 +19,7 @@ from registry import bundle as bundles
 from registry import ledger, router
 from registry.gate import Verdict
 from registry.store import CANDIDATE, CHAMPION, EXPERIMENT, Store, Version
+from tasks.contract import Contract
 from tasks.stage import Refused
 from tasks.student import Student
 from tasks.task import Task, load_one, save
@@ -46,6 +48,10 @@ def aliases(store: Store, name: str) -> dict[str, int]:
     return {alias: int(number) for alias, number in model.aliases.items()}
 
 
+def table(path: str) -> pandas.DataFrame:
+    return pandas.read_json(path, orient="split")
+
+
 def test_a_student_becomes_a_version_with_its_lineage(store: Store, tmp_path: Path) -> None:
     """Task, adapter digest, data hash and figures can be read back from the registry alone."""
     subject = students.task("route-1")
@@ -61,6 +67,29 @@ def test_a_student_becomes_a_version_with_its_lineage(store: Store, tmp_path: Pa
     assert run.inputs.dataset_inputs[0].dataset.digest == version.dataset
     curve = store.client.get_metric_history(version.run, "training/loss")
     assert [point.step for point in curve] == list(range(10, 121, 10))
+
+
+def test_a_run_shows_tables_pictures_and_the_machine(store: Store, tmp_path: Path) -> None:
+    """The UI compares versions by them: test answers, the scorecard, plots, system metrics."""
+    subject = students.task("route-11")
+    client, run = store.client, register(store, tmp_path, subject).run
+    asked = table(client.download_artifacts(run, "answers.json", str(tmp_path)))
+    assert list(asked["prompt"]) == [f"my parcel {i} is late" for i in range(8)]
+    assert list(asked["served"]) == [i <= 1 for i in range(8)]
+    assert asked["confidence"][2] == pytest.approx(math.exp(-0.2), abs=1e-4)
+    scores = table(client.download_artifacts(run, "scorecard.json", str(tmp_path)))
+    assert list(scores["who"]) == ["student", "majority answer"]
+    assert list(scores["calls"]) == [320, 320]
+    assert "answers.json" in client.get_run(run).data.tags["mlflow.loggedArtifacts"]
+    with_json = students.task("route-12", contract=Contract(kind="json", schema={}))
+    other = register(store, tmp_path, with_json).run
+    assert "fields.json" in {file.path for file in client.list_artifacts(other)}
+    pictures = {file.path for file in client.list_artifacts(run, "plots")}
+    assert pictures == {f"plots/{n}.png" for n in ("loss", "risk", "confusion")}
+    used = client.get_metric_history(run, "system/cpu_utilization_percentage")
+    assert [(one.step, one.timestamp) for one in used] == [
+        (i, 10**12 + 5_000 * i) for i in range(3)
+    ]
 
 
 def test_registering_twice_makes_one_version(store: Store, tmp_path: Path) -> None:

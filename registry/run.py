@@ -1,0 +1,84 @@
+"""What MLflow shows of one student beside its files: figures, curves, data, tables and pictures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from registry import bundle as bundles
+from registry import figures, plots
+from registry.bundle import Lineage
+from tasks.calibrate import Certificate
+from tasks.evaluate import Scorecard
+from tasks.task import Task
+from tasks.train import Training, load_training
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import DatasetInput, Metric, Run
+
+
+def log(
+    client: MlflowClient,
+    run: Run,
+    logged: str,
+    task: Task,
+    bundle: Path,
+    scorecard: Scorecard,
+    certificate: Certificate | None,
+    lineage: Lineage,
+) -> None:
+    """Log all that a bundle tells about its student to a run; `logged` is the logged model's id."""
+    from mlflow.entities import Param
+
+    name, training, said = run.info.run_id, load_training(bundle), bundles.answers(bundle)
+    points = [(k, 0, v) for k, v in figures.metrics(scorecard, certificate).items()]
+    client.log_batch(
+        name,
+        metrics=[*_metrics(run, logged, [*points, *figures.curves(training)]), *_usage(training)],
+        params=[Param(k, v) for k, v in figures.params(lineage, training).items()],
+    )
+    client.log_inputs(name, [_dataset(task, lineage)])
+    client.log_table(name, figures.scores(scorecard), "scorecard.json")
+    if said:
+        client.log_table(name, figures.answers(said, certificate), "answers.json")
+    if said and task.contract.kind in ("json", "tools"):
+        client.log_table(name, figures.fields(said), "fields.json")
+    for title, drawn in plots.plots(task.contract, said, certificate, training).items():
+        client.log_figure(name, drawn, f"plots/{title}.png")
+
+
+def _metrics(run: Run, logged: str, points: list[tuple[str, int, float]]) -> list[Metric]:
+    """Metrics on the run and the model both, so that the UI compares either."""
+    from mlflow.entities import Metric
+
+    at = run.info.start_time
+    return [Metric(name, value, at, step, model_id=logged) for name, step, value in points]
+
+
+def _usage(training: Training) -> list[Metric]:
+    """What the training took of the machine, by the names and times of MLflow's own monitor."""
+    from mlflow.entities import Metric
+
+    return [
+        Metric(f"system/{name}", value, int(1000 * sample.at), step)
+        for step, sample in enumerate(training.usage)
+        for name, value in sample.values.items()
+    ]
+
+
+def _dataset(task: Task, lineage: Lineage) -> DatasetInput:
+    """The night's dataset folder as a logged input; its digest is the DVC hash."""
+    from mlflow.entities import Dataset, DatasetInput, InputTag
+
+    source = {"tool": "dvc", "path": f"nights/{lineage.night}/dataset/{task.id}"}
+    data = Dataset(
+        name=f"{task.id} {lineage.night}",
+        digest=lineage.dataset[:36],
+        source_type="dvc",
+        source=msgspec.json.encode(source).decode(),
+        profile=msgspec.json.encode({"rows": lineage.rows}).decode(),
+    )
+    return DatasetInput(data, [InputTag("mlflow.data.context", "training")])

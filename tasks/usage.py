@@ -1,0 +1,78 @@
+"""Usage: processor, memory and GPU of the machine, sampled while something runs.
+
+The names are those of MLflow's own monitor, so that the tab *System metrics* of its UI knows them.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import Any
+
+SECONDS, MOST = 5.0, 400  # between samples, and how many are kept
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """The machine at a time (seconds since 1970): percentages and megabytes by name."""
+
+    at: float
+    values: dict[str, float]
+
+
+@contextmanager
+def watched(seconds: float = SECONDS) -> Iterator[list[Sample]]:
+    """A list that fills while the body runs; when that is long, samples grow sparse."""
+    import psutil
+
+    samples: list[Sample] = []
+    over = threading.Event()
+    psutil.cpu_percent()  # the first reading starts the clock, and says nothing
+
+    def watch() -> None:
+        every = seconds
+        while not over.wait(every):
+            samples.append(sample())
+            if len(samples) == MOST:
+                del samples[::2]
+                every *= 2
+
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    try:
+        yield samples
+    finally:
+        over.set()
+        thread.join()
+        samples.append(sample())
+
+
+def sample() -> Sample:
+    """The machine now; the processor's share is the mean since the last sample."""
+    import psutil
+    import torch
+
+    memory = psutil.virtual_memory()
+    values = {
+        "cpu_utilization_percentage": psutil.cpu_percent(),
+        "system_memory_usage_megabytes": round(memory.used / 1e6, 1),
+        "system_memory_usage_percentage": round(100 * memory.used / memory.total, 1),
+    }
+    if torch.cuda.is_available():
+        for number in range(torch.cuda.device_count()):
+            values |= _gpu(torch.cuda, number)
+    return Sample(round(time.time(), 3), values)
+
+
+def _gpu(cuda: Any, number: int) -> dict[str, float]:
+    free, total = cuda.mem_get_info(number)
+    values = {
+        f"gpu_{number}_memory_usage_megabytes": round((total - free) / 1e6, 1),
+        f"gpu_{number}_memory_usage_percentage": round(100 * (total - free) / total, 1),
+    }
+    with suppress(ImportError, RuntimeError):  # it needs nvidia-ml-py, which may not be there
+        values[f"gpu_{number}_utilization_percentage"] = float(cuda.utilization(number))
+    return values
