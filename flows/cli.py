@@ -159,7 +159,8 @@ def data_get(
     place = to or Path(f"{name}-v{number}")
     if place.exists():
         raise Refused(f"{place} is there already")
-    show.say(str(ledger.restore(home.resolve(), found.dataset, place, name)))
+    part = name if found.scope == "task" else ""  # a domain's student learned from all its tasks
+    show.say(str(ledger.restore(home.resolve(), found.dataset, place, part)))
 
 
 @app.command()

@@ -11,7 +11,7 @@ from prefect.cache_policies import NO_CACHE
 
 from flows import artifacts, night, students
 from flows.night import Night
-from tasks.adapters import Kind
+from registry.choice import Rung
 from tasks.stage import Refused
 
 MINUTE = 60
@@ -37,7 +37,7 @@ def _step(function: Callable[P, R], *, minutes: int, retries: int = 2) -> Callab
     return cast(Callable[P, R], step)
 
 
-def _train(night: Night, task: str, rung: Kind) -> Path:
+def _train(night: Night, task: str, rung: Rung) -> Path:
     with artifacts.training(task, rung) as told:
         return students.train(night, task, rung, told)
 

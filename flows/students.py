@@ -12,14 +12,15 @@ import msgspec
 import tasks.calibrate
 import tasks.evaluate
 import tasks.train
-from flows import guard, show
+from flows import champions, domains, guard, show
+from flows.champions import Champion
 from flows.night import Night, found
 from flows.night import figures as night_figures
-from registry import bundle, gate, ledger, router
+from registry import bundle, choice, gate, ledger, router
+from registry.choice import Rung, Try
 from registry.gate import Verdict
 from registry.store import Version
-from tasks import stage
-from tasks.adapters import Kind
+from tasks import domain, stage
 from tasks.answers import read_answers
 from tasks.calibrate import Certificate, held_out, load_certificate
 from tasks.evaluate import Scorecard
@@ -27,14 +28,6 @@ from tasks.fitting import Progress
 from tasks.splits import SPLITS
 from tasks.task import load_one
 from tasks.train import load_training
-
-
-@dataclass(frozen=True, slots=True)
-class Champion:
-    """The version of a task that serves now."""
-
-    number: int
-    bundle: Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,39 +43,21 @@ class Outcome:
     rung: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Try:
-    """One rung of the ladder: a student of that kind, measured and judged."""
+def ladder(night: Night, task: str, serving: Champion | None) -> list[Rung]:
+    """The students worth a try, the cheapest first; no own one beside a champion that is enough.
 
-    rung: Kind
-    scorecard: Scorecard
-    certificate: Certificate | str
-    verdict: Verdict
-
-    @property
-    def coverage(self) -> float:
-        """The share of the calls that it is certified for."""
-        return 0.0 if isinstance(self.certificate, str) else self.certificate.coverage
-
-    @property
-    def rank(self) -> tuple[bool, float, float]:
-        """What makes one student better than another."""
-        return self.verdict.passed, self.coverage, self.scorecard.agreement
-
-
-def ladder(night: Night, task: str, serving: Champion | None) -> list[Kind]:
-    """The kinds of students worth a try, the cheapest first; none beside a champion that is enough.
-
-    What the champion does on later calls is the audit's business.
+    The student of the task's domain is measured in any case, before and beside its own.
     """
-    proven = load_certificate(serving.bundle / "certificate.json") if serving else ""
-    if not isinstance(proven, str) and proven.coverage >= night.params.train.enough:
-        return []
-    return tasks.train.ladder(night.out("dataset", task), night.params.train)[0]
+    tried: list[Rung] = ["domain"] if domains.domain_of(night, task) else []
+    if champions.enough(night, serving):
+        return tried
+    return [*tried, *tasks.train.ladder(night.out("dataset", task), night.params.train)[0]]
 
 
 def enough(night: Night, last: Try) -> bool:
     """Whether no dearer student is tried: this one serves enough, or the night's time is spent."""
+    if last.rung == "domain":
+        return False
     if last.verdict.passed and last.coverage >= night.params.train.enough:
         return True
     done = night.out("train").glob("*/*/training.json")
@@ -90,12 +65,17 @@ def enough(night: Night, last: Try) -> bool:
     return spent > 60 * night.params.train.budget
 
 
-def train(night: Night, task: str, rung: Kind, told: Progress | None = None) -> Path:
+def train(night: Night, task: str, rung: Rung, told: Progress | None = None) -> Path:
     """Train one student; a training that was killed goes on from its checkpoint.
 
-    `told` hears of each step, its loss and how many there are at most.
+    `told` hears of each step, its loss and how many there are at most. A domain's student is
+    trained for the first of its tasks.
     """
-    out = night.out("train", task, rung)
+    out, params = domains.trained(night, task, rung), night.params.train
+    source = night.out("dataset", task)
+    if rung == "domain":
+        source = domains.dataset(night, task, rung).parent
+        params = domain.budget(params, len(domains.domains(night)[source.name]))
     if not out.exists():
         with show.bar(f"{task} · {rung}", 100) as advance, stage.fresh(out) as folder:
 
@@ -105,26 +85,26 @@ def train(night: Night, task: str, rung: Kind, told: Progress | None = None) -> 
                     told(step, steps, loss)
 
             tasks.train.train(
-                night.out("dataset", task),
+                source,
                 folder,
-                night.params.train,
-                rung=rung,
-                minutes=night.params.train.minutes,
+                params,
+                rung="causal" if rung == "domain" else rung,
+                minutes=params.minutes,
                 progress=progress,
-                checkpoint=night.out("train", task, f".{rung}.checkpoint"),
+                checkpoint=out.with_name(f".{out.name}.checkpoint"),
             )
             advance(100)  # early stopping ends before the last step
     return out
 
 
-def evaluate(night: Night, task: str, rung: Kind, serving: Champion | None) -> Scorecard:
+def evaluate(night: Night, task: str, rung: Rung, serving: Champion | None) -> Scorecard:
     """Measure the student, the champion and the do-nothing baselines on the frozen test set."""
     out = night.out("evaluate", task, rung)
     if not out.exists():
         with stage.fresh(out) as folder:
             tasks.evaluate.evaluate(
-                night.out("dataset", task),
-                night.out("train", task, rung),
+                domains.dataset(night, task, rung),
+                domains.trained(night, task, rung),
                 folder,
                 night.params.evaluate,
                 champion=serving.bundle if serving else None,
@@ -134,15 +114,16 @@ def evaluate(night: Night, task: str, rung: Kind, serving: Champion | None) -> S
     return msgspec.json.decode((out / "scorecard.json").read_bytes(), type=Scorecard)
 
 
-def calibrate(night: Night, task: str, rung: Kind) -> Certificate | str:
+def calibrate(night: Night, task: str, rung: Rung) -> Certificate | str:
     """Certify a threshold at the chosen risk, or say why there is none."""
     out, params = night.out("calibrate", task, rung), night.params
     every = len(guard.trainable(night)) * len(params.train.rungs)
+    every += sum(map(len, domains.domains(night).values()))
     if not out.exists():
         with stage.fresh(out) as folder:
             tasks.calibrate.calibrate(
-                night.out("dataset", task),
-                night.out("train", task, rung),
+                domains.dataset(night, task, rung),
+                domains.trained(night, task, rung),
                 folder,
                 params.calibrate,
                 tests=every if params.calibrate.correct else 1,
@@ -152,20 +133,10 @@ def calibrate(night: Night, task: str, rung: Kind) -> Certificate | str:
     return load_certificate(out / "certificate.json")
 
 
-def champion(night: Night, task: str) -> Champion | None:
-    """The version that serves the task now, and its bundle on this machine."""
-    store = night.store
-    number = store.champion(task)
-    if number is None:
-        return None
-    version = store.version(task, number)
-    return Champion(number, store.fetch(version, night.home / "adapters" / version.adapter))
-
-
 def judge(
     night: Night,
     task: str,
-    rung: Kind,
+    rung: Rung,
     scorecard: Scorecard,
     certificate: Certificate | str,
     serving: Champion | None,
@@ -175,23 +146,23 @@ def judge(
     if isinstance(certificate, Certificate):
         answers = night.out("evaluate", task, rung) / "answers.parquet"
         held = held_out(certificate, read_answers(answers))
-    proven = load_certificate(serving.bundle / "certificate.json") if serving else None
+    made = domains.trained(night, task, rung), night.out("evaluate", task, rung)
     return gate.judge(
         scorecard,
         certificate,
         bundle.scorecard(serving.bundle) if serving else None,
         night.params.judge,
         held=held,
-        serving=proven if isinstance(proven, Certificate) else None,
-        leaked=guard.count(night, [night.out(h, task, rung) for h in ("train", "evaluate")]),
+        serving=serving.certificate if serving else None,
+        leaked=guard.count(night, made),
     )
 
 
 def register(night: Night, task: str, tries: Sequence[Try], serving: Champion | None) -> Outcome:
     """Register the best student if it passed; make it champion when the policy says so."""
-    if not tries:
+    best = _kept(night, task, tries)
+    if best is None:
         return _untried(night, task, serving)
-    best = max(tries, key=lambda one: one.rank)
     version = None
     if best.verdict.passed:
         version = _registered(night, task, best)
@@ -201,7 +172,7 @@ def register(night: Night, task: str, tries: Sequence[Try], serving: Champion | 
                 night.store,
                 task,
                 version.number,
-                expected=serving.number if serving else None,
+                expected=serving.version.number if serving else None,
                 reason=best.verdict.reason,
                 now=time.time(),
             )
@@ -216,13 +187,22 @@ def register(night: Night, task: str, tries: Sequence[Try], serving: Champion | 
     )
 
 
+def _kept(night: Night, task: str, tries: Sequence[Try]) -> Try | None:
+    """The student that is kept, if any was tried: its domain's where that is as good as its own."""
+    shared = next((one for one in tries if one.rung == "domain"), None)
+    own = choice.best([one for one in tries if one.rung != "domain"])
+    if shared is None or own is None:
+        return shared or own
+    said = (night.out("evaluate", task, one.rung) / "answers.parquet" for one in (shared, own))
+    return choice.choose(shared, own, choice.pair(*map(read_answers, said)))
+
+
 def _untried(night: Night, task: str, serving: Champion | None) -> Outcome:
     """What became of a task for which no training was worth its while."""
-    proven = load_certificate(serving.bundle / "certificate.json") if serving else ""
-    if serving and isinstance(proven, Certificate):
-        card = bundle.scorecard(serving.bundle)
+    if serving and (proven := serving.certificate):
+        card, number = bundle.scorecard(serving.bundle), serving.version.number
         reason = f"Its champion answers {proven.coverage:.0%} of the calls; nothing was trained."
-        return Outcome(task, serving.number, True, reason, card.agreement, proven.coverage)
+        return Outcome(task, number, True, reason, card.agreement, proven.coverage)
     aside = tasks.train.ladder(night.out("dataset", task), night.params.train)[1]
     return Outcome(
         task, None, False, f"Nothing was trained: {'; '.join(dict.fromkeys(aside.values()))}."
@@ -234,8 +214,8 @@ def _registered(night: Night, task: str, best: Try) -> Version:
     lineage = _lineage(night, task, best.rung)
     folder = bundle.pack(
         night.out("register", task),
-        dataset=night.out("dataset", task),
-        trained=night.out("train", task, best.rung),
+        dataset=domains.dataset(night, task, best.rung),
+        trained=domains.trained(night, task, best.rung),
         evaluated=night.out("evaluate", task, best.rung),
         calibrated=night.out("calibrate", task, best.rung),
         lineage=lineage,
@@ -245,8 +225,8 @@ def _registered(night: Night, task: str, best: Try) -> Version:
     return night.store.register(known, folder, *parts)
 
 
-def _lineage(night: Night, task: str, rung: Kind) -> bundle.Lineage:
-    training = load_training(night.out("train", task, rung))
+def _lineage(night: Night, task: str, rung: Rung) -> bundle.Lineage:
+    training = load_training(domains.trained(night, task, rung))
     made = stage.manifest(night.out("dataset")) or {}
     return bundle.Lineage(
         night=night.day,
@@ -255,6 +235,7 @@ def _lineage(night: Night, task: str, rung: Kind) -> bundle.Lineage:
         base_digest=training.base_digest,
         seed=training.seed,
         rows={k: v for k, v in made["tasks"][task].items() if k in SPLITS},
+        domain=domains.domain_of(night, task) if rung == "domain" else "",
     )
 
 

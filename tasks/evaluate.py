@@ -22,6 +22,7 @@ from tasks.contract import Contract, agree, normal, violation
 from tasks.dataset import Row, rows
 from tasks.params import Economics, Evaluate
 from tasks.records import Counts
+from tasks.rows import retagged
 from tasks.stage import Refused
 from tasks.task import Task, load_one
 
@@ -91,7 +92,7 @@ def evaluate(
 ) -> Scorecard:
     """Measure `trained`/adapter on the test rows into `out`/scorecard.json and answers.parquet.
 
-    `champion` is a folder with an adapter of the same task; `cache` keeps answers over nights.
+    `champion` is the bundle of the same task's champion; `cache` keeps answers over nights.
     """
     task = load_one(dataset)
     found = newest(rows(dataset / "test.parquet"), params.max_rows)
@@ -115,7 +116,8 @@ def _champion(
 ) -> Answers | None:
     """The champion's answers; None when its base has been replaced, so that it cannot be asked."""
     try:
-        return answered(found, task.contract, champion / "adapter", params, cache=cache)
+        asked = retagged(found, task.template.tag, load_one(champion).template.tag)
+        return answered(asked, task.contract, champion / "adapter", params, cache=cache)
     except Refused:
         return None
 

@@ -108,11 +108,17 @@ class Train(Section, frozen=True):
     A training reads at most `tokens` tokens in at most `epochs` rounds, is measured `marks` times
     on the validation rows and stops after `patience` marks that brought nothing. It ends after
     `minutes`, with the best weights so far.
+
+    With `scope` domain, the tasks of one program also have a causal student in common, trained each
+    night on `tokens` tokens for each of them; a task keeps it where it is as good as its own.
+    `domains` names groups of tasks by patterns of their ids; the rest go by their calling program.
     """
 
     rungs: list[Literal["encoder", "causal"]] = msgspec.field(
         default_factory=lambda: ["encoder", "causal"]
     )
+    scope: Literal["task", "domain"] = "task"
+    domains: dict[str, list[str]] = msgspec.field(default_factory=dict)
     enough: Share = 0.9
     budget: float = 0.5
     base: str = "bundled"
