@@ -109,9 +109,9 @@ class Train(Section, frozen=True):
     on the validation rows and stops after `patience` marks that brought nothing. It ends after
     `minutes`, with the best weights so far.
 
-    With `scope` domain, the tasks of one program also have a causal student in common, trained each
-    night on `tokens` tokens for each of them; a task keeps it where it is as good as its own.
-    `domains` names groups of tasks by patterns of their ids; the rest go by their calling program.
+    With `scope` domain, the tasks of one program also have a causal student in common. It is
+    trained first, on `tokens` tokens for each of them, and a task keeps it where it is as good as
+    its own. `domains` names groups of tasks by patterns of their ids; the rest go by their program.
     """
 
     rungs: list[Literal["encoder", "causal"]] = msgspec.field(

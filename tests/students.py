@@ -29,6 +29,7 @@ SYSTEM = Pattern(
 )
 LABELS = ("billing", "delivery", "refund", "returns", "other")
 PASSED = Verdict(True, "It answers 86% of the calls by itself.")
+COLOUR = Contract(kind="labels", labels=("blue", "green", "red"))
 
 
 def task(id: str = "route-intent-3f2a9c", /, **changes: Any) -> Task:

@@ -15,7 +15,6 @@ import students
 import tiny
 
 from tasks.answers import answered
-from tasks.contract import Contract
 from tasks.domain import budget, gather, group, tag
 from tasks.evaluate import evaluate
 from tasks.params import Dataset, Evaluate, Train
@@ -25,7 +24,7 @@ from tasks.train import train
 
 COLOURS = {"apple": "red", "grass": "green", "sea": "blue"}
 MOODS = {"apple": "blue", "grass": "red", "sea": "green"}  # alike, and wrong in the other task
-LABELS = Contract(kind="labels", labels=("blue", "green", "red"))
+LABELS = students.COLOUR
 NAME = "domain-desk"
 
 
