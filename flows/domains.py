@@ -14,6 +14,7 @@ from flows import guard
 from flows.champions import champion, enough
 from flows.night import Night, found
 from registry.choice import Rung
+from registry.version import TASK
 from tasks import domain, stage
 from tasks.records import read_clean
 from tasks.train import ladder
@@ -49,7 +50,7 @@ def _decide(night: Night, out: Path) -> None:
 
 def _settled(night: Night, task: str) -> bool:
     serving = champion(night, task)
-    return serving is not None and serving.version.scope != "task" and enough(night, serving)
+    return serving is not None and serving.version.scope != TASK and enough(night, serving)
 
 
 def domain_of(night: Night, task: str) -> str:
