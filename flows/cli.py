@@ -151,6 +151,7 @@ def data_get(
     """Restore the exact dataset that a registered version was trained and tested on."""
     from flows.night import registry_of
     from registry import ledger
+    from registry.version import TASK
 
     name, _, number = version.rpartition("/")
     if not name or not number.isdecimal():
@@ -159,7 +160,8 @@ def data_get(
     place = to or Path(f"{name}-v{number}")
     if place.exists():
         raise Refused(f"{place} is there already")
-    show.say(str(ledger.restore(home.resolve(), found.dataset, place, name)))
+    part = name if found.scope == TASK else ""  # a domain's student learned from all its tasks
+    show.say(str(ledger.restore(home.resolve(), found.dataset, place, part)))
 
 
 @app.command()

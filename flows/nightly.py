@@ -16,9 +16,11 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed, Failed
 
 from flows import artifacts, guard, show, steps
+from flows.champions import champion
 from flows.night import open_night, warnings
 from flows.promote import promote
-from flows.students import Outcome, Try, champion, close, enough, ladder
+from flows.students import Outcome, close, enough, ladder
+from registry.choice import Try
 
 
 def yesterday() -> str:

@@ -10,8 +10,9 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from flows import artifacts, night, students
+from flows.champions import Champion
 from flows.night import Night
-from tasks.params import Rung
+from registry.choice import Rung
 from tasks.stage import Refused
 
 MINUTE = 60
@@ -37,7 +38,7 @@ def _step(function: Callable[P, R], *, minutes: int, retries: int = 2) -> Callab
     return cast(Callable[P, R], step)
 
 
-def _train(night: Night, task: str, rung: Rung, serving: students.Champion | None) -> Path:
+def _train(night: Night, task: str, rung: Rung, serving: Champion | None) -> Path:
     with artifacts.training(task, rung) as told:
         return students.train(night, task, rung, serving, told)
 

@@ -14,34 +14,28 @@ import msgspec
 import tasks.calibrate
 import tasks.evaluate
 import tasks.train
-from flows import guard, show
+from flows import champions, domains, guard, show
+from flows.champions import Champion
 from flows.night import Night, found
 from flows.night import figures as night_figures
-from registry import bundle, gate, ledger, router
+from registry import bundle, choice, gate, ledger, router
+from registry.choice import Rung, Try
 from registry.gate import Verdict
 from registry.store import Version
+from registry.version import TASK
 from serving.referee import referee
-from tasks import stage
+from tasks import domain, stage
 from tasks.adapters import kind_of
 from tasks.answers import read_answers
 from tasks.calibrate import Certificate, held_out, load_certificate
 from tasks.dataset import rows
 from tasks.evaluate import Scorecard
 from tasks.fitting import Progress
-from tasks.params import Rung
 from tasks.splits import SPLITS
 from tasks.task import load_one
 from tasks.train import load_training
 
 SECONDS = 120.0  # that the teacher may take for a verdict
-
-
-@dataclass(frozen=True, slots=True)
-class Champion:
-    """The version of a task that serves now."""
-
-    number: int
-    bundle: Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,39 +51,21 @@ class Outcome:
     rung: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Try:
-    """One rung of the ladder: a student of that kind, measured and judged."""
-
-    rung: Rung
-    scorecard: Scorecard
-    certificate: Certificate | str
-    verdict: Verdict
-
-    @property
-    def coverage(self) -> float:
-        """The share of the calls that it is certified for."""
-        return 0.0 if isinstance(self.certificate, str) else self.certificate.coverage
-
-    @property
-    def rank(self) -> tuple[bool, float, float]:
-        """What makes one student better than another."""
-        return self.verdict.passed, self.coverage, self.scorecard.agreement
-
-
 def ladder(night: Night, task: str, serving: Champion | None) -> list[Rung]:
-    """The kinds of students worth a try, the cheapest first; none beside a champion that is enough.
+    """The students worth a try, the cheapest first; no own one beside a champion that is enough.
 
-    What the champion does on later calls is the audit's business.
+    The student of the task's domain is measured in any case, before and beside its own.
     """
-    proven = load_certificate(serving.bundle / "certificate.json") if serving else ""
-    if not isinstance(proven, str) and proven.coverage >= night.params.train.enough:
-        return []
-    return tasks.train.ladder(night.out("dataset", task), night.params.train)[0]
+    tried: list[Rung] = ["domain"] if domains.domain_of(night, task) else []
+    if champions.enough(night, serving):
+        return tried
+    return [*tried, *tasks.train.ladder(night.out("dataset", task), night.params.train)[0]]
 
 
 def enough(night: Night, last: Try) -> bool:
     """Whether no dearer student is tried: this one serves enough, or the night's time is spent."""
+    if last.rung == "domain":
+        return False
     if last.verdict.passed and last.coverage >= night.params.train.enough:
         return True
     done = night.out("train").glob("*/*/training.json")
@@ -98,12 +74,14 @@ def enough(night: Night, last: Try) -> bool:
 
 
 def origin(night: Night, task: str, rung: Rung, serving: Champion | None) -> Path | None:
-    """The champion's adapter, to go on from; None for the encoder's.
+    """The champion's adapter, to go on from; None for the encoder's and a domain's.
 
     None as well when an earlier night may have learned a row that tonight measures with: a row
     that the curation leaves out for a night can come back in another split.
     """
-    if serving is None or rung != "causal" or kind_of(serving.bundle / "adapter") != rung:
+    if serving is None or rung != "causal" or serving.version.scope != TASK:
+        return None
+    if kind_of(serving.bundle / "adapter") != rung:
         return None
     made = list(night.home.glob(f"nights/*/dataset/{task}/train.parquet"))
     nights = {path.parents[2].name for path in made}
@@ -124,10 +102,14 @@ def train(
 ) -> Path:
     """Train one student; a training that was killed goes on from its checkpoint.
 
-    A causal one goes on from the champion where that wins. `told` hears of each step, its loss and
-    how many there are at most.
+    A causal one goes on from the champion where that wins; a domain's is trained for the first of
+    its tasks. `told` hears of each step, its loss and how many there are at most.
     """
-    out = night.out("train", task, rung)
+    out, params = domains.trained(night, task, rung), night.params.train
+    source = night.out("dataset", task)
+    if rung == "domain":
+        source = domains.dataset(night, task, rung).parent
+        params = domain.budget(params, len(domains.domains(night)[source.name]))
     if not out.exists():
         with show.bar(f"{task} · {rung}", 100) as advance, stage.fresh(out) as folder:
 
@@ -137,14 +119,14 @@ def train(
                     told(step, steps, loss)
 
             tasks.train.train(
-                night.out("dataset", task),
+                source,
                 folder,
-                night.params.train,
-                rung=rung,
-                minutes=night.params.train.minutes,
+                params,
+                rung="causal" if rung == "domain" else rung,
+                minutes=params.minutes,
                 progress=progress,
                 warm=origin(night, task, rung, serving),
-                checkpoint=night.out("train", task, f".{rung}.checkpoint"),
+                checkpoint=out.with_name(f".{out.name}.checkpoint"),
             )
             advance(100)  # early stopping ends before the last step
     return out
@@ -156,8 +138,8 @@ def evaluate(night: Night, task: str, rung: Rung, serving: Champion | None) -> S
     if not out.exists():
         with stage.fresh(out) as folder, httpx.Client(timeout=SECONDS) as client:
             tasks.evaluate.evaluate(
-                night.out("dataset", task),
-                night.out("train", task, rung),
+                domains.dataset(night, task, rung),
+                domains.trained(night, task, rung),
                 folder,
                 params,
                 champion=serving.bundle if serving else None,
@@ -172,11 +154,12 @@ def calibrate(night: Night, task: str, rung: Rung) -> Certificate | str:
     """Certify a threshold at the chosen risk, or say why there is none."""
     out, params = night.out("calibrate", task, rung), night.params
     every = len(guard.clean(night)) * len(params.train.rungs)
+    every += sum(map(len, domains.domains(night).values()))
     if not out.exists():
         with stage.fresh(out) as folder:
             tasks.calibrate.calibrate(
-                night.out("dataset", task),
-                night.out("train", task, rung),
+                domains.dataset(night, task, rung),
+                domains.trained(night, task, rung),
                 folder,
                 params.calibrate,
                 tests=every if params.calibrate.correct else 1,
@@ -184,16 +167,6 @@ def calibrate(night: Night, task: str, rung: Rung) -> Certificate | str:
                 cache=night.home / "answers",
             )
     return load_certificate(out / "certificate.json")
-
-
-def champion(night: Night, task: str) -> Champion | None:
-    """The version that serves the task now, and its bundle on this machine."""
-    store = night.store
-    number = store.champion(task)
-    if number is None:
-        return None
-    version = store.version(task, number)
-    return Champion(number, store.fetch(version, night.home / "adapters" / version.adapter))
 
 
 def judge(
@@ -209,23 +182,23 @@ def judge(
     if isinstance(certificate, Certificate):
         answers = night.out("evaluate", task, rung) / "answers.parquet"
         held = held_out(certificate, read_answers(answers))
-    proven = load_certificate(serving.bundle / "certificate.json") if serving else None
+    made = domains.trained(night, task, rung), night.out("evaluate", task, rung)
     return gate.judge(
         scorecard,
         certificate,
         bundle.scorecard(serving.bundle) if serving else None,
         night.params.judge,
         held=held,
-        serving=proven if isinstance(proven, Certificate) else None,
-        leaked=guard.count(night, [night.out(h, task, rung) for h in ("train", "evaluate")]),
+        serving=serving.certificate if serving else None,
+        leaked=guard.count(night, made),
     )
 
 
 def register(night: Night, task: str, tries: Sequence[Try], serving: Champion | None) -> Outcome:
     """Register the best student if it passed; make it champion when the policy says so."""
-    if not tries:
+    best = _kept(night, task, tries)
+    if best is None:
         return _untried(night, task, serving)
-    best = max(tries, key=lambda one: one.rank)
     version = None
     if best.verdict.passed:
         version = _registered(night, task, best)
@@ -235,7 +208,7 @@ def register(night: Night, task: str, tries: Sequence[Try], serving: Champion | 
                 night.store,
                 task,
                 version.number,
-                expected=serving.number if serving else None,
+                expected=serving.version.number if serving else None,
                 reason=best.verdict.reason,
                 now=time.time(),
             )
@@ -250,13 +223,22 @@ def register(night: Night, task: str, tries: Sequence[Try], serving: Champion | 
     )
 
 
+def _kept(night: Night, task: str, tries: Sequence[Try]) -> Try | None:
+    """The student that is kept, if any was tried: its domain's where that is as good as its own."""
+    shared = next((one for one in tries if one.rung == "domain"), None)
+    own = choice.best([one for one in tries if one.rung != "domain"])
+    if shared is None or own is None:
+        return shared or own
+    said = (night.out("evaluate", task, one.rung) / "answers.parquet" for one in (shared, own))
+    return choice.choose(shared, own, choice.pair(*map(read_answers, said)))
+
+
 def _untried(night: Night, task: str, serving: Champion | None) -> Outcome:
     """What became of a task for which no training was worth its while."""
-    proven = load_certificate(serving.bundle / "certificate.json") if serving else ""
-    if serving and isinstance(proven, Certificate):
-        card = bundle.scorecard(serving.bundle)
+    if serving and (proven := serving.certificate):
+        card, number = bundle.scorecard(serving.bundle), serving.version.number
         reason = f"Its champion answers {proven.coverage:.0%} of the calls; nothing was trained."
-        return Outcome(task, serving.number, True, reason, card.agreement, proven.coverage)
+        return Outcome(task, number, True, reason, card.agreement, proven.coverage)
     aside = tasks.train.ladder(night.out("dataset", task), night.params.train)[1]
     return Outcome(
         task, None, False, f"Nothing was trained: {'; '.join(dict.fromkeys(aside.values()))}."
@@ -268,8 +250,8 @@ def _registered(night: Night, task: str, best: Try) -> Version:
     lineage = _lineage(night, task, best.rung)
     folder = bundle.pack(
         night.out("register", task),
-        dataset=night.out("dataset", task),
-        trained=night.out("train", task, best.rung),
+        dataset=domains.dataset(night, task, best.rung),
+        trained=domains.trained(night, task, best.rung),
         evaluated=night.out("evaluate", task, best.rung),
         calibrated=night.out("calibrate", task, best.rung),
         lineage=lineage,
@@ -280,7 +262,7 @@ def _registered(night: Night, task: str, best: Try) -> Version:
 
 
 def _lineage(night: Night, task: str, rung: Rung) -> bundle.Lineage:
-    training = load_training(night.out("train", task, rung))
+    training = load_training(domains.trained(night, task, rung))
     made = stage.manifest(night.out("dataset")) or {}
     return bundle.Lineage(
         night=night.day,
@@ -289,6 +271,7 @@ def _lineage(night: Night, task: str, rung: Rung) -> bundle.Lineage:
         base_digest=training.base_digest,
         seed=training.seed,
         rows={k: v for k, v in made["tasks"][task].items() if k in SPLITS},
+        domain=domains.domain_of(night, task) if rung == "domain" else "",
     )
 
 

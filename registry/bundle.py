@@ -35,7 +35,10 @@ SAFE = frozenset({".safetensors", ".json", ".md", ".txt", ".jinja"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lineage:
-    """Where a student comes from: night, data (DVC hash), base model, and what trained on what."""
+    """Where a student comes from: night, data (DVC hash), base model, and what trained on what.
+
+    `domain` names the tasks that a student has in common with others; empty for a task's own.
+    """
 
     night: str
     dataset: str
@@ -43,6 +46,7 @@ class Lineage:
     base_digest: str = ""
     seed: int = 0
     rows: Mapping[str, int] = field(default_factory=dict)
+    domain: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -143,4 +143,6 @@ def origin(task: Task, scorecard: Scorecard, lineage: Lineage) -> str:
         "adapter": f"`{scorecard.adapter_digest}`",
         "test set": f"`{scorecard.test_digest}`",
     }
+    if lineage.domain:
+        facts["in common with"] = f"the other tasks of {lineage.domain}"
     return "\n".join(f"- {name}: {value}" for name, value in facts.items())

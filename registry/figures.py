@@ -72,6 +72,7 @@ def params(lineage: Lineage, training: Training) -> dict[str, str]:
         "night": lineage.night,
         "dataset": lineage.dataset,
         "kind": training.kind,
+        "domain": lineage.domain,
         "base": training.base,
         "base digest": training.base_digest,
         "seed": training.seed,

@@ -12,7 +12,6 @@ import shutil
 import tempfile
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from importlib.metadata import version as installed
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,12 +20,13 @@ from registry import bundle as bundles
 from registry import card, model, run
 from registry.bundle import Lineage
 from registry.gate import Verdict
+from registry.version import TASK
+from registry.version import Version as Version  # part of what a store gives
 from tasks.adapters import adapter_digest
 from tasks.calibrate import Certificate
 from tasks.evaluate import Scorecard
 from tasks.stage import Refused, fresh
 from tasks.task import Task
-from tasks.train import adapter_name
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -41,24 +41,6 @@ ABOUT = {
 OURS = {"made_by": "flywheel"}
 CANDIDATE, CHAMPION = "candidate", "champion"
 NEEDS = ("torch", "transformers", "peft", "safetensors", "llguidance")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Version:
-    """One registered student."""
-
-    name: str
-    number: int
-    adapter_digest: str
-    dataset: str
-    run: str
-    passed: bool
-    at: float
-
-    @property
-    def adapter(self) -> str:
-        """The adapter's name in the pool: never the same for two different adapters."""
-        return adapter_name(self.name, self.number, self.adapter_digest)
 
 
 class Store:
@@ -99,6 +81,7 @@ class Store:
                 "night": lineage.night,
                 "adapter_digest": digest,
                 "dataset": lineage.dataset,
+                "scope": lineage.domain or TASK,
             }
             note = card.version(task, scorecard, certificate, verdict, lineage)
             found = self._add(task, bundle, scorecard, certificate, lineage, tags, note)
@@ -256,6 +239,7 @@ def _version(found: ModelVersion) -> Version:
         run=found.run_id or "",
         passed=found.tags.get("verdict") == "passed",
         at=found.creation_timestamp / 1000,
+        scope=found.tags.get("scope", TASK),
     )
 
 

@@ -7,7 +7,7 @@ stays loaded for one more round, so that answers under way are not cut off.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,7 @@ CANARY_TOKENS = 256
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """What a round of reconciling did, by adapter name; `refused` carries the reason."""
+    """What a round of reconciling did, by adapter name; `refused` has the reason by bundle."""
 
     serving: tuple[str, ...]
     loaded: tuple[str, ...]
@@ -69,20 +69,27 @@ async def _canary(pool: Pool, version: Version, bundle: Path) -> str | None:
 
 
 async def _bring_up(
-    pools: Mapping[str, Pool], store: Store, home: Path, version: Version, loaded: Collection[str]
+    pools: Mapping[str, Pool],
+    store: Store,
+    home: Path,
+    version: Version,
+    loaded: dict[str, Pool],
+    serving: bool,
 ) -> tuple[dict[str, Any] | None, str | None]:
-    bundle = store.fetch(version, home / "adapters" / version.adapter)
+    """The route of a champion, or what is wrong with it; an adapter loaded here joins `loaded`.
+
+    Tasks of a domain share an adapter, and each asks its own questions unless it is `serving`.
+    """
+    bundle = store.fetch(version, home / "adapters" / version.bundle)
     pool = pools[kind_of(bundle / "adapter")]
     try:
         if version.adapter not in loaded:
             await pool.load(version.adapter, bundle / "adapter")
-            problem = await _canary(pool, version, bundle)
-            if problem:
-                await pool.unload(version.adapter)
-                return None, problem
+            loaded[version.adapter] = pool
+        problem = None if serving else await _canary(pool, version, bundle)
     except PoolError as error:
         return None, str(error)
-    return _route(version, bundle), None
+    return (None, problem) if problem else (_route(version, bundle), None)
 
 
 async def reconcile(home: Path, store: Store, pools: Mapping[str, Pool]) -> Changes:
@@ -91,27 +98,30 @@ async def reconcile(home: Path, store: Store, pools: Mapping[str, Pool]) -> Chan
     `pools` has the server of each kind of student. A champion that cannot be brought up leaves its
     task's former route in place. Raises PoolError when a pool cannot be reached at all.
     """
-    before = {route["task"]["id"]: route for route in routes(home)}
-    loaded = {name: pool for pool in set(pools.values()) for name in await pool.loaded()}
+    found = {name: pool for pool in set(pools.values()) for name in await pool.loaded()}
+    # A route whose adapter is not there any more, in a pool that was started anew, is none.
+    before = {r["task"]["id"]: r for r in routes(home) if r["adapter"] in found}
+    loaded = dict(found)
     after: dict[str, dict[str, Any]] = {}
     refused: dict[str, str] = {}
     for version in store.champions():
-        route, problem = await _bring_up(pools, store, home, version, loaded)
+        former = before.get(version.name)
+        serving = former is not None and former["adapter"] == version.adapter
+        route, problem = await _bring_up(pools, store, home, version, loaded, serving)
         if problem:
-            refused[version.adapter] = problem
-            route = before.get(version.name)
-        if route and (route["adapter"] in loaded or not problem):
+            refused[version.bundle] = problem
+        if route := route or former:
             after[version.name] = route
     body = msgspec.json.encode(list(after.values()))
     write_atomic(
         home / "routes.json",
         msgspec.json.encode({"routes": list(after.values()), "digest": digest(body)}),
     )
-    serving = {route["adapter"] for route in after.values()}
-    kept = serving | {route["adapter"] for route in before.values()}
+    named = {route["adapter"] for route in after.values()}
+    kept = named | {route["adapter"] for route in before.values()}
     obsolete = sorted(loaded.keys() - kept)
     for name in obsolete:
         await loaded[name].unload(name)
     return Changes(
-        tuple(sorted(serving)), tuple(sorted(serving - loaded.keys())), tuple(obsolete), refused
+        tuple(sorted(named)), tuple(sorted(named - found.keys())), tuple(obsolete), refused
     )

@@ -25,6 +25,7 @@ from tasks.params import Economics, Evaluate
 from tasks.quality import Difference
 from tasks.records import Counts
 from tasks.referee import Ask
+from tasks.rows import retagged
 from tasks.stage import Refused
 from tasks.student import adapter_base
 from tasks.task import Task, load_one
@@ -82,8 +83,8 @@ def evaluate(
 ) -> Scorecard:
     """Measure `trained`/adapter on the test rows into `out`/scorecard.json and answers.parquet.
 
-    `champion` is a folder with an adapter of the same task; `cache` keeps answers over nights;
-    `ask` asks the teacher, where it is the referee.
+    `champion` is the bundle of the same task's champion; `cache` keeps answers over nights; `ask`
+    asks the teacher, where it is the referee.
     """
     task = load_one(dataset)
     found = newest(rows(dataset / "test.parquet"), params.max_rows)
@@ -137,7 +138,8 @@ def _champion(
 ) -> Answers | None:
     """The champion's answers; None when its base has been replaced, so that it cannot be asked."""
     try:
-        return answered(found, task.contract, champion / "adapter", params, cache=cache)
+        asked = retagged(found, task.template.tag, load_one(champion).template.tag)
+        return answered(asked, task.contract, champion / "adapter", params, cache=cache)
     except Refused:
         return None
 

@@ -115,9 +115,15 @@ class Train(Section, frozen=True):
     Every combination of the values in `sweep` is tried shortly on the validation rows; the best is
     trained. Causal students train in so many `processes` (0: one for each GPU), and with
     `quantize` beside a base in 4 bits (QLoRA; needs bitsandbytes).
+
+    With `scope` domain, the tasks of one program also have a causal student in common. It is
+    trained first, on `tokens` tokens for each of them, and a task keeps it where it is as good as
+    its own. `domains` names groups of tasks by patterns of their ids; the rest go by their program.
     """
 
     rungs: list[Rung] = msgspec.field(default_factory=lambda: ["linear", "encoder", "causal"])
+    scope: Literal["task", "domain"] = "task"
+    domains: dict[str, list[str]] = msgspec.field(default_factory=dict)
     enough: Share = 0.9
     budget: float = 0.5
     base: str = "bundled"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -55,3 +55,8 @@ def write_rows(path: Path, found: Sequence[Row]) -> None:
     columns = {field.name: [getattr(row, field.name) for row in found] for field in fields(Row)}
     path.parent.mkdir(parents=True, exist_ok=True)
     pq.write_table(pa.table(columns, schema=_SCHEMA), path, compression="zstd")
+
+
+def retagged(found: Sequence[Row], old: str, new: str) -> list[Row]:
+    """Rows as a student with another tag before its prompts reads them."""
+    return [replace(row, prompt=new + row.prompt.removeprefix(old)) for row in found]

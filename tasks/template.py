@@ -2,7 +2,8 @@
 
 `payload(request)` gives the variable part of a request, or None when the constant part is not
 there word for word: the prompt changed and the call belongs to the teacher. `fill(payload)` gives
-the messages back, byte for byte. `prompt(payload)` is the text that a student reads.
+the messages back, byte for byte. `prompt(payload)` is the text that a student reads; a student of
+several tasks reads first which of them it is, by the template's `tag`.
 Templates are found by `tasks.mine`.
 
 Matching is a chain of literal searches for the constants, leftmost first, so its time grows with
@@ -102,7 +103,8 @@ class Template:
     `heads` open every prompt; `first` are the patterns of the first user message after them (one
     for each of its texts), `later` of the user messages after that; `turns` says whether prompts go
     on beyond one user message. `tools` and `formats` are digests of the declared tools and response
-    formats that were seen often; a request that declares others does not match.
+    formats that were seen often; a request that declares others does not match. `tag` opens what
+    the student reads; it is empty but in the template of a domain's student (`tasks.domain`).
     """
 
     heads: tuple[Head, ...] = ()
@@ -111,6 +113,7 @@ class Template:
     turns: bool = False
     tools: tuple[str, ...] = ()
     formats: tuple[str, ...] = ()
+    tag: str = ""
 
     @property
     def characters(self) -> int:
@@ -161,7 +164,7 @@ class Template:
         ]
 
     def prompt(self, payload: Payload) -> str:
-        """The text that the student reads: the slots that matter, then what was said."""
+        """The text that the student reads: the tag, the slots that matter, then what was said."""
         values = iter(payload.values)
         blanks = [head.shape for head in self.heads] + list(payload.rest)
         lines: list[str] = []
@@ -174,7 +177,7 @@ class Template:
                 lines += [text] if text else []
             else:
                 lines.append(f"{message.get('role', '')}: {text}" if self.turns else text)
-        return "\n".join(lines)
+        return self.tag + "\n".join(lines)
 
     def _plan(
         self, messages: Sequence[Json]

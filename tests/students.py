@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from registry.bundle import Lineage, pack
+from registry.gate import Verdict
 from tasks.adapters import adapter_digest
 from tasks.answers import Answered, Answers, write_answers
 from tasks.attempt import save as write_adapter
@@ -30,6 +31,8 @@ SYSTEM = Pattern(
 )
 MACHINE = {"cpu_utilization_percentage": 50.0, "system_memory_usage_megabytes": 900.0}
 LABELS = ("billing", "delivery", "refund", "returns", "other")
+PASSED = Verdict(True, "It answers 86% of the calls by itself.")
+COLOUR = Contract(kind="labels", labels=("blue", "green", "red"))
 
 
 def task(id: str = "route-intent-3f2a9c", /, **changes: Any) -> Task:

@@ -34,6 +34,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     dataset = tiny.colours(folder / "colour-0", rows=60)
     params = Train(base=str(base), rank=8, learning_rate=1e-2, epochs=8)
     train(dataset, folder / "trained", params)
+    shutil.copy(dataset / "task.json", folder / "trained")
     return dataset, folder / "trained"
 
 
@@ -110,6 +111,7 @@ def test_a_champion_of_another_base_is_not_asked(place: tuple[Path, Path], tmp_p
     old = tmp_path / "old" / "adapter"
     shutil.copytree(trained / "adapter", old)
     config = old / "adapter_config.json"
+    shutil.copy(dataset / "task.json", old.parent)
     digest = json.loads(config.read_text())["revision"]
     config.write_text(config.read_text().replace(digest, "0123456789abcdef"))
     card = evaluate(dataset, trained, tmp_path, Evaluate(max_rows=4), champion=old.parent)

@@ -72,7 +72,7 @@ def dataset(
     for part, pairs in parts.items():
         rows = [
             {
-                "id": f"{part}-{i}",
+                "id": f"{name}-{part}-{i}",
                 "at": float(i),
                 "group": f"g{i}",
                 "prompt": prompt,

@@ -1,0 +1,88 @@
+"""Which of a task's students is kept: its own, or the one that it shares with its domain. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from registry.gate import NOISE, Verdict
+from tasks import params
+from tasks.answers import Answers
+from tasks.calibrate import Certificate
+from tasks.evaluate import Scorecard
+from tasks.metrics import mcnemar
+
+Rung = params.Rung | Literal["domain"]
+MARGIN = 0.02  # of the calls, that a domain's student may be certified for less than a task's own
+
+
+@dataclass(frozen=True, slots=True)
+class Try:
+    """A student of a task, measured and judged. `rung` is its kind, or `domain`."""
+
+    rung: Rung
+    scorecard: Scorecard
+    certificate: Certificate | str
+    verdict: Verdict
+
+    @property
+    def coverage(self) -> float:
+        """The share of the calls that it is certified for."""
+        return 0.0 if isinstance(self.certificate, str) else self.certificate.coverage
+
+    @property
+    def rank(self) -> tuple[bool, float, float]:
+        """What makes one student better than another."""
+        return self.verdict.passed, self.coverage, self.scorecard.agreement
+
+
+@dataclass(frozen=True, slots=True)
+class Paired:
+    """Test calls on which only the domain's student is right, and only the task's own."""
+
+    better: int
+    worse: int
+
+    @property
+    def p(self) -> float:
+        """How likely such a difference is by chance: McNemar's test."""
+        return mcnemar(self.better, self.worse)
+
+
+def pair(domain: Answers, own: Answers) -> Paired:
+    """Two students' answers to the same test calls."""
+    pairs = [(a.agrees, b.agrees) for a, b in zip(domain.rows, own.rows, strict=True)]
+    return Paired(pairs.count((True, False)), pairs.count((False, True)))
+
+
+def as_good(domain: Try, own: Try, paired: Paired) -> bool:
+    """Whether the evidence lets one adapter do the work of several."""
+    less = own.coverage - domain.coverage
+    return round(less, 4) <= MARGIN and not (paired.worse > paired.better and paired.p < NOISE)
+
+
+def choose(domain: Try, own: Try, paired: Paired) -> Try:
+    """The domain's student where it passed and is as good, or is alone in passing; else its own.
+
+    The verdict's reason tells the figures of both.
+    """
+    if domain.verdict.passed and own.verdict.passed:
+        kept = domain if as_good(domain, own, paired) else own
+    else:
+        kept = max(own, domain, key=lambda one: one.rank)
+    said = f"{_said('The domain', domain)}, {_said(f'its own student ({own.rung})', own)}"
+    only = f"of the {own.scorecard.n} test calls {paired.better} are right only with the domain's"
+    compared = f"{said}; {only}, {paired.worse} only with its own (p = {paired.p:.2g})."
+    reason = f"{kept.verdict.reason} {compared}"
+    return replace(kept, verdict=replace(kept.verdict, reason=reason))
+
+
+def best(tries: Sequence[Try]) -> Try | None:
+    """The best of some students; None of none."""
+    return max(tries, key=lambda one: one.rank, default=None)
+
+
+def _said(name: str, one: Try) -> str:
+    passed = "" if one.verdict.passed else ", refused"
+    return f"{name} agrees on {one.scorecard.agreement:.1%}, certified {one.coverage:.1%}{passed}"

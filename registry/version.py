@@ -1,0 +1,36 @@
+"""A version of a task's model: one registered student, and what it is called in the pool."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tasks.train import adapter_name
+
+TASK = "task"  # the scope of a student that has one task
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Version:
+    """One registered student. `scope` is `task`, or the domain whose tasks have it in common."""
+
+    name: str
+    number: int
+    adapter_digest: str
+    dataset: str
+    run: str
+    passed: bool
+    at: float
+    scope: str = TASK
+
+    @property
+    def bundle(self) -> str:
+        """The name of its bundle's folder: every version has its own task and certificate."""
+        return adapter_name(self.name, self.number, self.adapter_digest)
+
+    @property
+    def adapter(self) -> str:
+        """The adapter's name in the pool: never the same for two different adapters.
+
+        The tasks of a domain have one adapter under one name, so that it is loaded once.
+        """
+        return self.bundle if self.scope == TASK else f"{self.scope}-{self.adapter_digest[:8]}"

@@ -1,0 +1,118 @@
+"""A domain: tasks of one program whose calls one causal student learns together.
+
+Students read payloads only, and two tasks' payloads may look alike: the student of a domain reads a
+tag first, which names the task. `gather` writes dataset folders in which the rows and the template
+have it, so that training, measuring and serving need to know nothing of domains.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from fnmatch import fnmatchcase
+from itertools import chain, zip_longest
+from pathlib import Path
+
+import msgspec
+
+from tasks.contract import Contract
+from tasks.dataset import near_duplicates
+from tasks.params import Dataset, Train
+from tasks.rows import Row, retagged, rows, write_rows
+from tasks.splits import SPLITS, Groups, Split
+from tasks.student import written
+from tasks.task import Task, load_one, save
+from tasks.template import Template
+
+Parts = dict[Split, list[Row]]
+
+
+def group(tasks: Iterable[Task], named: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
+    """The domains of at least two tasks: their names, and the ids of their tasks.
+
+    `named` are domains by patterns of task ids; other tasks are grouped by their family.
+    """
+    found: dict[str, list[str]] = {}
+    for task in tasks:
+        fits = (n for n, some in named.items() if any(fnmatchcase(task.id, p) for p in some))
+        found.setdefault(f"domain-{next(fits, task.family)}", []).append(task.id)
+    return {name: sorted(ids) for name, ids in found.items() if len(ids) > 1}
+
+
+def tag(task: str) -> str:
+    """What the student of a domain reads before a payload of this task."""
+    return f"[{task}] "
+
+
+def budget(params: Train, tasks: int) -> Train:
+    """The params of a domain's training: each task brings its tokens and its validation rows."""
+    return msgspec.structs.replace(
+        params, tokens=tasks * params.tokens, validation_rows=tasks * params.validation_rows
+    )
+
+
+def gather(
+    dataset: Path,
+    name: str,
+    tasks: Sequence[str],
+    out: Path,
+    params: Dataset,
+    conversations: Mapping[str, str],
+) -> None:
+    """Write `out`, the domain's own dataset folder, and `out`/task, a tagged one for each task.
+
+    Training and validation rows that are like another task's held-out rows, or of the same
+    conversation (`conversations` by call id), are left out of the domain's.
+    """
+    known = {id: load_one(dataset / id) for id in tasks}
+    parts = {id: {s: rows(dataset / id / f"{s}.parquet") for s in SPLITS} for id in tasks}
+    seen = _held_out(list(parts.values()), params, conversations)
+    learned: dict[Split, list[list[Row]]] = {"train": [], "validation": []}
+    for id, task in known.items():
+        marked = replace(task, template=replace(task.template, tag=tag(id)))
+        save(out / id / "task.json", marked)
+        for split in SPLITS:
+            tagged = retagged(parts[id][split], "", tag(id))
+            write_rows(out / id / f"{split}.parquet", tagged)
+            if split in learned:
+                fresh = [row for row in tagged if row.id not in seen]
+                learned[split].append([_spelt(row, task.contract) for row in fresh])
+    for split, shares in learned.items():
+        # Row by row from each task: however many are read of them, every task is among those.
+        turns = chain.from_iterable(zip_longest(*shares))
+        write_rows(out / f"{split}.parquet", [row for row in turns if row is not None])
+    save(out / "task.json", _whole(name, list(known.values())))
+
+
+def _spelt(row: Row, contract: Contract) -> Row:
+    """A row whose answer is written as its own task's contract orders it."""
+    return replace(row, answer=written(row.answer, contract))
+
+
+def _whole(name: str, tasks: Sequence[Task]) -> Task:
+    """The domain as a task to train: any text is its answer."""
+    return Task(
+        id=name,
+        name=name,
+        description=f"The tasks {', '.join(task.id for task in tasks)}",
+        category="structured generation",
+        family=tasks[0].family,
+        template=Template(),
+        contract=Contract(kind="text"),
+        size=sum(task.size for task in tasks),
+        share=sum(task.share for task in tasks),
+    )
+
+
+def _held_out(
+    parts: Sequence[Parts], params: Dataset, conversations: Mapping[str, str]
+) -> set[str]:
+    """The ids of all rows that are like, or of one conversation with, a held-out row."""
+    every = [(row, split) for part in parts for split in SPLITS for row in part[split]]
+    groups = Groups(len(every))
+    for a, b in near_duplicates([row.prompt for row, _ in every], params.similar, params.seed):
+        groups.join(a, b)
+    groups.join_equal(conversations.get(row.id, "") for row, _ in every)
+    held = ("calibration", "test")
+    kept = {groups.find(place) for place, (_, split) in enumerate(every) if split in held}
+    return {row.id for place, (row, _) in enumerate(every) if groups.find(place) in kept}

@@ -1,0 +1,150 @@
+"""One adapter learns several tasks: tags tell them apart, from training to the gateway."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import httpx
+import msgspec
+import pytest
+import served
+import students
+import tiny
+
+from tasks.answers import answered
+from tasks.domain import budget, gather, group, tag
+from tasks.evaluate import evaluate
+from tasks.params import Dataset, Evaluate, Train
+from tasks.rows import retagged, rows
+from tasks.task import load_one
+from tasks.train import train
+
+COLOURS = {"apple": "red", "grass": "green", "sea": "blue"}
+MOODS = {"apple": "blue", "grass": "red", "sea": "green"}  # alike, and wrong in the other task
+LABELS = students.COLOUR
+NAME = "domain-desk"
+
+
+def pairs(answers: Mapping[str, str], start: int, count: int) -> list[tuple[str, str]]:
+    return [
+        (f"item {i}: the {thing}", answers[thing])
+        for i in range(start, start + count)
+        for thing in [list(answers)[i % len(answers)]]
+    ]
+
+
+def write(home: Path, name: str, answers: Mapping[str, str], start: int) -> None:
+    """A task's dataset; the numbers of its items begin at `start`."""
+    sizes = {"train": 60, "validation": 9, "calibration": 30, "test": 30}
+    parts = {}
+    for part, count in sizes.items():
+        parts[part] = pairs(answers, start, count)
+        start += count
+    tiny.dataset(home / name, LABELS, parts, name=name)
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two tasks of one program, gathered, and the domain's student."""
+    folder = tmp_path_factory.mktemp("home")
+    write(folder / "data", "colour-1", COLOURS, 1000)
+    write(folder / "data", "mood-2", MOODS, 5000)
+    gather(folder / "data", NAME, ["colour-1", "mood-2"], folder / "rows", Dataset(), {})
+    train(folder / "rows", folder / "out", Train(epochs=8))
+    return folder
+
+
+def agreement(home: Path, task: str, old: str, new: str) -> float:
+    asked = retagged(rows(home / "rows" / task / "test.parquet"), old, new)
+    found = answered(asked, LABELS, home / "out" / "adapter", Evaluate())
+    return found.agreement[0]
+
+
+def test_a_domain_is_named_or_a_program() -> None:
+    """Tasks of one family, or those whose ids a person names; one task alone is no domain."""
+    found = [
+        students.task(id, family=family)
+        for id, family in (("b-1", "x"), ("a-2", "x"), ("c-3", "x"), ("d-4", "y"), ("e-5", "z"))
+    ]
+    assert group(found, {}) == {"domain-x": ["a-2", "b-1", "c-3"]}
+    named = {"desk": ["c-*", "d-*"], "none": ["q-*"]}
+    assert group(found, named) == {"domain-x": ["a-2", "b-1"], "domain-desk": ["c-3", "d-4"]}
+
+
+def test_rows_and_template_carry_the_tag(home: Path) -> None:
+    """Every split of each task, and the template that is served; the shared dataset does not."""
+    source, mine = home / "data" / "mood-2", home / "rows" / "mood-2"
+    for split in ("train", "validation", "calibration", "test"):
+        plain, tagged = (rows(folder / f"{split}.parquet") for folder in (source, mine))
+        assert [row.prompt for row in tagged] == [f"[mood-2] {row.prompt}" for row in plain]
+    assert load_one(mine).template.tag == tag("mood-2") == "[mood-2] "
+    assert load_one(source).template.tag == ""
+    learned = rows(home / "rows" / "train.parquet")
+    assert len(learned) == 120
+    assert [row.prompt.split()[0] for row in learned[:4]] == ["[colour-1]", "[mood-2]"] * 2
+    assert budget(Train(), 3).tokens == 3 * Train().tokens
+
+
+def test_what_another_task_holds_out_is_not_learned(tmp_path: Path) -> None:
+    """A training prompt that stands in another task's test rows, or its conversation, is no row."""
+    write(tmp_path / "data", "a-1", COLOURS, 1000)
+    write(tmp_path / "data", "b-2", MOODS, 1100)  # its first 29 training rows are held out by a-1
+    gather(tmp_path / "data", NAME, ["a-1", "b-2"], tmp_path / "out", Dataset(), {})
+    assert len(rows(tmp_path / "out" / "train.parquet")) == 60 + 60 - 29
+    talks = {"a-1-train-0": "talk", "b-2-test-0": "talk", "a-1-train-1": "", "b-2-test-1": ""}
+    gather(tmp_path / "data", NAME, ["a-1", "b-2"], tmp_path / "more", Dataset(), talks)
+    assert len(rows(tmp_path / "more" / "train.parquet")) == 60 + 60 - 29 - 1
+
+
+def test_one_adapter_learns_both_tasks(home: Path) -> None:
+    """Prompts that look alike get each task's own answer, by their tags."""
+    assert agreement(home, "colour-1", "", "") > 0.8
+    assert agreement(home, "mood-2", "", "") > 0.8
+    assert agreement(home, "mood-2", tag("mood-2"), tag("colour-1")) < 0.2
+
+
+def test_the_same_seed_gives_the_same_domain_student(home: Path, tmp_path: Path) -> None:
+    """Equal rows, params and seed: equal bytes."""
+    short = Train(base=str(tiny.base(tmp_path / "tiny")), epochs=1)
+    one, two = (train(home / "rows", tmp_path / name, short) for name in "ab")
+    assert one.adapter_digest == two.adapter_digest
+    assert (one.task, one.rows) == (NAME, 120)
+
+
+def test_a_champion_is_asked_in_its_own_words(home: Path, tmp_path: Path) -> None:
+    """Whoever serves, domain's or own: its prompts have the tag that it was trained with."""
+    task = home / "rows" / "mood-2"
+    bundle = tmp_path / "bundle"
+    bundle.mkdir()
+    (bundle / "adapter").symlink_to(home / "out" / "adapter")
+    (bundle / "task.json").write_bytes((task / "task.json").read_bytes())
+    card = evaluate(home / "data" / "mood-2", home / "out", tmp_path, Evaluate(), champion=bundle)
+    assert card.champion is not None
+    assert card.champion.agreement > 0.8 > card.agreement
+    again = evaluate(task, home / "out", tmp_path, Evaluate(), champion=bundle)
+    assert (again.agreement, again.worse) == (card.champion.agreement, 0)
+
+
+def test_the_gateway_asks_with_the_tag(tmp_path: Path) -> None:
+    """A call through the public gateway reaches the pool with its task's tag before the payload."""
+    seen: list[str] = []
+    plain = served.route("route")
+    template = replace(plain.task.template, tag=tag(plain.task.id))
+    served.write_routes(tmp_path, replace(plain, task=replace(plain.task, template=template)))
+
+    def pool(request: httpx.Request) -> httpx.Response:
+        seen.append(msgspec.json.decode(request.content)["messages"][-1]["content"])
+        return served.student("other")(request)
+
+    async def post() -> httpx.Response:
+        async with served.client(served.gateway(tmp_path, pool)) as client:
+            body = served.requests("route", 1)[0]
+            return await client.post("/v1/chat/completions", json=body)
+
+    assert asyncio.run(post()).status_code == 200
+    payload = plain.task.template.payload(served.requests("route", 1)[0])
+    assert payload is not None
+    assert seen == [f"[route-abc123] {plain.task.template.prompt(payload)}"]

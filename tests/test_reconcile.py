@@ -1,0 +1,138 @@
+"""The pool follows the registry; the tasks of a domain share one adapter there."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import httpx
+import msgspec
+import pytest
+import served
+import students
+from sqlalchemy import Engine, event
+
+from registry.store import Store
+from registry.version import Version
+from serving.pool import Pool
+from serving.reconcile import Changes, reconcile, routes
+from tasks.domain import tag
+
+NAME = "domain-desk"
+
+
+class FakePool:
+    """A server with vLLM's endpoints, whose adapters know the tasks of `able` by their tags."""
+
+    def __init__(self) -> None:
+        self.able = {"a-1", "b-2"}
+        self.models: list[str] = []
+        self.asked: list[str] = []
+        self.loads: list[str] = []
+
+    def answer(self, request: httpx.Request) -> httpx.Response:
+        """What vLLM answers: models, loading, unloading, or a chat completion."""
+        body: Any = msgspec.json.decode(request.content) if request.content else {}
+        if request.url.path.endswith("/models"):
+            data = [{"id": name, "parent": "nano"} for name in self.models]
+            return httpx.Response(200, json={"data": data})
+        if request.url.path.endswith("/load_lora_adapter"):
+            if body["lora_name"] in self.models:
+                return httpx.Response(400, json={"error": {"message": "loaded already"}})
+            self.models.append(body["lora_name"])
+            self.loads.append(body["lora_name"])
+            return httpx.Response(200, text="Success")
+        if request.url.path.endswith("/unload_lora_adapter"):
+            self.models.remove(body["lora_name"])
+            return httpx.Response(200, text="Success")
+        prompt = body["messages"][0]["content"]
+        self.asked.append(prompt)
+        knows = prompt[1:].split("]")[0] in self.able
+        return served.student(students.LABELS[1] if knows else "other")(request)
+
+
+class Desk:
+    """A registry in which two tasks of a domain have one adapter, and a pool beside it."""
+
+    def __init__(self, home: Path) -> None:
+        self.home, self.pool = home, FakePool()
+        self.store = Store(f"sqlite:///{home}/mlflow.db")
+        self.versions = {name: self._register(name) for name in ("a-1", "b-2")}
+
+    def _register(self, name: str) -> Version:
+        subject = students.task(name)
+        subject = replace(subject, template=replace(subject.template, tag=tag(name)))
+        folder, digest, lineage = students.bundle(self.home / "made", subject=subject)
+        questions = [
+            {"prompt": tag(name) + q["prompt"], "answer": q["answer"]}
+            for q in msgspec.json.decode((folder / "canary.json").read_bytes())
+        ]
+        (folder / "canary.json").write_bytes(msgspec.json.encode(questions))
+        card, proof = students.scorecard(digest), students.certificate(digest, task=name)
+        verdict, lineage = students.PASSED, replace(lineage, domain=NAME)
+        return self.store.register(subject, folder, card, proof, verdict, lineage)
+
+    def promote(self, *names: str) -> Changes:
+        """Make these the champions, and no others; then reconcile."""
+        for name, version in self.versions.items():
+            if name in names or self.store.champion(name) is not None:
+                self.store.set_champion(name, version.number if name in names else None)
+
+        async def act() -> Changes:
+            async with httpx.AsyncClient(transport=httpx.MockTransport(self.pool.answer)) as client:
+                pool = Pool("http://pool", client)
+                return await reconcile(self.home, self.store, {"causal": pool})
+
+        return asyncio.run(act())
+
+
+@pytest.fixture(scope="module")
+def registered(tmp_path_factory: pytest.TempPathFactory) -> Desk:
+    """One registry for all tests here."""
+    event.listen(Engine, "connect", lambda database, _: database.execute("PRAGMA synchronous=OFF"))
+    return Desk(tmp_path_factory.mktemp("home"))
+
+
+@pytest.fixture
+def desk(registered: Desk) -> Iterator[Desk]:
+    """The registry without champions, and an empty pool."""
+    registered.pool = FakePool()
+    yield registered
+    registered.promote()
+
+
+def test_the_pool_holds_a_domains_adapter_once(desk: Desk) -> None:
+    """Two champions, one adapter: loaded once, each task asked; it goes when the last one goes."""
+    a, b = desk.versions.values()
+    assert a.adapter == b.adapter == f"{NAME}-{a.adapter_digest[:8]}"
+    assert a.bundle != b.bundle
+    desk.promote("a-1")
+    changes = desk.promote("a-1", "b-2")
+    assert (changes.serving, changes.loaded, changes.refused) == ((a.adapter,), (), {})
+    assert desk.pool.loads == [a.adapter]
+    assert [prompt.split()[0] for prompt in desk.pool.asked] == ["[a-1]"] * 5 + ["[b-2]"] * 5
+    found = {r["task"]["id"]: r for r in routes(desk.home)}
+    assert found["b-2"]["task"]["template"]["tag"] == "[b-2] "
+    for _ in range(2):
+        assert desk.promote("b-2").unloaded == ()
+    assert desk.promote().unloaded == ()  # one more round, for answers under way
+    assert desk.promote().unloaded == (a.adapter,)
+    assert desk.pool.models == []
+
+
+def test_a_task_that_fails_its_questions_leaves_the_others_served(desk: Desk) -> None:
+    """In a pool that was started anew, each task proves the shared adapter for itself."""
+    a, b = desk.versions.values()
+    desk.promote("a-1", "b-2")
+    desk.pool.models, desk.pool.able = [], {"b-2"}
+    changes = desk.promote("a-1", "b-2")
+    assert changes.refused == {a.bundle: "only 0 of 5 canary answers match the evaluation's"}
+    assert [r["task"]["id"] for r in routes(desk.home)] == ["b-2"]
+    assert desk.pool.models == [b.adapter]
+    desk.pool.able = set()
+    desk.pool.models = []
+    assert desk.promote("a-1", "b-2").unloaded == (b.adapter,)
+    assert (routes(desk.home), desk.pool.models) == ([], [])
