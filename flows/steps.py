@@ -10,6 +10,7 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from flows import artifacts, night, students
+from flows.champion import Champion
 from flows.night import Night
 from tasks.adapters import Kind
 from tasks.stage import Refused
@@ -37,7 +38,7 @@ def _step(function: Callable[P, R], *, minutes: int, retries: int = 2) -> Callab
     return cast(Callable[P, R], step)
 
 
-def _train(night: Night, task: str, rung: Kind, serving: students.Champion | None) -> Path:
+def _train(night: Night, task: str, rung: Kind, serving: Champion | None) -> Path:
     with artifacts.training(task, rung) as told:
         return students.train(night, task, rung, serving, told)
 

@@ -13,29 +13,21 @@ import tasks.calibrate
 import tasks.evaluate
 import tasks.train
 from flows import guard, show
+from flows.champion import Champion, origin, proven
 from flows.night import Night, found
 from flows.night import figures as night_figures
 from registry import bundle, gate, ledger, router
 from registry.gate import Verdict
 from registry.store import Version
 from tasks import stage
-from tasks.adapters import Kind, kind_of
+from tasks.adapters import Kind
 from tasks.answers import read_answers
 from tasks.calibrate import Certificate, held_out, load_certificate
-from tasks.dataset import rows
 from tasks.evaluate import Scorecard
 from tasks.fitting import Progress
 from tasks.splits import SPLITS
 from tasks.task import load_one
 from tasks.train import load_training
-
-
-@dataclass(frozen=True, slots=True)
-class Champion:
-    """The version of a task that serves now."""
-
-    number: int
-    bundle: Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +68,8 @@ def ladder(night: Night, task: str, serving: Champion | None) -> list[Kind]:
 
     What the champion does on later calls is the audit's business.
     """
-    proven = load_certificate(serving.bundle / "certificate.json") if serving else ""
-    if not isinstance(proven, str) and proven.coverage >= night.params.train.enough:
+    known = proven(serving)
+    if known and known.coverage >= night.params.train.enough:
         return []
     return tasks.train.ladder(night.out("dataset", task), night.params.train)[0]
 
@@ -89,24 +81,6 @@ def enough(night: Night, last: Try) -> bool:
     done = night.out("train").glob("*/*/training.json")
     spent = sum(load_training(file.parent).seconds for file in done)
     return spent > 60 * night.params.train.budget
-
-
-def origin(night: Night, task: str, rung: Kind, serving: Champion | None) -> Path | None:
-    """The champion's adapter, to go on from; None for the encoder's.
-
-    None as well when an earlier night may have learned a row that tonight measures with: a row
-    that the curation leaves out for a night can come back in another split.
-    """
-    if serving is None or "encoder" in (rung, kind_of(serving.bundle / "adapter")):
-        return None
-    made = list(night.home.glob(f"nights/*/dataset/{task}/train.parquet"))
-    nights = {path.parents[2].name for path in made}
-    if (bundle.read(serving.bundle, "lineage") or {}).get("night") not in nights:
-        return None
-    learned = {row.id for path in made for row in rows(path)}
-    held = (night.out("dataset", task, f"{split}.parquet") for split in SPLITS if split != "train")
-    unseen = all(row.id not in learned for path in held for row in rows(path))
-    return serving.bundle / "adapter" if unseen else None
 
 
 def train(
@@ -179,16 +153,6 @@ def calibrate(night: Night, task: str, rung: Kind) -> Certificate | str:
     return load_certificate(out / "certificate.json")
 
 
-def champion(night: Night, task: str) -> Champion | None:
-    """The version that serves the task now, and its bundle on this machine."""
-    store = night.store
-    number = store.champion(task)
-    if number is None:
-        return None
-    version = store.version(task, number)
-    return Champion(number, store.fetch(version, night.home / "adapters" / version.adapter))
-
-
 def judge(
     night: Night,
     task: str,
@@ -202,14 +166,13 @@ def judge(
     if isinstance(certificate, Certificate):
         answers = night.out("evaluate", task, rung) / "answers.parquet"
         held = held_out(certificate, read_answers(answers))
-    proven = load_certificate(serving.bundle / "certificate.json") if serving else None
     return gate.judge(
         scorecard,
         certificate,
         bundle.scorecard(serving.bundle) if serving else None,
         night.params.judge,
         held=held,
-        serving=proven if isinstance(proven, Certificate) else None,
+        serving=proven(serving),
         leaked=guard.count(night, [night.out(h, task, rung) for h in ("train", "evaluate")]),
     )
 
@@ -245,11 +208,11 @@ def register(night: Night, task: str, tries: Sequence[Try], serving: Champion | 
 
 def _untried(night: Night, task: str, serving: Champion | None) -> Outcome:
     """What became of a task for which no training was worth its while."""
-    proven = load_certificate(serving.bundle / "certificate.json") if serving else ""
-    if serving and isinstance(proven, Certificate):
+    known = proven(serving)
+    if serving and known:
         card = bundle.scorecard(serving.bundle)
-        reason = f"Its champion answers {proven.coverage:.0%} of the calls; nothing was trained."
-        return Outcome(task, serving.number, True, reason, card.agreement, proven.coverage)
+        reason = f"Its champion answers {known.coverage:.0%} of the calls; nothing was trained."
+        return Outcome(task, serving.number, True, reason, card.agreement, known.coverage)
     aside = tasks.train.ladder(night.out("dataset", task), night.params.train)[1]
     return Outcome(
         task, None, False, f"Nothing was trained: {'; '.join(dict.fromkeys(aside.values()))}."
