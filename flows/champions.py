@@ -1,4 +1,4 @@
-"""Who serves a task now: the version with the alias `champion`, and its bundle on this machine."""
+"""Who serves a task now: the version with the alias `champion`, and what is made of it."""
 
 from __future__ import annotations
 
@@ -6,8 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from flows.night import Night
+from registry import bundle
+from registry.choice import Rung
 from registry.store import Version
+from registry.version import TASK
+from tasks.adapters import kind_of
 from tasks.calibrate import Certificate, load_certificate
+from tasks.dataset import rows
+from tasks.splits import SPLITS
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +38,26 @@ def champion(night: Night, task: str) -> Champion | None:
         return None
     version = store.version(task, number)
     return Champion(version, store.fetch(version, night.home / "adapters" / version.bundle))
+
+
+def origin(night: Night, task: str, rung: Rung, serving: Champion | None) -> Path | None:
+    """The champion's adapter, to go on from; None for the encoder's and a domain's.
+
+    None as well when an earlier night may have learned a row that tonight measures with: a row
+    that the curation leaves out for a night can come back in another split.
+    """
+    if serving is None or rung != "causal" or serving.version.scope != TASK:
+        return None
+    if kind_of(serving.bundle / "adapter") != rung:
+        return None
+    made = list(night.home.glob(f"nights/*/dataset/{task}/train.parquet"))
+    nights = {path.parents[2].name for path in made}
+    if (bundle.read(serving.bundle, "lineage") or {}).get("night") not in nights:
+        return None
+    learned = {row.id for path in made for row in rows(path)}
+    held = (night.out("dataset", task, f"{split}.parquet") for split in SPLITS if split != "train")
+    unseen = all(row.id not in learned for path in held for row in rows(path))
+    return serving.bundle / "adapter" if unseen else None
 
 
 def enough(night: Night, serving: Champion | None) -> bool:

@@ -38,7 +38,7 @@ def domains(night: Night) -> dict[str, list[str]]:
 def _decide(night: Night, out: Path) -> None:
     params, data = night.params, night.out("dataset")
     causal = msgspec.structs.replace(params.train, rungs=["causal"])
-    able = {task for task in guard.trainable(night) if ladder(data / task, causal)[0]}
+    able = {task.id for task in guard.clean(night) if ladder(data / task.id, causal)[0]}
     groups = domain.group([t for t in found(night) if t.id in able], params.train.domains)
     groups = {n: tasks for n, tasks in groups.items() if not all(_settled(night, t) for t in tasks)}
     calls = (call for path in night.clean() for call in read_clean(path)) if groups else ()

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import msgspec
 
-from flows import worth
 from flows.night import Night, found
 from tasks import stage
 from tasks.canaries import Originals, leaks
@@ -42,11 +41,6 @@ def clean(night: Night) -> list[Task]:
     """The tasks that have a clean dataset."""
     made = [t for t in found(night) if night.out("dataset", t.id, "train.parquet").exists()]
     return [task for task in made if task.id not in datasets(night)]
-
-
-def trainable(night: Night) -> list[str]:
-    """The ids of the tasks that have a clean dataset, those that may save most first."""
-    return [task.id for task in sorted(clean(night), key=lambda task: -worth.saving(night, task))]
 
 
 def logs(night: Night) -> None:

@@ -20,6 +20,7 @@ from flows.champions import champion
 from flows.night import open_night, warnings
 from flows.promote import promote
 from flows.students import Outcome, close, enough, ladder
+from flows.worth import trainable
 from registry.choice import Try
 
 
@@ -62,7 +63,7 @@ def nightly(
         show.say(f"  {task} is left out: {count} values that were replaced stand in its dataset")
     artifacts.hops(night)
 
-    runs = [student(task, night.day, home, return_state=True) for task in guard.trainable(night)]
+    runs = [student(task, night.day, home, return_state=True) for task in trainable(night)]
     results = [run.result(raise_on_failure=False) for run in runs]
     outcomes = [result for result in results if isinstance(result, Outcome)]
     broken = [str(result) for result in results if isinstance(result, Exception)]

@@ -15,20 +15,17 @@ import tasks.calibrate
 import tasks.evaluate
 import tasks.train
 from flows import champions, domains, guard, show
-from flows.champions import Champion
+from flows.champions import Champion, origin
 from flows.night import Night, found
 from flows.night import figures as night_figures
 from registry import bundle, choice, gate, ledger, router
 from registry.choice import Rung, Try
 from registry.gate import Verdict
 from registry.store import Version
-from registry.version import TASK
 from serving.referee import referee
 from tasks import domain, stage
-from tasks.adapters import kind_of
 from tasks.answers import read_answers
 from tasks.calibrate import Certificate, held_out, load_certificate
-from tasks.dataset import rows
 from tasks.evaluate import Scorecard
 from tasks.fitting import Progress
 from tasks.splits import SPLITS
@@ -71,26 +68,6 @@ def enough(night: Night, last: Try) -> bool:
     done = night.out("train").glob("*/*/training.json")
     spent = sum(load_training(file.parent).seconds for file in done)
     return last.rung != "linear" and spent > 60 * night.params.train.budget
-
-
-def origin(night: Night, task: str, rung: Rung, serving: Champion | None) -> Path | None:
-    """The champion's adapter, to go on from; None for the encoder's and a domain's.
-
-    None as well when an earlier night may have learned a row that tonight measures with: a row
-    that the curation leaves out for a night can come back in another split.
-    """
-    if serving is None or rung != "causal" or serving.version.scope != TASK:
-        return None
-    if kind_of(serving.bundle / "adapter") != rung:
-        return None
-    made = list(night.home.glob(f"nights/*/dataset/{task}/train.parquet"))
-    nights = {path.parents[2].name for path in made}
-    if (bundle.read(serving.bundle, "lineage") or {}).get("night") not in nights:
-        return None
-    learned = {row.id for path in made for row in rows(path)}
-    held = (night.out("dataset", task, f"{split}.parquet") for split in SPLITS if split != "train")
-    unseen = all(row.id not in learned for path in held for row in rows(path))
-    return serving.bundle / "adapter" if unseen else None
 
 
 def train(

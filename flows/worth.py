@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from flows import guard
+from flows.champions import champion
 from flows.night import Night
 from tasks import economics, stage
 from tasks.dataset import rows
@@ -10,14 +12,30 @@ from tasks.task import Task
 CHARACTERS = 4  # of a token, about
 
 
-def saving(night: Night, task: Task) -> float:
+def saving(night: Night, task: Task, served: float) -> float:
     """Dollars that the task's calls cost at the teacher, times the share that may be taken over.
 
-    Before a student is there, that share is the readiness of its data.
+    Before a student is there, nobody knows that share: the readiness of its data stands for it,
+    less what is `served` already.
     """
     made = stage.manifest(night.out("dataset")) or {}
     learned = rows(night.out("dataset", task.id, "train.parquet"))
     answer = sum(len(row.answer) for row in learned) / max(1, len(learned)) / CHARACTERS
     whole = max(task.tokens / max(1, task.size), answer)
     price = economics.teacher_cost(economics.Usage(whole - answer, answer), night.params.economics)
-    return task.size * price * float(made["tasks"][task.id]["readiness"]["score"]) / 100
+    ready = float(made["tasks"][task.id]["readiness"]["score"]) / 100
+    return task.size * price * max(0.0, ready - served)
+
+
+def trainable(night: Night) -> list[str]:
+    """The ids of the tasks that have a clean dataset, those that may save most first."""
+
+    def gain(task: Task) -> float:
+        try:
+            serving = champion(night, task.id)
+        except stage.Refused:  # a bundle that cannot be used: the task's own run says so
+            serving = None
+        known = serving.certificate if serving else None
+        return saving(night, task, known.coverage if known else 0.0)
+
+    return [task.id for task in sorted(guard.clean(night), key=gain, reverse=True)]

@@ -14,8 +14,10 @@ import tiny
 
 from flows import guard, worth
 from flows import night as nights
+from flows.champions import Champion, origin
 from flows.night import Night
-from flows.students import Champion, origin
+from flows.worth import trainable
+from registry.store import Version
 from tasks import stage
 from tasks.canaries import Originals
 from tasks.deidentify import load_key
@@ -53,7 +55,7 @@ def ready(night: Night, scores: dict[str, float]) -> None:
 def test_a_dataset_that_gives_away_an_original_trains_nothing(night: Night) -> None:
     """It is named with a count, never with the value; the other task goes on."""
     assert guard.datasets(night) == {"b-2": 2}
-    assert guard.trainable(night) == ["a-1"]
+    assert [task.id for task in guard.clean(night)] == ["a-1"]
     assert MAIL not in night.out("leaks.json").read_text()
 
 
@@ -70,10 +72,12 @@ def test_what_may_save_most_is_trained_first(tmp_path: Path) -> None:
     found = [students.task(name, size=n, tokens=used) for name, (n, used) in sizes.items()]
     save(night.out("cluster", "tasks.json"), found)
     ready(night, {"many": 90.0, "long": 80.0, "poor": 41.0})
-    assert guard.trainable(night) == ["long", "poor", "many"]
-    long, poor = (worth.saving(night, task) for task in found[1:])
+    assert trainable(night) == ["long", "poor", "many"]
+    long, poor = (worth.saving(night, task, 0.0) for task in found[1:])
     assert long == pytest.approx((900_000 * 2.5 + 300 * 0.75 * 7.5) / 1e6 * 0.8)
     assert poor < long
+    assert worth.saving(night, found[1], 0.6) == pytest.approx(long / 4)
+    assert worth.saving(night, found[1], 0.9) == 0
 
 
 def test_a_log_that_gives_away_an_original_is_named(night: Night) -> None:
@@ -89,7 +93,10 @@ def test_a_log_that_gives_away_an_original_is_named(night: Night) -> None:
 def test_a_champion_is_gone_on_from_when_tonight_is_new_to_it(tmp_path: Path) -> None:
     """Not by the encoder, not without its night's rows, not when it learned what is held out."""
     folder, _, _ = students.bundle(tmp_path / "made", subject=students.task("a-1"))
-    serving = Champion(1, folder)
+    version = Version(
+        name="a-1", number=1, adapter_digest="", dataset="", run="", passed=True, at=0
+    )
+    serving = Champion(version, folder)
     night = Night(tmp_path, "2026-03-15", load())
     then = Night(tmp_path, "2026-03-14", load()).out("dataset", "a-1")
     tonight = tiny.colours(night.out("dataset", "a-1"))

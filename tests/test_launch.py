@@ -16,6 +16,7 @@ from peft import LoraConfig, get_peft_model
 
 from tasks.dataset import rows
 from tasks.fitting import Fitter
+from tasks.launch import processes
 from tasks.params import Train
 from tasks.stage import Refused
 from tasks.student import ADAPTER_FILES, load_base
@@ -116,6 +117,17 @@ def test_a_refused_launch_says_why(dataset: Path, params: Train, tmp_path: Path)
     """The sentence of the processes arrives as it would have been said here."""
     with pytest.raises(Refused, match="both are needed"):
         train(dataset, tmp_path, msgspec.structs.replace(params, max_length=3))
+
+
+def test_each_gpu_gets_a_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With 0 processes as many as there are GPUs, one without; the encoder is never launched."""
+    assert processes(Train(), "causal") == processes(Train(processes=0), "causal") == 1
+    assert processes(Train(processes=4), "causal") == 4
+    assert processes(Train(processes=4), "encoder") == 1
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert processes(Train(processes=0), "causal") == 2
+    with pytest.raises(Refused, match="has 2 GPUs"):
+        processes(Train(processes=4), "causal")
 
 
 def test_a_team_shares_out_everything_once() -> None:

@@ -11,7 +11,7 @@ COPY serving serving
 COPY bases bases
 COPY examples examples
 COPY params.yaml ./
-RUN pip install --no-cache-dir -c constraints.txt torch -e '.[data,train,registry,serve,flow,cloud]'
+RUN pip install --no-cache-dir -c constraints.txt torch -e '.[data,train,qlora,registry,serve,flow,cloud]'
 RUN useradd --create-home --uid 10001 flywheel && install -d -o flywheel /flywheel
 USER flywheel
 COPY infra/prefect.yaml infra/prefect.yaml
