@@ -28,10 +28,12 @@ from benchmarks.growth import traffic
 from tasks import writing
 from tasks.contract import Contract, answer_of
 from tasks.evidence import user_text
-from tasks.fitting import Example, Fitter, completion
+from tasks.fitting import Fitter
 from tasks.params import Train
 from tasks.rows import Row
 from tasks.student import base_path, base_tokenizer, load_base
+from tasks.team import Team
+from tasks.writing import Example, completion
 
 TEXT = Contract(kind="text")
 
@@ -53,7 +55,7 @@ def rows_of(path: Path | None, count: int) -> list[Row]:
 def ours(examples: Sequence[Example], params: Train) -> float:
     """Tokens a second of `tasks.fitting`."""
     model, _ = writing.adapted(base_path(params.base), params, None)
-    fitter = Fitter(model, examples, examples[: params.batch], params, "", completion)
+    fitter = Fitter(model, examples, examples[: params.batch], params, "", completion, Team())
     began = time.perf_counter()
     run = fitter.fit(time.monotonic() + 3600, None, None)
     return run.tokens / (time.perf_counter() - began)
@@ -80,7 +82,7 @@ def theirs(examples: Sequence[Example], params: Train, steps: int) -> float:
             output_dir=folder,
             max_steps=steps,
             per_device_train_batch_size=params.batch,
-            learning_rate=params.learning_rate,
+            learning_rate=params.rate(),
             lr_scheduler_type="cosine",
             max_length=params.max_length,
             completion_only_loss=True,

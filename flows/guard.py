@@ -7,10 +7,12 @@ from pathlib import Path
 
 import msgspec
 
+from flows import worth
 from flows.night import Night, found
 from tasks import stage
 from tasks.canaries import Originals, leaks
 from tasks.deidentify import load_key
+from tasks.task import Task
 
 
 def originals(night: Night) -> Originals:
@@ -36,10 +38,15 @@ def datasets(night: Night) -> dict[str, int]:
     return msgspec.json.decode(path.read_bytes(), type=dict[str, int])
 
 
+def clean(night: Night) -> list[Task]:
+    """The tasks that have a clean dataset."""
+    made = [t for t in found(night) if night.out("dataset", t.id, "train.parquet").exists()]
+    return [task for task in made if task.id not in datasets(night)]
+
+
 def trainable(night: Night) -> list[str]:
-    """The ids of the tasks that have a clean dataset, the largest first."""
-    made = [t.id for t in found(night) if (night.out("dataset", t.id) / "train.parquet").exists()]
-    return [task for task in made if task not in datasets(night)]
+    """The ids of the tasks that have a clean dataset, those that may save most first."""
+    return [task.id for task in sorted(clean(night), key=lambda task: -worth.saving(night, task))]
 
 
 def logs(night: Night) -> None:

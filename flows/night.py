@@ -191,7 +191,7 @@ def figures(night: Night) -> dict[str, float]:
 
 
 def found(night: Night) -> list[Task]:
-    """Tonight's tasks, the dearest first."""
+    """Tonight's tasks, the largest first."""
     return sorted(load_tasks(night.out("cluster") / "tasks.json"), key=lambda t: -t.size)
 
 

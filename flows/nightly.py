@@ -32,7 +32,7 @@ def student(task: str, day: str, home: str) -> Outcome:
     night = open_night(home, day)
     serving, tries = champion(night, task), list[Try]()
     for rung in ladder(night, task, serving):
-        steps.train(night, task, rung)
+        steps.train(night, task, rung, serving)
         scorecard = steps.evaluate(night, task, rung, serving)
         certificate = steps.calibrate(night, task, rung)
         verdict = steps.judge(night, task, rung, scorecard, certificate, serving)

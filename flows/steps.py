@@ -37,9 +37,9 @@ def _step(function: Callable[P, R], *, minutes: int, retries: int = 2) -> Callab
     return cast(Callable[P, R], step)
 
 
-def _train(night: Night, task: str, rung: Kind) -> Path:
+def _train(night: Night, task: str, rung: Kind, serving: students.Champion | None) -> Path:
     with artifacts.training(task, rung) as told:
-        return students.train(night, task, rung, told)
+        return students.train(night, task, rung, serving, told)
 
 
 ingest = _step(night.ingest, minutes=120)

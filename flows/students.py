@@ -22,9 +22,10 @@ from registry.gate import Verdict
 from registry.store import Version
 from serving.referee import referee
 from tasks import stage
-from tasks.adapters import Kind
+from tasks.adapters import Kind, kind_of
 from tasks.answers import read_answers
 from tasks.calibrate import Certificate, held_out, load_certificate
+from tasks.dataset import rows
 from tasks.evaluate import Scorecard
 from tasks.fitting import Progress
 from tasks.splits import SPLITS
@@ -95,10 +96,35 @@ def enough(night: Night, last: Try) -> bool:
     return spent > 60 * night.params.train.budget
 
 
-def train(night: Night, task: str, rung: Kind, told: Progress | None = None) -> Path:
+def origin(night: Night, task: str, rung: Kind, serving: Champion | None) -> Path | None:
+    """The champion's adapter, to go on from; None for the encoder's.
+
+    None as well when an earlier night may have learned a row that tonight measures with: a row
+    that the curation leaves out for a night can come back in another split.
+    """
+    if serving is None or "encoder" in (rung, kind_of(serving.bundle / "adapter")):
+        return None
+    made = list(night.home.glob(f"nights/*/dataset/{task}/train.parquet"))
+    nights = {path.parents[2].name for path in made}
+    if (bundle.read(serving.bundle, "lineage") or {}).get("night") not in nights:
+        return None
+    learned = {row.id for path in made for row in rows(path)}
+    held = (night.out("dataset", task, f"{split}.parquet") for split in SPLITS if split != "train")
+    unseen = all(row.id not in learned for path in held for row in rows(path))
+    return serving.bundle / "adapter" if unseen else None
+
+
+def train(
+    night: Night,
+    task: str,
+    rung: Kind,
+    serving: Champion | None,
+    told: Progress | None = None,
+) -> Path:
     """Train one student; a training that was killed goes on from its checkpoint.
 
-    `told` hears of each step, its loss and how many there are at most.
+    A causal one goes on from the champion where that wins. `told` hears of each step, its loss and
+    how many there are at most.
     """
     out = night.out("train", task, rung)
     if not out.exists():
@@ -116,6 +142,7 @@ def train(night: Night, task: str, rung: Kind, told: Progress | None = None) -> 
                 rung=rung,
                 minutes=night.params.train.minutes,
                 progress=progress,
+                warm=origin(night, task, rung, serving),
                 checkpoint=night.out("train", task, f".{rung}.checkpoint"),
             )
             advance(100)  # early stopping ends before the last step
@@ -143,7 +170,7 @@ def evaluate(night: Night, task: str, rung: Kind, serving: Champion | None) -> S
 def calibrate(night: Night, task: str, rung: Kind) -> Certificate | str:
     """Certify a threshold at the chosen risk, or say why there is none."""
     out, params = night.out("calibrate", task, rung), night.params
-    every = len(guard.trainable(night)) * len(params.train.rungs)
+    every = len(guard.clean(night)) * len(params.train.rungs)
     if not out.exists():
         with stage.fresh(out) as folder:
             tasks.calibrate.calibrate(

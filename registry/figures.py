@@ -60,6 +60,10 @@ def curves(training: Training) -> Iterator[tuple[str, int, float]]:
     for mark in training.validation:
         yield "validation/loss", mark.step, mark.loss
         yield "validation/exact", mark.step, mark.exact
+    for number, trial in enumerate(training.trials, 1):
+        if trial.mark:
+            yield "trials/loss", number, trial.mark.loss
+            yield "trials/exact", number, trial.mark.exact
 
 
 def params(lineage: Lineage, training: Training) -> dict[str, str]:
@@ -78,6 +82,7 @@ def params(lineage: Lineage, training: Training) -> dict[str, str]:
         "seconds": round(training.seconds, 1),
         "note": training.note,
     }
+    found |= {f"trial {n}": str(trial) for n, trial in enumerate(training.trials, 1)}
     found |= {f"rows {part}": count for part, count in lineage.rows.items()}
     return {name: str(value) for name, value in found.items() if value != ""}
 

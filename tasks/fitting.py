@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tasks.params import Train
+from tasks.team import Team
 
 if TYPE_CHECKING:
     import torch
@@ -36,14 +37,6 @@ class Mark:
     step: int
     loss: float
     exact: float
-
-
-@dataclass(frozen=True, slots=True)
-class Example:
-    """A prompt and its answer as token ids. The answer begins at `start`; the end token is last."""
-
-    ids: list[int]
-    start: int
 
 
 class Diverged(Exception):  # noqa: N818 - it says what the loss did
@@ -70,7 +63,8 @@ class Fitter:
     """A model with an adapter, the examples it learns from and those it is measured on.
 
     `objective` gives the losses of examples (which have `ids`) and which of them are right.
-    `fingerprint` names all that a checkpoint must have been made from to be gone on with.
+    `fingerprint` names all that a checkpoint must have been made from to be gone on with. A `team`
+    of processes shares out each batch and the validation rows; its sums are those of one process.
     """
 
     def __init__(
@@ -81,43 +75,56 @@ class Fitter:
         params: Train,
         fingerprint: str,
         objective: Objective,
+        team: Team,
     ) -> None:
         self.model, self.params, self.fingerprint = model, params, fingerprint
-        self.objective = objective
+        self.objective, self.team = objective, team
         self.examples, self.validation = examples, validation
         self.weights = [p for p in model.parameters() if p.requires_grad]
         self.masters = [p.detach().float().clone() for p in self.weights]
 
-    def fit(self, deadline: float, progress: Progress | None, checkpoint: Path | None) -> Run:
-        """Train until the steps, the patience or the time are used up. Raises Diverged."""
+    def fit(
+        self,
+        deadline: float,
+        progress: Progress | None,
+        checkpoint: Path | None,
+        share: float = 1.0,
+    ) -> Run:
+        """Train until the steps (or a `share` of them), the patience or the time are used up.
+
+        Raises Diverged.
+        """
         import torch
 
         params = self.params
         batches = -(-len(self.examples) // params.batch)
-        steps = min(self._affordable(), params.epochs * batches)
+        steps = max(1, round(share * min(self._affordable(), params.epochs * batches)))
         every = max(1, -(-steps // params.marks))
         optimizer = torch.optim.AdamW(
-            self.masters, lr=params.learning_rate, betas=(0.9, 0.99), weight_decay=0.0, fused=True
+            self.masters, lr=params.rate(), betas=(0.9, 0.99), weight_decay=0.0, fused=True
         )
         run = _resume(checkpoint, self.fingerprint, self.masters, optimizer) or Run()
         self._publish()
         if not run.marks:
             self._mark(run)
         for batch in self._stream(run.step):
-            if run.step >= steps or self._stale(run, steps) or time.monotonic() > deadline:
+            if run.step >= steps or self._stale(run, steps):
+                break
+            if self.team.any(time.monotonic() > deadline):
                 break
             for group in optimizer.param_groups:
-                group["lr"] = params.learning_rate * rate(run.step, steps, params.warmup)
+                group["lr"] = params.rate() * rate(run.step, steps, params.warmup)
             loss = self._step(batch, optimizer)
             run.step += 1
             run.tokens += sum(len(self.examples[i].ids) for i in batch)
             run.losses.append((run.step, round(loss, 5)))
             check(run.losses, run.marks[0].loss)
-            if progress:
+            if progress and self.team.main:
                 progress(run.step, steps, loss)
             if run.step % every == 0 or run.step == steps:
                 self._mark(run)
-                _keep(checkpoint, self.fingerprint, run, self.masters, optimizer)
+                if checkpoint and self.team.main:
+                    _keep(checkpoint, self.fingerprint, run, self.masters, optimizer)
         if run.marks[-1].step != run.step:
             self._mark(run)
         return run
@@ -147,15 +154,32 @@ class Fitter:
         import torch
 
         self.model.train()
-        loss = self.objective(self.model, [self.examples[i] for i in batch])[0].mean()
-        loss.backward()  # type: ignore[no-untyped-call]  # torch types it not
+        mine = [self.examples[i] for i in self.team.share(batch)]
+        losses = self.objective(self.model, mine)[0] if mine else torch.zeros(0)
+        terms = self.team.sum(torch.tensor(float(len(losses))))
+        loss = losses.sum() / terms.to(losses.device)
+        if mine:
+            loss.backward()  # type: ignore[no-untyped-call]  # torch types it not
         for master, weight in zip(self.masters, self.weights, strict=True):
             master.grad = weight.grad.float() if weight.grad is not None else None
             weight.grad = None
+        self._pool()
         torch.nn.utils.clip_grad_norm_(self.masters, 1.0)
         optimizer.step()
         self._publish()
-        return float(loss.detach())
+        return float(self.team.sum(loss.detach()))
+
+    def _pool(self) -> None:
+        """Give each master the sum of its gradients over the team, all in one message."""
+        import torch
+
+        if self.team.size == 1:
+            return
+        parts = [m.grad if m.grad is not None else torch.zeros_like(m) for m in self.masters]
+        whole = self.team.sum(torch.cat([part.flatten() for part in parts]))
+        sums = torch.split(whole, [part.numel() for part in parts])
+        for master, total in zip(self.masters, sums, strict=True):
+            master.grad = total.view_as(master)
 
     def _publish(self) -> None:
         """Copy the masters into the weights that compute."""
@@ -167,14 +191,15 @@ class Fitter:
         import torch
 
         self.model.eval()
-        order = sorted(self.validation, key=lambda example: len(example.ids))
-        total, terms, exact = 0.0, 0, 0
+        mine = self.team.share(sorted(self.validation, key=lambda example: len(example.ids)))
+        sums = torch.zeros(3, dtype=torch.float64)  # of the losses, their number, the exact answers
         with torch.inference_mode():
-            for start in range(0, len(order), 32):
-                losses, right = self.objective(self.model, order[start : start + 32])
-                total, terms = total + float(losses.sum()), terms + len(losses)
-                exact += int(right.sum())
-        mark = Mark(step=run.step, loss=round(total / terms, 5), exact=round(exact / len(order), 4))
+            for start in range(0, len(mine), 32):
+                losses, right = self.objective(self.model, mine[start : start + 32])
+                sums += torch.tensor([float(losses.sum()), len(losses), int(right.sum())])
+        total, terms, exact = self.team.sum(sums).tolist()
+        rows = len(self.validation)
+        mark = Mark(step=run.step, loss=round(total / terms, 5), exact=round(exact / rows, 4))
         run.marks.append(mark)
         if run.best_mark is mark:
             run.best = [weight.detach().clone() for weight in self.weights]
@@ -205,35 +230,6 @@ def rate(step: int, steps: int, warmup: float) -> float:
     return 0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * done))
 
 
-def completion(model: Any, examples: Sequence[Example]) -> tuple[torch.Tensor, torch.Tensor]:
-    """The loss of every answer token, example after example, and which examples are right.
-
-    Only the answers' positions go through the output layer. Padding is on the right, where causal
-    attention cannot see it.
-    """
-    import torch
-    from torch.nn import functional
-
-    # Few different shapes: a new one costs the CPU's matrix library a kernel, in time and memory.
-    width = -(-max(len(example.ids) for example in examples) // 16) * 16
-    ids = torch.zeros(len(examples), width, dtype=torch.long)
-    answers = torch.zeros_like(ids, dtype=torch.bool)
-    for i, example in enumerate(examples):
-        length = len(example.ids)
-        ids[i, :length] = torch.tensor(example.ids)
-        answers[i, example.start - 1 : length - 1] = True
-    causal = model.get_base_model()
-    places = answers.flatten().nonzero().squeeze(1)
-    rounded = functional.pad(places, (0, -len(places) % 64)).to(causal.device)
-    hidden = causal.get_decoder()(input_ids=ids.to(causal.device), use_cache=False)
-    states = hidden.last_hidden_state.flatten(0, 1)[rounded]
-    logits = causal.get_output_embeddings()(states)[: len(places)].float()
-    targets = ids.roll(-1, dims=1).flatten()[places].to(causal.device)
-    hits = (logits.argmax(-1) == targets).split([len(e.ids) - e.start for e in examples])
-    right = torch.stack([hit.all() for hit in hits])
-    return functional.cross_entropy(logits, targets, reduction="none"), right
-
-
 def check(losses: Sequence[tuple[int, float]], before: float) -> None:
     """Raise Diverged when the last loss is infinite, or the last ten are far above `before`."""
     step, last = losses[-1]
@@ -246,7 +242,7 @@ def check(losses: Sequence[tuple[int, float]], before: float) -> None:
 
 
 def _keep(
-    folder: Path | None,
+    folder: Path,
     fingerprint: str,
     run: Run,
     masters: Sequence[torch.Tensor],
@@ -255,8 +251,6 @@ def _keep(
     """Write a checkpoint."""
     import torch
 
-    if folder is None:
-        return
     folder.mkdir(parents=True, exist_ok=True)
     state = {
         "fingerprint": fingerprint,

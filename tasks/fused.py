@@ -18,11 +18,18 @@ _NORMS = ("Qwen2RMSNorm", "Qwen3RMSNorm", "LlamaRMSNorm")  # those that scale by
 
 
 def fuse(model: Any) -> None:
-    """Give a PEFT model's LoRA layers and norms their fused forms; DoRA layers stay."""
+    """Give a PEFT model's LoRA layers and norms their fused forms.
+
+    Layers with DoRA stay, and those whose weights are packed bits.
+    """
     for module in model.modules():
         if type(module).__name__ in _NORMS:
             module.forward = partial(_norm, module)
-        elif "default" in getattr(module, "lora_A", ()) and not module.use_dora["default"]:
+        elif (
+            "default" in getattr(module, "lora_A", ())
+            and not module.use_dora["default"]
+            and module.base_layer.weight.is_floating_point()
+        ):
             module.forward = partial(_adapted, module)
 
 

@@ -12,6 +12,7 @@ from tasks.stage import Refused
 
 DEFAULT = Path(__file__).parents[1] / "params.yaml"
 Share = float  # 0..1
+Swept = Literal["learning_rate", "warmup", "batch", "rank", "alpha", "rslora", "dora"]
 
 
 class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -104,10 +105,14 @@ class Train(Section, frozen=True):
     """LoRA on the encoder and on a causal base model, a folder or `bundled`, this repository's.
 
     `rungs` are tried in this order until a student is certified for `enough` of a task's calls;
-    once a night has trained for `budget` minutes, largest tasks first, only first rungs are tried.
+    once a night has trained for `budget` minutes, only first rungs are tried. Tasks whose students
+    may save most come first.
     A training reads at most `tokens` tokens in at most `epochs` rounds, is measured `marks` times
     on the validation rows and stops after `patience` marks that brought nothing. It ends after
-    `minutes`, with the best weights so far.
+    `minutes`, with the best weights so far. Where `learning_rate` is null, `rate` has the rule.
+    Every combination of the values in `sweep` is tried shortly on the validation rows; the best is
+    trained. Causal students train in so many `processes` (0: one for each GPU), and with
+    `quantize` beside a base in 4 bits (QLoRA; needs bitsandbytes).
     """
 
     rungs: list[Literal["encoder", "causal"]] = msgspec.field(
@@ -120,7 +125,8 @@ class Train(Section, frozen=True):
     alpha: int = 32
     rslora: bool = True
     dora: bool = False
-    learning_rate: float = 2e-3
+    quantize: bool = False
+    learning_rate: float | None = None
     warmup: Share = 0.06
     batch: int = 8
     epochs: int = 10
@@ -130,7 +136,19 @@ class Train(Section, frozen=True):
     patience: int = 3
     minutes: float = 30.0
     validation_rows: int = 128
+    processes: int = 1
+    sweep: dict[Swept, list[bool | int | float]] = msgspec.field(default_factory=dict)
     seed: int = 0
+
+    def rate(self, width: int = 256) -> float:
+        """The peak learning rate on a base so many units wide, when the team sets none.
+
+        LoRA takes about ten times the rate of full fine-tuning, less on wider models (5e-4 at 2000,
+        falling with width^.78 on Llamas: Schulman et al. 2025, "LoRA Without Regret"). Here 2e-3,
+        tried on the bundled base of 256, falls with the width, Adam's law for hidden matrices
+        (muP, Yang et al. 2022, arXiv 2203.03466): 5e-4 at 1024, 2e-4 at 2560.
+        """
+        return self.learning_rate or 2e-3 * 256 / width
 
 
 class Evaluate(Section, frozen=True):

@@ -56,18 +56,29 @@ def adapter_base(adapter: Path) -> Path:
     return base
 
 
-def load_base(base: Path, dtype: str, attention: str = "sdpa") -> tuple[Any, Any]:
-    """A causal model, on the GPU where there is one, and its tokenizer."""
+def load_base(base: Path, dtype: str, attention: str = "sdpa", bits: Any = None) -> tuple[Any, Any]:
+    """A causal model, on the GPU where there is one, and its tokenizer.
+
+    `bits` is how transformers shall quantise it; a quantised model is loaded to where it stays.
+    """
     import torch
     from transformers import AutoModelForCausalLM
     from transformers.utils import logging
 
     logging.disable_progress_bar()
+    device = torch.cuda.current_device() if torch.cuda.is_available() else "cpu"
+    placed = {"quantization_config": bits, "device_map": {"": device}} if bits else {}
     model = AutoModelForCausalLM.from_pretrained(
-        base, dtype=getattr(torch, dtype), attn_implementation=attention
+        base, dtype=getattr(torch, dtype), attn_implementation=attention, **placed
     )
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    return model.to(device), base_tokenizer(base)
+    return (model if bits else model.to(device)), base_tokenizer(base)
+
+
+def base_width(base: Path) -> int:
+    """How many units wide a causal model's hidden states are."""
+    from transformers import AutoConfig
+
+    return int(AutoConfig.from_pretrained(base).get_text_config().hidden_size)
 
 
 def base_tokenizer(base: Path) -> Any:

@@ -10,29 +10,33 @@ the same adapter on the same machine; a checkpoint folder lets a killed training
 from __future__ import annotations
 
 import shutil
+import sys
 import time
+import warnings
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
-from tasks import encoder, filling, forms, stage, writing
+from tasks import filling, forms, launch, stage, writing
 from tasks import params as settings
-from tasks.adapters import Kind, adapter_digest
+from tasks.adapters import Kind, adapter_digest, kind_of
+from tasks.attempt import Attempt, attempt, continues, rated, second_try
 from tasks.contract import Contract
 from tasks.dataset import Row, rows
-from tasks.fitting import Diverged, Fitter, Mark, Progress, completion
+from tasks.fitting import Diverged, Mark, Progress, Run
 from tasks.params import Train
-from tasks.records import Counts, digest
+from tasks.records import Counts
 from tasks.stage import Refused
-from tasks.student import ADAPTER_FILES, base_digest, base_path, base_tokenizer
+from tasks.student import base_path, base_tokenizer
 from tasks.task import load_one
+from tasks.team import joined
+from tasks.trials import Make, Trial, choose, start, summary
 from tasks.usage import Sample, watched
 
-LARGER, ROWS_PER_BATCH = 4, 300  # the encoder's batches grow with the rows, up to so many times
 FITTING = 0.5  # a student that cannot read half of a task's calls is not worth its training
 
 
@@ -56,17 +60,8 @@ class Training:
     losses: list[tuple[int, float]]
     validation: list[Mark]
     note: str = ""
+    trials: list[Trial] = field(default_factory=list)
     usage: list[Sample] = field(default_factory=list)
-
-
-@dataclass(frozen=True, slots=True)
-class Attempt:
-    """A model and the rows it learns from, the name and digest of its base, how to write it."""
-
-    fitter: Fitter
-    base: str
-    base_digest: str
-    save: Callable[[Path], None]
 
 
 def adapter_name(task: str, version: int, digest: str) -> str:
@@ -88,54 +83,116 @@ def train(
     """Train one task folder of `dataset` into `out`/adapter and `out`/training.json.
 
     `rung` is the kind of student; `minutes` (else those of the params) end the training with the
-    best weights so far; `warm` is a causal adapter to start from; `checkpoint` a folder outside
-    `out` that a killed training goes on from. Raises Refused.
+    best weights so far; `warm` is a causal adapter of the same base, gone on from where that wins;
+    `checkpoint` a folder outside `out` that a killed training goes on from. Raises Refused.
     """
-    began = time.monotonic()
-    deadline = began + 60 * (params.minutes if minutes is None else minutes)
-    task, note = load_one(dataset), ""
-    for chosen in (params, second_try(params)):
-        attempt = _attempt(dataset, rung, task.contract, chosen, warm)
-        try:
-            with watched() as usage:
-                run = attempt.fitter.fit(deadline, progress, checkpoint)
-            break
-        except Diverged as error:
-            note = f"{note}{error} at rate {chosen.learning_rate:g}; "
+    job = launch.Job(
+        dataset=str(dataset),
+        out=str(out),
+        params=params,
+        rung=rung,
+        minutes=params.minutes if minutes is None else minutes,
+        warm=str(warm or ""),
+        checkpoint=str(checkpoint or ""),
+    )
+    count = launch.processes(params, rung)
+    if count > 1:
+        launch.run(job, count, progress)
     else:
-        raise Refused(f"the training of {task.id} diverged twice: {note[:-2]}")
-    attempt.fitter.restore(run)
-    attempt.save(out / "adapter")
+        _train(job, progress)
+    return load_training(out)
+
+
+def _train(job: launch.Job, progress: Progress | None) -> None:
+    """Do a job in this process, perhaps one of several: choose what to begin with, fit, write."""
+    began, team = time.monotonic(), joined()
+    dataset, out = Path(job.dataset), Path(job.out)
+    warm, checkpoint = (Path(path) if path else None for path in (job.warm, job.checkpoint))
+    task, how = load_one(dataset), (began + 60 * job.minutes, progress, checkpoint)
+    make = partial(attempt, dataset, job.rung, task.contract, team=team)
+    with watched() as usage:
+        params, swept = choose(rated(job.params, job.rung), make, *how)
+        if warm and not continues(warm, params, job.rung):
+            warm = None
+        warm, starts = start(params, make, warm, *how)
+        made, run, again = _fitted(params, make, warm, *how)
+    if team.main:
+        note = "; ".join(filter(None, [summary(swept), summary(starts), again]))
+        _write(
+            out,
+            made,
+            run,
+            task=task.id,
+            began=began,
+            note=note,
+            trials=[*swept, *starts],
+            usage=usage,
+        )
+        if checkpoint:
+            shutil.rmtree(checkpoint, ignore_errors=True)
+    team.wait()
+
+
+def _fitted(
+    params: Train,
+    make: Make,
+    warm: Path | None,
+    deadline: float,
+    progress: Progress | None,
+    checkpoint: Path | None,
+) -> tuple[Attempt, Run, str]:
+    """Train in full, once more after a divergence; the best weights, and what went wrong at first.
+
+    Raises Refused when it goes wrong twice.
+    """
+    note = ""
+    for chosen in (params, second_try(params)):
+        made = make(chosen, warm)
+        try:
+            run = made.fitter.fit(deadline, progress, checkpoint)
+        except Diverged as error:
+            note = f"{note}{error} at rate {chosen.rate():g}; "
+            continue
+        made.fitter.restore(run)
+        return made, run, f"{note}trained again at rate {chosen.rate():g}" if note else ""
+    raise Refused(f"the training diverged twice: {note[:-2]}")
+
+
+def _write(
+    out: Path,
+    made: Attempt,
+    run: Run,
+    *,
+    task: str,
+    began: float,
+    note: str,
+    trials: list[Trial],
+    usage: list[Sample],
+) -> None:
+    """Write the adapter, and then how it came about."""
+    fitter = made.fitter
+    made.save(out / "adapter")
     training = Training(
-        task=task.id,
-        kind=rung,
-        base=attempt.base,
-        base_digest=attempt.base_digest,
+        task=task,
+        kind=kind_of(out / "adapter"),
+        base=made.base,
+        base_digest=made.base_digest,
         adapter_digest=adapter_digest(out / "adapter"),
-        seed=chosen.seed,
-        learning_rate=attempt.fitter.params.learning_rate,
-        rows=len(attempt.fitter.examples),
-        too_long=len(rows(dataset / "train.parquet")) - len(attempt.fitter.examples),
+        seed=fitter.params.seed,
+        learning_rate=fitter.params.rate(),
+        rows=len(fitter.examples),
+        too_long=made.read - len(fitter.examples),
         tokens=run.tokens,
         steps=run.step,
         best=run.best_mark.step,
         seconds=round(time.monotonic() - began, 2),
         losses=run.losses,
         validation=run.marks,
-        note=f"{note}trained again at rate {chosen.learning_rate:g}" if note else "",
+        note=note,
+        trials=trials,
         usage=usage,
     )
     stage.write_atomic(out / "training.json", msgspec.json.encode(training))
-    if checkpoint:
-        shutil.rmtree(checkpoint, ignore_errors=True)
-    return training
-
-
-def second_try(params: Train) -> Train:
-    """The params after a divergence: a quarter of the rate, the next seed."""
-    return msgspec.structs.replace(
-        params, learning_rate=params.learning_rate / 4, seed=params.seed + 1
-    )
 
 
 def load_training(folder: Path) -> Training:
@@ -171,92 +228,6 @@ def _unfit(rung: Kind, found: Sequence[Row], contract: Contract, params: Train) 
     return ""
 
 
-def _attempt(
-    dataset: Path, rung: Kind, contract: Contract, params: Train, warm: Path | None
-) -> Attempt:
-    """The model and the rows of one attempt. Raises Refused without usable rows."""
-    found = rows(dataset / "train.parquet"), rows(dataset / "validation.parquet")
-    known, checked = found[0], found[1][: params.validation_rows]
-    make = _encoder if rung == "encoder" else _causal
-    attempt = make(known, checked, contract, params, warm)
-    if not attempt.fitter.examples or not attempt.fitter.validation:
-        raise Refused(
-            f"{dataset.name}: {len(attempt.fitter.examples)} training and "
-            f"{len(attempt.fitter.validation)} validation rows of at most "
-            f"{params.max_length} tokens, both are needed"
-        )
-    return attempt
-
-
-def _causal(
-    known: Sequence[Row],
-    checked: Sequence[Row],
-    contract: Contract,
-    params: Train,
-    warm: Path | None,
-) -> Attempt:
-    base = base_path(params.base)
-    name = base_digest(base)
-    model, tokenizer = writing.adapted(base, params, warm)
-    learned, measured = (
-        writing.examples(part, contract, tokenizer, params.max_length) for part in (known, checked)
-    )
-    ids = msgspec.json.encode([example.ids for example in (*learned, *measured)])
-    origin = adapter_digest(warm) if warm else ""
-    fingerprint = digest(name, origin, msgspec.json.encode(params), ids)
-    fitter = Fitter(model, learned, measured, params, fingerprint, completion)
-    return Attempt(fitter, params.base, name, lambda folder: save(model, folder, params.base, name))
-
-
-def _encoder(
-    known: Sequence[Row],
-    checked: Sequence[Row],
-    contract: Contract,
-    params: Train,
-    warm: Path | None,
-) -> Attempt:
-    """Always from fresh weights: the forms, and so the heads, change with the rows."""
-    found = forms.learn([r.prompt for r in known], [r.answer for r in known], contract)
-    if isinstance(found, str):
-        raise Refused(f"the encoder cannot fill in these answers: {found}")
-    shape, reader = found
-    model = filling.fresh(shape, params)
-    learned, measured = (
-        filling.filled(part, shape, reader, params.max_length) for part in (known, checked)
-    )
-    filling.expect(model, shape, learned)
-    batch = min(LARGER * params.batch, max(params.batch, len(learned) // ROWS_PER_BATCH))
-    # Where linear heads know the answers already, the encoder is only refined.
-    rate = params.learning_rate / (2 if filling.lead(model, shape, learned) else 1)
-    params = msgspec.structs.replace(params, batch=batch, learning_rate=rate)
-    body = [msgspec.json.encode(part) for part in (params, shape, learned, measured)]
-    fingerprint = digest(encoder.DIGEST, *body)
-    fitter = Fitter(model, learned, measured, params, fingerprint, filling.objective(shape))
-
-    def write(folder: Path) -> None:
-        save(model["encoder"], folder, encoder.NAME, encoder.DIGEST)
-        filling.save_heads(model, shape, folder)
-
-    return Attempt(fitter, encoder.NAME, encoder.DIGEST, write)
-
-
-def save(model: Any, folder: Path, base: str, base_digest: str) -> None:
-    """Write an adapter in PEFT's own format, with a configuration of stable bytes."""
-    model.save_pretrained(folder, save_embedding_layers=False)
-    for extra in set(folder.iterdir()) - {folder / name for name in ADAPTER_FILES}:
-        extra.unlink()
-    path = folder / ADAPTER_FILES[0]
-    config = msgspec.json.decode(path.read_bytes())
-    modules = {name.split(".")[-1] for name in config["target_modules"]}  # a set, in any order
-    config |= {
-        "base_model_name_or_path": base,
-        "revision": base_digest,
-        "target_modules": sorted(modules),
-    }
-    body = msgspec.json.encode(config, order="sorted")
-    path.write_bytes(msgspec.json.format(body, indent=2))
-
-
 def train_all(dataset: Path, out: Path, params: Train) -> Counts:
     """Train the first rung that fits each task folder of `dataset` into `out`/task/rung.
 
@@ -287,5 +258,17 @@ def main() -> Counts:
     return stage.hop("train", out, lambda folder: train_all(source, folder, params))
 
 
+def part(job: launch.Job) -> None:
+    """One process of a launched training: what it is refused goes to the one that launched it."""
+    warnings.filterwarnings("ignore", category=FutureWarning)  # libraries to one another
+    try:
+        _train(job, lambda *told: launch.say(launch.Step(*told)))
+    except Refused as error:
+        launch.say(launch.Refusal(str(error)))
+
+
 if __name__ == "__main__":
-    stage.main(main)
+    if len(sys.argv) > 1:
+        part(msgspec.json.decode(sys.argv[1], type=launch.Job))
+    else:
+        stage.main(main)

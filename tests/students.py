@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 from registry.bundle import Lineage, pack
 from tasks.adapters import adapter_digest
 from tasks.answers import Answered, Answers, write_answers
+from tasks.attempt import save as write_adapter
 from tasks.calibrate import Certificate
 from tasks.contract import Contract
 from tasks.evaluate import Scorecard
@@ -21,7 +22,6 @@ from tasks.student import ADAPTER_FILES, base_digest
 from tasks.task import Task, save
 from tasks.template import Head, Pattern, Slot, Template
 from tasks.train import Mark, Training
-from tasks.train import save as write_adapter
 from tasks.usage import Sample
 
 SYSTEM = Pattern(

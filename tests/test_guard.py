@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -11,9 +12,10 @@ import pytest
 import students
 import tiny
 
-from flows import guard
+from flows import guard, worth
 from flows import night as nights
 from flows.night import Night
+from flows.students import Champion, origin
 from tasks import stage
 from tasks.canaries import Originals
 from tasks.deidentify import load_key
@@ -38,7 +40,14 @@ def night(tmp_path: Path) -> Night:
                      {"train": [(text, "red")] * 2}, name=name)  # fmt: skip
     night.out("cluster").mkdir()
     save(night.out("cluster", "tasks.json"), [students.task("a-1"), students.task("b-2")])
+    ready(night, {"a-1": 80.0, "b-2": 80.0})
     return night
+
+
+def ready(night: Night, scores: dict[str, float]) -> None:
+    """Write how ready the tasks' data is."""
+    tasks = {name: {"readiness": {"score": score}} for name, score in scores.items()}
+    stage.finish(night.out("dataset"), Counts("dataset", 4, 4, {}), {"tasks": tasks})
 
 
 def test_a_dataset_that_gives_away_an_original_trains_nothing(night: Night) -> None:
@@ -46,6 +55,25 @@ def test_a_dataset_that_gives_away_an_original_trains_nothing(night: Night) -> N
     assert guard.datasets(night) == {"b-2": 2}
     assert guard.trainable(night) == ["a-1"]
     assert MAIL not in night.out("leaks.json").read_text()
+
+
+def test_what_may_save_most_is_trained_first(tmp_path: Path) -> None:
+    """Few long calls may cost more than many short ones; data that is not ready saves little."""
+    night = Night(tmp_path, "2026-03-02", load())
+    sizes = {"many": (900, 90_000), "long": (300, 900_000), "poor": (300, 950_000)}
+    night.out("deidentify").mkdir(parents=True)
+    Originals(load_key(tmp_path)).save(night.out("deidentify"))
+    for name in sizes:
+        tiny.dataset(night.out("dataset", name), tiny.colour_contract(),
+                     {"train": [("a", "red")] * 2}, name=name)  # fmt: skip
+    night.out("cluster").mkdir()
+    found = [students.task(name, size=n, tokens=used) for name, (n, used) in sizes.items()]
+    save(night.out("cluster", "tasks.json"), found)
+    ready(night, {"many": 90.0, "long": 80.0, "poor": 41.0})
+    assert guard.trainable(night) == ["long", "poor", "many"]
+    long, poor = (worth.saving(night, task) for task in found[1:])
+    assert long == pytest.approx((900_000 * 2.5 + 300 * 0.75 * 7.5) / 1e6 * 0.8)
+    assert poor < long
 
 
 def test_a_log_that_gives_away_an_original_is_named(night: Night) -> None:
@@ -56,6 +84,22 @@ def test_a_log_that_gives_away_an_original_is_named(night: Night) -> None:
     with pytest.raises(Refused, match="1 values") as refused:
         guard.logs(night)
     assert MAIL not in str(refused.value)
+
+
+def test_a_champion_is_gone_on_from_when_tonight_is_new_to_it(tmp_path: Path) -> None:
+    """Not by the encoder, not without its night's rows, not when it learned what is held out."""
+    folder, _, _ = students.bundle(tmp_path / "made", subject=students.task("a-1"))
+    serving = Champion(1, folder)
+    night = Night(tmp_path, "2026-03-15", load())
+    then = Night(tmp_path, "2026-03-14", load()).out("dataset", "a-1")
+    tonight = tiny.colours(night.out("dataset", "a-1"))
+    assert origin(night, "a-1", "causal", serving) is None
+    tiny.colours(then)
+    assert origin(night, "a-1", "causal", serving) == folder / "adapter"
+    assert origin(night, "a-1", "encoder", serving) is None
+    assert origin(night, "a-1", "causal", None) is None
+    shutil.copy(tonight / "calibration.parquet", then / "train.parquet")
+    assert origin(night, "a-1", "causal", serving) is None
 
 
 def _line(name: str, day: str) -> bytes:

@@ -25,6 +25,7 @@ HOMES = {
     "presidio_analyzer": {"tasks/detectors.py"},
     "presidio_anonymizer": {"tasks/cleaner.py"},
     "peft": {f"tasks/{n}.py" for n in ("writing", "student", "filling", "filler", "tagger")},
+    "accelerate": {"tasks/team.py"},
     "llguidance": {"tasks/student.py"},
     "sqlglot": {"tasks/sql.py"},
     "datasketch": {"tasks/dataset.py"},

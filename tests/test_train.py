@@ -12,13 +12,15 @@ import pytest
 import tiny
 
 from tasks.adapters import adapter_digest
+from tasks.attempt import continues, rated, second_try
 from tasks.contract import Contract
-from tasks.fitting import Diverged, Example, batches, check, rate
+from tasks.fitting import Diverged, batches, check, rate
 from tasks.fused import fuse
 from tasks.params import Train
 from tasks.stage import Refused
 from tasks.student import ADAPTER_FILES, Student, base_digest, load_base
-from tasks.train import adapter_name, load_training, second_try, train
+from tasks.train import adapter_name, load_training, train
+from tasks.writing import Example
 
 
 @pytest.fixture(scope="module")
@@ -72,6 +74,7 @@ def test_the_same_seed_gives_the_same_adapter(dataset: Path, params: Train, tmp_
     other = train(dataset, tmp_path / "c", msgspec.structs.replace(short, seed=7))
     assert one.adapter_digest == two.adapter_digest
     assert one.losses == two.losses
+    assert one.usage[-1].values["system_memory_usage_megabytes"] > 0
     assert one.adapter_digest != other.adapter_digest
 
 
@@ -169,6 +172,15 @@ def test_divergence_is_recognised() -> None:
     assert second_try(Train(seed=3, learning_rate=4e-3)) == Train(seed=4, learning_rate=1e-3)
 
 
+def test_the_rate_falls_with_the_width(base: Path) -> None:
+    """The bundled base keeps 2e-3, a wider one gets less; what a team sets is what it gets."""
+    assert rated(Train(), "causal").learning_rate == 2e-3
+    assert rated(Train(base=str(base)), "causal").learning_rate == 2e-3 * 256 / 48
+    assert rated(Train(base=str(base), learning_rate=1e-4), "causal").learning_rate == 1e-4
+    assert rated(Train(base="none"), "encoder").learning_rate == 2e-3
+    assert Train().rate(2560) == pytest.approx(2e-4)
+
+
 def test_a_time_limit_ends_with_the_best_so_far(
     dataset: Path, params: Train, tmp_path: Path
 ) -> None:
@@ -180,10 +192,43 @@ def test_a_time_limit_ends_with_the_best_so_far(
 
 
 def test_a_champion_can_be_gone_on_from(dataset: Path, params: Train, tmp_path: Path) -> None:
-    """A warm start begins where the champion's loss was."""
+    """A warm start begins where the champion's loss was; the trials behind it are on record."""
     old = train(dataset, tmp_path / "old", params)
     new = train(dataset, tmp_path / "new", params, warm=tmp_path / "old" / "adapter")
     assert new.validation[0].loss == pytest.approx(min(m.loss for m in old.validation), rel=0.3)
+    assert [trial.params for trial in new.trials] == [{"warm": True}, {"warm": False}]
+    assert "the best of 2 trials was warm=1" in new.note
+
+
+def test_a_champion_that_fell_behind_is_left(params: Train, tmp_path: Path) -> None:
+    """Where a fresh start is soon better on the validation rows, it is the start that is made."""
+    contract = Contract(kind="labels", labels=("red", "green", "blue"))
+    things = [(f"item {i}: the {thing}", thing) for i in range(16) for thing in tiny.COLOURS]
+    turned = dict(zip(tiny.COLOURS, ("blue", "red", "green"), strict=True))
+    for name, colours in (("before", tiny.COLOURS), ("now", turned)):
+        rows = [(prompt, colours[thing]) for prompt, thing in things]
+        tiny.dataset(tmp_path / name, contract, {"train": rows[:36], "validation": rows[36:]})
+    params = msgspec.structs.replace(params, epochs=16)
+    train(tmp_path / "before", tmp_path / "old", params)
+    fresh = train(tmp_path / "now", tmp_path / "fresh", params)
+    found = train(tmp_path / "now", tmp_path / "new", params, warm=tmp_path / "old" / "adapter")
+    assert "the best of 2 trials was warm=0" in found.note
+    assert found.adapter_digest == fresh.adapter_digest
+
+
+def test_a_champion_of_another_shape_is_not_gone_on_from(
+    dataset: Path, params: Train, tmp_path: Path
+) -> None:
+    """Another rank, or another base: the training is a fresh one."""
+    short = msgspec.structs.replace(params, epochs=1)
+    train(dataset, tmp_path / "old", short)
+    old, other = tmp_path / "old" / "adapter", tiny.base(tmp_path / "base", seed=1)
+    assert continues(old, short, "causal")
+    assert not continues(old, short, "encoder")
+    assert not continues(old, msgspec.structs.replace(short, base=str(other)), "causal")
+    wider = msgspec.structs.replace(short, rank=4)
+    found = train(dataset, tmp_path / "new", wider, warm=old)
+    assert (found.trials, found.note) == ([], "")
 
 
 def test_rows_that_are_too_long_are_counted(params: Train, tmp_path: Path) -> None:

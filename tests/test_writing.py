@@ -1,0 +1,82 @@
+"""A causal base in training: whole or in 4 bits, its activations kept or computed again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import pytest
+import tiny
+import torch
+
+from tasks import writing
+from tasks.adapters import kind_of
+from tasks.params import Train
+from tasks.stage import Refused
+from tasks.student import Student
+from tasks.train import train
+from tasks.writing import Example, adapted, completion
+
+ROWS = [Example([1, 5 + n, *range(20, 30 + n), 2], 4 + n) for n in range(5)]
+
+
+@pytest.fixture(scope="module")
+def params(tmp_path_factory: pytest.TempPathFactory) -> Train:
+    base = tiny.base(tmp_path_factory.mktemp("base"), width=64)
+    return Train(base=str(base), rank=8, learning_rate=1e-2, epochs=4, patience=9)
+
+
+def gradients(params: Train) -> tuple[bool, list[torch.Tensor]]:
+    """Whether activations are computed again, and the gradients of one batch."""
+    model, _ = adapted(Path(params.base), params, None)
+    for name, weight in model.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(weight, std=0.1)
+    model.train()
+    completion(model, ROWS)[0].sum().backward()
+    base = model.get_base_model()
+    return base.is_gradient_checkpointing, [
+        weight.grad for weight in model.parameters() if weight.grad is not None
+    ]
+
+
+@pytest.mark.parametrize("dora", [False, True])
+def test_activations_that_are_computed_again_change_nothing(
+    params: Train, dora: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Large bases are checkpointed; the gradients are the same bits, with fused layers as well."""
+    params = msgspec.structs.replace(params, dora=dora)
+    kept, plain = gradients(params)
+    monkeypatch.setattr(writing, "LARGE", 0)
+    again, same = gradients(params)
+    assert (kept, again) == (False, True)
+    assert len(plain) == 2 * 7 * (3 if dora else 2)
+    assert all(torch.equal(a, b) for a, b in zip(plain, same, strict=True))
+
+
+@pytest.mark.parametrize("large", [0, writing.LARGE])
+def test_a_base_in_4_bits_learns(
+    params: Train, large: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """QLoRA leaves an adapter as any other, repeatably; it is served on the whole base."""
+    pytest.importorskip("bitsandbytes")
+    monkeypatch.setattr(writing, "LARGE", large)
+    params = msgspec.structs.replace(params, quantize=True)
+    model, _ = adapted(Path(params.base), params, None)
+    layer = model.get_base_model().get_decoder().layers[0].mlp.up_proj
+    assert layer.base_layer.weight.dtype == torch.uint8
+    assert {w.dtype for w in model.parameters() if w.requires_grad} <= {torch.bfloat16, torch.float}
+    dataset = tiny.colours(tmp_path / "colour-0")
+    found = train(dataset, tmp_path / "a", params)
+    assert min(mark.loss for mark in found.validation) < found.validation[0].loss / 2
+    assert kind_of(tmp_path / "a" / "adapter") == "causal"
+    assert train(dataset, tmp_path / "b", params).adapter_digest == found.adapter_digest
+    student = Student.load(Path(params.base), tmp_path / "a" / "adapter")
+    assert student.answer(["item 3: what colour is the apple"], tiny.colour_contract())[0].text
+
+
+def test_4_bits_need_bitsandbytes(params: Train, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without it, asking for them is refused with what to install."""
+    monkeypatch.setattr(writing, "find_spec", lambda _: None)
+    with pytest.raises(Refused, match=r"pip install .*qlora"):
+        adapted(Path(params.base), msgspec.structs.replace(params, quantize=True), None)
