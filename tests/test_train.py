@@ -74,6 +74,7 @@ def test_the_same_seed_gives_the_same_adapter(dataset: Path, params: Train, tmp_
     other = train(dataset, tmp_path / "c", msgspec.structs.replace(short, seed=7))
     assert one.adapter_digest == two.adapter_digest
     assert one.losses == two.losses
+    assert one.usage[-1].values["system_memory_usage_megabytes"] > 0
     assert one.adapter_digest != other.adapter_digest
 
 
