@@ -62,7 +62,7 @@ def tries(night: Night, task: str) -> list[Try]:
     """What the flow `student` does before it registers."""
     serving, result = champion(night, task), []
     for rung in students.ladder(night, task, serving):
-        students.train(night, task, rung)
+        students.train(night, task, rung, serving)
         card = students.evaluate(night, task, rung, serving)
         proof = students.calibrate(night, task, rung)
         result.append(
