@@ -125,7 +125,8 @@ def _encoder(
     params = msgspec.structs.replace(params, batch=batch, learning_rate=rate)
     body = [msgspec.json.encode(part) for part in (params, shape, learned, measured)]
     fingerprint = digest(encoder.DIGEST, *body)
-    fitter = Fitter(model, learned, measured, params, fingerprint, filling.objective(shape), team)
+    goal = filling.objective(shape, len(learned))
+    fitter = Fitter(model, learned, measured, params, fingerprint, goal, team)
 
     def write(folder: Path) -> None:
         save(model["encoder"], folder, encoder.NAME, encoder.DIGEST)

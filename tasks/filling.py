@@ -30,7 +30,9 @@ if TYPE_CHECKING:
 STIFFNESS, ROUNDS = 20.0, 100  # of the linear models that closed choices begin as
 MANY, GOOD = 1_000, 0.85  # rows that they are made of, and share of unseen rows they get right
 Floats = NDArray[np.float32]
-SMOOTHING = 0.05  # of closed choices: few examples make a student too sure of itself
+# Of closed choices: few examples make a student too sure of itself. Many do not, and smoothing
+# then blurs which answers are right (Xia et al. 2024, arXiv 2403.14715).
+SMOOTHING, FEW = 0.05, 4_000
 NOTHING = (0, 0)  # the span that stands for no value: the first token is none of the text
 
 
@@ -91,10 +93,10 @@ def _tokens(read: Any, span: tuple[int, int]) -> tuple[int, int] | None:
 
 
 def objective(
-    forms: Forms,
+    forms: Forms, count: int
 ) -> Callable[[Any, Sequence[Filled]], tuple[torch.Tensor, torch.Tensor]]:
-    """The loss of each row, and whether every choice of it is right."""
-    layout = Layout(forms)
+    """The loss of each row, and whether every choice of it is right; `count` rows are learned."""
+    layout, smoothing = Layout(forms), SMOOTHING if count < FEW else 0.0
 
     def measure(model: Any, rows: Sequence[Filled]) -> tuple[torch.Tensor, torch.Tensor]:
         import torch
@@ -106,7 +108,7 @@ def objective(
         right = torch.tensor([row.whole for row in rows], device=device)
         for name, logits in choices.items():
             targets = torch.tensor([row.closed.get(name, -100) for row in rows], device=device)
-            loss, hit = _chosen(logits, targets)
+            loss, hit = _chosen(logits, targets, smoothing)
             total, right = total + loss, right & hit
         for name, number in layout.copied.items():
             for side in (0, 1):
@@ -118,11 +120,13 @@ def objective(
     return measure
 
 
-def _chosen(logits: torch.Tensor, targets: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def _chosen(
+    logits: torch.Tensor, targets: torch.Tensor, smoothing: float
+) -> tuple[torch.Tensor, torch.Tensor]:
     from torch.nn.functional import cross_entropy
 
     loss = cross_entropy(
-        logits, targets, reduction="none", ignore_index=-100, label_smoothing=SMOOTHING
+        logits, targets, reduction="none", ignore_index=-100, label_smoothing=smoothing
     )
     return loss, (targets < 0) | (logits.argmax(-1) == targets)
 

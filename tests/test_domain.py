@@ -59,7 +59,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def agreement(home: Path, task: str, old: str, new: str) -> float:
     asked = retagged(rows(home / "rows" / task / "test.parquet"), old, new)
-    found = answered(asked, LABELS, home / "out" / "adapter", Evaluate())
+    found = answered(asked, LABELS, home / "out" / "adapter", Evaluate(max_tokens=12))
     return found.agreement[0]
 
 
@@ -121,10 +121,12 @@ def test_a_champion_is_asked_in_its_own_words(home: Path, tmp_path: Path) -> Non
     bundle.mkdir()
     (bundle / "adapter").symlink_to(home / "out" / "adapter")
     (bundle / "task.json").write_bytes((task / "task.json").read_bytes())
-    card = evaluate(home / "data" / "mood-2", home / "out", tmp_path, Evaluate(), champion=bundle)
+    card = evaluate(
+        home / "data" / "mood-2", home / "out", tmp_path, Evaluate(max_tokens=12), champion=bundle
+    )
     assert card.champion is not None
     assert card.champion.agreement > 0.8 > card.agreement
-    again = evaluate(task, home / "out", tmp_path, Evaluate(), champion=bundle)
+    again = evaluate(task, home / "out", tmp_path, Evaluate(max_tokens=12), champion=bundle)
     assert (again.agreement, again.worse) == (card.champion.agreement, 0)
 
 

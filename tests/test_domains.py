@@ -20,7 +20,7 @@ from registry.choice import Try
 from tasks import records
 from tasks.canaries import Originals
 from tasks.deidentify import load_key
-from tasks.params import Calibrate, Judge, Params, Train, load
+from tasks.params import Calibrate, Evaluate, Judge, Params, Train, load
 from tasks.records import Counts
 from tasks.stage import finish
 from tasks.task import load_one, save
@@ -33,7 +33,10 @@ def params(base: Path) -> Params:
     train = Train(base=str(base), rungs=["causal"], scope="domain", learning_rate=1e-2, epochs=4)
     lenient = Calibrate(alpha=0.9, delta=0.5)
     judge = Judge(min_coverage=0.01)
-    return msgspec.structs.replace(load(), train=train, calibrate=lenient, judge=judge)
+    short = Evaluate(max_tokens=12)
+    return msgspec.structs.replace(
+        load(), train=train, evaluate=short, calibrate=lenient, judge=judge
+    )
 
 
 def dataset(night: Night) -> None:

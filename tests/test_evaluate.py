@@ -25,6 +25,8 @@ from tasks.stage import Refused
 from tasks.student import adapter_base, base_digest
 from tasks.train import train
 
+SHORT = Evaluate(max_tokens=12)  # a base without its adapter never ends an answer
+
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
@@ -41,7 +43,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 def test_a_scorecard_is_complete(place: tuple[Path, Path], tmp_path: Path) -> None:
     """The student first, then the champion and the baselines, on the same test rows."""
     dataset, trained = place
-    card = evaluate(dataset, trained, tmp_path, Evaluate(), champion=trained)
+    card = evaluate(dataset, trained, tmp_path, SHORT, champion=trained)
     names = ["student", "champion", "majority answer", "TF-IDF + logistic regression"]
     assert [line.name for line in card.table] == [*names, "base model without adapter"]
     assert card.table[-1].agreement < card.agreement
@@ -76,8 +78,8 @@ def test_the_teacher_is_referee_where_it_is_asked_to(
         asked.append(messages[1]["content"])
         return '{"better": "tie"}'
 
-    assert "referee_ties" not in evaluate(text, trained, tmp_path, Evaluate(), ask=ask).metrics
-    some = Evaluate(referee=6)
+    assert "referee_ties" not in evaluate(text, trained, tmp_path, SHORT, ask=ask).metrics
+    some = msgspec.structs.replace(SHORT, referee=6)
     assert "referee_ties" not in evaluate(dataset, trained, tmp_path, some, ask=ask).metrics
     assert asked == []
     card = evaluate(text, trained, tmp_path, some, ask=ask, cache=tmp_path / "cache")
@@ -114,10 +116,12 @@ def test_a_champion_of_another_base_is_not_asked(place: tuple[Path, Path], tmp_p
     shutil.copy(dataset / "task.json", old.parent)
     digest = json.loads(config.read_text())["revision"]
     config.write_text(config.read_text().replace(digest, "0123456789abcdef"))
-    card = evaluate(dataset, trained, tmp_path, Evaluate(max_rows=4), champion=old.parent)
+    card = evaluate(
+        dataset, trained, tmp_path, msgspec.structs.replace(SHORT, max_rows=4), champion=old.parent
+    )
     assert card.champion is None
     with pytest.raises(Refused, match="another base"):
-        answered(rows(dataset / "test.parquet"), tiny.colour_contract(), old, Evaluate())
+        answered(rows(dataset / "test.parquet"), tiny.colour_contract(), old, SHORT)
 
 
 def test_answers_are_asked_for_once(place: tuple[Path, Path], tmp_path: Path) -> None:
@@ -125,12 +129,12 @@ def test_answers_are_asked_for_once(place: tuple[Path, Path], tmp_path: Path) ->
     dataset, trained = place
     found = rows(dataset / "test.parquet")
     contract = tiny.colour_contract()
-    first = answered(found, contract, trained / "adapter", Evaluate(), cache=tmp_path)
+    first = answered(found, contract, trained / "adapter", SHORT, cache=tmp_path)
     file = next(tmp_path.iterdir())
     stamp = file.stat().st_mtime_ns
-    assert answered(found, contract, trained / "adapter", Evaluate(), cache=tmp_path) == first
+    assert answered(found, contract, trained / "adapter", SHORT, cache=tmp_path) == first
     assert file.stat().st_mtime_ns == stamp
-    fewer = answered(found[:3], contract, trained / "adapter", Evaluate(), cache=tmp_path)
+    fewer = answered(found[:3], contract, trained / "adapter", SHORT, cache=tmp_path)
     assert len(fewer.rows) == 3
     assert len(list(tmp_path.iterdir())) == 2
 
@@ -141,7 +145,7 @@ def test_a_base_is_asked_once_for_all_its_students(
     """Its answers are kept by its own digest: another night's student finds them."""
     dataset, trained = place
     for night in ("one", "two"):
-        evaluate(dataset, trained, tmp_path / night, Evaluate(), cache=tmp_path / "answers")
+        evaluate(dataset, trained, tmp_path / night, SHORT, cache=tmp_path / "answers")
     digest = base_digest(adapter_base(trained / "adapter"))
     (file,) = (tmp_path / "answers").glob(f"{digest}-*")
     assert len(read_answers(file).rows) == 20
@@ -164,7 +168,7 @@ def test_a_task_without_test_rows_is_refused(place: tuple[Path, Path], tmp_path:
     parts = {"train": [("a", "b")], "test": []}
     folder = tiny.dataset(tmp_path / "d", Contract(kind="text"), parts)
     with pytest.raises(Refused, match="no test rows"):
-        evaluate(folder, place[1], tmp_path / "out", Evaluate())
+        evaluate(folder, place[1], tmp_path / "out", SHORT)
 
 
 def row(at: float, prompt: str = "p", answer: str = "a") -> Row:

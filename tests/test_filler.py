@@ -163,7 +163,7 @@ def test_a_field_begins_as_empty_as_it_is() -> None:
     assert not isinstance(found, str), found
     forms, reader = found
     model, learned = filling.fresh(forms, PARAMS), filling.filled(rows, forms, reader, LENGTH)
-    measure = filling.objective(forms)
+    measure = filling.objective(forms, len(rows))
     before = float(measure(model, learned)[0].detach().mean())
     filling.expect(model, forms, learned)
     assert float(measure(model, learned)[0].detach().mean()) < before - 1
