@@ -89,7 +89,7 @@ def _causal(
     name = base_digest(base)
     model, tokenizer = writing.adapted(base, params, warm)
     learned, measured = (
-        writing.examples(part, contract, tokenizer, params.max_length) for part in (known, checked)
+        writing.examples(part, tokenizer, params.max_length) for part in (known, checked)
     )
     ids = msgspec.json.encode([example.ids for example in (*learned, *measured)])
     origin = adapter_digest(warm) if warm else ""

@@ -20,7 +20,6 @@ from tasks.dataset import near_duplicates
 from tasks.params import Dataset, Train
 from tasks.rows import Row, retagged, rows, write_rows
 from tasks.splits import SPLITS, Groups, Split
-from tasks.student import written
 from tasks.task import Task, load_one, save
 from tasks.template import Template
 
@@ -75,18 +74,12 @@ def gather(
             tagged = retagged(parts[id][split], "", tag(id))
             write_rows(out / id / f"{split}.parquet", tagged)
             if split in learned:
-                fresh = [row for row in tagged if row.id not in seen]
-                learned[split].append([_spelt(row, task.contract) for row in fresh])
+                learned[split].append([row for row in tagged if row.id not in seen])
     for split, shares in learned.items():
         # Row by row from each task: however many are read of them, every task is among those.
         turns = chain.from_iterable(zip_longest(*shares))
         write_rows(out / f"{split}.parquet", [row for row in turns if row is not None])
     save(out / "task.json", _whole(name, list(known.values())))
-
-
-def _spelt(row: Row, contract: Contract) -> Row:
-    """A row whose answer is written as its own task's contract orders it."""
-    return replace(row, answer=written(row.answer, contract))
 
 
 def _whole(name: str, tasks: Sequence[Task]) -> Task:

@@ -119,29 +119,6 @@ def grammar(contract: Contract | None) -> str | None:
     return json_grammar(contract.schema or {"type": "object"})
 
 
-def written(answer: str, contract: Contract | None) -> str:
-    """An answer as the guide would write it: JSON with its keys in the schema's order."""
-    if contract is None or contract.kind not in ("json", "tools"):
-        return answer
-    return json.dumps(_in_order(json.loads(answer), contract.schema or {}), ensure_ascii=False)
-
-
-def _in_order(value: Any, schema: Json) -> Any:
-    from jsonschema import Draft202012Validator
-
-    forms = schema.get("anyOf") or schema.get("oneOf") or ()
-    for form in forms:
-        if Draft202012Validator(form).is_valid(value):
-            return _in_order(value, form)
-    if isinstance(value, list) and isinstance(schema.get("items"), dict):
-        return [_in_order(item, schema["items"]) for item in value]
-    if isinstance(value, dict):
-        inner = schema.get("properties") or {}
-        names = [*(name for name in inner if name in value), *(n for n in value if n not in inner)]
-        return {name: _in_order(value[name], inner.get(name) or {}) for name in names}
-    return value
-
-
 def render(tokenizer: Any, conversations: Sequence[Sequence[Json]]) -> list[list[int]]:
     """The token ids of conversations, each up to where the assistant speaks."""
     texts = [

@@ -210,7 +210,7 @@ def _unfit(rung: Rung, found: Sequence[Row], contract: Contract, params: Train) 
         fit = filling.fitting(found, params.max_length)
     else:
         reader = base_tokenizer(base_path(params.base))
-        fit = len(writing.examples(found, contract, reader, params.max_length))
+        fit = len(writing.examples(found, reader, params.max_length))
     if fit < FITTING * len(found):
         return f"only {fit} of {len(found)} rows are within {params.max_length} tokens"
     return ""

@@ -11,12 +11,11 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tasks.contract import Contract
 from tasks.fused import fuse
 from tasks.params import Train
 from tasks.rows import Row
 from tasks.stage import Refused
-from tasks.student import ask, load_base, render, written
+from tasks.student import ask, load_base, render
 
 if TYPE_CHECKING:
     import torch
@@ -32,15 +31,15 @@ class Example:
     start: int
 
 
-def examples(
-    found: Sequence[Row], contract: Contract, tokenizer: Any, max_length: int
-) -> list[Example]:
-    """Rows as token ids, in the form that the guide will write; without the too long ones."""
+def examples(found: Sequence[Row], tokenizer: Any, max_length: int) -> list[Example]:
+    """Rows as token ids, without the too long ones.
+
+    Keys stay in the teacher's order: it often follows the prompt, and copying along is easier.
+    """
     if not found:
         return []
     prompts = render(tokenizer, [ask(row.prompt) for row in found])
-    texts = [written(row.answer, contract) for row in found]
-    answers = tokenizer(texts, add_special_tokens=False)["input_ids"]
+    answers = tokenizer([row.answer for row in found], add_special_tokens=False)["input_ids"]
     end = [tokenizer.eos_token_id]
     made = [Example(p + a + end, len(p)) for p, a in zip(prompts, answers, strict=True)]
     return [example for example in made if len(example.ids) <= max_length]

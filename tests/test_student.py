@@ -20,7 +20,6 @@ from tasks.student import (
     grammar,
     json_grammar,
     regex_grammar,
-    written,
 )
 
 PROMPTS = ["what colour is the apple", "the sea", "grass " * 12, "item 12: what colour"]
@@ -72,7 +71,7 @@ def test_decoding_is_greedy_as_in_transformers(student: Student) -> None:
 
 
 def test_a_guided_answer_is_on_its_contract(student: Student) -> None:
-    """An untrained model answers in form, written as `json.dumps` writes, and ends by itself."""
+    """An untrained model answers in form as `json.dumps` writes, and ends by itself."""
     contract = tiny.colour_contract()
     for answer in student.answer(PROMPTS, contract):
         assert violation(answer.text, contract) is None
@@ -137,27 +136,6 @@ def test_a_grammar_that_makes_no_sense_is_named(student: Student) -> None:
     assert student.complaint(json_grammar({"type": "object"})) is None
     with pytest.raises(ValueError, match="grammar"):
         student.decode([Ask([5], broken)])
-
-
-def test_targets_are_written_in_the_guides_order() -> None:
-    """Keys go into the schema's order at every depth, through alternatives; text stays as it is."""
-    inner = {"type": "object", "properties": {"a": {}, "b": {}}, "required": ["a", "b"]}
-    call = {"type": "object", "properties": {"name": {"const": "f"}, "arguments": inner}}
-    schema = {
-        "anyOf": [
-            {"type": "object", "properties": {"content": {}}, "required": ["content"]},
-            {
-                "type": "object",
-                "properties": {"tool_calls": {"type": "array", "items": {"anyOf": [call]}}},
-                "required": ["tool_calls"],
-            },
-        ]
-    }
-    contract = Contract(kind="tools", schema=schema)
-    told = '{"tool_calls": [{"arguments": {"b": 1, "a": "é"}, "name": "f"}]}'
-    expected = '{"tool_calls": [{"name": "f", "arguments": {"a": "é", "b": 1}}]}'
-    assert written(told, contract) == expected
-    assert written("as it is", Contract(kind="text")) == "as it is"
 
 
 def test_text_has_no_grammar() -> None:
