@@ -14,7 +14,7 @@ import msgspec
 import tasks.calibrate
 import tasks.evaluate
 import tasks.train
-from flows import champions, domains, guard, show
+from flows import champions, domains, guard, show, worth
 from flows.champions import Champion, origin
 from flows.night import Night, found
 from flows.night import figures as night_figures
@@ -60,14 +60,21 @@ def ladder(night: Night, task: str, serving: Champion | None) -> list[Rung]:
 
 
 def enough(night: Night, last: Try) -> bool:
-    """Whether no dearer student is tried: this one serves enough, or the night's time is spent."""
+    """Whether no dearer student is tried: this one serves enough, or the next would not pay.
+
+    It does not pay when the night's time is spent, or when what is left to save is less than what
+    the longest training of the night cost.
+    """
     if last.rung == "domain":
         return False
     if last.verdict.passed and last.coverage >= night.params.train.enough:
         return True
     done = night.out("train").glob("*/*/training.json")
-    spent = sum(load_training(file.parent).seconds for file in done)
-    return last.rung != "linear" and spent > 60 * night.params.train.budget
+    seconds = [load_training(file.parent).seconds for file in done]
+    known = load_one(night.out("dataset", last.scorecard.task))
+    if not worth.pays(night, known, last.coverage, max(seconds)):
+        return True
+    return last.rung != "linear" and sum(seconds) > 60 * night.params.train.budget
 
 
 def train(

@@ -12,6 +12,15 @@ from tasks.task import Task
 CHARACTERS = 4  # of a token, about
 
 
+def cost(night: Night, task: Task) -> float:
+    """Dollars that the task's calls of a night cost at the teacher."""
+    learned = rows(night.out("dataset", task.id, "train.parquet"))
+    answer = sum(len(row.answer) for row in learned) / max(1, len(learned)) / CHARACTERS
+    whole = max(task.tokens / max(1, task.size), answer)
+    price = economics.teacher_cost(economics.Usage(whole - answer, answer), night.params.economics)
+    return task.size * price
+
+
 def saving(night: Night, task: Task, served: float) -> float:
     """Dollars that the task's calls cost at the teacher, times the share that may be taken over.
 
@@ -19,12 +28,17 @@ def saving(night: Night, task: Task, served: float) -> float:
     less what is `served` already.
     """
     made = stage.manifest(night.out("dataset")) or {}
-    learned = rows(night.out("dataset", task.id, "train.parquet"))
-    answer = sum(len(row.answer) for row in learned) / max(1, len(learned)) / CHARACTERS
-    whole = max(task.tokens / max(1, task.size), answer)
-    price = economics.teacher_cost(economics.Usage(whole - answer, answer), night.params.economics)
     ready = float(made["tasks"][task.id]["readiness"]["score"]) / 100
-    return task.size * price * max(0.0, ready - served)
+    return cost(night, task) * max(0.0, ready - served)
+
+
+def pays(night: Night, task: Task, served: float, seconds: float) -> bool:
+    """Whether a training of so many seconds costs less than it may save within the window.
+
+    What is not `served` yet may be saved, in as many nights as a window has.
+    """
+    most = cost(night, task) * (1 - served) * night.params.cluster.window_nights
+    return seconds / 3600 * night.params.economics.compute_hour < most
 
 
 def trainable(night: Night) -> list[str]:

@@ -78,6 +78,9 @@ def test_what_may_save_most_is_trained_first(tmp_path: Path) -> None:
     assert poor < long
     assert worth.saving(night, found[1], 0.6) == pytest.approx(long / 4)
     assert worth.saving(night, found[1], 0.9) == 0
+    seconds = 3600 * long / 0.8 * 0.5 * 14 / 0.1  # that cost what half of the calls do
+    assert worth.pays(night, found[1], 0.5, 0.9 * seconds)
+    assert not worth.pays(night, found[1], 0.5, 1.1 * seconds)
 
 
 def test_a_log_that_gives_away_an_original_is_named(night: Night) -> None:
