@@ -79,7 +79,7 @@ def training(task: str, rung: str) -> Iterator[Progress]:
             update_progress_artifact(place, 100 * step / steps, description=text)
 
     yield told
-    update_progress_artifact(place, 100.0, description=f"{said or task}, done")
+    update_progress_artifact(place, 100.0, description=f"{said or f'{task}, {rung}'}, done")
 
 
 def _share(value: float | None) -> str:
