@@ -25,6 +25,7 @@ from tasks.records import Counts
 from tasks.stage import finish
 from tasks.task import load_one, save
 
+pytestmark = pytest.mark.flow  # most of a night, with a registry
 TASKS = ("a-1", "b-2")
 NAME = "domain-desk"
 

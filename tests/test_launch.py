@@ -61,7 +61,7 @@ def fitter(base: Path, dataset: Path, params: Train, team: Team) -> Fitter:
     torch.manual_seed(0)
     model = get_peft_model(model, LoraConfig(target_modules="all-linear"))
     learned, checked = (
-        examples(rows(dataset / f"{part}.parquet"), tiny.colour_contract(), tokenizer, 99)
+        examples(rows(dataset / f"{part}.parquet"), tokenizer, 99)
         for part in ("train", "validation")
     )
     return Fitter(model, learned, checked, params, "", completion, team)
