@@ -66,8 +66,10 @@ def attempt(
     """The model and the rows of one attempt. Raises Refused without usable rows."""
     found = rows(dataset / "train.parquet"), rows(dataset / "validation.parquet")
     known, checked = found[0], found[1][: params.validation_rows]
-    make = _causal if rung == "causal" else _encoder
-    made = make(known, checked, contract, params, warm, team)
+    if rung == "causal":
+        made = _causal(known, checked, params, warm, team)
+    else:  # always from fresh weights: the forms, and so the heads, change with the rows
+        made = _encoder(known, checked, contract, params, team)
     if not made.fitter.examples or not made.fitter.validation:
         raise Refused(
             f"{dataset.name}: {len(made.fitter.examples)} training and "
@@ -78,12 +80,7 @@ def attempt(
 
 
 def _causal(
-    known: Sequence[Row],
-    checked: Sequence[Row],
-    contract: Contract,
-    params: Train,
-    warm: Path | None,
-    team: Team,
+    known: Sequence[Row], checked: Sequence[Row], params: Train, warm: Path | None, team: Team
 ) -> Attempt:
     base = base_path(params.base)
     name = base_digest(base)
@@ -101,14 +98,8 @@ def _causal(
 
 
 def _encoder(
-    known: Sequence[Row],
-    checked: Sequence[Row],
-    contract: Contract,
-    params: Train,
-    warm: Path | None,
-    team: Team,
+    known: Sequence[Row], checked: Sequence[Row], contract: Contract, params: Train, team: Team
 ) -> Attempt:
-    """Always from fresh weights: the forms, and so the heads, change with the rows."""
     found = forms.learn([r.prompt for r in known], [r.answer for r in known], contract)
     if isinstance(found, str):
         raise Refused(f"the encoder cannot fill in these answers: {found}")

@@ -6,7 +6,7 @@ are never curated: they have to look like the traffic.
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -55,13 +55,13 @@ def conflicts(found: Sequence[Candidate], contract: Contract) -> dict[int, str]:
         same[candidate.row.prompt].append(place)
     reasons: dict[int, str] = {}
     for places in same.values():
-        support: Counter[str] = Counter()
+        support: defaultdict[str, float] = defaultdict(float)
         forms = {place: normal(found[place].row.answer, contract) for place in places}
         for place, form in forms.items():
-            support[form] += found[place].row.weight * (1 + 4 * (found[place].row.feedback or 0))  # type: ignore[assignment]
+            support[form] += found[place].row.weight * (1 + 4 * (found[place].row.feedback or 0))
         if len(support) < 2 or all(map(_spoken, forms.values())):
             continue
-        (best, most), (_, second) = support.most_common(2)
+        (best, most), (_, second) = sorted(support.items(), key=lambda one: -one[1])[:2]
         for place, form in forms.items():
             if most < CLEAR * second or form != best:
                 reasons[place] = "conflicting answer"
