@@ -129,9 +129,10 @@ def damaged(count: int, seed: int = 0) -> Iterator[bytes]:
             line = b"[" * draw.randrange(1, 5_000)
         yield line
     for size in LONG:
-        line = json.dumps({"messages": [{"role": "user", "content": "word " * (size // 5)}]})
-        yield line.encode()
-        yield line[: size - 9].encode()
+        content = "word " * (size // 5)
+        line = json.dumps({"messages": [{"role": "user", "content": content}]}).encode()
+        yield line
+        yield line[: size - 9]
 
 
 def write_lines(path: Path, lines: Iterable[bytes]) -> int:

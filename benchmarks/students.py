@@ -249,7 +249,7 @@ def measure(
         for part, rows in parts.items():
             write_rows(folder / f"{part}.parquet", rows)
         save(folder / "task.json", task)
-        told = {"set": name, "task": task.id}
+        told: Result = {"set": name, "task": task.id}
         for one in free(task, parts, asked):
             later = len(parts["calibration"] + parts["test"])
             yield told | _figures(one, min(BASE, later) if one.name.startswith("base") else later)
