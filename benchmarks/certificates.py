@@ -29,12 +29,12 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.curation import read
-from tasks.answers import read_answers
 from tasks.calibrate import score, threshold
 from tasks.contract import answer_of
-from tasks.encoder import embed
-from tasks.evidence import user_text
-from tasks.metrics import wilson
+from tasks.discovery.evidence import user_text
+from tasks.evaluation.answers import read_answers
+from tasks.evaluation.metrics import wilson
+from tasks.students.encoder import embed
 
 SETS = {"clinc150": "clinc150/train", "snips_nlu": "snips_nlu/train"}
 KNOWN, ASKED = 3_000, 5_000  # questions that a student learns, and is asked

@@ -32,12 +32,12 @@ from rich.table import Table
 from tasks import records
 from tasks.cluster import cluster
 from tasks.contract import answer_of
-from tasks.discover import Routes, discover, mark_routable
-from tasks.encoder import embed
-from tasks.evidence import system_text, user_text
-from tasks.mine import mine
+from tasks.discovery.discover import Routes, discover, mark_routable
+from tasks.discovery.evidence import system_text, user_text
+from tasks.discovery.mine import mine
 from tasks.params import Cluster
 from tasks.records import CleanCall, digest
+from tasks.students.encoder import embed
 from tasks.task import load
 
 DATA = Path(os.environ.get("FLYWHEEL_EVAL_DATA") or Path(__file__).parents[1] / "../shared/data")

@@ -31,11 +31,11 @@ from tasks import records
 from tasks.cluster import cluster
 from tasks.contract import answer_of
 from tasks.dataset import dataset, rows
-from tasks.encoder import embed
-from tasks.evidence import user_text
-from tasks.metrics import wilson
+from tasks.discovery.evidence import user_text
+from tasks.evaluation.metrics import wilson
 from tasks.params import Cluster, Dataset
 from tasks.records import CleanCall
+from tasks.students.encoder import embed
 
 SETS = {"snips_nlu": "train", "clinc150": "train"}
 OTHER = "wnut17_ner/train"

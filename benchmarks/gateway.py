@@ -36,7 +36,7 @@ from examples import desk, teacher
 from serving.journal import Journal
 from serving.route import Route
 from tasks.contract import answer_of, infer
-from tasks.mine import mine
+from tasks.discovery.mine import mine
 from tasks.records import Json
 from tasks.task import Task
 

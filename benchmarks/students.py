@@ -32,20 +32,20 @@ from rich.table import Table
 from benchmarks.growth import traffic
 from tasks import params as settings
 from tasks import records
-from tasks.answers import Answers, answered
 from tasks.calibrate import Certificate, certify, held_out
-from tasks.candidates import candidate_of
 from tasks.cluster import cluster
-from tasks.curate import curate
 from tasks.dataset import write_rows
-from tasks.encoder import embed
-from tasks.lines import Line, baselines, line
-from tasks.metrics import closed
+from tasks.datasets.candidates import candidate_of
+from tasks.datasets.curate import curate
+from tasks.datasets.rows import Candidate, Row
+from tasks.evaluation.answers import Answers, answered
+from tasks.evaluation.lines import Line, baselines, line
+from tasks.evaluation.metrics import closed
 from tasks.params import Calibrate, Cluster, Evaluate, Rung, Train
 from tasks.records import CleanCall
-from tasks.rows import Candidate, Row
 from tasks.stage import Refused
-from tasks.student import Student, base_path
+from tasks.students.encoder import embed
+from tasks.students.student import Student, base_path
 from tasks.task import Task, load, save
 from tasks.train import ladder, train
 

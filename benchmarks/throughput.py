@@ -30,15 +30,15 @@ from rich.table import Table
 
 from bases import tokens
 from benchmarks.growth import traffic
-from tasks import writing
 from tasks.contract import answer_of
-from tasks.evidence import user_text
-from tasks.fitting import Fitter
+from tasks.datasets.rows import Row
+from tasks.discovery.evidence import user_text
 from tasks.params import Train
-from tasks.rows import Row
-from tasks.student import base_path, base_tokenizer, load_base
-from tasks.team import Team
-from tasks.writing import Example, completion
+from tasks.students.student import base_path, base_tokenizer, load_base
+from tasks.training import writing
+from tasks.training.fitting import Fitter
+from tasks.training.team import Team
+from tasks.training.writing import Example, completion
 
 SHAPES: dict[str, dict[str, Any]] = {
     "Qwen3-0.6B": {
@@ -126,7 +126,7 @@ def rows_of(path: Path | None, count: int) -> list[Row]:
 
 
 def ours(examples: Sequence[Example], params: Train) -> float:
-    """Tokens a second of `tasks.fitting`."""
+    """Tokens a second of `tasks.training.fitting`."""
     model, _ = writing.adapted(base_path(params.base), params, None)
     fitter = Fitter(model, examples, examples[: params.batch], params, "", completion, Team())
     began = time.perf_counter()

@@ -18,7 +18,7 @@ from prefect.artifacts import (
 from flows.night import Night, found, planted
 from flows.students import Outcome
 from tasks import stage
-from tasks.fitting import Progress
+from tasks.training.fitting import Progress
 
 PAUSE = 2.0  # seconds between two looks at a training
 

@@ -10,10 +10,10 @@ from registry import bundle
 from registry.choice import Rung
 from registry.store import Version
 from registry.version import TASK
-from tasks.adapters import kind_of
 from tasks.calibrate import Certificate, load_certificate
 from tasks.dataset import rows
-from tasks.splits import SPLITS
+from tasks.datasets.splits import SPLITS
+from tasks.students.adapters import kind_of
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,8 @@ import msgspec
 
 from flows.night import Night, found
 from tasks import stage
-from tasks.canaries import Originals, leaks
 from tasks.deidentify import load_key
+from tasks.privacy.canaries import Originals, leaks
 from tasks.task import Task
 
 

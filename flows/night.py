@@ -31,11 +31,11 @@ from registry.store import Store
 from serving.pool import pools
 from serving.reconcile import Changes, reconcile
 from tasks import stage
-from tasks.expectations import Check, sentence
 from tasks.params import Params, load
 from tasks.records import Counts
 from tasks.task import Task
 from tasks.task import load as load_tasks
+from tasks.validation.expectations import Check, sentence
 
 KINDS = ("read", "kept")  # of the calls that a hop counts
 RECALL = ("recall", "low", "high", "planted")

@@ -24,13 +24,13 @@ from registry.gate import Verdict
 from registry.store import Version
 from serving.referee import referee
 from tasks import domain, stage
-from tasks.answers import read_answers
 from tasks.calibrate import Certificate, held_out, load_certificate
+from tasks.datasets.splits import SPLITS
 from tasks.evaluate import Scorecard
-from tasks.fitting import Progress
-from tasks.splits import SPLITS
+from tasks.evaluation.answers import read_answers
 from tasks.task import load_one
 from tasks.train import load_training
+from tasks.training.fitting import Progress
 
 SECONDS = 120.0  # that the teacher may take for a verdict
 

@@ -21,12 +21,12 @@ from typing import Any
 
 import msgspec
 
-from tasks.adapters import adapter_digest
-from tasks.answers import Answered, read_answers
 from tasks.calibrate import score
 from tasks.dataset import rows
 from tasks.evaluate import Scorecard
+from tasks.evaluation.answers import Answered, read_answers
 from tasks.stage import Refused, fresh, write_atomic
+from tasks.students.adapters import adapter_digest
 
 QUESTIONS = 5  # in a canary
 MOST, LONG = 500, 4_000  # test questions that are kept, and the characters of one

@@ -11,7 +11,7 @@ from registry.bundle import Lineage
 from registry.gate import Verdict
 from tasks.calibrate import Certificate
 from tasks.evaluate import Scorecard
-from tasks.nights import sentence
+from tasks.reporting.nights import sentence
 from tasks.task import Task
 from tasks.template import Pattern
 

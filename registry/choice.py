@@ -8,10 +8,10 @@ from typing import Literal
 
 from registry.gate import NOISE, Verdict
 from tasks import params
-from tasks.answers import Answers
 from tasks.calibrate import Certificate
 from tasks.evaluate import Scorecard
-from tasks.metrics import mcnemar
+from tasks.evaluation.answers import Answers
+from tasks.evaluation.metrics import mcnemar
 
 Rung = params.Rung | Literal["domain"]
 MARGIN = 0.02  # of the calls, that a domain's student may be certified for less than a task's own

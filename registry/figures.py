@@ -8,9 +8,9 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from registry.bundle import Asked, Lineage
-from tasks import quality
 from tasks.calibrate import Certificate
 from tasks.evaluate import Scorecard
+from tasks.evaluation import quality
 from tasks.train import Training
 
 LONG = 1_000  # characters of a text in a table

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from tasks.calibrate import Certificate, HeldOut
 from tasks.evaluate import Scorecard
-from tasks.metrics import wilson
+from tasks.evaluation.metrics import wilson
 from tasks.params import Judge
 
 NOISE = 0.05  # a paired difference less likely than this is not chance

@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tasks.adapters import open_student
+from tasks.students.adapters import open_student
 
 if TYPE_CHECKING:
     from pandas import DataFrame

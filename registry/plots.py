@@ -11,10 +11,10 @@ from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from registry.bundle import Asked
-from tasks import quality
 from tasks.calibrate import Certificate
 from tasks.contract import Contract, normal
-from tasks.metrics import wilson
+from tasks.evaluation import quality
+from tasks.evaluation.metrics import wilson
 from tasks.train import Training
 
 if TYPE_CHECKING:

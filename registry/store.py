@@ -22,10 +22,10 @@ from registry.bundle import Lineage
 from registry.gate import Verdict
 from registry.version import TASK
 from registry.version import Version as Version  # part of what a store gives
-from tasks.adapters import adapter_digest
 from tasks.calibrate import Certificate
 from tasks.evaluate import Scorecard
 from tasks.stage import Refused, fresh
+from tasks.students.adapters import adapter_digest
 from tasks.task import Task
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from serving.pool import Pool, PoolError
 from serving.route import Match, Routes
 from tasks.calibrate import confidence
 from tasks.params import Serve
-from tasks.student import Answer
+from tasks.students.student import Answer
 
 log = logging.getLogger("flywheel.gateway")
 

@@ -12,9 +12,9 @@ from uuid import uuid4
 
 import msgspec
 
-from tasks.decoding import Answer
 from tasks.records import Json, text_of
-from tasks.student import choice_grammar, json_grammar, regex_grammar
+from tasks.students.decoding import Answer
+from tasks.students.student import choice_grammar, json_grammar, regex_grammar
 
 MAX_TOP = 20
 Spell = Callable[[int], str]  # the text of a token

@@ -33,9 +33,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from serving import completion
 from serving.completion import BadRequest, ChatRequest
 from serving.decoder import Engine, Job
-from tasks.filler import EncoderStudent
 from tasks.stage import Refused
-from tasks.student import Student, base_path
+from tasks.students.filler import EncoderStudent
+from tasks.students.student import Student, base_path
 
 T = TypeVar("T")
 

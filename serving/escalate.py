@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from tasks.calibrate import confidence
 from tasks.contract import violation
 from tasks.records import Json
-from tasks.student import Answer
+from tasks.students.student import Answer
 from tasks.task import Task
 
 NO_POOL = "no pool"

@@ -47,7 +47,7 @@ from tasks.dialects import completion
 from tasks.params import Serve
 from tasks.records import TEACHER
 from tasks.stage import Refused
-from tasks.student import Answer
+from tasks.students.student import Answer
 
 SYNC_SECONDS = 1.0
 SHUTDOWN_SECONDS = 5

@@ -13,9 +13,9 @@ from typing import Any
 import httpx
 
 from serving.escalate import NO_LOGPROBS, POOL_ERROR, TIMEOUT
-from tasks.decoding import Answer
 from tasks.records import Json
-from tasks.student import ask
+from tasks.students.decoding import Answer
+from tasks.students.student import ask
 
 LOAD_TIMEOUT = 60.0
 

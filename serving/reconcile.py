@@ -16,10 +16,10 @@ import msgspec
 
 from registry.store import Store, Version
 from serving.pool import Pool, PoolError
-from tasks.adapters import kind_of
 from tasks.contract import agree
 from tasks.records import digest
 from tasks.stage import write_atomic
+from tasks.students.adapters import kind_of
 from tasks.task import Task
 
 CANARY_SECONDS = 30.0

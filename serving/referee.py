@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 
 import httpx
 
+from tasks.evaluation.referee import Ask, Silent
 from tasks.records import Json
-from tasks.referee import Ask, Silent
 from tasks.stage import Refused
 
 WAITS = 2.0, 8.0  # seconds before a busy teacher is asked again

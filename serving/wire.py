@@ -11,7 +11,7 @@ from serving.call import Call
 from serving.route import Route
 from tasks.contract import reply_of
 from tasks.records import Json
-from tasks.student import Answer
+from tasks.students.student import Answer
 
 
 def completion(call: Call, route: Route, answer: Answer) -> Json:

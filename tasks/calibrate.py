@@ -21,9 +21,9 @@ import msgspec
 
 from tasks import params as settings
 from tasks import stage
-from tasks.answers import Answered, Answers, answered
 from tasks.dataset import rows
-from tasks.metrics import binomial_tail, weighted, wilson
+from tasks.evaluation.answers import Answered, Answers, answered
+from tasks.evaluation.metrics import binomial_tail, weighted, wilson
 from tasks.params import Calibrate, Evaluate
 from tasks.records import Counts
 from tasks.stage import Refused

@@ -1,9 +1,9 @@
 """De-identified calls into tasks: `python -m tasks.cluster` (DVC), or `cluster(...)` (the night).
 
-A sample of the calls is grouped by structure, then by meaning (`tasks.groups`); each group gets a
-template, a contract, a name and last night's id where it is last night's task. The other calls are
-read one by one and find their task by its template, so time grows with the calls and memory does
-not. What is left over is grouped again, for tasks too rare for the sample.
+A sample of the calls is grouped by structure, then by meaning (`tasks.discovery.groups`); each
+group gets a template, a contract, a name and last night's id where it is last night's task. The
+other calls are read one by one and find their task by its template, so time grows with the calls
+and memory does not. What is left over is grouped again, for tasks too rare for the sample.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tasks import identity
-from tasks.discover import Found, Routes, discover, examples, join, mark_routable
-from tasks.identity import Mark, Matched
-from tasks.naming import about, apart, category_of, describe, fitness_of, name_of
+from tasks.discovery import identity
+from tasks.discovery.discover import Found, Routes, discover, examples, join, mark_routable
+from tasks.discovery.identity import Mark, Matched
+from tasks.discovery.naming import about, apart, category_of, describe, fitness_of, name_of
 from tasks.params import Cluster, load
 from tasks.records import REJECTED, CleanCall, Counts, Rejected, Writer, digest, read_clean
 from tasks.stage import finish, main

@@ -18,16 +18,16 @@ from zlib import crc32
 
 import pyarrow.parquet as pq
 
-from tasks.candidates import Aside, candidate_of, without_refusals
 from tasks.contract import violation
-from tasks.curate import curate
-from tasks.formats import replaced
+from tasks.datasets.candidates import Aside, candidate_of, without_refusals
+from tasks.datasets.curate import curate
+from tasks.datasets.formats import replaced
+from tasks.datasets.past import Past, hold, recall
+from tasks.datasets.readiness import readiness
+from tasks.datasets.rows import Candidate, Row, rows, write_rows
+from tasks.datasets.splits import SPLITS, Groups, Split, leaks, share_out
 from tasks.params import Dataset, load
-from tasks.past import Past, hold, recall
-from tasks.readiness import readiness
 from tasks.records import CleanCall, Counts, read_clean
-from tasks.rows import Candidate, Row, rows, write_rows
-from tasks.splits import SPLITS, Groups, Split, leaks, share_out
 from tasks.stage import finish, hop, main
 from tasks.task import Task, save
 from tasks.task import load as load_tasks

@@ -19,13 +19,15 @@ from random import Random
 from typing import Any
 
 from tasks import stage
-from tasks.canaries import Originals
-from tasks.cleaner import Cleaner, Quarantined, Text, strings
-from tasks.conversations import conversation_of, is_sealed, sealed
-from tasks.detectors import Detector, version
 from tasks.params import Deidentify, load
-from tasks.probe import Recall, planted, recalls, survives
-from tasks.public import Everyday, Public
+from tasks.privacy.canaries import Originals
+from tasks.privacy.cleaner import Cleaner, Quarantined, Text, strings
+from tasks.privacy.conversations import conversation_of, is_sealed, sealed
+from tasks.privacy.detectors import Detector, version
+from tasks.privacy.probe import Recall, planted, recalls, survives
+from tasks.privacy.public import Everyday, Public
+from tasks.privacy.segments import Scanner
+from tasks.privacy.surrogates import Surrogates
 from tasks.records import (
     CLEAN,
     REJECTED,
@@ -36,9 +38,7 @@ from tasks.records import (
     Writer,
     read,
 )
-from tasks.segments import Scanner
 from tasks.stage import Refused
-from tasks.surrogates import Surrogates
 
 WAITING = 4_096  # strings scanned in one batch
 RECENT = 1_000  # conversations whose finished strings are kept at hand

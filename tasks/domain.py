@@ -17,9 +17,9 @@ import msgspec
 
 from tasks.contract import Contract
 from tasks.dataset import near_duplicates
+from tasks.datasets.rows import Row, retagged, rows, write_rows
+from tasks.datasets.splits import SPLITS, Groups, Split
 from tasks.params import Dataset, Train
-from tasks.rows import Row, retagged, rows, write_rows
-from tasks.splits import SPLITS, Groups, Split
 from tasks.task import Task, load_one, save
 from tasks.template import Template
 

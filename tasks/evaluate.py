@@ -14,20 +14,21 @@ from pathlib import Path
 
 import msgspec
 
-from tasks import economics, metrics, quality, referee, stage
+from tasks import economics, stage
 from tasks import params as settings
-from tasks.adapters import kind_of
-from tasks.answers import Answers, answered, unadapted, write_answers
 from tasks.contract import Contract
 from tasks.dataset import Row, rows
-from tasks.lines import Line, baselines, of, slices
+from tasks.datasets.rows import retagged
+from tasks.evaluation import metrics, quality, referee
+from tasks.evaluation.answers import Answers, answered, unadapted, write_answers
+from tasks.evaluation.lines import Line, baselines, of, slices
+from tasks.evaluation.quality import Difference
+from tasks.evaluation.referee import Ask
 from tasks.params import Economics, Evaluate
-from tasks.quality import Difference
 from tasks.records import Counts
-from tasks.referee import Ask
-from tasks.rows import retagged
 from tasks.stage import Refused
-from tasks.student import adapter_base
+from tasks.students.adapters import kind_of
+from tasks.students.student import adapter_base
 from tasks.task import Task, load_one
 
 BASE = 100  # rows that the base without an adapter is asked

@@ -15,11 +15,11 @@ import msgspec
 
 from tasks import dialects, stage
 from tasks.dialects import batch, shape
+from tasks.logs.preview import Summary
+from tasks.logs.shards import Shards, day_of, row
+from tasks.logs.sources import MAX_RAW, Document, documents, reject, resolve
 from tasks.params import Ingest, load
-from tasks.preview import Summary
 from tasks.records import Call, Counts, Rejected
-from tasks.shards import Shards, day_of, row
-from tasks.sources import MAX_RAW, Document, documents, reject, resolve
 from tasks.stage import Refused
 
 DEFAULT_SOURCE = "examples/calls.jsonl.gz"

@@ -11,10 +11,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tasks import page, params
-from tasks.days import Day, row
-from tasks.days import days as days
-from tasks.nights import Night, nights
+from tasks import params
+from tasks.reporting import page
+from tasks.reporting.days import Day, row
+from tasks.reporting.days import days as days
+from tasks.reporting.nights import Night, nights
 from tasks.stage import write_atomic
 
 if TYPE_CHECKING:

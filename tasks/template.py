@@ -4,7 +4,7 @@
 there word for word: the prompt changed and the call belongs to the teacher. `fill(payload)` gives
 the messages back, byte for byte. `prompt(payload)` is the text that a student reads; a student of
 several tasks reads first which of them it is, by the template's `tag`.
-Templates are found by `tasks.mine`.
+Templates are found by `tasks.discovery.mine`.
 
 Matching is a chain of literal searches for the constants, leftmost first, so its time grows with
 the length of the prompt and nothing else: about 10 µs for a prompt of 5,000 characters.

@@ -22,21 +22,23 @@ from typing import Any
 
 import msgspec
 
-from tasks import filling, forms, launch, stage, writing
 from tasks import params as settings
-from tasks.adapters import adapter_digest
-from tasks.attempt import Attempt, attempt, continues, rated, second_try
+from tasks import stage
 from tasks.contract import Contract
 from tasks.dataset import Row, rows
-from tasks.fitting import Diverged, Mark, Progress, Run
 from tasks.params import Rung, Train
 from tasks.records import Counts
 from tasks.stage import Refused
-from tasks.student import base_path, base_tokenizer
+from tasks.students import forms
+from tasks.students.adapters import adapter_digest
+from tasks.students.student import base_path, base_tokenizer
 from tasks.task import load_one
-from tasks.team import joined
-from tasks.trials import Make, Trial, choose, start, summary
-from tasks.usage import Sample, watched
+from tasks.training import filling, launch, writing
+from tasks.training.attempt import Attempt, attempt, continues, rated, second_try
+from tasks.training.fitting import Diverged, Mark, Progress, Run
+from tasks.training.team import joined
+from tasks.training.trials import Make, Trial, choose, start, summary
+from tasks.training.usage import Sample, watched
 
 FITTING = 0.5  # a student that cannot read half of a task's calls is not worth its training
 

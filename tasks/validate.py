@@ -18,13 +18,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tasks import stage
-from tasks.batch import Batch, Profile, profile
-from tasks.checks import problem, view
-from tasks.expectations import Check, check, sentence
+from tasks.logs.shards import STATED
 from tasks.params import Validate, load
 from tasks.records import CALLS, REJECTED, Counts, Json, Rejected, Writer
-from tasks.shards import STATED
 from tasks.stage import Refused
+from tasks.validation.batch import Batch, Profile, profile
+from tasks.validation.checks import problem, view
+from tasks.validation.expectations import Check, check, sentence
 
 ROWS = 256  # rows decoded at a time
 GROUP = 2_048  # rows of a row group

@@ -19,7 +19,7 @@ from serving.pool import Pool
 from serving.route import Route, Routes
 from serving.teacher import Teacher
 from tasks.contract import answer_of, infer
-from tasks.mine import mine
+from tasks.discovery.mine import mine
 from tasks.params import Serve
 from tasks.task import Task
 

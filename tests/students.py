@@ -11,19 +11,19 @@ import pyarrow.parquet as pq
 
 from registry.bundle import Lineage, pack
 from registry.gate import Verdict
-from tasks.adapters import adapter_digest
-from tasks.answers import Answered, Answers, write_answers
-from tasks.attempt import save as write_adapter
 from tasks.calibrate import Certificate
 from tasks.contract import Contract
 from tasks.evaluate import Scorecard
-from tasks.lines import Line
+from tasks.evaluation.answers import Answered, Answers, write_answers
+from tasks.evaluation.lines import Line
 from tasks.stage import write_atomic
-from tasks.student import ADAPTER_FILES, base_digest
+from tasks.students.adapters import adapter_digest
+from tasks.students.student import ADAPTER_FILES, base_digest
 from tasks.task import Task, save
 from tasks.template import Head, Pattern, Slot, Template
 from tasks.train import Mark, Training
-from tasks.usage import Sample
+from tasks.training.attempt import save as write_adapter
+from tasks.training.usage import Sample
 
 SYSTEM = Pattern(
     ("You route messages of an online shop. Today is ", ". Request ", "."),

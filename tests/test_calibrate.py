@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.answers import Answered, Answers
 from tasks.calibrate import (
     Certificate,
     certify,
@@ -21,7 +20,8 @@ from tasks.calibrate import (
     threshold,
     walk,
 )
-from tasks.metrics import binomial_tail
+from tasks.evaluation.answers import Answered, Answers
+from tasks.evaluation.metrics import binomial_tail
 from tasks.params import Calibrate
 
 ALPHA, DELTA = 0.05, 0.1

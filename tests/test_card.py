@@ -11,8 +11,8 @@ from registry import card, figures
 from registry.bundle import Asked, Lineage
 from registry.gate import Verdict
 from tasks.contract import Contract
-from tasks.lines import Line
-from tasks.quality import Difference
+from tasks.evaluation.lines import Line
+from tasks.evaluation.quality import Difference
 from tasks.train import Mark
 
 LINEAGE = Lineage(night="2026-03-14", dataset="2dbf.dir", base="bundled", rows={"train": 420})

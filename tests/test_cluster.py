@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tasks.cluster import cluster
-from tasks.discover import Found, Routes
+from tasks.discovery.discover import Found, Routes
 from tasks.params import Cluster
 from tasks.records import CleanCall, Counts, read_rejected
 from tasks.stage import manifest

@@ -15,15 +15,15 @@ from hypothesis import strategies as st
 
 from tasks.cluster import cluster
 from tasks.contract import Contract
-from tasks.curate import conflicts, curate
 from tasks.dataset import Row, dataset, near_duplicates, rows
-from tasks.doubt import doubtful
-from tasks.formats import replaced
+from tasks.datasets.curate import conflicts, curate
+from tasks.datasets.doubt import doubtful
+from tasks.datasets.formats import replaced
+from tasks.datasets.readiness import readiness
+from tasks.datasets.rows import Candidate
+from tasks.datasets.splits import SPLITS, Groups, leaks, share_out
 from tasks.params import Cluster, Dataset
-from tasks.readiness import readiness
 from tasks.records import CleanCall, Counts, read_rejected
-from tasks.rows import Candidate
-from tasks.splits import SPLITS, Groups, leaks, share_out
 from tasks.stage import Refused, manifest
 from tasks.task import load_one
 from tests.traffic import LABELS, WORDS, orders, tickets, write

@@ -10,16 +10,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tasks import records, stage
-from tasks.canaries import Originals, leaks
-from tasks.cleaner import INCONSISTENT, SCRIPT, norm
-from tasks.conversations import conversation_of, is_sealed, sealed
 from tasks.deidentify import deidentify, judge, load_key, probe
-from tasks.leaves import pieces, rewrite
 from tasks.params import Deidentify
-from tasks.patterns import by_key
+from tasks.privacy.canaries import Originals, leaks
+from tasks.privacy.cleaner import INCONSISTENT, SCRIPT, norm
+from tasks.privacy.conversations import conversation_of, is_sealed, sealed
+from tasks.privacy.leaves import pieces, rewrite
+from tasks.privacy.patterns import by_key
+from tasks.privacy.review import sample
+from tasks.privacy.segments import leaves, spans
 from tasks.records import CALLS, Call, read_clean, read_rejected, write
-from tasks.review import sample
-from tasks.segments import leaves, spans
 from tasks.stage import Refused
 
 KEY = b"k" * 32
@@ -243,7 +243,7 @@ def test_what_an_earlier_night_scanned_is_not_scanned_again(tmp_path, monkeypatc
         deidentify(tmp_path / "calls.parquet", tmp_path / name, RULES, key=KEY, cache=cache)
         made.append((tmp_path / name / "calls.parquet").read_bytes())
         monkeypatch.setattr(
-            "tasks.detectors.Detector.scan", lambda self, texts: [[] for _ in texts]
+            "tasks.privacy.detectors.Detector.scan", lambda self, texts: [[] for _ in texts]
         )
     assert made[0] == made[1]
     assert b"gmail" not in gzip.decompress(cache.read_bytes())
@@ -325,7 +325,7 @@ def test_calls_of_one_dialogue_share_a_conversation_without_an_id():
 def test_images_do_not_pass():
     """The bytes of an image are neither read nor kept."""
     part = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
-    from tasks.leaves import each_message
+    from tasks.privacy.leaves import each_message
 
     message = {"role": "user", "content": [part, {"type": "text", "text": "look"}]}
     kept = each_message(message, lambda path, text: text.upper())

@@ -14,11 +14,11 @@ import served
 import students
 import tiny
 
-from tasks.answers import answered
+from tasks.datasets.rows import retagged, rows
 from tasks.domain import budget, gather, group, tag
 from tasks.evaluate import evaluate
+from tasks.evaluation.answers import answered
 from tasks.params import Dataset, Evaluate, Train
-from tasks.rows import retagged, rows
 from tasks.task import load_one
 from tasks.train import train
 

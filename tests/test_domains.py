@@ -18,9 +18,9 @@ from flows.night import Night
 from registry import bundle
 from registry.choice import Try
 from tasks import records
-from tasks.canaries import Originals
 from tasks.deidentify import load_key
 from tasks.params import Calibrate, Evaluate, Judge, Params, Train, load
+from tasks.privacy.canaries import Originals
 from tasks.records import Counts
 from tasks.stage import finish
 from tasks.task import load_one, save

@@ -21,11 +21,11 @@ import tiny
 from serving.decoder import Engine
 from serving.engine import app, listen
 from serving.pool import Pool, PoolError
-from tasks.adapters import open_student
-from tasks.decoding import Answer
 from tasks.params import Train
 from tasks.stage import Refused
-from tasks.student import Student
+from tasks.students.adapters import open_student
+from tasks.students.decoding import Answer
+from tasks.students.student import Student
 from tasks.train import train
 
 NAME = "colour-0-v1-00000001"

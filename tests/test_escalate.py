@@ -16,7 +16,7 @@ from serving import escalate
 from serving.escalate import decide, unsupported
 from tasks.calibrate import confidence
 from tasks.contract import Contract, violation
-from tasks.student import Answer
+from tasks.students.student import Answer
 
 TASK = served.task("route")
 TOOLS = served.task("tools")

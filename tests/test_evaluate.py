@@ -12,17 +12,18 @@ import tiny
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks import economics, metrics
-from tasks.answers import Answered, Answers, answered, read_answers
+from tasks import economics
 from tasks.calibrate import calibrate, load_certificate
 from tasks.contract import Contract
 from tasks.dataset import Row, rows
+from tasks.datasets.splits import SPLITS
 from tasks.evaluate import Scorecard, evaluate, newest
-from tasks.lines import baselines, slices
+from tasks.evaluation import metrics
+from tasks.evaluation.answers import Answered, Answers, answered, read_answers
+from tasks.evaluation.lines import baselines, slices
 from tasks.params import Calibrate, Economics, Evaluate, Train
-from tasks.splits import SPLITS
 from tasks.stage import Refused
-from tasks.student import adapter_base, base_digest
+from tasks.students.student import adapter_base, base_digest
 from tasks.train import train
 
 SHORT = Evaluate(max_tokens=12)  # a base without its adapter never ends an answer
@@ -34,7 +35,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     folder = tmp_path_factory.mktemp("home")
     base = tiny.base(folder / "base")
     dataset = tiny.colours(folder / "colour-0", rows=60)
-    params = Train(base=str(base), rank=8, learning_rate=1e-2, epochs=8)
+    params = Train(base=str(base), rank=8, learning_rate=1e-2, epochs=12)
     train(dataset, folder / "trained", params)
     shutil.copy(dataset / "task.json", folder / "trained")
     return dataset, folder / "trained"

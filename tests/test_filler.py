@@ -11,16 +11,16 @@ import msgspec
 import pytest
 import tiny
 
-from tasks import filling
-from tasks.adapters import FILES, adapter_digest, kind_of, open_student
 from tasks.contract import Contract, agree, violation
-from tasks.encoder import DIGEST, LENGTH, shared
-from tasks.filler import EncoderStudent
-from tasks.forms import learn
+from tasks.datasets.rows import Row
 from tasks.params import Train
-from tasks.rows import Row
 from tasks.stage import Refused
+from tasks.students.adapters import FILES, adapter_digest, kind_of, open_student
+from tasks.students.encoder import DIGEST, LENGTH, shared
+from tasks.students.filler import EncoderStudent
+from tasks.students.forms import learn
 from tasks.train import Training, ladder, train
+from tasks.training import filling
 
 CONTRACT = Contract(
     kind="json",

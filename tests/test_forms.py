@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.contract import Contract, agree
-from tasks.fields import ABSENT, Field, places
-from tasks.forms import Forms, Reader, learn
+from tasks.students.fields import ABSENT, Field, places
+from tasks.students.forms import Forms, Reader, learn
 
 JSON = Contract(kind="json", schema={"type": "object"})
 TEXT = Contract(kind="text")

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from registry.gate import Verdict, judge
 from tasks.calibrate import Certificate, HeldOut
 from tasks.evaluate import Scorecard
-from tasks.lines import Line
-from tasks.metrics import wilson
+from tasks.evaluation.lines import Line
+from tasks.evaluation.metrics import wilson
 from tasks.params import Judge
 
 PARAMS = Judge()

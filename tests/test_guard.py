@@ -19,9 +19,9 @@ from flows.night import Night
 from flows.worth import trainable
 from registry.store import Version
 from tasks import stage
-from tasks.canaries import Originals
 from tasks.deidentify import load_key
 from tasks.params import load
+from tasks.privacy.canaries import Originals
 from tasks.records import Counts
 from tasks.stage import Refused
 from tasks.task import save

@@ -18,8 +18,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tasks import ingest as module
-from tasks import records, shards, sources, stage
+from tasks import records, stage
 from tasks.ingest import ingest
+from tasks.logs import shards, sources
 from tasks.params import Ingest, Validate
 from tasks.records import Call, Counts, Rejected
 from tasks.stage import Refused

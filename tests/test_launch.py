@@ -15,14 +15,14 @@ import torch
 from peft import LoraConfig, get_peft_model
 
 from tasks.dataset import rows
-from tasks.fitting import Fitter
-from tasks.launch import processes
 from tasks.params import Train
 from tasks.stage import Refused
-from tasks.student import ADAPTER_FILES, load_base
-from tasks.team import Team
+from tasks.students.student import ADAPTER_FILES, load_base
 from tasks.train import train
-from tasks.writing import completion, examples
+from tasks.training.fitting import Fitter
+from tasks.training.launch import processes
+from tasks.training.team import Team
+from tasks.training.writing import completion, examples
 
 
 @pytest.fixture(scope="module")

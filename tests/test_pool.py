@@ -14,7 +14,7 @@ import pytest
 from serving.escalate import NO_LOGPROBS, POOL_ERROR, TIMEOUT
 from serving.pool import Pool, PoolError, read
 from tasks.contract import Contract
-from tasks.decoding import Answer
+from tasks.students.decoding import Answer
 
 LABELS = Contract(kind="labels", labels=("refund", "delivery"))
 REPLY: dict[str, Any] = {

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks import quality
 from tasks.contract import Contract
+from tasks.evaluation import quality
 
 JSON = Contract(kind="json", schema={"type": "object"})
 

@@ -14,9 +14,9 @@ from starlette.testclient import TestClient
 
 from examples.teacher import app
 from serving.referee import referee
-from tasks.answers import Answered
 from tasks.contract import Contract
-from tasks.referee import Silent, about, compared
+from tasks.evaluation.answers import Answered
+from tasks.evaluation.referee import Silent, about, compared
 from tasks.stage import Refused
 
 TASK = students.task("letters-1", contract=Contract(kind="text"))

@@ -8,7 +8,8 @@ import httpx
 import msgspec
 import pytest
 
-from tasks import dialects, remote
+from tasks import dialects
+from tasks.logs import remote
 from tasks.records import Call, Json
 from tasks.stage import Refused
 

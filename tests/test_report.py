@@ -18,11 +18,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from tasks import chart, page, report
-from tasks.days import days, percentile
-from tasks.nights import nights, sentence
+from tasks import report
 from tasks.params import Economics
 from tasks.records import Counts
+from tasks.reporting import chart, page
+from tasks.reporting.days import days, percentile
+from tasks.reporting.nights import nights, sentence
 from tasks.stage import finish
 
 PRICES = Economics(teacher_input=2.0, teacher_output=8.0, student_input=0.02, student_output=0.08)

@@ -21,7 +21,7 @@ from registry.gate import Verdict
 from registry.store import CANDIDATE, CHAMPION, EXPERIMENT, Store, Version
 from tasks.contract import Contract
 from tasks.stage import Refused
-from tasks.student import Student
+from tasks.students.student import Student
 from tasks.task import Task, load_one, save
 
 PASSED = Verdict(True, "It answers 86% of the calls by itself.")

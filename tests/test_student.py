@@ -10,9 +10,9 @@ import pytest
 import tiny
 
 from tasks.contract import Contract, violation
-from tasks.decoding import Ask
 from tasks.stage import Refused
-from tasks.student import (
+from tasks.students.decoding import Ask
+from tasks.students.student import (
     Student,
     base_digest,
     base_path,

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks.birthdays import shifted
-from tasks.keyed import luhn
-from tasks.surrogates import Surrogates
-from tasks.wordlists import fold, like, roles, slip, words
+from tasks.privacy.birthdays import shifted
+from tasks.privacy.keyed import luhn
+from tasks.privacy.surrogates import Surrogates
+from tasks.privacy.wordlists import fold, like, roles, slip, words
 
 KEY = b"k" * 32
 EXAMPLES = [

@@ -4,12 +4,12 @@ import pytest
 
 from bases.tagger.text import examples, fill
 from bases.tagger.text import templates as sentences
-from tasks.detectors import Detector
-from tasks.findings import Finding, resolve
-from tasks.models import model
 from tasks.params import Deidentify
+from tasks.privacy.detectors import Detector
+from tasks.privacy.findings import Finding, resolve
+from tasks.privacy.models import model
+from tasks.privacy.tagger import ADAPTER, build, case_of, plausible
 from tasks.stage import Refused
-from tasks.tagger import ADAPTER, build, case_of, plausible
 
 TEXTS = [
     "Hi, my name is Maria Schneider and I live at 742 Evergreen Terrace, Springfield, IL 62704.",

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tasks.contract import answer_of
-from tasks.mine import mine, pattern_of
+from tasks.discovery.mine import mine, pattern_of
 from tasks.template import Head, Pattern, Slot, Template
 from tests.traffic import LABELS, call, orders, tickets, truth, visible
 

@@ -12,17 +12,17 @@ import pytest
 import tiny
 import torch
 
-from tasks.adapters import adapter_digest
-from tasks.attempt import continues, rated, second_try
 from tasks.contract import Contract
-from tasks.fitting import Diverged, Fitter, batches, check, rate
-from tasks.fused import fuse
 from tasks.params import Train
 from tasks.stage import Refused
-from tasks.student import ADAPTER_FILES, Student, base_digest, load_base
-from tasks.team import Team
+from tasks.students.adapters import adapter_digest
+from tasks.students.student import ADAPTER_FILES, Student, base_digest, load_base
 from tasks.train import adapter_name, load_training, train
-from tasks.writing import Example, completion
+from tasks.training.attempt import continues, rated, second_try
+from tasks.training.fitting import Diverged, Fitter, batches, check, rate
+from tasks.training.fused import fuse
+from tasks.training.team import Team
+from tasks.training.writing import Example, completion
 
 
 @pytest.fixture(scope="module")

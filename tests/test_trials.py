@@ -11,11 +11,11 @@ import tiny
 
 from registry import figures
 from registry.bundle import Lineage
-from tasks.fitting import Mark
 from tasks.params import Params, Train
 from tasks.stage import Refused
 from tasks.train import load_training, train
-from tasks.trials import Trial
+from tasks.training.fitting import Mark
+from tasks.training.trials import Trial
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from tasks import usage
+from tasks.training import usage
 
 
 def test_samples_come_while_it_runs_and_at_its_end() -> None:

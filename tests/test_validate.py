@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 
 from tasks import records, stage
-from tasks.checks import Problem, misfit, view
-from tasks.checks import problem as problem_of
 from tasks.params import Validate
 from tasks.records import Call, Counts
 from tasks.stage import Refused
 from tasks.validate import validate
+from tasks.validation.checks import Problem, misfit, view
+from tasks.validation.checks import problem as problem_of
 
 TOOL = {
     "type": "function",

@@ -21,8 +21,8 @@ from flows.local import free_port
 from serving.pool import Pool, PoolError
 from tasks.contract import Contract
 from tasks.params import Train
-from tasks.student import BUNDLED, Student
-from tasks.student import ask as chat
+from tasks.students.student import BUNDLED, Student
+from tasks.students.student import ask as chat
 from tasks.train import train
 
 pytestmark = pytest.mark.vllm

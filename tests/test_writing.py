@@ -9,13 +9,13 @@ import pytest
 import tiny
 import torch
 
-from tasks import writing
-from tasks.adapters import kind_of
 from tasks.params import Train
 from tasks.stage import Refused
-from tasks.student import Student
+from tasks.students.adapters import kind_of
+from tasks.students.student import Student
 from tasks.train import train
-from tasks.writing import Example, adapted, completion
+from tasks.training import writing
+from tasks.training.writing import Example, adapted, completion
 
 ROWS = [Example([1, 5 + n, *range(20, 30 + n), 2], 4 + n) for n in range(5)]
 

@@ -1,0 +1,1 @@
+"""What `tasks.dataset` is made of: rows, their cleaning and their splits."""

@@ -1,0 +1,53 @@
+"""What earlier nights did with a task's rows: a row that was learned never becomes a test row.
+
+A task without a dataset tonight keeps its earlier splits under `held/<task id>`, so that its test
+set is still the same when it comes back.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from tasks.datasets.rows import Row, rows
+from tasks.datasets.splits import SPLITS, Split
+
+HELD = "held"
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """Which split each row was in, by its id, and the test rows."""
+
+    home: Mapping[str, Split]
+    test: tuple[Row, ...] = ()
+
+
+def recall(previous: Path | None, task: str) -> Past:
+    """The past of one task; empty for a new one."""
+    folder = next((f for f in _folders(previous, task) if (f / "test.parquet").exists()), None)
+    if folder is None:
+        return Past({})
+    found = {split: rows(folder / f"{split}.parquet") for split in SPLITS}
+    home = {row.id: split for split in SPLITS for row in found[split]}
+    return Past(home, tuple(found["test"]))
+
+
+def hold(previous: Path | None, out: Path) -> None:
+    """Keep the splits of last night's tasks that have no dataset in `out` tonight."""
+    if previous is None:
+        return
+    for file in sorted(previous.glob("**/test.parquet")):
+        task = file.parent.name
+        if not (out / task).exists():
+            (out / HELD / task).mkdir(parents=True)
+            for split in SPLITS:
+                shutil.copyfile(
+                    file.with_name(f"{split}.parquet"), out / HELD / task / f"{split}.parquet"
+                )
+
+
+def _folders(previous: Path | None, task: str) -> list[Path]:
+    return [previous / task, previous / HELD / task] if previous else []

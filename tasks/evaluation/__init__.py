@@ -1,0 +1,1 @@
+"""What `tasks.evaluate` is made of: answers, metrics, and the lines of a scorecard."""

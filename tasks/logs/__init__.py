@@ -1,0 +1,1 @@
+"""Where calls come from and where they land: files, buckets and servers, one shard a day."""

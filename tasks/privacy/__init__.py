@@ -1,0 +1,1 @@
+"""What `tasks.deidentify` is made of: finding personal data, and surrogates in its place."""

@@ -1,0 +1,1 @@
+"""What `tasks.report` is made of: days, nights, charts and the page."""

@@ -1,0 +1,1 @@
+"""What `tasks.train` is made of: fitting, trials, and several processes."""
