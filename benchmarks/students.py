@@ -313,13 +313,13 @@ def main() -> None:
     )
     parser.add_argument("--sets", nargs="+", choices=SETS, default=list(SETS))
     parser.add_argument("--rungs", nargs="+", choices=get_args(Rung), default=["linear", "encoder"])
-    parser.add_argument("--minutes", type=float, default=8.0, help="for each training")
+    parser.add_argument("--minutes", type=float, default=15.0, help="for each training")
     parser.add_argument("--calls", type=int, default=20_000, help="at most, of a set")
-    parser.add_argument("--rows", type=int, default=2_000, help="at most, that students are asked")
+    parser.add_argument("--rows", type=int, default=3_000, help="at most, that students are asked")
     parser.add_argument("--set", nargs="*", default=[], help="params of train: name=value")
     chosen = parser.parse_args()
     own = dict(pair.split("=", 1) for pair in chosen.set)
-    larger = {"tokens": 450_000, "epochs": 14, "validation_rows": 512}  # than a demo can wait for
+    larger = {"tokens": 900_000, "epochs": 14, "validation_rows": 512}  # than a demo can wait for
     wanted = {**larger, "minutes": chosen.minutes, **own}
     body = {**msgspec.to_builtins(settings.load().train), **wanted}
     params = msgspec.convert(body, Train, strict=False)
