@@ -19,7 +19,7 @@ from tasks.students.adapters import adapter_digest
 from tasks.students.student import ADAPTER_FILES, Student, base_digest, load_base
 from tasks.train import adapter_name, load_training, train
 from tasks.training.attempt import continues, rated, second_try
-from tasks.training.fitting import Diverged, Fitter, Mark, batches, check, rate
+from tasks.training.fitting import Diverged, Fitter, batches, check, rate
 from tasks.training.fused import fuse
 from tasks.training.team import Team
 from tasks.training.writing import Example, completion
@@ -190,15 +190,6 @@ def test_a_time_limit_ends_with_the_best_so_far(
     assert found.steps == 0
     assert found.validation
     assert (tmp_path / "adapter" / ADAPTER_FILES[1]).exists()
-
-
-def test_a_row_more_right_is_chance() -> None:
-    """Of marks that are as exact, within a standard error, the lowest loss is the best."""
-    old = Mark(step=1, loss=0.5, exact=0.86, rows=500)
-    assert not Mark(step=2, loss=0.6, exact=0.87, rows=500).beats(old)
-    assert Mark(step=2, loss=0.6, exact=0.88, rows=500).beats(old)
-    assert Mark(step=2, loss=0.4, exact=0.85, rows=500).beats(old)
-    assert not Mark(step=2, loss=0.4, exact=0.84, rows=500).beats(old)
 
 
 def test_what_is_kept_is_a_mean_of_the_last_steps() -> None:

@@ -13,7 +13,6 @@ import random
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
-from functools import reduce
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,7 +32,7 @@ PERFECT = 3  # marks in a row without a mistake: the validation rows have no mor
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mark:
-    """What the validation rows said at one step: mean loss, share of answers exact, their number.
+    """What the validation rows said at one step: mean loss, share of answers exact.
 
     An answer is exact when every token or choice of it is the likeliest one.
     """
@@ -41,17 +40,6 @@ class Mark:
     step: int
     loss: float
     exact: float
-    rows: int = 1
-
-    def beats(self, other: Mark) -> bool:
-        """Whether it is more exact by over a standard error, or not less and of a lower loss.
-
-        The one-standard-error rule (Breiman et al. 1984): a row more right is chance, and of two
-        students that are as good, that of the lower loss knows better when it is.
-        """
-        slack = math.sqrt(other.exact * (1 - other.exact) / self.rows)
-        gain = self.exact - other.exact
-        return gain > slack or (gain >= -slack and self.loss < other.loss)
 
 
 class Diverged(Exception):  # noqa: N818 - it says what the loss did
@@ -70,8 +58,8 @@ class Run:
 
     @property
     def best_mark(self) -> Mark:
-        """The mark to beat."""
-        return reduce(lambda best, mark: mark if mark.beats(best) else best, self.marks)
+        """The mark to beat: most exact answers, then the lowest loss."""
+        return max(self.marks, key=lambda mark: (mark.exact, -mark.loss))
 
 
 class Fitter:
@@ -224,9 +212,7 @@ class Fitter:
                 sums += torch.tensor([float(losses.sum()), len(losses), int(right.sum())])
         total, terms, exact = self.team.sum(sums).tolist()
         rows = len(self.validation)
-        mark = Mark(
-            step=run.step, loss=round(total / terms, 5), exact=round(exact / rows, 4), rows=rows
-        )
+        mark = Mark(step=run.step, loss=round(total / terms, 5), exact=round(exact / rows, 4))
         run.marks.append(mark)
         if run.best_mark is mark:
             run.best = [weight.detach().clone() for weight in self.weights]
