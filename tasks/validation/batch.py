@@ -17,6 +17,7 @@ from tasks.validation.checks import View
 
 KNOWN = 500  # models, tools and system prompts that a night hands on, most frequent first
 MANY = 100_000  # different names that are told apart
+STUDENT = "a student"  # the model of all answers that are not the teacher's: each has its own name
 NAN = float("nan")
 
 
@@ -56,8 +57,8 @@ class Batch:
         self.rejected.append(rejected)
         self.error.append(row["error"] is not None)
         self.asked.append(hash(row["request"]))
-        large = row["answered_by"] == TEACHER  # a student's name is new after every promotion
-        self.model.append(self._number_of(row["model"] if large else seen.request.model))
+        model = row["model"] if row["answered_by"] == TEACHER else STUDENT
+        self.model.append(self._number_of(model))
         self.tools.append(self._number_of(",".join(sorted(seen.tools))))
         instruction = max(seen.system.split("\n"), key=len)  # shorter lines are headers, or vary
         self.system.append(self._number_of(prompt_key(instruction) if instruction else "none"))

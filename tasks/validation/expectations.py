@@ -14,7 +14,7 @@ import msgspec
 import numpy as np
 
 from tasks.params import Validate
-from tasks.validation.batch import Batch, Profile
+from tasks.validation.batch import STUDENT, Batch, Profile
 
 _SEVERITY = {"stop": "critical", "warn": "warning"}
 LIMITS = {"at least": "min_value", "at most": "max_value"}
@@ -84,7 +84,7 @@ def _trailing(params: Validate, week: Sequence[Profile]) -> Iterator[Rule]:
             rule = gxe.ExpectColumnMedianToBeBetween(column=name, min_value=low, max_value=high)
             yield f"{name} drift", "warn", rule
     for column, field_ in (("model", "models"), ("tools", "tools"), ("system", "systems")):
-        seen = sorted({v for p in week for v in getattr(p, field_)})
+        seen = sorted({STUDENT, *(v for p in week for v in getattr(p, field_))})
         rule = gxe.ExpectColumnValuesToBeInSet(column=column, value_set=seen, mostly=1 - params.new)
         yield f"new {field_}", "warn", rule
 
