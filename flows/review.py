@@ -14,8 +14,8 @@ from tasks import ingest
 from tasks.deidentify import load_key
 from tasks.logs import sources
 from tasks.params import load
-from tasks.privacy.review import Shown, sample
 from tasks.records import Call, read
+from tasks.reporting.review import Shown, sample
 from tasks.stage import Refused
 
 CALLS = 2_000  # that are read: enough for a look, and seconds

@@ -17,9 +17,9 @@ from tasks.privacy.cleaner import INCONSISTENT, SCRIPT, norm
 from tasks.privacy.conversations import conversation_of, is_sealed, sealed
 from tasks.privacy.leaves import pieces, rewrite
 from tasks.privacy.patterns import by_key
-from tasks.privacy.review import sample
 from tasks.privacy.segments import leaves, spans
 from tasks.records import CALLS, Call, read_clean, read_rejected, write
+from tasks.reporting.review import sample
 from tasks.stage import Refused
 
 KEY = b"k" * 32

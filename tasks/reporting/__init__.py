@@ -1,1 +1,1 @@
-"""What `tasks.report` is made of: days, nights, charts and the page."""
+"""For people to read: days, nights, charts, the page, and texts before and after."""
