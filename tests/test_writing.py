@@ -12,9 +12,10 @@ import torch
 from tasks.params import Train
 from tasks.stage import Refused
 from tasks.students.adapters import kind_of
-from tasks.students.student import Student
+from tasks.students.student import Student, base_digest
 from tasks.train import train
 from tasks.training import writing
+from tasks.training.attempt import save
 from tasks.training.writing import Example, adapted, completion
 
 ROWS = [Example([1, 5 + n, *range(20, 30 + n), 2], 4 + n) for n in range(5)]
@@ -52,6 +53,34 @@ def test_activations_that_are_computed_again_change_nothing(
     assert (kept, again) == (False, True)
     assert len(plain) == 2 * 7 * (3 if dora else 2)
     assert all(torch.equal(a, b) for a, b in zip(plain, same, strict=True))
+
+
+KINDS = ["llama", "qwen3", "smollm3", "gemma2", "gemma3_text", "phi3", "cohere", "nemotron_h"]
+
+
+@pytest.mark.filterwarnings("ignore:Input and output embeddings")  # of Nemotron; no LoRA on either
+@pytest.mark.parametrize("kind", KINDS)
+def test_any_causal_model_learns_and_answers(kind: str, tmp_path: Path) -> None:
+    """The loss is that of the model's own logits, scaled or capped; batches change no answer."""
+    base = tiny.base(tmp_path / "base", kind=kind)
+    model, _ = adapted(base, Train(base=str(base), rank=8), None)
+    losses, _ = completion(model.eval(), ROWS)
+    own = [model(input_ids=torch.tensor([row.ids])).logits[0].float() for row in ROWS]
+    wanted = [
+        torch.nn.functional.cross_entropy(
+            logits[row.start - 1 : -1], torch.tensor(row.ids[row.start :]), reduction="none"
+        )
+        for row, logits in zip(ROWS, own, strict=True)
+    ]
+    assert torch.allclose(losses, torch.cat(wanted), atol=1e-2)  # a tile of bfloat16 may round
+    losses.sum().backward()
+    save(model, tmp_path / "adapter", str(base), base_digest(base))
+    student = Student.load(base, tmp_path / "adapter")
+    prompts = ["what colour is the apple", "grass"]
+    together = student.answer(prompts, max_tokens=6)
+    alone = [student.answer([prompt], max_tokens=6)[0] for prompt in prompts]
+    for a, b in zip(together, alone, strict=True):
+        assert a.logprobs == pytest.approx(b.logprobs, abs=1e-4)
 
 
 @pytest.mark.parametrize("large", [0, writing.LARGE])

@@ -16,14 +16,15 @@ CHAT = (
     "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
+MIXER = {"mamba_num_heads": 4, "mamba_head_dim": 12, "ssm_state_size": 8, "n_groups": 2}
 COLOURS = {"apple": "red", "grass": "green", "sea": "blue"}
 
 
-def base(folder: Path, *, seed: int = 0, width: int = 48) -> Path:
-    """Write a random two-layer Qwen2 model with a byte-level tokenizer that splits digits."""
+def base(folder: Path, *, seed: int = 0, width: int = 48, kind: str = "qwen2") -> Path:
+    """Write a random two-layer model with a byte-level tokenizer that splits digits."""
     import torch
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-    from transformers import PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
+    from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast
 
     words = Tokenizer(models.BPE())
     byte_level = pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -42,7 +43,9 @@ def base(folder: Path, *, seed: int = 0, width: int = 48) -> Path:
         tokenizer_object=words, eos_token="<|im_end|>", pad_token="<|pad|>", chat_template=CHAT
     )
     torch.manual_seed(seed)
-    config = Qwen2Config(
+    config = AutoConfig.for_model(
+        kind,
+        **(MIXER if kind == "nemotron_h" else {}),
         vocab_size=384,
         hidden_size=width,
         intermediate_size=2 * width,
@@ -55,7 +58,7 @@ def base(folder: Path, *, seed: int = 0, width: int = 48) -> Path:
         pad_token_id=0,
         eos_token_id=2,
     )
-    Qwen2ForCausalLM(config).save_pretrained(folder)
+    AutoModelForCausalLM.from_config(config).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
 

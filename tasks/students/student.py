@@ -56,10 +56,13 @@ def adapter_base(adapter: Path) -> Path:
     return base
 
 
-def load_base(base: Path, dtype: str, attention: str = "sdpa", bits: Any = None) -> tuple[Any, Any]:
+def load_base(
+    base: Path, dtype: str, attention: str | None = None, bits: Any = None
+) -> tuple[Any, Any]:
     """A causal model, on the GPU where there is one, and its tokenizer.
 
-    `bits` is how transformers shall quantise it; a quantised model is loaded to where it stays.
+    `attention` is the kernel's name, else the model's own choice; `bits` is how transformers shall
+    quantise it; a quantised model is loaded to where it stays.
     """
     import torch
     from transformers import AutoModelForCausalLM

@@ -68,6 +68,7 @@ def adapted(base: Path, params: Train, warm: Path | None) -> tuple[Any, Any]:
             r=params.rank,
             lora_alpha=params.alpha,
             target_modules="all-linear",
+            exclude_modules=_unadapted(model),
             use_rslora=params.rslora,
             use_dora=params.dora,
             task_type="CAUSAL_LM",
@@ -76,6 +77,12 @@ def adapted(base: Path, params: Train, warm: Path | None) -> tuple[Any, Any]:
     if not torch.cuda.is_available():
         fuse(made)
     return made, tokenizer
+
+
+def _unadapted(model: Any) -> list[str] | None:
+    """Layers that LoRA has to leave: state-space mixers read these weights past an adapter."""
+    mixers = any(name.endswith(".conv1d") for name, _ in model.named_modules())
+    return ["out_proj"] if mixers else None
 
 
 def _loaded(base: Path, quantize: bool) -> tuple[Any, Any]:
@@ -92,7 +99,7 @@ def _loaded(base: Path, quantize: bool) -> tuple[Any, Any]:
     gpu = torch.cuda.is_available()
     half = "bfloat16" if gpu or torch.cpu._is_avx512_bf16_supported() else "float32"
     # Flash attention's backward pass on a CPU is slower than plain matrices at these lengths.
-    attention = "sdpa" if gpu else "eager"
+    attention = None if gpu else "eager"
     if not quantize:
         return load_base(base, half, attention)
     if not find_spec("bitsandbytes"):
@@ -133,9 +140,11 @@ def completion(model: Any, examples: Sequence[Example]) -> tuple[torch.Tensor, t
     causal = model.get_base_model()
     places = answers.flatten().nonzero().squeeze(1)
     rounded = functional.pad(places, (0, -len(places) % 64)).to(causal.device)
-    hidden = causal.get_decoder()(input_ids=ids.to(causal.device), use_cache=False)
-    states = hidden.last_hidden_state.flatten(0, 1)[rounded]
-    logits = causal.get_output_embeddings()(states)[: len(places)].float()
+    head = causal.get_output_embeddings()  # some models scale or cap what comes out of it
+    hook = head.register_forward_pre_hook(lambda _, given: given[0].flatten(0, 1)[rounded][None])
+    with hook:
+        logits = causal(input_ids=ids.to(causal.device), use_cache=False).logits[0]
+    logits = logits[: len(places)].float()
     targets = ids.roll(-1, dims=1).flatten()[places].to(causal.device)
     hits = (logits.argmax(-1) == targets).split([len(e.ids) - e.start for e in examples])
     right = torch.stack([hit.all() for hit in hits])
