@@ -8,6 +8,7 @@ interval. Answers are kept in a Parquet file and never asked for twice.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -201,7 +202,7 @@ def _ahead(new: Answers, old: Answers, contract: Contract) -> dict[str, Differen
 
 def evaluate_all(dataset: Path, trained: Path, out: Path, params: settings.Params) -> Counts:
     """Measure every trained student into `out`/task/rung; refused ones are dropped."""
-    kept, dropped = 0, {}
+    kept, dropped = 0, Counter[str]()
     folders = sorted(path.parent for path in trained.glob("*/*/training.json"))
     for folder in folders:
         task, rung = folder.parts[-2:]
@@ -210,8 +211,8 @@ def evaluate_all(dataset: Path, trained: Path, out: Path, params: settings.Param
             evaluate(*place, params.evaluate, prices=params.economics)
             kept += 1
         except Refused as error:
-            dropped[str(error)] = 1
-    result = Counts("evaluate", len(folders), kept, dropped)
+            dropped[str(error)] += 1
+    result = Counts("evaluate", len(folders), kept, dict(dropped))
     stage.finish(out, result)
     return result
 

@@ -17,11 +17,11 @@ from tasks.calibrate import calibrate, load_certificate
 from tasks.contract import Contract
 from tasks.dataset import Row, rows
 from tasks.datasets.splits import SPLITS
-from tasks.evaluate import Scorecard, evaluate, newest
+from tasks.evaluate import Scorecard, evaluate, evaluate_all, newest
 from tasks.evaluation import metrics
 from tasks.evaluation.answers import Answered, Answers, answered, read_answers
 from tasks.evaluation.lines import baselines, slices
-from tasks.params import Calibrate, Economics, Evaluate, Train
+from tasks.params import Calibrate, Economics, Evaluate, Params, Train
 from tasks.stage import Refused
 from tasks.students.student import adapter_base, base_digest
 from tasks.train import train
@@ -235,3 +235,11 @@ def test_a_cascade_costs_what_is_escalated_and_audited() -> None:
     assert calls is not None
     assert calls * saved == pytest.approx(0.01 * prices.compute_hour)
     assert economics.break_even(36, -1e-9, prices) is None
+
+
+def test_every_student_is_counted(place: tuple[Path, Path], tmp_path: Path) -> None:
+    """Students that are refused for the same reason are not one: what comes in goes somewhere."""
+    for rung in ("causal", "encoder"):
+        shutil.copytree(place[1], tmp_path / "train" / "gone" / rung)
+    counts = evaluate_all(tmp_path / "dataset", tmp_path / "train", tmp_path / "out", Params())
+    assert (counts.read, counts.kept, sum(counts.dropped.values())) == (2, 0, 2)

@@ -35,7 +35,7 @@ WISHES = {
     "refund": ("I want my money back", "please refund me", "give me back what I paid"),
     "repair": ("can you fix it", "please repair it", "it has to be mended"),
 }
-PARAMS = Train(epochs=12, tokens=40_000, batch=24, marks=3)
+PARAMS = Train(epochs=8, tokens=40_000, batch=24, marks=2)
 
 
 def row(rng: random.Random) -> tuple[str, str]:
