@@ -1,6 +1,6 @@
 """Whether certificates hold: thresholds from replayed calibrations, against the true served risk.
 
-    python -m benchmarks.certificates [--data FOLDER] [--answers FILE ...] [--replays 500]
+    python -m benchmarks.certificates [--data PATH] [--answers FILE ...] [--replays 500]
 
 Students (a linear head on the frozen encoder, and on words) learn clinc150 and snips_nlu and
 answer thousands of later questions: those scores are the population, whose risk at every threshold
@@ -16,7 +16,6 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import os
 import random
 import sys
 from collections.abc import Callable, Sequence
@@ -28,6 +27,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks import sets
 from benchmarks.curation import read
 from tasks.calibrate import score, threshold
 from tasks.contract import answer_of
@@ -125,9 +125,9 @@ def rephrased(prompt: str, rng: random.Random) -> str:
     return " ".join(words) or prompt
 
 
-def recorded(name: str, seed: int) -> dict[str, dict[str, Scores]]:
+def recorded(path: Path, seed: int) -> dict[str, dict[str, Scores]]:
     """Scores of both students of a set: of traffic as it was, rephrased, and with new intents."""
-    calls = read(SETS[name], 10**6, random.Random(seed))
+    calls = read(path, 10**6, random.Random(seed))
     pairs = [(user_text(call.request), answer_of(call.reply)) for call in calls]
     rng = random.Random(seed)
     intents = sorted({answer for _, answer in pairs})
@@ -197,21 +197,19 @@ def show(results: Sequence[Result]) -> None:
 
 def main() -> None:
     """Replay, print, and compare with delta."""
-    home = Path(__file__).parents[1] / "../shared/data"
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, help="folder of the sets")
+    parser.add_argument("--data", type=Path, default=sets.home(), help="folder of sets, or a file")
     parser.add_argument("--answers", type=Path, nargs="+", help="answers/*.parquet of a night")
     parser.add_argument("--replays", type=int, default=500)
     parser.add_argument("--size", type=int, default=1_000, help="rows of a calibration set")
     parser.add_argument("--seed", type=int, default=0)
     chosen = parser.parse_args()
-    os.environ.setdefault("FLYWHEEL_EVAL_DATA", str(chosen.data or home))
     every: dict[str, dict[str, Scores]] = {}
     if chosen.answers:
         every = {path.stem: {"as it was": of_file(path)} for path in chosen.answers}
     else:
-        for name in SETS:
-            found = recorded(name, chosen.seed)
+        for name, path in sets.find(chosen.data, SETS).items():
+            found = recorded(path, chosen.seed)
             every |= {f"{name}, {student}": scores for student, scores in found.items()}
     results = [
         row

@@ -1,6 +1,6 @@
 """What curation gives back when traces are bad in the four usual ways.
 
-    python -m benchmarks.curation [--data FOLDER] [--calls 4000] [--seed 0]
+    python -m benchmarks.curation [--data PATH] [--calls 4000] [--seed 0]
 
 Clean sets of real calls are spoilt: 20 % wrong answers, half of the answers in an older schema,
 30 % members of another task, 5 % of the data. The cheapest student (a linear head on the frozen
@@ -13,9 +13,7 @@ one of the first three recovers less than 80 % of a loss of two points or more.
 from __future__ import annotations
 
 import argparse
-import gzip
 import json
-import os
 import random
 import sys
 import tempfile
@@ -27,6 +25,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks import sets
 from tasks import records
 from tasks.cluster import cluster
 from tasks.contract import answer_of
@@ -37,8 +36,8 @@ from tasks.params import Cluster, Dataset
 from tasks.records import CleanCall
 from tasks.students.encoder import embed
 
-SETS = {"snips_nlu": "train", "clinc150": "train"}
-OTHER = "wnut17_ner/train"
+SETS = {"snips_nlu": "snips_nlu/train", "clinc150": "clinc150/train"}
+OTHER = "wnut17_ner/train.jsonl.gz"
 BAR, LOSS = 0.80, 0.02
 TEST = 3_000  # clean questions
 Calls = list[CleanCall]
@@ -46,21 +45,21 @@ Pairs = list[tuple[str, str]]
 Result = dict[str, float | str]
 
 
-def data() -> Path:
-    """The folder of the sets."""
-    home = Path(__file__).parents[1] / "../shared/data"
-    return Path(os.environ.get("FLYWHEEL_EVAL_DATA") or home)
+def intent(answer: str) -> object:
+    """What an answer says about the intent, or all that it says."""
+    try:
+        content = json.loads(answer)
+    except json.JSONDecodeError:
+        return answer
+    return content.get("intent", content) if isinstance(content, dict) else content
 
 
-def read(name: str, count: int, rng: random.Random) -> Calls:
+def read(path: Path, count: int, rng: random.Random) -> Calls:
     """Some calls of a set, in the order of time; the answer is the intent alone."""
-    with gzip.open(data() / f"{name}.jsonl.gz", "rt") as lines:
-        found = [json.loads(line) for line in lines]
+    found, name = list(sets.read(path)), path.parent.name
     calls = []
     for number, record in enumerate(rng.sample(found, min(count, len(found)))):
-        content = json.loads(record["response"]["choices"][0]["message"]["content"])
-        if "intent" in content:
-            content = {"intent": content["intent"]}
+        content = {"intent": intent(record["response"]["choices"][0]["message"]["content"])}
         calls.append(
             CleanCall(
                 id=f"{name}-{number}",
@@ -96,7 +95,7 @@ def drifted(calls: Calls, rng: random.Random) -> Calls:
 
 def mixed(calls: Calls, rng: random.Random) -> Calls:
     """Three in ten calls are of another task; their times lie among the others'."""
-    strays = read(OTHER, round(len(calls) * 3 / 7), rng)
+    strays = read(sets.home() / OTHER, round(len(calls) * 3 / 7), rng)
     strays = [replace(stray, at=rng.choice(calls).at) for stray in strays]
     return sorted([*calls, *strays], key=lambda call: call.at)
 
@@ -167,9 +166,9 @@ def accuracy(known: Pairs | None, test: Pairs, student: str) -> float:
     return sum(s == a for s, (_, a) in zip(said, test, strict=True)) / len(test)
 
 
-def measure(name: str, count: int, seed: int) -> Iterator[Result]:
+def measure(name: str, path: Path, count: int, seed: int) -> Iterator[Result]:
     """The four ills of one set."""
-    calls = read(f"{name}/{SETS[name]}", count + TEST, random.Random(seed))
+    calls = read(path, count + TEST, random.Random(seed))
     calls, test = calls[:count], raw(calls[count:])
     clean = {student: accuracy(raw(calls), test, student) for student in STUDENTS}
     for ill, spoil in ILLS.items():
@@ -205,12 +204,15 @@ def show(results: Sequence[Result]) -> None:
 def main() -> None:
     """Measure, print, and compare with the bar."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, default=data(), help="folder of the sets")
+    parser.add_argument("--data", type=Path, default=sets.home(), help="folder of sets, or a file")
     parser.add_argument("--calls", type=int, default=4_000)
     parser.add_argument("--seed", type=int, default=0)
     chosen = parser.parse_args()
-    os.environ["FLYWHEEL_EVAL_DATA"] = str(chosen.data)
-    results = [row for name in SETS for row in measure(name, chosen.calls, chosen.seed)]
+    results = [
+        row
+        for name, path in sets.find(chosen.data, SETS).items()
+        for row in measure(name, path, chosen.calls, chosen.seed)
+    ]
     show(results)
     print(json.dumps({"results": results}))
     missed = [

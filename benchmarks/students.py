@@ -1,6 +1,6 @@
 """What students of real tasks can do: each rung of the ladder, beside what costs nothing.
 
-    python -m benchmarks.students [--data FOLDER] [--sets clinc150 ...] [--rungs linear ...]
+    python -m benchmarks.students [--data PATH] [--sets clinc150 ...] [--rungs linear ...]
 
 Each set's calls go through `tasks.cluster`; of its largest tasks, students learn from the earliest
 60 % of the calls and are asked the other 40 %: certified on the first half of them, held to it on
@@ -13,15 +13,12 @@ last line is one JSON object; exit status 1 when a bar is missed.
 from __future__ import annotations
 
 import argparse
-import gzip
 import json
 import math
-import os
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from datetime import datetime
 from pathlib import Path
 from typing import get_args
 
@@ -29,6 +26,7 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks import sets
 from benchmarks.growth import traffic
 from tasks import params as settings
 from tasks import records
@@ -59,8 +57,8 @@ SETS = {
     "tau_bench": "tau_bench_airline_gpt4o/records",
     "gsm8k": "gsm8k/train",
     "dialogsum": "dialogsum/dev",
-    "sample agent": "",
 }
+AGENT = "sample agent"
 BARS = {
     ("clinc150", "encoder", "agreement"): 0.955,
     ("clinc150", "encoder", "certified"): 0.93,
@@ -77,27 +75,16 @@ RISK = Calibrate(alpha=0.03, delta=0.1)
 Result = dict[str, str | float]
 
 
-def calls_of(home: Path, name: str) -> list[CleanCall]:
-    """A set's calls in the order of time; nothing in them says which task they are of."""
-    if not name:
-        return list(traffic(20_000, 5))
-    found, path = [], home / f"{name}.jsonl.gz"
-    if not path.exists():
-        raise Refused(f"no calls at {path} (--data)")
-    with gzip.open(path, "rt") as lines:
-        for number, record in enumerate(map(json.loads, lines)):
-            choice = record["response"]["choices"][0]
-            found.append(
-                CleanCall(
-                    id=record["response"].get("id") or str(number),
-                    at=datetime.fromisoformat(str(record["timestamp"])).timestamp(),
-                    source=f"{name}:{number}",
-                    request=record["request"],
-                    reply=choice["message"],
-                    finish_reason=choice["finish_reason"],
-                )
-            )
-    return sorted(found, key=lambda call: (call.at, call.id))
+def traffic_of(data: Path, wanted: Sequence[str]) -> Iterator[tuple[str, list[CleanCall]]]:
+    """Each set's calls; those of the sample agent where it is asked for, or nothing is."""
+    try:
+        found = sets.find(data, SETS, [name for name in wanted if name != AGENT])
+    except Refused as error:
+        sys.exit(str(error))
+    if wanted != [AGENT]:
+        yield from ((name, sets.calls(path, name)) for name, path in found.items())
+    if AGENT in wanted or (not wanted and set(found) == set(SETS)):
+        yield AGENT, list(traffic(20_000, 5))
 
 
 def tasks_of(calls: Sequence[CleanCall], home: Path) -> Iterator[tuple[Task, list[Candidate]]]:
@@ -306,12 +293,9 @@ def _cell(value: str | float) -> str:
 
 def main() -> None:
     """Measure, print, and compare with the bars."""
-    home = Path(__file__).parents[1] / "../shared/data"
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument(
-        "--data", type=Path, default=Path(os.environ.get("FLYWHEEL_EVAL_DATA") or home)
-    )
-    parser.add_argument("--sets", nargs="+", choices=SETS, default=list(SETS))
+    parser.add_argument("--data", type=Path, default=sets.home(), help="folder of sets, or a file")
+    parser.add_argument("--sets", nargs="+", default=[], help=f"of {', '.join(SETS)}, {AGENT}")
     parser.add_argument("--rungs", nargs="+", choices=get_args(Rung), default=["linear", "encoder"])
     parser.add_argument("--minutes", type=float, default=15.0, help="for each training")
     parser.add_argument("--calls", type=int, default=20_000, help="at most, of a set")
@@ -324,13 +308,10 @@ def main() -> None:
     body = {**msgspec.to_builtins(settings.load().train), **wanted}
     params = msgspec.convert(body, Train, strict=False)
     results: list[Result] = []
-    for name in chosen.sets:
+    for name, calls in traffic_of(chosen.data, chosen.sets):
         with tempfile.TemporaryDirectory() as folder:
-            try:
-                calls = calls_of(chosen.data, SETS[name])[: chosen.calls]
-            except Refused as error:
-                sys.exit(str(error))
-            for row in measure(name, calls, Path(folder), chosen.rungs, params, chosen.rows):
+            some = calls[: chosen.calls]
+            for row in measure(name, some, Path(folder), chosen.rungs, params, chosen.rows):
                 print(json.dumps(row), file=sys.stderr)
                 results.append(row)
     show(results)

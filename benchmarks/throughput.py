@@ -14,13 +14,13 @@ on this machine (MFU); the last line is one JSON object; exit status 1 when SFTT
 from __future__ import annotations
 
 import argparse
-import gzip
 import json
 import statistics
 import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bases import tokens
+from benchmarks import sets
 from benchmarks.growth import traffic
 from tasks.contract import answer_of
 from tasks.datasets.rows import Row
@@ -116,8 +117,7 @@ def rows_of(path: Path | None, count: int) -> list[Row]:
     if path is None:
         pairs = [(call.request, call.reply) for call in traffic(count, 1)]
     else:
-        with gzip.open(path, "rt") as lines:
-            records = [json.loads(line) for line, _ in zip(lines, range(count), strict=False)]
+        records = islice(sets.read(path), count)
         pairs = [(r["request"], r["response"]["choices"][0]["message"]) for r in records]
     return [
         Row(str(i), float(i), "", user_text(request), answer_of(reply), 1.0)
