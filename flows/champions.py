@@ -63,7 +63,10 @@ def origin(night: Night, task: str, rung: Rung, serving: Champion | None) -> Pat
 def enough(night: Night, serving: Champion | None) -> bool:
     """Whether a champion is certified for so many of the calls that nothing is trained beside it.
 
-    What it does on later calls is the audit's business.
+    At the risk that is accepted now, or a lower one. What it does on later calls is the audit's
+    business.
     """
-    proven = serving.certificate if serving else None
-    return proven is not None and proven.coverage >= night.params.train.enough
+    proven, asked = serving.certificate if serving else None, night.params.calibrate
+    if proven is None or proven.alpha > asked.alpha or proven.delta > asked.delta:
+        return False
+    return proven.coverage >= night.params.train.enough

@@ -19,9 +19,10 @@ from flows import artifacts, guard, show, steps
 from flows.champions import champion
 from flows.night import open_night, warnings
 from flows.promote import promote
-from flows.students import Outcome, close, enough, ladder
+from flows.students import Outcome, aside, close, enough, ladder
 from flows.worth import trainable
 from registry.choice import Try
+from tasks.stage import Refused
 
 
 def yesterday() -> str:
@@ -33,15 +34,18 @@ def yesterday() -> str:
 def student(task: str, day: str, home: str) -> Outcome:
     """Train, prove and judge one task's student; register it when it won."""
     night = open_night(home, day)
-    serving, tries = champion(night, task), list[Try]()
+    serving, tries, refused = champion(night, task), list[Try](), list[Refused]()
     for rung in ladder(night, task, serving):
-        steps.train(night, task, rung, serving)
-        scorecard = steps.evaluate(night, task, rung, serving)
-        certificate = steps.calibrate(night, task, rung)
-        verdict = steps.judge(night, task, rung, scorecard, certificate, serving)
-        tries.append(Try(rung, scorecard, certificate, verdict))
-        if enough(night, tries[-1]):
+        with aside(refused):
+            steps.train(night, task, rung, serving)
+            scorecard = steps.evaluate(night, task, rung, serving)
+            certificate = steps.calibrate(night, task, rung)
+            verdict = steps.judge(night, task, rung, scorecard, certificate, serving)
+            tries.append(Try(rung, scorecard, certificate, verdict))
+        if tries and enough(night, tries[-1]):
             break
+    if refused and not tries:
+        raise refused[-1]
     outcome = steps.register(night, task, tries, serving)
     artifacts.student(outcome)
     show.outcome(outcome)

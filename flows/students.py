@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,6 +29,7 @@ from tasks.calibrate import Certificate, held_out, load_certificate
 from tasks.datasets.splits import SPLITS
 from tasks.evaluate import Scorecard
 from tasks.evaluation.answers import read_answers
+from tasks.stage import Refused
 from tasks.task import load_one
 from tasks.train import load_training
 from tasks.training.fitting import Progress
@@ -57,6 +59,16 @@ def ladder(night: Night, task: str, serving: Champion | None) -> list[Rung]:
     if champions.enough(night, serving):
         return tried
     return [*tried, *tasks.train.ladder(night.out("dataset", task), night.params.train)[0]]
+
+
+@contextmanager
+def aside(refused: list[Refused]) -> Iterator[None]:
+    """Keep what is refused inside: a dearer student that fails costs a cheaper one nothing."""
+    try:
+        yield
+    except Refused as error:
+        show.say(str(error))
+        refused.append(error)
 
 
 def enough(night: Night, last: Try) -> bool:

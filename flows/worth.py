@@ -13,12 +13,12 @@ CHARACTERS = 4  # of a token, about
 
 
 def cost(night: Night, task: Task) -> float:
-    """Dollars that the task's calls of a night cost at the teacher."""
+    """Dollars that the task's calls of a night, of those in the window, cost at the teacher."""
     learned = rows(night.out("dataset", task.id, "train.parquet"))
     answer = sum(len(row.answer) for row in learned) / max(1, len(learned)) / CHARACTERS
     whole = max(task.tokens / max(1, task.size), answer)
     price = economics.teacher_cost(economics.Usage(whole - answer, answer), night.params.economics)
-    return task.size * price
+    return task.size * price / len(night.clean())
 
 
 def saving(night: Night, task: Task, served: float) -> float:

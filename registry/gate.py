@@ -84,8 +84,9 @@ def _objections(
             f"On the same {scorecard.n} test calls the champion is right {scorecard.worse} times "
             f"where this student is wrong, and wrong {scorecard.better} times where it is right."
         )
-    if serving and wilson(certificate.coverage, certificate.n)[1] < serving.coverage:
+    rival = serving if serving and serving.alpha <= certificate.alpha else None  # a like proof
+    if rival and wilson(certificate.coverage, certificate.n)[1] < rival.coverage:
         yield (
             f"It would answer {certificate.coverage:.1%} of the calls, "
-            f"the champion answers {serving.coverage:.1%}."
+            f"the champion answers {rival.coverage:.1%}."
         )

@@ -16,6 +16,8 @@ from importlib.metadata import version as installed
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from registry import bundle as bundles
 from registry import card, model, run
 from registry.bundle import Lineage
@@ -24,6 +26,7 @@ from registry.version import TASK
 from registry.version import Version as Version  # part of what a store gives
 from tasks.calibrate import Certificate
 from tasks.evaluate import Scorecard
+from tasks.records import digest
 from tasks.stage import Refused, fresh
 from tasks.students.adapters import adapter_digest
 from tasks.task import Task
@@ -66,22 +69,25 @@ class Store:
         verdict: Verdict,
         lineage: Lineage,
     ) -> Version:
-        """Register a bundle; one adapter becomes one version, however often a night is run.
+        """Register a bundle; an adapter with a proof is one version, however often a night is run.
 
         `candidate` moves to it when the gate let it pass. `champion` never moves here.
         """
-        digest = adapter_digest(bundle / "adapter")
-        bundles.check(bundle, digest)
-        found = next((v for v in self.versions(task.id) if v.adapter_digest == digest), None)
+        made = adapter_digest(bundle / "adapter")
+        bundles.check(bundle, made)
+        proof = digest(msgspec.json.encode(certificate)) if certificate else ""
+        known = (v for v in self.versions(task.id) if v.certificate == proof)
+        found = next((v for v in known if v.adapter_digest == made), None)
         if found is None:
             tags = {
                 "verdict": "passed" if verdict.passed else "refused",
                 "agreement": f"{scorecard.agreement:.1%}",
                 "coverage": f"{certificate.coverage if certificate else 0:.1%}",
                 "night": lineage.night,
-                "adapter_digest": digest,
+                "adapter_digest": made,
                 "dataset": lineage.dataset,
                 "scope": lineage.domain or TASK,
+                "certificate": proof,
             }
             note = card.version(task, scorecard, certificate, verdict, lineage)
             found = self._add(task, bundle, scorecard, certificate, lineage, tags, note)
@@ -240,6 +246,7 @@ def _version(found: ModelVersion) -> Version:
         passed=found.tags.get("verdict") == "passed",
         at=found.creation_timestamp / 1000,
         scope=found.tags.get("scope", TASK),
+        certificate=found.tags.get("certificate", ""),
     )
 
 

@@ -11,7 +11,10 @@ TASK = "task"  # the scope of a student that has one task
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Version:
-    """One registered student. `scope` is `task`, or the domain whose tasks have it in common."""
+    """One registered student. `scope` is `task`, or the domain whose tasks have it in common.
+
+    `certificate` names the proof that it was registered with, empty without one.
+    """
 
     name: str
     number: int
@@ -21,6 +24,7 @@ class Version:
     passed: bool
     at: float
     scope: str = TASK
+    certificate: str = ""
 
     @property
     def bundle(self) -> str:

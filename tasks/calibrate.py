@@ -106,7 +106,7 @@ def schedule(n: int, alpha: float, delta: float) -> list[int]:
         if at > n:
             break
         counts.append(at)
-    late = [count for count in counts if count >= n // 2]
+    late = [count for count in counts if count >= n // 2] or counts[-1:]
     return [*late, n] if late and late[-1] < n else late
 
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
+from msgspec import Meta
 
 from tasks.stage import Refused
 
 DEFAULT = Path(__file__).parents[1] / "params.yaml"
-Share = float  # 0..1
+Share = Annotated[float, Meta(ge=0, le=1)]
+Risk = Annotated[float, Meta(gt=0, lt=1)]
 Rung = Literal["linear", "encoder", "causal"]  # kinds of students, from cheap to dear
 Swept = Literal["learning_rate", "warmup", "batch", "rank", "alpha", "rslora", "dora"]
 
@@ -180,8 +182,8 @@ class Calibrate(Section, frozen=True):
     `correct` divides delta by the number of tasks tested in a night (Bonferroni).
     """
 
-    alpha: Share = 0.05
-    delta: Share = 0.1
+    alpha: Risk = 0.05
+    delta: Risk = 0.1
     correct: bool = False
     seed: int = 0
 

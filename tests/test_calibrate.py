@@ -88,6 +88,12 @@ def test_the_walk_is_fixed_before_an_answer_is_seen(n: int, alpha: float, delta:
     assert all(n // 3 <= count <= n for count in counts)
 
 
+def test_a_daring_delta_still_has_a_schedule() -> None:
+    """Where even the last count that can prove anything is below half of the rows, it is tested."""
+    assert schedule(38, 0.05, 0.4) == [18, 38]
+    assert schedule(17, 0.05, 0.4) == []
+
+
 def test_binomial_tail_is_exact() -> None:
     """The tail agrees with the sum of binomial terms, and its limits are right."""
     for n, k, p in [(45, 0, 0.05), (100, 3, 0.05), (10, 10, 0.3), (7, 3, 0.5)]:

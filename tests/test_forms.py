@@ -91,7 +91,19 @@ def test_sentences_have_gaps_where_they_copy() -> None:
     assert len(forms.forms) == 1
     assert len(forms.fields) == 2
     said = "Customer Bo asks for order X-1; call back."
-    assert forms.write(*reader.read("Bo here: X-1", said)) == said
+    form, values = reader.read("Bo here: X-1", said)
+    assert forms.write(form, values) == said
+    with pytest.raises(ValueError, match="a gap without its value"):
+        forms.write(form, {**values, next(iter(values)): ABSENT})
+
+
+def test_an_answer_that_is_copied_whole_needs_its_value() -> None:
+    """A bare text that stands in the prompt is a field; nothing copied is no answer."""
+    forms, reader = known([(f"the code is SO-{i}77", f"SO-{i}77") for i in range(60)], TEXT)
+    form, values = reader.read("my code: SO-1", "SO-1")
+    assert forms.write(form, values) == "SO-1"
+    with pytest.raises(ValueError, match="without its value"):
+        forms.write(form, dict.fromkeys(values, ABSENT))
 
 
 def test_queries_are_one_form_with_values_copied_or_usual() -> None:

@@ -25,6 +25,14 @@ def held(served: int, wrong: int) -> HeldOut:
     return HeldOut(n=320, served=served, coverage=0.8, agreement=agreement, low=low, high=high)
 
 
+def test_a_lower_risk_may_answer_less() -> None:
+    """A champion that was proven at a higher risk than is accepted now is no rival."""
+    card, proof = students.scorecard(), students.certificate(alpha=0.01)
+    daring = students.certificate("old", coverage=0.95, alpha=0.05)
+    assert judge(card, proof, None, PARAMS, serving=daring).passed
+    assert not judge(card, daring, None, PARAMS, serving=proof).passed
+
+
 def test_a_certified_student_passes() -> None:
     """A student with a certificate, enough coverage and no rival passes, with its figures."""
     verdict = judge(students.scorecard(), students.certificate(), None, PARAMS, held=held(270, 6))

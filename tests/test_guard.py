@@ -81,6 +81,9 @@ def test_what_may_save_most_is_trained_first(tmp_path: Path) -> None:
     seconds = 3600 * long / 0.8 * 0.5 * 14 / 0.1  # that cost what half of the calls do
     assert worth.pays(night, found[1], 0.5, 0.9 * seconds)
     assert not worth.pays(night, found[1], 0.5, 1.1 * seconds)
+    (earlier := night.home / "nights" / "2026-03-01" / "deidentify").mkdir(parents=True)
+    stage.finish(earlier, Counts("deidentify", 0, 0))
+    assert worth.saving(night, found[1], 0.0) == pytest.approx(long / 2)  # two nights' calls
 
 
 def test_a_log_that_gives_away_an_original_is_named(night: Night) -> None:

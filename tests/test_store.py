@@ -93,12 +93,16 @@ def test_a_run_shows_tables_pictures_and_the_machine(store: Store, tmp_path: Pat
 
 
 def test_registering_twice_makes_one_version(store: Store, tmp_path: Path) -> None:
-    """A night that is run again adds no version and no run."""
+    """A night that is run again adds no version; another adapter does, and another proof."""
     subject = students.task("route-2")
     first = register(store, tmp_path / "a", subject)
     assert register(store, tmp_path / "b", subject) == first
     assert register(store, tmp_path / "c", subject, seed=1).number == 2
     assert [version.number for version in store.versions("route-2")] == [1, 2]
+    folder, digest, lineage = students.bundle(tmp_path / "d", seed=1, subject=subject)
+    proof = students.certificate(digest, alpha=0.01)  # for the same bytes
+    again = store.register(subject, folder, students.scorecard(digest), proof, PASSED, lineage)
+    assert again.number == 3
 
 
 def test_candidate_follows_the_verdict_and_champion_does_not_move(

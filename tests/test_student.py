@@ -16,6 +16,7 @@ from tasks.students.student import (
     Student,
     base_digest,
     base_path,
+    base_tokenizer,
     choice_grammar,
     grammar,
     json_grammar,
@@ -152,6 +153,18 @@ def test_a_base_is_named_by_its_bytes(base: Path, tmp_path: Path) -> None:
     assert base_digest(base) != base_digest(other)
     with pytest.raises(Refused, match="no base model"):
         base_path(str(tmp_path / "nothing"))
+
+
+@pytest.mark.parametrize("lack", ["chat_template", "eos_token"])
+def test_a_base_that_was_not_made_for_chats_is_refused(lack: str, tmp_path: Path) -> None:
+    """One sentence says what it lacks and which version to take."""
+    base = tiny.base(tmp_path / "base")
+    (base / "chat_template.jinja").unlink(missing_ok=True)
+    settings = json.loads((base / "tokenizer_config.json").read_text())
+    settings |= {"chat_template": tiny.CHAT, lack: None}
+    (base / "tokenizer_config.json").write_text(json.dumps(settings))
+    with pytest.raises(Refused, match=r"lacks an? .* take its chat"):
+        base_tokenizer(base)
 
 
 def test_confidence_is_a_probability(student: Student) -> None:

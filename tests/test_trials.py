@@ -73,6 +73,17 @@ def test_a_killed_sweep_goes_on(dataset: Path, params: Train, tmp_path: Path) ->
     assert not point.exists()
 
 
+def test_a_sweep_comes_before_a_warm_start(dataset: Path, params: Train, tmp_path: Path) -> None:
+    """The fresh start may be the sweep's best trial; it is on record as what it is here."""
+    params = msgspec.structs.replace(params, sweep={"learning_rate": [1e-5, 1e-2]})
+    train(dataset, tmp_path / "old", params)
+    warm, point = tmp_path / "old" / "adapter", tmp_path / "point"
+    new = train(dataset, tmp_path / "new", params, warm=warm, checkpoint=point)
+    assert [list(trial.params.items()) for trial in new.trials] == [
+        [("learning_rate", 1e-5)], [("learning_rate", 1e-2)], [("warm", True)], [("warm", False)],
+    ]  # fmt: skip
+
+
 def test_a_sweep_ends_in_time(dataset: Path, params: Train, tmp_path: Path) -> None:
     """Out of minutes, each trial is one mark, and there still is an adapter."""
     found = train(dataset, tmp_path, params, minutes=1e-9)

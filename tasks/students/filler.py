@@ -222,7 +222,10 @@ class EncoderStudent:
                 usual = self._chosen(choices, name, field.values)
                 made[name] = Choice(usual.value, usual.logprob + made[name].logprob)
         values = {name: choice.value for name, choice in made.items()}
-        return _said(self.forms.write(form.value, values), [form, *made.values()])
+        try:
+            return _said(self.forms.write(form.value, values), [form, *made.values()])
+        except ValueError:  # nothing was found where something must stand
+            return _said("", [form, Choice(None, -math.inf)])
 
     def _chosen(
         self, choices: Mapping[str, torch.Tensor], name: str, values: Sequence[Any]

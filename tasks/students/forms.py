@@ -59,12 +59,17 @@ class Forms(msgspec.Struct, frozen=True, kw_only=True):
     plain: bool = False  # answers are bare texts, not JSON
 
     def write(self, form: int, values: Mapping[str, Any]) -> str:
-        """The answer that a form stands for once its fields are filled in."""
+        """The answer that a form stands for once its fields are filled in.
+
+        Raises ValueError when a sentence, or all of the answer, is without its value.
+        """
         flat: Flat = {}
         for path, part in zip(self.forms[form].paths, self.forms[form].parts, strict=True):
             value = values.get(part, ABSENT) if isinstance(part, str) else _spoken(part, values)
             if value != ABSENT:
                 flat[path] = value
+        if self.plain and () not in flat:
+            raise ValueError("no answer without its value")
         return str(flat[()]) if self.plain else json.dumps(_built(flat), ensure_ascii=False)
 
 
@@ -247,6 +252,8 @@ def _columns(
 def _spoken(part: Fixed, values: Mapping[str, Any]) -> Any:
     if not part.gaps:
         return part.value
+    if any(values[name] == ABSENT for name in part.gaps):
+        raise ValueError(f"a gap without its value: {part.value}")
     pieces = part.value.split(GAP)
     filled = [piece + str(values[name]) for piece, name in zip(pieces, part.gaps, strict=False)]
     return "".join(filled) + pieces[-1]

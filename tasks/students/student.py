@@ -30,7 +30,11 @@ JSON_STYLE = {
     "lenient": True,  # keywords that the guide cannot enforce are checked after the answer
 }
 ADAPTER_FILES = ("adapter_config.json", "adapter_model.safetensors")
-_BASE_FILES = ("*.safetensors", "config.json", "tokenizer.json", "chat_template.jinja")
+_BASE_FILES = (
+    *("*.safetensors", "*.bin", "config.json"),
+    *("tokenizer.json", "tokenizer.model", "tokenizer_config.json", "special_tokens_map.json"),
+    "chat_template.jinja",
+)
 
 
 def base_path(name: str) -> Path:
@@ -85,10 +89,14 @@ def base_width(base: Path) -> int:
 
 
 def base_tokenizer(base: Path) -> Any:
-    """The tokenizer of a causal model."""
+    """The tokenizer of a causal model. Raises Refused when the model was not made for chats."""
     from transformers import AutoTokenizer
 
-    return AutoTokenizer.from_pretrained(base)
+    tokenizer = AutoTokenizer.from_pretrained(base)
+    for name, what in (("chat_template", "a chat template"), ("eos_token", "an end token")):
+        if getattr(tokenizer, name) is None:
+            raise Refused(f"the base at {base} lacks {what}: take its chat (instruct) version")
+    return tokenizer
 
 
 def json_grammar(schema: Json) -> str:

@@ -199,7 +199,8 @@ def lead(model: Any, forms: Forms, rows: Sequence[Filled], *, always: bool = Fal
         if found is None:
             led = False
             continue
-        classes, weight, bias = found
+        classes, *learned = found
+        weight, bias = (part.to(choose.weight.device) for part in learned)
         with torch.no_grad():
             choose.weight[place], choose.bias[place] = 0.0, -math.log(len(rows) + 1)
             choose.weight[classes + place.start] = weight / size

@@ -287,8 +287,8 @@ def _resume(
     if folder is None or not (folder / WEIGHTS).exists():
         return None
     state = torch.load(folder / WEIGHTS, weights_only=True)
-    if state["fingerprint"] != fingerprint:
-        return None
+    if state["fingerprint"] != fingerprint or len(state["masters"]) != len(masters):
+        return None  # of other rows or params, or from before the means were kept
     for master, saved in zip(masters, state["masters"], strict=True):
         master.copy_(saved)
     optimizer.load_state_dict(state["optimizer"])

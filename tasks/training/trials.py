@@ -117,7 +117,7 @@ def _tried(
     place = checkpoint / f"trial-{made.fitter.fingerprint[:16]}" if checkpoint else None
     ended = place / "trial.json" if place else None
     if ended and ended.exists():
-        return msgspec.json.decode(ended.read_bytes(), type=Trial)
+        return Trial(values, msgspec.json.decode(ended.read_bytes(), type=Trial).mark)
     try:
         mark = made.fitter.fit(deadline, progress, place, STEPS).best_mark
     except Diverged:
