@@ -7,10 +7,14 @@ Figures come from `bases.probe` and from the folder's training.jsonl; nothing is
 
 import argparse
 import json
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from bases import probe
+from bases.pretrain import Config, runs
 
 CARD = """\
 ---
@@ -28,9 +32,12 @@ before they see their first example: to copy values exactly, to write JSON and t
 schemas and label lists, and everyday English words. A LoRA adapter makes it a student of one task.
 
 ## How it was made
-`python -m bases.pretrain {options}` on one {device} (seed {seed}): {steps} steps, {tokens} million
-tokens, final loss {loss} (answers count 1, prompts {prompt}). Muon for the matrices, AdamW for the
-rest, float32 master weights, warm-up, plateau and linear fall. {cycles}The log is `training.jsonl`.
+On one {device}, {tokens} million tokens:
+
+{runs}
+
+Answers count 1, prompts {prompt}. Muon for the matrices, AdamW for the rest, float32 master
+weights, warm-up, plateau and linear fall. The log is `training.jsonl`.
 
 The training text is synthetic (`bases/synth.py`): random schemas, made-up values, an English
 lexicon written for this project (`bases/lexicon/`), and the name and word lists of Faker (MIT). No
@@ -60,19 +67,31 @@ Apache-2.0, weights and training text alike.
 """
 
 
+def told(rows: Sequence[dict[str, Any]]) -> str:
+    """One run: how it was started, how far it came, and where its rate rose again."""
+    first, last = Config(), Config(**rows[0]["config"])
+    own = (name for name in asdict(last) if getattr(last, name) != getattr(first, name))
+    wanted = {name: getattr(last, name) for name in ("steps", "seed", *own)}
+    options = " ".join(f"--{name.replace('_', '-')} {value}" for name, value in wanted.items())
+    rates = [row["lr"] for row in rows[1:]]
+    ends = [rows[i]["step"] + 1 for i in range(1, len(rates)) if rates[i] > 4 * rates[i - 1] > 0]
+    steps, tokens = rows[-1]["step"] + 1, rows[-1]["tokens"] / 1e6
+    loss = fmean(row["loss"] for row in rows[-10:])
+    rose = "".join(f"; it ended at {end:,} at first, and was gone on with" for end in ends)
+    begun = f"- `python -m bases.pretrain {options}`"
+    return f"{begun}: {steps:,} steps, {tokens:.1f} million tokens, final loss {loss:.2f}{rose}"
+
+
 def facts(folder: Path) -> dict[str, Any]:
     """What the folder says about itself."""
     from safetensors import safe_open
 
     config = json.loads((folder / "config.json").read_text())
-    log = [json.loads(row) for row in (folder / "training.jsonl").read_text().splitlines()]
-    made, last = log[0]["config"], log[-1]
+    log = runs(folder / "training.jsonl")
+    made = log[-1][0]
     with safe_open(folder / "model.safetensors", "pt") as file:
         shapes = [file.get_slice(name).get_shape() for name in file.keys()]  # noqa: SIM118 (no dict)
     count = sum(a * b for a, b in ((s[0], s[1] if len(s) > 1 else 1) for s in shapes))
-    tail = [row["loss"] for row in log[-10:]]
-    rates = [row["lr"] for row in log[1:]]
-    ends = [log[i]["step"] + 1 for i in range(1, len(rates)) if rates[i] > 4 * rates[i - 1] > 0]
     heads = config["num_attention_heads"]
     return {
         "million": f"{count / 1e6:.1f}",
@@ -83,16 +102,10 @@ def facts(folder: Path) -> dict[str, Any]:
         "vocab": f"{config['vocab_size']:,}",
         "megabytes": f"{(folder / 'model.safetensors').stat().st_size / 1e6:.0f}",
         "positions": f"{config['max_position_embeddings']:,}",
-        "options": f"--steps {made['steps']} --seed {made['seed']}",
-        "device": "CPU thread" if log[0]["device"] == "cpu" else "GPU",
-        "seed": made["seed"],
-        "steps": f"{last['step'] + 1:,}",
-        "tokens": f"{last['tokens'] / 1e6:.1f}",
-        "loss": f"{sum(tail) / len(tail):.2f}",
-        "width": 2 * made["width"],
-        "cycles": "".join(
-            f"A first run ended after `--steps {n}` and was gone on with. " for n in ends
-        ),
+        "device": "CPU thread" if made["device"] == "cpu" else "GPU",
+        "tokens": f"{sum(rows[-1]['tokens'] for rows in log) / 1e6:.1f}",
+        "width": 2 * made["config"]["width"],
+        "runs": "\n".join(map(told, log)),
     }
 
 

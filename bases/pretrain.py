@@ -1,6 +1,6 @@
 """Pretrains the nano base: a Qwen2-type model of 5 M parameters, on synthetic chats.
 
-    python -m bases.pretrain --out bases/nano
+    python -m bases.pretrain --out bases/nano [--begin bases/nano]
 
 One thread in bfloat16 is enough (AMX makes it four times as fast as float32); with a GPU the same
 command uses it. A run that stopped goes on from its last checkpoint in `--work`, and with other
@@ -13,7 +13,7 @@ import json
 import shutil
 import time
 from dataclasses import asdict, dataclass
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,7 @@ class Config:
     decay: float = 0.4
     seed: int = 7
     texts: int = 60_000  # that the tokenizer learns from
+    begin: str = ""  # a finished base to go on from, whose rate has fallen and rises again
 
 
 def new_tokenizer(config: Config) -> Any:
@@ -192,7 +193,7 @@ class Run:
 
     @property
     def log(self) -> Path:
-        """One JSON line for the config, then one for every tenth step."""
+        """One JSON line for the config, then one for every tenth step; before it, earlier runs."""
         return self.work / "training.jsonl"
 
     def checkpoint(self) -> None:
@@ -218,6 +219,27 @@ class Run:
             print(f"{head} {speed:,.0f} tokens/s, {left:.1f} min left", flush=True)
 
 
+def runs(log: Path) -> list[list[dict[str, Any]]]:
+    """The rows of each run that a base was made by, the config first."""
+    found: list[list[dict[str, Any]]] = []
+    for row in map(json.loads, log.read_text().splitlines()):
+        if "config" in row:
+            found.append([])
+        found[-1].append(row)
+    return found
+
+
+def fresh(config: Config) -> tuple[Any, Any]:
+    """The tokenizer and the model that a run begins with."""
+    if config.begin:
+        from transformers import AutoModelForCausalLM
+
+        model = AutoModelForCausalLM.from_pretrained(config.begin, dtype="float32")
+        return tokens.load(Path(config.begin)), model
+    tokenizer = new_tokenizer(config)
+    return tokenizer, new_model(config, tokenizer)
+
+
 def begin(config: Config, work: Path, fuse: bool) -> Run:
     """A new run, or the one in `work` from its last checkpoint."""
     import torch
@@ -226,10 +248,11 @@ def begin(config: Config, work: Path, fuse: bool) -> Run:
     work.mkdir(parents=True, exist_ok=True)
     state = work / "state.pt"
     if not state.exists():
-        tokenizer = new_tokenizer(config)
-        trainer = Trainer(config, new_model(config, tokenizer), device, fuse)
-        run = Run(config, work, tokenizer, trainer)
-        run.log.write_text(json.dumps({"config": asdict(config), "device": device}) + "\n")
+        tokenizer, model = fresh(config)
+        run = Run(config, work, tokenizer, Trainer(config, model, device, fuse))
+        header = json.dumps({"config": asdict(config), "device": device})
+        earlier = Path(config.begin, "training.jsonl").read_text() if config.begin else ""
+        run.log.write_text(f"{earlier}{header}\n")
         return run
     saved = torch.load(state, map_location=device)
     if {**saved["config"], "steps": config.steps} != asdict(config):
@@ -238,9 +261,9 @@ def begin(config: Config, work: Path, fuse: bool) -> Run:
     trainer = Trainer(config, new_model(config, tokenizer), device, fuse)
     trainer.restore(saved["trainer"])
     run = Run(config, work, tokenizer, trainer, saved["step"], saved["tokens"])
-    rows = [json.loads(row) for row in run.log.read_text().splitlines()]
+    *before, rows = runs(run.log)
     rows[0]["config"] = asdict(config)  # a run on its plateau may be given another end
-    kept = [row for row in rows if row.get("step", -1) < run.step]
+    kept = [*chain(*before), *(row for row in rows if row.get("step", -1) < run.step)]
     run.log.write_text("".join(f"{json.dumps(row)}\n" for row in kept))
     return run
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from functools import cache
 from random import Random
 
-from bases import dialogs, extracts, labels
+from bases import commands, dialogs, extracts, labels
 from bases.fields import Example, chosen, filled, noisy_text
 from bases.grammar import in_style, intents
 from bases.values import pseudo
@@ -69,6 +69,24 @@ def recurring(rng: Random) -> Example:
     return pick(rng, recurring_makers())(rng)
 
 
+@cache
+def assistants() -> list[tuple[str, commands.Assistant]]:
+    """Assistants that come back, told apart by a tag."""
+    rng = Random(97)
+    sizes = [(2 + int(rng.random() * 8), 3 + int(rng.random() * 8)) for _ in range(TAGGED)]
+    return [(f"[{pseudo(rng, 2)}]", commands.assistant(rng, *size)) for size in sizes]
+
+
+def command(rng: Random) -> Example:
+    """A command to an assistant: a known one, or one that the prompt tells of."""
+    roll = rng.random()
+    if roll < 0.5:
+        tag, one = pick(rng, assistants())
+        text, answer = commands.once(rng, one)
+        return Example("commands", (("user", f"{tag} {text}"),), answer)
+    return commands.listed(rng) if roll < 0.8 else commands.shown(rng)
+
+
 def bare(rng: Random) -> Example:
     """No instruction at all: which keys come cannot be known, but each value follows its key."""
     roll = rng.random()
@@ -96,7 +114,7 @@ MIX: dict[str, tuple[Kind, float]] = {
     "tools": (dialogs.tools, 9), "tool_dialogue": (dialogs.tool_dialogue, 3),
     "dialogue": (dialogs.slot_dialogue, 4), "summary": (dialogs.summary, 5),
     "question": (dialogs.question, 5), "gist": (dialogs.reply_to, 3), "recurring": (recurring, 10),
-    "bare": (bare, 9),
+    "bare": (bare, 9), "commands": (command, 30),
 }  # fmt: skip
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import unicodedata
 from dataclasses import replace
 from itertools import islice
@@ -53,7 +54,20 @@ def test_every_chat_has_a_prompt_and_an_answer(kind: str) -> None:
         assert "<|" not in one.answer
 
 
-@pytest.mark.parametrize("kind", ["extract", "nested", "list", "tools", "triage", "dialogue"])
+def test_slots_of_commands_are_copied() -> None:
+    """Every value stands in the command, and in the order of the answer."""
+    for one in islice(examples(3, "commands"), 300):
+        said = json.loads(one.answer)
+        slots = said.get("slots", said)
+        if isinstance(slots, dict) and "tool_calls" not in slots:
+            values = [text for key, text in slots.items() if key != "intent"]
+            command = one.messages[-1][1].split("\n")[-1]
+            assert re.search(".*".join(map(re.escape, values)), command)
+
+
+@pytest.mark.parametrize(
+    "kind", ["extract", "nested", "list", "tools", "triage", "dialogue", "commands"]
+)
 def test_json_answers_parse(kind: str) -> None:
     """An answer that looks like JSON is JSON."""
     for one in islice(examples(2, kind), 200):
@@ -187,6 +201,14 @@ def test_a_stopped_run_goes_on(trained: tuple[Path, list[float]], tmp_path: Path
     assert pretrain.train(TINY, tmp_path, echo=False) == trained[1][9:]
     rows = [(p / "training.jsonl").read_text().splitlines() for p in (tmp_path, trained[0])]
     assert json.loads(rows[0][-1])["tokens"] == json.loads(rows[1][-1])["tokens"]
+
+
+def test_a_finished_base_is_gone_on_with(trained: tuple[Path, list[float]], tmp_path: Path) -> None:
+    """Its weights and its tokenizer are where the run begins."""
+    config = replace(TINY, begin=str(trained[0] / "checkpoint"), seed=8)
+    assert pretrain.train(config, tmp_path, echo=False, until=1)[0] < trained[1][0] - 0.3
+    known = [tokens.load(p / "checkpoint").get_vocab() for p in (tmp_path, trained[0])]
+    assert known[0] == known[1]
 
 
 def test_another_config_does_not_resume(trained: tuple[Path, list[float]]) -> None:
