@@ -53,7 +53,9 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write(folder / "data", "colour-1", COLOURS, 1000)
     write(folder / "data", "mood-2", MOODS, 5000)
     gather(folder / "data", NAME, ["colour-1", "mood-2"], folder / "rows", Dataset(), {})
-    train(folder / "rows", folder / "out", Train(epochs=8))
+    base = str(tiny.base(folder / "base"))
+    params = Train(base=base, rank=8, learning_rate=1e-2, epochs=16, marks=4)
+    train(folder / "rows", folder / "out", params)
     return folder
 
 

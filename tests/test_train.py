@@ -40,6 +40,14 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tiny.colours(tmp_path_factory.mktemp("data") / "colour-0")
 
 
+@pytest.fixture(scope="module")
+def champion(dataset: Path, params: Train, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A training with these params, whole."""
+    folder = tmp_path_factory.mktemp("champion")
+    train(dataset, folder, params)
+    return folder
+
+
 def test_a_student_learns(dataset: Path, params: Train, tmp_path: Path) -> None:
     """Loss falls, the best weights are kept, and the adapter changes how the base answers."""
     seen: list[int] = []
@@ -87,14 +95,16 @@ def test_the_first_losses_are_those_on_record(dataset: Path, params: Train, tmp_
     assert [loss for _, loss in found.losses[:4]] == pytest.approx(golden, rel=0.06)
 
 
-def test_a_killed_training_goes_on(dataset: Path, params: Train, tmp_path: Path) -> None:
+def test_a_killed_training_goes_on(
+    dataset: Path, params: Train, champion: Path, tmp_path: Path
+) -> None:
     """Interrupted after a checkpoint and started again, it ends with the bytes of a whole run."""
 
     def killed(step: int, steps: int, loss: float) -> None:
         if step == 11:
             raise KeyboardInterrupt
 
-    whole = train(dataset, tmp_path / "whole", params)
+    whole = load_training(champion)
     again: list[int] = []
     with pytest.raises(KeyboardInterrupt):
         train(dataset, tmp_path / "x", params, progress=killed, checkpoint=tmp_path / "point")
@@ -128,13 +138,11 @@ def test_a_checkpoint_of_other_rows_is_not_used(params: Train, tmp_path: Path) -
 
 
 def test_a_rate_that_explodes_is_tried_again_lower(
-    dataset: Path, params: Train, tmp_path: Path
+    dataset: Path, params: Train, champion: Path, tmp_path: Path
 ) -> None:
     """A diverging loss is caught, the second try has a lower rate and says so."""
-    old = tmp_path / "old"
-    train(dataset, old, params)
     wild = msgspec.structs.replace(params, learning_rate=0.05, warmup=0.0, epochs=12)
-    found = train(dataset, tmp_path / "new", wild, warm=old / "adapter")
+    found = train(dataset, tmp_path / "new", wild, warm=champion / "adapter")
     assert "the loss rose" in found.note
     assert "trained again at rate 0.0125" in found.note
     assert found.learning_rate == 0.0125
@@ -202,10 +210,12 @@ def test_what_is_kept_is_a_mean_of_the_last_steps() -> None:
     assert fitter.means[0].item() == pytest.approx(800, rel=0.01)
 
 
-def test_a_champion_can_be_gone_on_from(dataset: Path, params: Train, tmp_path: Path) -> None:
+def test_a_champion_can_be_gone_on_from(
+    dataset: Path, params: Train, champion: Path, tmp_path: Path
+) -> None:
     """A warm start begins where the champion's loss was; the trials behind it are on record."""
-    old = train(dataset, tmp_path / "old", params)
-    new = train(dataset, tmp_path / "new", params, warm=tmp_path / "old" / "adapter")
+    old = load_training(champion)
+    new = train(dataset, tmp_path / "new", params, warm=champion / "adapter")
     kept = next(mark for mark in old.validation if mark.step == old.best)
     assert new.validation[0].loss == pytest.approx(kept.loss, rel=0.3)
     assert [trial.params for trial in new.trials] == [{"warm": True}, {"warm": False}]

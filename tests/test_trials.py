@@ -22,7 +22,7 @@ from tasks.training.trials import Trial
 def params(tmp_path_factory: pytest.TempPathFactory) -> Train:
     base = tiny.base(tmp_path_factory.mktemp("base"))
     sweep = {"learning_rate": [1e-5, 1e-2], "rank": [4, 8]}
-    return Train(base=str(base), epochs=8, patience=9, sweep=sweep)
+    return Train(base=str(base), epochs=4, patience=9, sweep=sweep)
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +37,7 @@ def test_the_best_trial_is_trained_in_full(dataset: Path, params: Train, tmp_pat
         {"learning_rate": rate, "rank": rank} for rate in (1e-5, 1e-2) for rank in (4, 8)
     ]
     marks = [trial.mark for trial in found.trials]
-    assert all(mark and 0 <= mark.step <= 0.2 * 48 + 1 for mark in marks)
+    assert all(mark and 0 <= mark.step <= 0.2 * 24 + 1 for mark in marks)
     best = max(found.trials, key=lambda trial: trial.rank)
     assert best.params["learning_rate"] == 1e-2 == found.learning_rate
     assert f"the best of 4 trials was learning_rate=0.01 rank={best.params['rank']}" in found.note
