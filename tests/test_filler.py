@@ -20,14 +20,18 @@ from tasks.students.encoder import DIGEST, LENGTH, shared
 from tasks.students.filler import EncoderStudent
 from tasks.students.forms import learn
 from tasks.train import Training, ladder, train
-from tasks.training import filling
+from tasks.training import beginning, filling
 
 CONTRACT = Contract(
     kind="json",
     schema={
         "type": "object",
-        "properties": {"name": {"type": "string"}, "wish": {"enum": ["refund", "repair"]}},
-        "required": ["name", "wish"],
+        "properties": {
+            "name": {"type": "string"},
+            "goods": {"type": "array", "items": {"type": "string"}},
+            "wish": {"enum": ["refund", "repair"]},
+        },
+        "required": ["name", "goods", "wish"],
     },
 )
 NAMES = ("Ann", "Bob", "Carla", "Dimitri", "Eve", "Farid", "Greta", "Hugo", "Ivy", "Jon")
@@ -38,12 +42,17 @@ WISHES = {
 PARAMS = Train(epochs=8, tokens=40_000, batch=24, marks=2)
 
 
+GOODS = ("the kettle", "the lamp", "the oak table", "the rug", "the clock", "the chair")
+
+
 def row(rng: random.Random) -> tuple[str, str]:
     name = f"{rng.choice(NAMES)} {rng.choice('ABCDEFGHKLMNPRST')}{rng.choice(NAMES)[1:]}"
     wish = rng.choice(list(WISHES))
-    parts = [f"My name is {name}.", f"{rng.choice(WISHES[wish])}."]
+    goods = [f"{thing} {rng.randint(2, 99)}" for thing in rng.sample(GOODS, rng.randint(0, 3))]
+    bought = f"I bought {' and '.join(goods)}." if goods else "It broke."
+    parts = [f"My name is {name}.", bought, f"{rng.choice(WISHES[wish])}."]
     rng.shuffle(parts)
-    return " ".join(parts), json.dumps({"name": name, "wish": wish})
+    return " ".join(parts), json.dumps({"name": name, "goods": goods, "wish": wish})
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +70,7 @@ def trained(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Tr
 
 
 def test_a_hundred_examples_are_enough(trained: tuple[Training, Path]) -> None:
-    """Names that it has never seen are copied, and the closed field is chosen."""
+    """Names never seen are copied, all goods are listed, and the closed field is chosen."""
     rng = random.Random(1)
     asked = [row(rng) for _ in range(60)]
     answers = open_student(trained[1]).answer([prompt for prompt, _ in asked])
@@ -165,7 +174,7 @@ def test_a_field_begins_as_empty_as_it_is() -> None:
     model, learned = filling.fresh(forms, PARAMS), filling.filled(rows, forms, reader, LENGTH)
     measure = filling.objective(forms, len(rows))
     before = float(measure(model, learned)[0].detach().mean())
-    filling.expect(model, forms, learned)
+    beginning.expect(model, forms, learned)
     assert float(measure(model, learned)[0].detach().mean()) < before - 1
     answer = EncoderStudent(model, forms).answer([rows[1].prompt])[0]
     assert json.loads(answer.text)["who"] is None
@@ -181,7 +190,7 @@ def test_many_rows_give_the_choices_a_start() -> None:
     forms, reader = found
     rows = [Row(str(i), 0.0, "", prompt, wish, 1.0) for i, (prompt, wish) in enumerate(pairs)]
     model, learned = filling.fresh(forms, PARAMS), filling.filled(rows, forms, reader, LENGTH)
-    assert not filling.lead(model, forms, learned[:500])
-    assert filling.lead(model, forms, learned)
+    assert not beginning.lead(model, forms, learned[:500])
+    assert beginning.lead(model, forms, learned)
     said = EncoderStudent(model, forms).answer([row.prompt for row in rows[:100]])
     assert sum(a.text == r.answer for a, r in zip(said, rows, strict=False)) >= 95

@@ -10,7 +10,9 @@ from typing import Any, Literal
 
 import msgspec
 
-How = Literal["closed", "text", "upper", "lower", "number"]
+How = Literal["closed", "text", "upper", "lower", "number", "listed"]
+Empty = Literal["null", "absent", "list"]
+Path = tuple[str | int, ...]  # where a value stands in an answer
 Pair = tuple[str, Any]  # a prompt and a value of its answer
 
 CLOSED = 200  # values of a closed field
@@ -19,19 +21,22 @@ MOSTLY = 0.85  # share of a field's values that must fit; the rest are slips and
 NEARLY = 0.95  # share of a few values that must stand in their prompts to be copied
 RARELY = 0.2  # share of the prompts that may hold another of those few values
 ABSENT = "\x00absent"
+GAP = "\x00"  # what stands in a sentence or an item in place of what differs
 
 
 class Field(msgspec.Struct, frozen=True, kw_only=True):
     """A value that differs: how it is had from the prompt, or the values it may have.
 
     With both, it is one of the values where nothing is copied. `empty` is what it means when
-    nothing is copied and there are no values.
+    nothing is copied and there are no values. The values of a listed field are the kinds of its
+    items, which have each text but `once`.
     """
 
     name: str
     how: How
     values: tuple[Any, ...] = ()
-    empty: Literal["null", "absent"] = "absent"
+    empty: Empty = "absent"
+    once: bool = False
 
     def copy(self, text: str) -> Any:
         """The value that a piece of the prompt stands for. Raises ValueError."""
@@ -42,7 +47,22 @@ class Field(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def nothing(self) -> Any:
         """The value when nothing is copied."""
-        return None if self.empty == "null" else ABSENT
+        return {"null": None, "list": []}.get(self.empty, ABSENT)
+
+    @property
+    def chosen(self) -> bool:
+        """Whether it is, or may be, one of its values."""
+        return self.how == "closed" or (self.how != "listed" and bool(self.values))
+
+    @property
+    def copied(self) -> bool:
+        """Whether it is a piece of the prompt."""
+        return self.how not in ("closed", "listed")
+
+
+def named(path: Path) -> str:
+    """The name of the field at a place."""
+    return ".".join(map(str, path)) or "answer"
 
 
 def field_of(name: str, pairs: Sequence[Pair]) -> Field | None:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
@@ -24,6 +24,7 @@ from tasks.students.decoding import Answer, Ask
 from tasks.students.encoder import LENGTH, padded, shared, tokenizer
 from tasks.students.fields import Field
 from tasks.students.forms import Forms
+from tasks.students.lists import read_off
 from tasks.students.student import ADAPTER_FILES
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ class Layout:
         """The logits of the form (name FORM) and of each field that has values."""
         start, found = len(self.forms.forms) + 1, {FORM: slice(0, len(self.forms.forms) + 1)}
         for field in self.forms.fields:
-            if field.how == "closed" or field.values:
+            if field.chosen:
                 found[field.name] = slice(start, start + len(field.values))
                 start += len(field.values)
         return found
@@ -55,8 +56,24 @@ class Layout:
     @property
     def copied(self) -> dict[str, int]:
         """The row of each copied field among the pairs of begin and end scores."""
-        names = [field.name for field in self.forms.fields if field.how != "closed"]
+        names = [field.name for field in self.forms.fields if field.copied]
         return {name: number for number, name in enumerate(names)}
+
+    @property
+    def listed(self) -> dict[str, int]:
+        """The number of each list's first kind of item among all kinds."""
+        start, found = 0, dict[str, int]()
+        for field in self.forms.fields:
+            if field.how == "listed":
+                found[field.name] = start
+                start += len(field.values)
+        return found
+
+    @property
+    def tags(self) -> int:
+        """How many tags a token may have: none, or one of two for each kind of item."""
+        kinds = [len(field.values) for field in self.forms.fields if field.how == "listed"]
+        return 1 + 2 * sum(kinds) if kinds else 0
 
 
 def with_heads(encoder: Any, forms: Forms) -> Any:
@@ -71,21 +88,30 @@ def with_heads(encoder: Any, forms: Forms) -> Any:
     torch.nn.init.zeros_(attend.bias)
     nothing = torch.nn.Embedding(1, ends)  # the lead of the token that stands for no value
     torch.nn.init.zeros_(nothing.weight)
-    return torch.nn.ModuleDict(
-        {
-            "encoder": encoder,
-            "attend": attend,
-            "choose": torch.nn.Linear(size, choices),
-            "point": torch.nn.Linear(size, ends),
-            "nothing": nothing,
-        }
-    )
+    heads = {
+        "encoder": encoder,
+        "attend": attend,
+        "choose": torch.nn.Linear(size, choices),
+        "point": torch.nn.Linear(size, ends),
+        "nothing": nothing,
+    }
+    tag = {"tag": torch.nn.Linear(size, layout.tags)} if layout.tags else {}
+    return torch.nn.ModuleDict(heads | tag)
 
 
-def scores(
-    model: Any, layout: Layout, ids: torch.Tensor, mask: torch.Tensor
-) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
-    """Logits of each choice, by its name [rows, values]; begin and end [rows, tokens, fields, 2].
+class Scores(NamedTuple):
+    """Logits of choices by name [rows, values], of begin and end [rows, tokens, fields, 2], tags.
+
+    Those of the tags are [rows, tokens, tags].
+    """
+
+    choices: dict[str, torch.Tensor]
+    points: torch.Tensor
+    tags: torch.Tensor
+
+
+def scores(model: Any, layout: Layout, ids: torch.Tensor, mask: torch.Tensor) -> Scores:
+    """What a model says to padded prompts [rows, tokens].
 
     Each choice looks at the prompt through an attention of its own.
     """
@@ -103,7 +129,8 @@ def scores(
     }
     points = model["point"](hidden).masked_fill(hidden_from, -math.inf)
     points = torch.cat([points[:, :1] + model["nothing"].weight, points[:, 1:]], dim=1)
-    return choices, points.reshape(*points.shape[:2], -1, 2)
+    tags = model["tag"](hidden) if layout.tags else hidden[..., :0]
+    return Scores(choices, points.reshape(*points.shape[:2], -1, 2), tags)
 
 
 def pooled(encoder: Any, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
@@ -196,36 +223,51 @@ class EncoderStudent:
         answers = [Answer("", (), "length")] * len(asks)
         if fit:
             with torch.inference_mode():
-                choices, points = scores(
-                    self.model, self.layout, *padded([found[i].ids for i in fit])
-                )
+                said = scores(self.model, self.layout, *padded([found[i].ids for i in fit]))
             for row, i in enumerate(fit):
-                chosen = {name: logits[row] for name, logits in choices.items()}
-                answers[i] = self._answer(asks[i].text, found[i], chosen, points[row])
+                choices = {name: logits[row] for name, logits in said.choices.items()}
+                own = Scores(choices, said.points[row], said.tags[row])
+                answers[i] = self._answer(asks[i].text, found[i], own)
         return answers
 
-    def _answer(
-        self, text: str, read: Any, choices: Mapping[str, torch.Tensor], points: torch.Tensor
-    ) -> Answer:
-        form = self._chosen(choices, FORM, range(len(self.forms.forms) + 1))
+    def _answer(self, text: str, read: Any, said: Scores) -> Answer:
+        """The answer to one prompt, from its own scores."""
+        form = self._chosen(said.choices, FORM, range(len(self.forms.forms) + 1))
         if form.value == len(self.forms.forms):  # of no form that it knows
             return _said("", [form])
-        pointed = points[: len(read.ids)].log_softmax(0)
-        made: dict[str, Choice] = {}
-        for name in self.forms.forms[form.value].names:
-            field = self.fields[name]
+        pointed = said.points[: len(read.ids)].log_softmax(0)
+        fields = [self.fields[name] for name in self.forms.forms[form.value].names]
+        made = self._listed(fields, text, read, said.tags)
+        for field in fields:
+            name = field.name
             if field.how == "closed":
-                made[name] = self._chosen(choices, name, field.values)
+                made[name] = self._chosen(said.choices, name, field.values)
+            if not field.copied:
                 continue
             made[name] = copied(field, text, read, pointed[:, self.layout.copied[name]])
             if field.values and made[name].value == field.nothing:
-                usual = self._chosen(choices, name, field.values)
+                usual = self._chosen(said.choices, name, field.values)
                 made[name] = Choice(usual.value, usual.logprob + made[name].logprob)
         values = {name: choice.value for name, choice in made.items()}
         try:
             return _said(self.forms.write(form.value, values), [form, *made.values()])
         except ValueError:  # nothing was found where something must stand
             return _said("", [form, Choice(None, -math.inf)])
+
+    def _listed(
+        self, fields: Sequence[Field], text: str, read: Any, tags: torch.Tensor
+    ) -> dict[str, Choice]:
+        """An answer's lists. All hang on the same tags, whose log-probability is the first's."""
+        first = self.layout.listed
+        asked = [(field, first[field.name]) for field in fields if field.name in first]
+        if not asked:
+            return {}
+        lists, logprob = read_off(text, read, tags[: len(read.ids)].log_softmax(-1), asked)
+        logprobs = [logprob] + [0.0] * (len(asked) - 1)
+        return {
+            name: Choice(value, own)
+            for (name, value), own in zip(lists.items(), logprobs, strict=True)
+        }
 
     def _chosen(
         self, choices: Mapping[str, torch.Tensor], name: str, values: Sequence[Any]

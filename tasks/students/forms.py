@@ -19,11 +19,11 @@ from typing import Any
 
 import msgspec
 
-from tasks.contract import Contract
-from tasks.students.fields import ABSENT, Field, Pair, field_of, gap_of
-from tasks.students.gaps import GAP, gaps, literal_words
+from tasks.contract import Contract, structure
+from tasks.students.fields import ABSENT, GAP, Field, Pair, Path, field_of, gap_of, named
+from tasks.students.gaps import gaps, literal_words
+from tasks.students.lists import listed
 
-Path = tuple[str | int, ...]
 Flat = dict[Path, Any]
 Read = tuple[str, Flat, dict[str, Any]]  # a prompt, an answer, and the values in it
 
@@ -90,7 +90,7 @@ class Reader:
 
     def read(self, prompt: str, answer: str) -> tuple[int, dict[str, Any]]:
         """The form of an answer, `len(forms)` when it has none, and the values of its fields."""
-        flat = _flat(answer, self.plain)
+        flat = _flat(answer, self.plain, self.fields)
         if flat is None:
             return len(self.keys), {}
         key, values = self.split(prompt, flat)
@@ -111,7 +111,7 @@ class Reader:
             if (field := self.fields.get(path)) is not None:
                 values[field.name] = value
             elif isinstance(value, str) and path in self.literal:
-                sentence, found = gaps(value, prompt, self.literal[path], _name(path))
+                sentence, found = gaps(value, prompt, self.literal[path], named(path))
                 kept.append([path, sentence, list(found)])
                 values |= found
             else:
@@ -124,9 +124,10 @@ def learn(
 ) -> tuple[Forms, Reader] | str:
     """The forms of a task's answers and how to read them, or why there are none, in a sentence."""
     plain = contract.kind in ("labels", "text")
-    flats = [_flat(answer, plain) for answer in answers]
+    lists = {} if plain else listed(list(zip(prompts, map(structure, answers), strict=True)))
+    flats = [_flat(answer, plain, lists) for answer in answers]
     rows = [(p, flat) for p, flat in zip(prompts, flats, strict=True) if flat is not None]
-    fields, literal = _columns(rows, called=contract.kind == "tools")
+    fields, literal = _columns(rows, lists, called=contract.kind == "tools")
     reader = Reader({}, fields, literal, plain)
     found: dict[str, list[Read]] = defaultdict(list)
     for prompt, flat in rows:
@@ -186,24 +187,25 @@ def _optional(fields: Mapping[Path, Field], groups: Sequence[Sequence[Flat]]) ->
     return made
 
 
-def _flat(answer: str, plain: bool) -> Flat | None:
+def _flat(answer: str, plain: bool, fields: Mapping[Path, Field]) -> Flat | None:
     if plain:
         return {(): answer}
     try:
-        return dict(_leaves(json.loads(answer), ()))
+        return dict(_leaves(json.loads(answer), (), fields))
     except (ValueError, RecursionError):
         return None
 
 
-def _leaves(value: Any, path: Path) -> Iterator[tuple[Path, Any]]:
+def _leaves(value: Any, path: Path, fields: Mapping[Path, Field]) -> Iterator[tuple[Path, Any]]:
+    whole = path in fields and fields[path].how == "listed"
     inner = (
         value.items() if isinstance(value, dict)
-        else enumerate(value) if isinstance(value, list) else ()
+        else enumerate(value) if isinstance(value, list) and not whole else ()
     )  # fmt: skip
     empty = True
     for name, item in inner:
         empty = False
-        yield from _leaves(item, (*path, name))
+        yield from _leaves(item, (*path, name), fields)
     if empty:
         yield path, value
 
@@ -215,7 +217,7 @@ def _built(flat: Flat) -> Any:
     inner: dict[str | int, Flat] = defaultdict(dict)
     for path, value in flat.items():
         inner[path[0]][path[1:]] = value
-    if all(isinstance(name, int) for name in inner):
+    if inner and all(isinstance(name, int) for name in inner):
         return [_built(inner[name]) for name in sorted(inner, key=int)]
     return {name: _built(leaves) for name, leaves in inner.items()}
 
@@ -225,23 +227,21 @@ def _counts(path: Path) -> bool:
     return bool(path) and isinstance(path[-1], int)
 
 
-def _name(path: Path) -> str:
-    return ".".join(map(str, path)) or "answer"
-
-
 def _columns(
-    rows: Sequence[tuple[str, Flat]], *, called: bool
+    rows: Sequence[tuple[str, Flat]], lists: Mapping[Path, Field], *, called: bool
 ) -> tuple[dict[Path, Field], dict[Path, frozenset[str]]]:
     """What each path is: a field, or else sentences with the words that are not copied in them."""
     columns: dict[Path, list[Pair]] = defaultdict(list)
     for prompt, flat in rows:
         for path, value in flat.items():
             columns[path].append((prompt, value))
-    fields: dict[Path, Field] = {}
+    fields = dict(lists)
     literal: dict[Path, frozenset[str]] = {}
     for path, pairs in columns.items():
+        if path in fields:
+            continue
         function = called and len(path) == 3 and path[2] == "name"
-        field = None if function else field_of(_name(path), pairs)
+        field = None if function else field_of(named(path), pairs)
         if field is not None:
             fields[path] = field
         elif not function:

@@ -6,11 +6,10 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from tasks.students.fields import places
+from tasks.students.fields import GAP, places
 
 NEARLY = 0.95  # share of a word's sights in answers that must be in the prompt, too, to be copied
 OFTEN = 0.3  # share of the texts from which a word belongs to the sentence
-GAP = "\x00"
 _WORD = re.compile(r"[\w@.+:/-]*\w")
 # What differs in a repeated sentence (a query, say), copied or not: what is quoted, and numbers.
 _VALUE = re.compile(r'"%?([^"%\n]+)%?"|(?<![\w.:/-])(\d+(?:[.:]\d+)*)(?![\w:/-]|\.\d)')

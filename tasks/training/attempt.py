@@ -17,7 +17,7 @@ from tasks.stage import Refused
 from tasks.students import encoder, forms
 from tasks.students.adapters import adapter_digest
 from tasks.students.student import ADAPTER_FILES, base_digest, base_path, base_width
-from tasks.training import filling, writing
+from tasks.training import beginning, filling, writing
 from tasks.training.fitting import Fitter
 from tasks.training.team import Team
 
@@ -109,10 +109,10 @@ def _encoder(
     learned, measured = (
         filling.filled(part, shape, reader, params.max_length) for part in (known, checked)
     )
-    filling.expect(model, shape, learned)
+    beginning.expect(model, shape, learned)
     batch = min(LARGER * params.batch, max(params.batch, len(learned) // ROWS_PER_BATCH))
     # Where linear heads know the answers already, the encoder is only refined.
-    led = filling.lead(model, shape, learned, always=not params.epochs)
+    led = beginning.lead(model, shape, learned, always=not params.epochs)
     rate = params.rate() / (2 if led else 1)
     params = msgspec.structs.replace(params, batch=batch, learning_rate=rate)
     body = [msgspec.json.encode(part) for part in (params, shape, learned, measured)]

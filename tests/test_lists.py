@@ -1,0 +1,116 @@
+"""Lists of what stands in the prompt: found, tagged, and read off again."""
+
+from __future__ import annotations
+
+import json
+import random
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tasks.contract import Contract
+from tasks.students.encoder import tokenizer
+from tasks.students.fields import ABSENT
+from tasks.students.filler import Layout
+from tasks.students.forms import Forms, Reader, learn
+from tasks.students.lists import REST, read_off, tags
+
+CONTRACT = Contract(kind="json", schema={"type": "object"})
+PEOPLE = ("Ann", "Bob Mc Coy", "Carla O'Neil", "Dimitri", "Eve")
+PLACES = ("Rome", "New York", "Oslo", "St. Ives", "Bath")
+BEFORE = {"person": ("meet", "call up", "go with"), "place": ("in", "on to", "( near )")}
+Said = list[tuple[str, str]]
+
+
+def strings(said: Said) -> Any:
+    return {kind: [t for k, t in said if k == kind] for kind in ("person", "place")}
+
+
+def objects(said: Said) -> Any:
+    return {"found": [{"type": kind, "text": text, "sure": True} for kind, text in said]}
+
+
+def trip(rng: random.Random) -> tuple[str, Said]:
+    """A sentence that names people and places, and what it names."""
+    names = [("person", name) for name in PEOPLE] + [("place", name) for name in PLACES]
+    said = rng.sample(names, rng.randint(0, 3))
+    words = [word for kind, text in said for word in (rng.choice(BEFORE[kind]), text)]
+    return " ".join([*words, "tomorrow"]), said
+
+
+def trips(n: int, shape: Any, seed: int = 0) -> list[tuple[str, str]]:
+    rng = random.Random(seed)
+    return [(prompt, json.dumps(shape(said))) for prompt, said in (trip(rng) for _ in range(n))]
+
+
+def known(rows: list[tuple[str, str]]) -> tuple[Forms, Reader]:
+    found = learn([p for p, _ in rows], [a for _, a in rows], CONTRACT)
+    assert not isinstance(found, str), found
+    return found
+
+
+@pytest.mark.parametrize("shape", [strings, objects])
+def test_lists_of_any_length_are_one_form(shape: Any) -> None:
+    """However many people and places there are; the kinds of objects are their closed values."""
+    forms, reader = known(trips(80, shape))
+    assert len(forms.forms) == 1
+    assert {field.how for field in forms.fields} == {"listed"}
+    assert Layout(forms).tags == 5
+    prompt = "Zoe Zimmer and then Paris with Yan"
+    answer = json.dumps(shape([("person", "Zoe Zimmer"), ("place", "Paris"), ("person", "Yan")]))
+    form, values = reader.read(prompt, answer)
+    assert json.loads(forms.write(form, values)) == json.loads(answer)
+    nothing = json.loads(forms.write(form, dict.fromkeys(values, ABSENT)))
+    assert nothing == {}
+
+
+@settings(deadline=None)
+@given(st.integers(0, 10**6), st.sampled_from([strings, objects]))
+def test_what_is_tagged_is_read_off(seed: int, shape: Any) -> None:
+    """The tags of an answer make the same answer again."""
+    import torch
+
+    forms, reader = known(trips(60, shape))
+    [(prompt, answer)] = trips(1, shape, seed)
+    layout, read = Layout(forms), tokenizer().encode(prompt)
+    form, values = reader.read(prompt, answer)
+    lists = [(field, layout.listed[field.name]) for field in forms.fields]
+    asked = [(field, number, values[field.name]) for field, number in lists]
+    found = tags(prompt, read, asked)
+    assert found is not None
+    sure = torch.full((len(read.ids), layout.tags), -9.0)
+    sure[[i for i, tag in enumerate(found) if tag != REST], [t for t in found if t != REST]] = -0.5
+    made, logprob = read_off(prompt, read, sure, lists)
+    assert json.loads(forms.write(form, made)) == json.loads(answer)
+    assert logprob == -0.5 * sum(tag != REST for tag in found)
+
+
+def test_a_text_said_twice_is_listed_once_or_twice() -> None:
+    """As the teacher does it."""
+    twice = [
+        (f"call Ann{i} and Bo{i} or Ann{i}", [f"Ann{i}", f"Bo{i}", f"Ann{i}"]) for i in range(9)
+    ]
+    once = [(prompt, three[:2]) for prompt, three in twice]
+    for rows in (twice, once):
+        pairs = [(p, json.dumps({"names": told})) for p, told in [*rows, ("nobody", [])]]
+        forms, _ = known(pairs)
+        [field] = forms.fields
+        read = tokenizer().encode(rows[0][0])
+        found = tags(rows[0][0], read, [(field, 0, rows[0][1])])
+        assert found is not None
+        assert found.count(1) == 3
+        assert field.once == (rows is once)
+
+
+@pytest.mark.parametrize("said", ["sorted", "unsaid"])
+def test_other_lists_are_left_to_forms(said: str) -> None:
+    """Those in another order, and those of what the prompt does not say."""
+    rng, rows = random.Random(1), []
+    for _ in range(60):
+        names = rng.sample(PLACES, rng.choice((2, 3)))
+        told = sorted(names) if said == "sorted" else [str(PLACES.index(name)) for name in names]
+        rows.append((" , ".join(names), json.dumps({"places": told})))
+    found = learn([p for p, _ in rows], [a for _, a in rows], CONTRACT)
+    assert isinstance(found, str) or "listed" not in {field.how for field in found[0].fields}
