@@ -31,9 +31,10 @@ from tasks.records import Counts
 from tasks.stage import Refused
 from tasks.students import forms
 from tasks.students.adapters import adapter_digest
+from tasks.students.heads import Layout
 from tasks.students.student import base_path, base_tokenizer
 from tasks.task import load_one
-from tasks.training import beginning, filling, launch, writing
+from tasks.training import filling, launch, writing
 from tasks.training.attempt import Attempt, attempt, continues, rated, second_try
 from tasks.training.fitting import Diverged, Mark, Progress, Run
 from tasks.training.team import joined
@@ -207,7 +208,7 @@ def _unfit(rung: Rung, found: Sequence[Row], contract: Contract, params: Train) 
         known = forms.learn([r.prompt for r in found], [r.answer for r in found], contract)
         if isinstance(known, str):
             return known
-        if rung == "linear" and not beginning.closed(known[0]):
+        if rung == "linear" and Layout(known[0]).reads:
             return "answers hold values that are copied"
         fit = filling.fitting(found, params.max_length)
     else:

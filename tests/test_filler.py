@@ -19,6 +19,7 @@ from tasks.students.adapters import FILES, adapter_digest, kind_of, open_student
 from tasks.students.encoder import DIGEST, LENGTH, shared
 from tasks.students.filler import EncoderStudent
 from tasks.students.forms import learn
+from tasks.students.heads import with_heads
 from tasks.train import Training, ladder, train
 from tasks.training import beginning, filling
 
@@ -79,6 +80,18 @@ def test_a_hundred_examples_are_enough(trained: tuple[Training, Path]) -> None:
     assert not any(violation(answer.text, CONTRACT) for answer in answers)
     sure = [math.fsum(a.logprobs) for a, ok in zip(answers, right, strict=True) if ok]
     assert all(-5 < value <= 0 for value in sure)
+
+
+def test_case_counts_where_anything_is_copied(trained: tuple[Training, Path]) -> None:
+    """The encoder reads lower case; what its students copy is known by its capitals, too."""
+    student = EncoderStudent.load(trained[1])
+    assert student.model["case"].weight.abs().max() > 0.01
+    told = "My name is Rose Hill. It broke."
+    plain, shouted = student.answer([told.lower(), told])
+    assert plain.logprobs != shouted.logprobs
+    closed = learn(["yes please", "not now"] * 9, ["yes", "no"] * 9, Contract(kind="text"))
+    assert not isinstance(closed, str)
+    assert "case" not in with_heads(shared(), closed[0])
 
 
 def test_the_adapter_says_what_it_is(trained: tuple[Training, Path]) -> None:

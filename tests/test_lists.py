@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from tasks.contract import Contract
 from tasks.students.encoder import tokenizer
 from tasks.students.fields import ABSENT
-from tasks.students.filler import Layout
 from tasks.students.forms import Forms, Reader, learn
+from tasks.students.heads import Layout
 from tasks.students.lists import REST, read_off, tags
 
 CONTRACT = Contract(kind="json", schema={"type": "object"})

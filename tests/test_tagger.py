@@ -8,8 +8,9 @@ from tasks.params import Deidentify
 from tasks.privacy.detectors import Detector
 from tasks.privacy.findings import Finding, resolve
 from tasks.privacy.models import model
-from tasks.privacy.tagger import ADAPTER, build, case_of, plausible
+from tasks.privacy.tagger import ADAPTER, build, plausible
 from tasks.stage import Refused
+from tasks.students.encoder import case_of
 
 TEXTS = [
     "Hi, my name is Maria Schneider and I live at 742 Evergreen Terrace, Springfield, IL 62704.",

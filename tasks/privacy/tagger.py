@@ -16,25 +16,13 @@ from typing import Any
 from tasks.privacy.findings import Finding
 from tasks.privacy.wordlists import fold, roles, word_set
 from tasks.stage import Refused
-from tasks.students.encoder import load_encoder, tokenizer
+from tasks.students.encoder import CASES, case_of, load_encoder, tokenizer
 
 ADAPTER = Path(__file__).parents[2] / "bases" / "tagger" / "adapter"
 KINDS = ("PERSON", "ADDRESS", "LOCATION", "ORGANIZATION")
 LABELS = ("O", *(f"{tag}-{kind}" for kind in KINDS for tag in "BI"))
-CASES = 5  # of a token: no letters, lower, capitalised, upper, mixed
 LENGTHS = (16, 24, 32, 48, 64, 96, 128, 192, 256)  # tokens; longer segments are read in windows
 TOKENS_PER_BATCH = 4_096
-
-
-def case_of(piece: str) -> int:
-    """The case class of a token as it stands in the text."""
-    if not any(c.isalpha() for c in piece):
-        return 0
-    if piece.islower():
-        return 1
-    if piece.isupper():
-        return 3 if len(piece) > 1 else 2
-    return 2 if piece[0].isupper() and piece[1:].islower() else 4
 
 
 def build(adapter: Path | None) -> Any:

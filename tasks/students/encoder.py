@@ -24,6 +24,7 @@ NAME = "encoder"  # as an adapter's base
 DIGEST = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 LENGTH = 512  # tokens
 READ = 128  # tokens of a text that its embedding is made of
+CASES = 5  # of a token: no letters, lower, capitalised, upper, mixed
 
 
 def encoder_folder() -> Path:
@@ -82,6 +83,17 @@ def shared() -> Any:
 
     half = torch.cuda.is_available() or torch.cpu._is_avx512_bf16_supported()
     return load_encoder(dtype="bfloat16" if half else "float32").eval()
+
+
+def case_of(piece: str) -> int:
+    """The case class of a token as it stands in the text."""
+    if not any(c.isalpha() for c in piece):
+        return 0
+    if piece.islower():
+        return 1
+    if piece.isupper():
+        return 3 if len(piece) > 1 else 2
+    return 2 if piece[0].isupper() and piece[1:].islower() else 4
 
 
 def embed(texts: Sequence[str], batch: int = 64) -> NDArray[np.float32]:

@@ -15,130 +15,25 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from tasks.records import Json, text_of
 from tasks.students.decoding import Answer, Ask
-from tasks.students.encoder import LENGTH, padded, shared, tokenizer
+from tasks.students.encoder import LENGTH, shared, tokenizer
 from tasks.students.fields import Field
 from tasks.students.forms import Forms
+from tasks.students.heads import FORM, Layout, Scores, cases, scores, tensors, with_heads
 from tasks.students.lists import read_off
 from tasks.students.student import ADAPTER_FILES
 
 if TYPE_CHECKING:
     import torch
 
-FORM = ":form"  # the choice of the form, beside those of fields
 HEAD, FORMS = "head.safetensors", "forms.json"
-_SPREAD = 4.0  # brings mean-pooled states to the size that a fresh linear layer expects
 _LONGEST = 64  # tokens of a copied value
 _SHORTER = 0.05  # what a token more takes off a span's score, so that it does not reach to a copy
-
-
-@dataclass(frozen=True, slots=True)
-class Layout:
-    """Where each choice stands in the heads' outputs: the form first, then field by field."""
-
-    forms: Forms
-
-    @property
-    def closed(self) -> dict[str, slice]:
-        """The logits of the form (name FORM) and of each field that has values."""
-        start, found = len(self.forms.forms) + 1, {FORM: slice(0, len(self.forms.forms) + 1)}
-        for field in self.forms.fields:
-            if field.chosen:
-                found[field.name] = slice(start, start + len(field.values))
-                start += len(field.values)
-        return found
-
-    @property
-    def copied(self) -> dict[str, int]:
-        """The row of each copied field among the pairs of begin and end scores."""
-        names = [field.name for field in self.forms.fields if field.copied]
-        return {name: number for number, name in enumerate(names)}
-
-    @property
-    def listed(self) -> dict[str, int]:
-        """The number of each list's first kind of item among all kinds."""
-        start, found = 0, dict[str, int]()
-        for field in self.forms.fields:
-            if field.how == "listed":
-                found[field.name] = start
-                start += len(field.values)
-        return found
-
-    @property
-    def tags(self) -> int:
-        """How many tags a token may have: none, or one of two for each kind of item."""
-        kinds = [len(field.values) for field in self.forms.fields if field.how == "listed"]
-        return 1 + 2 * sum(kinds) if kinds else 0
-
-
-def with_heads(encoder: Any, forms: Forms) -> Any:
-    """A module of the encoder and two fresh heads."""
-    import torch
-
-    layout, size = Layout(forms), encoder.config.hidden_size
-    choices = max(s.stop for s in layout.closed.values())
-    ends = 2 * max(1, len(layout.copied))
-    attend = torch.nn.Linear(size, len(layout.closed))
-    torch.nn.init.zeros_(attend.weight)  # to begin with, every token counts the same
-    torch.nn.init.zeros_(attend.bias)
-    nothing = torch.nn.Embedding(1, ends)  # the lead of the token that stands for no value
-    torch.nn.init.zeros_(nothing.weight)
-    heads = {
-        "encoder": encoder,
-        "attend": attend,
-        "choose": torch.nn.Linear(size, choices),
-        "point": torch.nn.Linear(size, ends),
-        "nothing": nothing,
-    }
-    tag = {"tag": torch.nn.Linear(size, layout.tags)} if layout.tags else {}
-    return torch.nn.ModuleDict(heads | tag)
-
-
-class Scores(NamedTuple):
-    """Logits of choices by name [rows, values], of begin and end [rows, tokens, fields, 2], tags.
-
-    Those of the tags are [rows, tokens, tags].
-    """
-
-    choices: dict[str, torch.Tensor]
-    points: torch.Tensor
-    tags: torch.Tensor
-
-
-def scores(model: Any, layout: Layout, ids: torch.Tensor, mask: torch.Tensor) -> Scores:
-    """What a model says to padded prompts [rows, tokens].
-
-    Each choice looks at the prompt through an attention of its own.
-    """
-    import torch
-    from torch.nn.functional import linear
-
-    hidden = model["encoder"](input_ids=ids, attention_mask=mask).last_hidden_state.float()
-    hidden_from = (mask == 0).unsqueeze(-1)
-    focus = model["attend"](hidden).masked_fill(hidden_from, -math.inf).softmax(1)
-    seen = _SPREAD * focus.transpose(1, 2) @ hidden
-    choose = model["choose"]
-    choices = {
-        name: linear(seen[:, number], choose.weight[place], choose.bias[place])
-        for number, (name, place) in enumerate(layout.closed.items())
-    }
-    points = model["point"](hidden).masked_fill(hidden_from, -math.inf)
-    points = torch.cat([points[:, :1] + model["nothing"].weight, points[:, 1:]], dim=1)
-    tags = model["tag"](hidden) if layout.tags else hidden[..., :0]
-    return Scores(choices, points.reshape(*points.shape[:2], -1, 2), tags)
-
-
-def pooled(encoder: Any, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    """What choices see as long as they pay the same attention to every token [rows, hidden]."""
-    hidden = encoder(input_ids=ids, attention_mask=mask).last_hidden_state.float()
-    shares = mask.unsqueeze(-1) / mask.sum(1).view(-1, 1, 1)
-    found: torch.Tensor = _SPREAD * (hidden * shares).sum(1)
-    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,7 +118,9 @@ class EncoderStudent:
         answers = [Answer("", (), "length")] * len(asks)
         if fit:
             with torch.inference_mode():
-                said = scores(self.model, self.layout, *padded([found[i].ids for i in fit]))
+                ids = [found[i].ids for i in fit]
+                shapes = [cases(asks[i].text, found[i].offsets) for i in fit]
+                said = scores(self.model, self.layout, tensors(ids, shapes))
             for row, i in enumerate(fit):
                 choices = {name: logits[row] for name, logits in said.choices.items()}
                 own = Scores(choices, said.points[row], said.tags[row])

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.students.encoder import padded
-from tasks.students.filler import Layout, pooled
 from tasks.students.forms import Forms
+from tasks.students.heads import Layout, pooled
 from tasks.students.lists import REST
 from tasks.training.filling import NOTHING, Filled
 
@@ -25,12 +25,6 @@ if TYPE_CHECKING:
 STIFFNESS, ROUNDS = 20.0, 100  # of the linear models that closed choices begin as
 MANY, GOOD = 1_000, 0.85  # rows that they are made of, and share of unseen rows they get right
 Floats = NDArray[np.float32]
-
-
-def closed(forms: Forms) -> bool:
-    """Whether every choice is one from a set: nothing is copied."""
-    layout = Layout(forms)
-    return not layout.copied and not layout.tags
 
 
 def lead(model: Any, forms: Forms, rows: Sequence[Filled], *, always: bool = False) -> bool:
@@ -61,7 +55,7 @@ def lead(model: Any, forms: Forms, rows: Sequence[Filled], *, always: bool = Fal
             choose.weight[place], choose.bias[place] = 0.0, -math.log(len(rows) + 1)
             choose.weight[classes + place.start] = weight / size
             choose.bias[classes + place.start] = bias
-    return led and closed(forms)
+    return led and not layout.reads
 
 
 def _linear(

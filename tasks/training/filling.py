@@ -16,10 +16,11 @@ import msgspec
 
 from tasks.datasets.rows import Row
 from tasks.params import Train
-from tasks.students.encoder import LENGTH, load_encoder, padded, tokenizer
+from tasks.students.encoder import LENGTH, load_encoder, tokenizer
 from tasks.students.fields import ABSENT, Field, places
-from tasks.students.filler import FORM, FORMS, HEAD, Layout, scores, with_heads
+from tasks.students.filler import FORMS, HEAD
 from tasks.students.forms import Forms, Reader
+from tasks.students.heads import FORM, Layout, Prompts, cases, scores, tensors, with_heads
 from tasks.students.lists import REST, tags
 from tasks.training.fused import fuse
 
@@ -36,10 +37,11 @@ NOTHING = (0, 0)  # the span that stands for no value: the first token is none o
 class Filled:
     """A prompt as token ids and the choices that make its answer; `whole` when all are known.
 
-    `tags` has one for each token, or is empty when there is no list to make of them.
+    `cases` has one for each token, and so has `tags`, but where there is no list to make of them.
     """
 
     ids: list[int]
+    cases: list[int]
     closed: Mapping[str, int]
     copied: Mapping[str, list[tuple[int, int]]]
     tags: list[int]
@@ -88,7 +90,8 @@ def _filled(
     tagged = tags(row.prompt, read, asked) if asked else []
     known = len({*closed, *copied}) - 1 + len(asked)
     whole = form < len(forms) and known == len(names) and tagged is not None
-    return Filled(read.ids, closed, copied, tagged or [], whole)
+    shapes = cases(row.prompt, read.offsets)
+    return Filled(read.ids, shapes, closed, copied, tagged or [], whole)
 
 
 def _tokens(read: Any, span: tuple[int, int]) -> tuple[int, int] | None:
@@ -107,9 +110,11 @@ def objective(
     def measure(model: Any, rows: Sequence[Filled]) -> tuple[torch.Tensor, torch.Tensor]:
         import torch
 
-        ids, mask = padded([row.ids for row in rows])
         device = next(model.parameters()).device
-        choices, points, tagged = scores(model, layout, ids.to(device), mask.to(device))
+        read = tensors([row.ids for row in rows], [row.cases for row in rows])
+        width = read.ids.shape[1]
+        prompts = Prompts(*(part.to(device) for part in read))
+        choices, points, tagged = scores(model, layout, prompts)
         total = torch.zeros(len(rows), device=device)
         right = torch.tensor([row.whole for row in rows], device=device)
         for name, logits in choices.items():
@@ -118,11 +123,11 @@ def objective(
             total, right = total + loss, right & hit
         for name, number in layout.copied.items():
             for side in (0, 1):
-                goals = _goals([row.copied.get(name, ()) for row in rows], side, ids.shape[1])
+                goals = _goals([row.copied.get(name, ()) for row in rows], side, width)
                 loss, hit = _pointed(points[:, :, number, side], goals.to(device))
                 total, right = total + loss / 2, right & hit
         if layout.tags:
-            targets = _tags([row.tags for row in rows], ids.shape[1]).to(device)
+            targets = _tags([row.tags for row in rows], width).to(device)
             loss, hit = _chosen(tagged.flatten(0, 1), targets.flatten(), 0.0)
             total = total + loss.view_as(targets).sum(1)
             right = right & hit.view_as(targets).all(1)
