@@ -104,6 +104,33 @@ def test_a_text_said_twice_is_listed_once_or_twice() -> None:
         assert field.once == (rows is once)
 
 
+MENU = ("late", "broken", "angry", "refund", "loyal")  # no alphabet: the teacher's own order
+
+
+def tickets(n: int) -> list[tuple[str, str]]:
+    rng = random.Random(2)
+    picked = [[tag for tag in MENU if rng.random() < 0.4] for _ in range(n)]
+    return [(f"ticket {i}", json.dumps({"tags": tags, "n": 1})) for i, tags in enumerate(picked)]
+
+
+@given(st.sets(st.sampled_from(MENU)))
+def test_values_of_a_menu_are_each_there_or_not(picked: set[str]) -> None:
+    """Any choice of them is one form, also one that was never seen, and none at all."""
+    forms, reader = known(tickets(60))
+    assert len(forms.forms) == 1
+    wanted = {"tags": [tag for tag in MENU if tag in picked], "n": 1}
+    form, values = reader.read("a new ticket", json.dumps(wanted))
+    assert form == 0
+    assert json.loads(forms.write(form, values)) == wanted
+
+
+@pytest.mark.parametrize("tags", [["angry", "late"], ["late", "late"], ["new"], ["late", 3]])
+def test_what_is_off_the_menu_has_no_form(tags: list[Any]) -> None:
+    """In another order, twice, or unknown: it is not learned as something else."""
+    forms, reader = known(tickets(60))
+    assert reader.read("a ticket", json.dumps({"tags": tags, "n": 1}))[0] == len(forms.forms)
+
+
 @pytest.mark.parametrize("said", ["sorted", "unsaid"])
 def test_other_lists_are_left_to_forms(said: str) -> None:
     """Those in another order, and those of what the prompt does not say."""

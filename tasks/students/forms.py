@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,9 +22,9 @@ import msgspec
 from tasks.contract import Contract, structure
 from tasks.students.fields import ABSENT, GAP, Field, Pair, Path, field_of, gap_of, named
 from tasks.students.gaps import gaps, literal_words
-from tasks.students.lists import listed
+from tasks.students.leaves import Flat, Lists, built, flatten, places_of
+from tasks.students.lists import listed, menus
 
-Flat = dict[Path, Any]
 Read = tuple[str, Flat, dict[str, Any]]  # a prompt, an answer, and the values in it
 
 HALF = 0.5  # share of the answers that must have a form in common with others
@@ -70,7 +70,7 @@ class Forms(msgspec.Struct, frozen=True, kw_only=True):
                 flat[path] = value
         if self.plain and () not in flat:
             raise ValueError("no answer without its value")
-        return str(flat[()]) if self.plain else json.dumps(_built(flat), ensure_ascii=False)
+        return str(flat[()]) if self.plain else json.dumps(built(flat), ensure_ascii=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,12 +85,13 @@ class Reader:
     fields: Mapping[Path, Field]
     literal: Mapping[Path, frozenset[str]]
     plain: bool
+    lists: Lists
     paths: Sequence[frozenset[Path]] = ()
     twins: Sequence[Mapping[str, str]] = ()
 
     def read(self, prompt: str, answer: str) -> tuple[int, dict[str, Any]]:
         """The form of an answer, `len(forms)` when it has none, and the values of its fields."""
-        flat = _flat(answer, self.plain, self.fields)
+        flat = self.flat(answer)
         if flat is None:
             return len(self.keys), {}
         key, values = self.split(prompt, flat)
@@ -99,13 +100,17 @@ class Reader:
             form = len(self.keys)
         return form, values
 
+    def flat(self, answer: str) -> Flat | None:
+        """The values of an answer; None when it cannot be read."""
+        return {(): answer} if self.plain else flatten(answer, self.lists)
+
     def _fits(self, form: int, flat: Flat, values: Mapping[str, Any]) -> bool:
         same = all(values[name] == values[other] for name, other in self.twins[form].items())
         return same and flat.keys() <= self.paths[form]
 
     def split(self, prompt: str, flat: Flat) -> tuple[str, dict[str, Any]]:
         """What stays of an answer without the values of its fields, as a text, and the values."""
-        kept: list[Any] = sorted({p[:-1]: p[-1] for p in flat if _counts(p)}.items(), key=str)
+        kept: list[Any] = sorted(places_of(flat).items(), key=str)
         values: dict[str, Any] = {}
         for path, value in flat.items():
             if (field := self.fields.get(path)) is not None:
@@ -124,11 +129,11 @@ def learn(
 ) -> tuple[Forms, Reader] | str:
     """The forms of a task's answers and how to read them, or why there are none, in a sentence."""
     plain = contract.kind in ("labels", "text")
-    lists = {} if plain else listed(list(zip(prompts, map(structure, answers), strict=True)))
-    flats = [_flat(answer, plain, lists) for answer in answers]
+    lists = Lists() if plain else _lists(prompts, answers)
+    flats = map(Reader({}, {}, {}, plain, lists).flat, answers)
     rows = [(p, flat) for p, flat in zip(prompts, flats, strict=True) if flat is not None]
     fields, literal = _columns(rows, lists, called=contract.kind == "tools")
-    reader = Reader({}, fields, literal, plain)
+    reader = Reader({}, fields, literal, plain, lists)
     found: dict[str, list[Read]] = defaultdict(list)
     for prompt, flat in rows:
         key, values = reader.split(prompt, flat)
@@ -141,7 +146,7 @@ def learn(
     groups = [found[key] for key in keys]
     fields = _optional(fields, [[flat for _, flat, _ in group] for group in groups])
     twins = [_twins(key, group) for key, group in zip(keys, groups, strict=True)]
-    reader = Reader({}, fields, literal, plain)
+    reader = Reader({}, fields, literal, plain, lists)
     forms = tuple(
         _form(key, [flat for _, flat, _ in group], reader, same)
         for key, group, same in zip(keys, groups, twins, strict=True)
@@ -149,8 +154,15 @@ def learn(
     needed = _needed(forms, fields, [row for group in groups for row in group])
     numbers = {key: number for number, key in enumerate(keys)}
     paths = [frozenset(form.paths) for form in forms]
-    reader = Reader(numbers, fields, literal, plain, paths, twins)
+    reader = Reader(numbers, fields, literal, plain, lists, paths, twins)
     return Forms(forms=forms, fields=needed, plain=plain), reader
+
+
+def _lists(prompts: Sequence[str], answers: Sequence[str]) -> Lists:
+    rows = list(zip(prompts, map(structure, answers), strict=True))
+    tagged = listed(rows)
+    picked = {path: menu for path, menu in menus(rows).items() if path not in tagged}
+    return Lists(tagged, picked)
 
 
 def _needed(
@@ -187,55 +199,15 @@ def _optional(fields: Mapping[Path, Field], groups: Sequence[Sequence[Flat]]) ->
     return made
 
 
-def _flat(answer: str, plain: bool, fields: Mapping[Path, Field]) -> Flat | None:
-    if plain:
-        return {(): answer}
-    try:
-        return dict(_leaves(json.loads(answer), (), fields))
-    except (ValueError, RecursionError):
-        return None
-
-
-def _leaves(value: Any, path: Path, fields: Mapping[Path, Field]) -> Iterator[tuple[Path, Any]]:
-    whole = path in fields and fields[path].how == "listed"
-    inner = (
-        value.items() if isinstance(value, dict)
-        else enumerate(value) if isinstance(value, list) and not whole else ()
-    )  # fmt: skip
-    empty = True
-    for name, item in inner:
-        empty = False
-        yield from _leaves(item, (*path, name), fields)
-    if empty:
-        yield path, value
-
-
-def _built(flat: Flat) -> Any:
-    """The JSON value of these leaves."""
-    if () in flat:
-        return flat[()]
-    inner: dict[str | int, Flat] = defaultdict(dict)
-    for path, value in flat.items():
-        inner[path[0]][path[1:]] = value
-    if inner and all(isinstance(name, int) for name in inner):
-        return [_built(inner[name]) for name in sorted(inner, key=int)]
-    return {name: _built(leaves) for name, leaves in inner.items()}
-
-
-def _counts(path: Path) -> bool:
-    """Whether the end of a path is a place in a list."""
-    return bool(path) and isinstance(path[-1], int)
-
-
 def _columns(
-    rows: Sequence[tuple[str, Flat]], lists: Mapping[Path, Field], *, called: bool
+    rows: Sequence[tuple[str, Flat]], lists: Lists, *, called: bool
 ) -> tuple[dict[Path, Field], dict[Path, frozenset[str]]]:
     """What each path is: a field, or else sentences with the words that are not copied in them."""
     columns: dict[Path, list[Pair]] = defaultdict(list)
     for prompt, flat in rows:
         for path, value in flat.items():
             columns[path].append((prompt, value))
-    fields = dict(lists)
+    fields = dict(lists.listed)
     literal: dict[Path, frozenset[str]] = {}
     for path, pairs in columns.items():
         if path in fields:

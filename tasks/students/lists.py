@@ -1,16 +1,18 @@
-"""Lists: answers that name what stands in the prompt, item by item and in its order.
+"""Lists in answers, of any length: of what stands in the prompt, or of a few values.
 
-An item is a text of the prompt, or an object that holds one beside values from a small set. Its
-*kind* is the item with a gap in place of the text. Such a list has no length to choose: a student
-tags the words of the prompt (Ramshaw and Marcus 1995, cmp-lg/9505040), and every tagged piece is
-an item.
+In the first, an item is a text of the prompt, in its order, or an object that holds one beside
+values from a small set. Its *kind* is the item with a gap in place of the text. A student tags the
+words of the prompt (Ramshaw and Marcus 1995, cmp-lg/9505040), and every tagged piece is an item.
+The others are picked from a *menu*: each of its values is there or not, in the menu's order.
 """
 
 from __future__ import annotations
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
+from graphlib import CycleError, TopologicalSorter
+from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,7 +22,7 @@ from tasks.students.fields import GAP, MOSTLY, Empty, Field, Path, named, places
 if TYPE_CHECKING:
     import torch
 
-KINDS = 100  # of a list's items
+KINDS, MENU = 100, 60  # of a list's items; values of a menu
 SOME = 0.01  # share of the answers with a list longer than one; forms do the others as well
 REST = -100  # no tag: what the loss leaves out
 Item = tuple[str, str]  # its kind as JSON, and the text in it
@@ -29,15 +31,51 @@ Span = tuple[int, int]
 
 def listed(rows: Sequence[tuple[str, Any]]) -> dict[Path, Field]:
     """The lists in these answers (each with its prompt) that tags can make."""
-    columns: dict[Path, list[tuple[str, Any]]] = defaultdict(list)
+    found = {path: _field(path, column, len(rows)) for path, column in _columns(rows).items()}
+    made = {path: field for path, field in found.items() if field}
+    return made if _long(rows, made) else {}
+
+
+def menus(rows: Sequence[tuple[str, Any]]) -> dict[Path, tuple[str, ...]]:
+    """The menus of the lists in these answers that are picked from one."""
+    found = {path: _menu([value for _, value in c]) for path, c in _columns(rows).items()}
+    return {path: menu for path, menu in found.items() if menu and _long(rows, {path})}
+
+
+def _columns(rows: Sequence[tuple[str, Any]]) -> dict[Path, list[tuple[str, list[Any]]]]:
+    columns: dict[Path, list[tuple[str, list[Any]]]] = defaultdict(list)
     for prompt, answer in rows:
         for path, value in _lists(answer, ()):
             columns[path].append((prompt, value))
-    found = {path: _field(path, column, len(rows)) for path, column in columns.items()}
-    made = {path: field for path, field in found.items() if field}
-    lengths = [[len(value) for path, value in _lists(a, ()) if path in made] for _, a in rows]
-    long = sum(max(found, default=0) > 1 for found in lengths)
-    return made if long >= max(3, SOME * len(rows)) else {}
+    return columns
+
+
+def _long(rows: Sequence[tuple[str, Any]], paths: Container[Path]) -> bool:
+    """Whether some answers have a list longer than one there."""
+    lengths = [[len(value) for path, value in _lists(a, ()) if path in paths] for _, a in rows]
+    return sum(max(found, default=0) > 1 for found in lengths) >= max(3, SOME * len(rows))
+
+
+def _menu(values: Sequence[list[Any]]) -> tuple[str, ...] | None:
+    """The few values that the lists hold, in the order that they keep."""
+    if len({len(value) for value in values}) < 2:
+        return None
+    told = [value for value in values if all(isinstance(item, str) for item in value)]
+    counts = Counter(item for value in told for item in value)
+    usual = {item for item, count in counts.items() if count > 1}
+    if not 1 < len(usual) <= MENU:
+        return None
+    before = Counter(pair for value in told for pair in combinations(value, 2))
+    order = TopologicalSorter[str](dict.fromkeys(usual, ()))
+    for (first, second), count in before.items():
+        if {first, second} <= usual and count > before[second, first]:
+            order.add(second, first)
+    try:
+        menu = tuple(order.static_order())
+    except CycleError:
+        return None
+    fit = sum(list(value) == [item for item in menu if item in value] for value in told)
+    return menu if fit >= MOSTLY * len(values) else None
 
 
 def _lists(value: Any, path: Path) -> Iterator[tuple[Path, list[Any]]]:
