@@ -94,6 +94,18 @@ def test_case_counts_where_anything_is_copied(trained: tuple[Training, Path]) ->
     assert "case" not in with_heads(shared(), closed[0])
 
 
+def test_some_rows_are_learned_in_another_case() -> None:
+    """So that a client that shouts is still understood; the words and the answers are the same."""
+    rows = [Row(str(i), 0.0, "", f"I am Ann {i}", json.dumps({"n": f"Ann {i}"}), 1.0)
+            for i in range(32)]  # fmt: skip
+    found = learn([r.prompt for r in rows], [r.answer for r in rows], CONTRACT)
+    assert not isinstance(found, str), found
+    plain, recased = (filling.filled(rows, *found, LENGTH, recased=on) for on in (False, True))
+    changed = [i for i, (a, b) in enumerate(zip(plain, recased, strict=True)) if a != b]
+    assert changed == list(range(0, 32, 4))
+    assert all(a.ids == b.ids and a.copied == b.copied for a, b in zip(plain, recased, strict=True))
+
+
 def test_the_adapter_says_what_it_is(trained: tuple[Training, Path]) -> None:
     """Safetensors, the forms, and a configuration that names the encoder by its digest."""
     training, folder = trained

@@ -107,7 +107,8 @@ def _encoder(
     shape, reader = found
     model = filling.fresh(shape, params)
     learned, measured = (
-        filling.filled(part, shape, reader, params.max_length) for part in (known, checked)
+        filling.filled(part, shape, reader, params.max_length, recased=part is known)
+        for part in (known, checked)
     )
     beginning.expect(model, shape, learned)
     batch = min(LARGER * params.batch, max(params.batch, len(learned) // ROWS_PER_BATCH))
