@@ -52,7 +52,7 @@ def built(flat: Flat) -> Any:
     """The JSON value of these leaves."""
     if () in flat:
         return flat[()]
-    if (IN,) in flat:
+    if flat and all(path[0] == IN for path in flat):
         return [flat[path] for path in sorted(flat, key=lambda path: path[1:]) if len(path) > 1]
     inner: dict[str | int, Flat] = defaultdict(dict)
     for path, value in flat.items():
