@@ -104,6 +104,49 @@ def test_a_text_said_twice_is_listed_once_or_twice() -> None:
         assert field.once == (rows is once)
 
 
+def mails(n: int, **more: Any) -> list[tuple[str, Any]]:
+    rng = random.Random(4)
+    told = [rng.sample(PEOPLE, rng.randint(0, 3)) for _ in range(n)]
+    return [(f"mail {' and '.join(names)} now", {"to": names} | more) for names in told]
+
+
+@pytest.mark.parametrize("odd", [{"to": None}, {"to": "Ann"}, {"to": True}, {"to": {}}, {}])
+def test_no_list_is_another_form(odd: Any) -> None:
+    """A null, a word or nothing in its place is written as it was said, and not as a list."""
+    rows = mails(60) + [(f"mail Ann {i}", odd) for i in range(4)]
+    pairs = [(prompt, json.dumps(answer)) for prompt, answer in rows]
+    forms, reader = known(pairs)
+    assert "listed" in {field.how for field in forms.fields}
+    for prompt, answer in pairs:
+        form, values = reader.read(prompt, answer)
+        assert json.loads(forms.write(form, values)) == json.loads(answer)
+
+
+def test_a_word_has_one_tag() -> None:
+    """Of two lists that name the same, one is tagged; the other is left to forms or refused."""
+    pairs = [(p, json.dumps(a | {"people": a["to"]})) for p, a in mails(80)]
+    found = learn([p for p, _ in pairs], [a for _, a in pairs], CONTRACT)
+    assert isinstance(found, str) or [f.how for f in found[0].fields].count("listed") == 1
+
+
+@pytest.mark.parametrize(
+    ("prompt", "names", "tagged"),
+    [
+        ("mail Jose\u0301 now", ["Jose\u0301"], True),
+        ("mail Ann and Bob Mc Coy", ["Ann", "Bob Mc Coy"], True),
+        ("Ann here, mail Eve and Ann", ["Eve", "Ann"], False),
+        ("mail Ann", ["Ann", "Eve"], False),
+        ("mail ", [], True),
+    ],
+)
+def test_tags_make_the_list_or_there_are_none(prompt: str, names: list[str], tagged: bool) -> None:
+    """Nothing is learned that would say something else."""
+    forms, _ = known([(p, json.dumps(a)) for p, a in mails(60)])
+    assert (
+        tags(prompt, tokenizer().encode(prompt), [(forms.fields[0], 0, names)]) is not None
+    ) == tagged
+
+
 MENU = ("late", "broken", "angry", "refund", "loyal")  # no alphabet: the teacher's own order
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import unicodedata
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -94,6 +95,13 @@ def case_of(piece: str) -> int:
     if piece.isupper():
         return 3 if len(piece) > 1 else 2
     return 2 if piece[0].isupper() and piece[1:].islower() else 4
+
+
+def reach(text: str, end: int) -> int:
+    """Where a token that ends at `end` does with its accents, which the tokenizer leaves out."""
+    while end < len(text) and unicodedata.category(text[end]).startswith("M"):
+        end += 1
+    return end
 
 
 def embed(texts: Sequence[str], batch: int = 64) -> NDArray[np.float32]:

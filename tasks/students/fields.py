@@ -11,7 +11,6 @@ from typing import Any, Literal
 import msgspec
 
 How = Literal["closed", "text", "upper", "lower", "number", "listed"]
-Empty = Literal["null", "absent", "list"]
 Path = tuple[str | int, ...]  # where a value stands in an answer
 Pair = tuple[str, Any]  # a prompt and a value of its answer
 
@@ -35,7 +34,7 @@ class Field(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     how: How
     values: tuple[Any, ...] = ()
-    empty: Empty = "absent"
+    empty: Literal["null", "absent"] = "absent"
     once: bool = False
 
     def copy(self, text: str) -> Any:
@@ -47,7 +46,7 @@ class Field(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def nothing(self) -> Any:
         """The value when nothing is copied."""
-        return {"null": None, "list": []}.get(self.empty, ABSENT)
+        return None if self.empty == "null" else ABSENT
 
     @property
     def chosen(self) -> bool:

@@ -21,7 +21,7 @@ import msgspec
 
 from tasks.records import Json, text_of
 from tasks.students.decoding import Answer, Ask
-from tasks.students.encoder import LENGTH, shared, tokenizer
+from tasks.students.encoder import LENGTH, reach, shared, tokenizer
 from tasks.students.fields import Field
 from tasks.students.forms import Forms
 from tasks.students.heads import FORM, Layout, Scores, cases, scores, tensors, with_heads
@@ -192,13 +192,14 @@ def copied(field: Field, text: str, read: Any, logprobs: torch.Tensor) -> Choice
     spans = begin[:, None] + end[None, :]
     allowed = torch.ones_like(spans, dtype=torch.bool).triu().tril(_LONGEST)
     allowed[0, 1:] = False
+    allowed[1:, -1] = False  # the last token is none of the text
     place = torch.arange(len(spans))
     long = _SHORTER * (place[None, :] - place[:, None])  # of two that are as likely, the shorter
     best = int((spans - long).masked_fill(~allowed, -math.inf).argmax())
     first, last = divmod(best, len(spans))
     if first == 0:
         return Choice(field.nothing, float(spans[0, 0]))
-    piece = text[read.offsets[first][0] : read.offsets[last][1]]
+    piece = text[read.offsets[first][0] : reach(text, read.offsets[last][1])]
     wanted, size = read.ids[first : last + 1], last - first
     same = [i for i in range(1, len(spans) - size) if read.ids[i : i + size + 1] == wanted]
     logprob = float(torch.stack([spans[i, i + size] for i in same]).logsumexp(0))

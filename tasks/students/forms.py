@@ -113,7 +113,11 @@ class Reader:
         kept: list[Any] = sorted(places_of(flat).items(), key=str)
         values: dict[str, Any] = {}
         for path, value in flat.items():
-            if (field := self.fields.get(path)) is not None:
+            field = self.fields.get(path)
+            if field is not None and field.how == "listed" and isinstance(value, list):
+                kept.append([path, field.how])  # to have no list is another form
+                values[field.name] = value
+            elif field is not None and field.how != "listed":
                 values[field.name] = value
             elif isinstance(value, str) and path in self.literal:
                 sentence, found = gaps(value, prompt, self.literal[path], named(path))
@@ -239,7 +243,5 @@ def _form(key: str, flats: Sequence[Flat], reader: Reader, twins: Mapping[str, s
         tuple(path): Fixed(value=value, gaps=tuple(twins.get(name, name) for name in gaps))
         for path, value, gaps in (row for row in json.loads(key) if len(row) == 3)
     }
-    parts = tuple(
-        reader.fields[path].name if path in reader.fields else fixed[path] for path in kept
-    )
+    parts = tuple(fixed[path] if path in fixed else reader.fields[path].name for path in kept)
     return Form(paths=tuple(kept), parts=parts)

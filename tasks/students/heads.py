@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tasks.students.encoder import CASES, case_of, padded
@@ -22,13 +23,13 @@ FORM = ":form"  # the choice of the form, beside those of fields
 _SPREAD = 4.0  # brings mean-pooled states to the size that a fresh linear layer expects
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Layout:
     """Where each choice stands in the heads' outputs: the form first, then field by field."""
 
     forms: Forms
 
-    @property
+    @cached_property
     def closed(self) -> dict[str, slice]:
         """The logits of the form (name FORM) and of each field that has values."""
         start, found = len(self.forms.forms) + 1, {FORM: slice(0, len(self.forms.forms) + 1)}
@@ -38,13 +39,13 @@ class Layout:
                 start += len(field.values)
         return found
 
-    @property
+    @cached_property
     def copied(self) -> dict[str, int]:
         """The row of each copied field among the pairs of begin and end scores."""
         names = [field.name for field in self.forms.fields if field.copied]
         return {name: number for number, name in enumerate(names)}
 
-    @property
+    @cached_property
     def listed(self) -> dict[str, int]:
         """The number of each list's first kind of item among all kinds."""
         start, found = 0, dict[str, int]()
@@ -54,13 +55,13 @@ class Layout:
                 start += len(field.values)
         return found
 
-    @property
+    @cached_property
     def tags(self) -> int:
         """How many tags a token may have: none, or one of two for each kind of item."""
         kinds = [len(field.values) for field in self.forms.fields if field.how == "listed"]
         return 1 + 2 * sum(kinds) if kinds else 0
 
-    @property
+    @cached_property
     def reads(self) -> bool:
         """Whether anything is taken from the prompt; else every choice is one from a set."""
         return bool(self.copied or self.tags)

@@ -10,19 +10,21 @@ from __future__ import annotations
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from graphlib import CycleError, TopologicalSorter
-from itertools import combinations
+from itertools import accumulate, combinations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tasks.students.fields import GAP, MOSTLY, Empty, Field, Path, named, places
+from tasks.students.encoder import reach, tokenizer
+from tasks.students.fields import GAP, MOSTLY, Field, Path, named, places
 
 if TYPE_CHECKING:
     import torch
 
 KINDS, MENU = 100, 60  # of a list's items; values of a menu
+CHECKED = 1_000  # answers, about, whose lists are tried
 SOME = 0.01  # share of the answers with a list longer than one; forms do the others as well
 REST = -100  # no tag: what the loss leaves out
 Item = tuple[str, str]  # its kind as JSON, and the text in it
@@ -30,10 +32,32 @@ Span = tuple[int, int]
 
 
 def listed(rows: Sequence[tuple[str, Any]]) -> dict[Path, Field]:
-    """The lists in these answers (each with its prompt) that tags can make."""
-    found = {path: _field(path, column, len(rows)) for path, column in _columns(rows).items()}
-    made = {path: field for path, field in found.items() if field}
-    return made if _long(rows, made) else {}
+    """The lists in these answers (each with its prompt) that tags can make, all at once."""
+    columns = _columns(rows)
+    fields = {path: _field(path, [v for _, v in column]) for path, column in columns.items()}
+    some = rows[:: max(1, len(rows) // CHECKED)]
+    reads = tokenizer().encode_batch([prompt for prompt, _ in some]) if any(fields.values()) else []
+    kept: dict[Path, Field] = {}
+    for path in sorted(fields, key=lambda path: -sum(bool(value) for _, value in columns[path])):
+        field = fields[path]
+        if field and _made(some, reads, wider := kept | {path: field}):
+            kept = wider
+    return kept if _long(rows, kept) else {}
+
+
+def _made(
+    rows: Sequence[tuple[str, Any]], reads: Sequence[Any], fields: Mapping[Path, Field]
+) -> bool:
+    """Whether tags make most of these lists, where they are not empty."""
+    starts = accumulate((len(field.values) for field in fields.values()), initial=0)
+    numbers = dict(zip(fields, starts, strict=False))
+    good = told = 0
+    for (prompt, answer), read in zip(rows, reads, strict=True):
+        own = {path: value for path, value in _lists(answer, ()) if path in fields}
+        if any(own.values()):
+            asked = [(fields[path], numbers[path], value) for path, value in own.items()]
+            told, good = told + 1, good + (tags(prompt, read, asked) is not None)
+    return good >= MOSTLY * told
 
 
 def menus(rows: Sequence[tuple[str, Any]]) -> dict[Path, tuple[str, ...]]:
@@ -62,13 +86,14 @@ def _menu(values: Sequence[list[Any]]) -> tuple[str, ...] | None:
         return None
     told = [value for value in values if all(isinstance(item, str) for item in value)]
     counts = Counter(item for value in told for item in value)
-    usual = {item for item, count in counts.items() if count > 1}
+    usual = dict.fromkeys(item for item, count in counts.items() if count > 1)
     if not 1 < len(usual) <= MENU:
         return None
-    before = Counter(pair for value in told for pair in combinations(value, 2))
+    known = ([item for item in value if item in usual] for value in told)
+    before = Counter(pair for value in known for pair in combinations(value, 2))
     order = TopologicalSorter[str](dict.fromkeys(usual, ()))
     for (first, second), count in before.items():
-        if {first, second} <= usual and count > before[second, first]:
+        if count > before[second, first]:
             order.add(second, first)
     try:
         menu = tuple(order.static_order())
@@ -89,21 +114,19 @@ def _lists(value: Any, path: Path) -> Iterator[tuple[Path, list[Any]]]:
         yield from _lists(item, (*path, name))
 
 
-def _field(path: Path, column: Sequence[tuple[str, list[Any]]], rows: int) -> Field | None:
-    """The field of a list, if its items are texts of the prompt, of few kinds and in order."""
-    if len({len(found) for _, found in column}) < 2:
+def _field(path: Path, values: Sequence[list[Any]]) -> Field | None:
+    """The field of a list, if its items are of few kinds and their number differs."""
+    if len(set(map(len, values))) < 2:
         return None
-    key = _key([item for _, found in column for item in found])
-    read = [(prompt, [_item(item, key) for item in found]) for prompt, found in column if found]
-    once = all(len(set(items)) == len(items) for _, items in read)
-    fits = [spans(prompt, items, once) for prompt, items in read]
-    kinds = Counter(kind for found in fits if found for _, kind in found)
+    key = _key([item for value in values for item in value])
+    read = [[_item(item, key) for item in value] for value in values if value]
+    kinds = Counter(item[0] for items in read for item in items if item)
     usual = tuple(kind for kind, count in kinds.most_common(KINDS) if count > 1)
-    good = sum(found is not None and {kind for _, kind in found} <= set(usual) for found in fits)
-    if not usual or good < MOSTLY * len(fits):
+    good = sum(all(item and item[0] in usual for item in items) for items in read)
+    if not usual or good < MOSTLY * len(read):
         return None
-    empty: Empty = "list" if len(column) > rows / 2 else "absent"
-    return Field(name=named(path), how="listed", values=usual, empty=empty, once=once)
+    once = sum(len(set(items)) == len(items) for items in read) >= MOSTLY * len(read)
+    return Field(name=named(path), how="listed", values=usual, once=once)
 
 
 def _key(values: Sequence[Any]) -> str:
@@ -126,34 +149,35 @@ def _item(value: Any, key: str) -> Item | None:
     return json.dumps({**value, key: GAP}), value[key]
 
 
-def spans(prompt: str, items: Sequence[Item | None], once: bool) -> list[tuple[Span, str]] | None:
-    """Where items stand in a prompt, each with its kind; None when they cannot be told from it.
+def _spans(prompt: str, items: Sequence[Item], once: bool) -> list[tuple[Span, str]]:
+    """Where items may stand in a prompt, each with its kind.
 
-    With `once`, an item is said once and stands wherever its text does, but for longer items.
+    With `once`, an item is said once and stands wherever its text does, but for longer items; else
+    each stands after the one before.
     """
     found: list[tuple[Span, str]] = []
     end = 0
-    for item in items:
-        everywhere = [] if item is None else places(prompt, item[1], "text")
-        later = [place for place in everywhere if place[0] >= end]
-        if item is None or not later:
-            return None
-        end = later[0][0] if once else later[0][1]
-        found += [(place, item[0]) for place in (everywhere if once else later[:1])]
-    inner = {
-        (a, kind) for a, kind in found for b, _ in found
-        if a != b and b[0] <= a[0] and a[1] <= b[1]
-    }  # fmt: skip
-    return [one for one in found if one not in inner]
+    for kind, text in items:
+        everywhere = places(prompt, text, "text")
+        later = [place for place in everywhere if place[0] >= end][:1]
+        found += [(place, kind) for place in (everywhere if once else later)]
+        end = later[0][1] if later else end
+    found.sort(key=lambda one: one[0][0] - one[0][1])
+    taken, kept = bytearray(len(prompt)), []
+    for (begin, stop), kind in found:
+        if not any(taken[begin:stop]):
+            taken[begin:stop] = b"x" * (stop - begin)
+            kept.append(((begin, stop), kind))
+    return kept
 
 
-def words(read: Any) -> list[tuple[int, int, int]]:
+def words(text: str, read: Any) -> list[tuple[int, int, int]]:
     """The words of a text as the tokenizer reads it: first token, begin and end in the text."""
     found: dict[int, tuple[int, int, int]] = {}
     for token, (word, (begin, end)) in enumerate(zip(read.word_ids, read.offsets, strict=True)):
         if word is not None:
             first, start, _ = found.get(word, (token, begin, end))
-            found[word] = (first, start, end)
+            found[word] = (first, start, reach(text, end))
     return list(found.values())
 
 
@@ -163,53 +187,65 @@ def tags(prompt: str, read: Any, asked: Sequence[tuple[Field, int, Any]]) -> lis
     Each list comes with the number of its first kind. Tag 0 is no item, 2k + 1 begins one of kind
     k, 2k + 2 goes on with it; tokens within a word have none.
     """
-    result, known = [REST] * len(read.ids), words(read)
+    result, known = [REST] * len(read.ids), words(prompt, read)
     for first, _, _ in known:
         result[first] = 0
     for field, number, value in asked:
-        items = [_item(item, _text_key(field)) for item in value or ()]
-        found = spans(prompt, items, field.once)
-        if found is None:
-            return None
-        for (begin, end), kind in found:
+        items = [_item(item, _text_key(field)) for item in value]
+        for (begin, end), kind in _spans(prompt, [i for i in items if i], field.once):
             inside = [first for first, start, stop in known if start < end and begin < stop]
             if kind not in field.values or any(result[first] for first in inside):
                 return None
             tag = 2 * (number + field.values.index(kind)) + 1
             for first in inside:
                 result[first], tag = tag, tag + tag % 2
-    return result
+    said = _pieces(prompt, known, [result[first] for first, _, _ in known])
+    right = all(_items(field, number, said) == value for field, number, value in asked)
+    return result if right else None
 
 
 def _text_key(field: Field) -> str:
-    kind = json.loads(field.values[0])
-    return next((key for key, value in kind.items() if value == GAP), "") if kind != GAP else ""
+    """Which value of its items, where they are objects, is the text."""
+    kinds = [json.loads(kind) for kind in field.values]
+    items = (kind.items() for kind in kinds if isinstance(kind, dict))
+    return next((key for pairs in items for key, value in pairs if value == GAP), "")
 
 
 def read_off(
     text: str, read: Any, logprobs: torch.Tensor, asked: Sequence[tuple[Field, int]]
 ) -> tuple[dict[str, Any], float]:
     """The lists that tags make, `logprobs` [tokens, tags], and the log-probability of the tags."""
-    table, total, last = logprobs.cpu().numpy(), 0.0, 0
-    pieces: list[list[int]] = []  # kind, begin, end
-    allowed = np.arange(table.shape[1]) % 2 == 1
-    allowed[0] = True
-    for token, begin, end in words(read):
-        on = last + last % 2
-        going = allowed | (np.arange(len(allowed)) == on)
-        last = int(np.where(going, table[token], -np.inf).argmax())
-        total += float(table[token, last])
-        if last % 2:
-            pieces.append([last // 2, begin, end])
-        elif last:
-            pieces[-1][2] = end
-    made: dict[str, Any] = {}
-    for field, number in asked:
-        own = [(kind - number, text[begin:end]) for kind, begin, end in pieces]
-        said = [(field.values[k], piece) for k, piece in own if 0 <= k < len(field.values)]
-        kept = dict.fromkeys(said) if field.once else said
-        made[field.name] = [_filled(*item) for item in kept] or field.nothing
-    return made, total
+    table, known, last = logprobs.cpu().numpy(), words(text, read), 0
+    begins = np.arange(table.shape[1]) % 2 == 1
+    begins[0] = True
+    chosen: list[int] = []
+    for first, _, _ in known:
+        allowed = begins | (np.arange(len(begins)) == last + last % 2)  # only an item goes on
+        last = int(np.where(allowed, table[first], -np.inf).argmax())
+        chosen.append(last)
+    said = _pieces(text, known, chosen)
+    total = sum(float(table[first, tag]) for (first, _, _), tag in zip(known, chosen, strict=True))
+    return {field.name: _items(field, number, said) for field, number in asked}, total
+
+
+def _pieces(
+    text: str, known: Sequence[tuple[int, int, int]], chosen: Sequence[int]
+) -> list[tuple[int, str]]:
+    """The pieces of a text that the tags of its words mark, each with the number of its kind."""
+    found: list[tuple[int, int, int]] = []
+    for tag, (_, begin, end) in zip(chosen, known, strict=True):
+        if tag % 2:
+            found.append((tag // 2, begin, end))
+        elif tag:
+            found[-1] = (*found[-1][:2], end)
+    return [(kind, text[begin:end]) for kind, begin, end in found]
+
+
+def _items(field: Field, number: int, said: Sequence[tuple[int, str]]) -> list[Any]:
+    """The items of one list among the pieces."""
+    kinds = dict(enumerate(field.values, start=number))
+    own = [(kinds[kind], piece) for kind, piece in said if kind in kinds]
+    return [_filled(*item) for item in (dict.fromkeys(own) if field.once else own)]
 
 
 def _filled(kind: str, text: str) -> Any:

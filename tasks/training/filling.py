@@ -92,7 +92,7 @@ def _filled(
     for name in names:
         field, value = fields[name], values.get(name, ABSENT)
         if field.how == "listed":
-            asked.append((field, layout.listed[name], [] if value in (None, ABSENT) else value))
+            asked.append((field, layout.listed[name], value))
         elif field.how == "closed":
             closed |= {name: field.values.index(value)} if value in field.values else {}
         elif value is None or value == ABSENT:
