@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import msgspec
@@ -130,13 +131,13 @@ def test_prefect_shows_how_far_trainings_are(stack: dict[str, str]) -> None:
     assert any("loss" in one["description"] for one in found)
 
 
-def second_version(home: Path, stack: dict[str, str], route: dict[str, object]) -> Version:
-    """Train the served task again with another seed and register that student too."""
-    task = load_one(home / "nights" / DAY / "dataset" / str(route["task"]["id"]))  # type: ignore[index]
-    night = home / "nights" / DAY
+def second_version(home: Path, stack: dict[str, str], route: dict[str, Any]) -> Version:
+    """Train the served task again with another seed; the first one's certificate will do."""
+    night, store = home / "nights" / DAY, Store(stack["mlflow"])
+    task = load_one(night / "dataset" / route["task"]["id"])
     params = msgspec.structs.replace(load().train, tokens=20_000, seed=5)
     with stage.fresh(home / "again") as folder:
-        train(night / "dataset" / task.id, folder, params, rung="encoder")
+        train(night / "dataset" / task.id, folder, params, rung=route["kind"])
     with stage.fresh(home / "measured") as folder:
         evaluate(night / "dataset" / task.id, home / "again", folder, load().evaluate)
     lineage = bundle.Lineage(night=DAY, dataset="none", seed=5)
@@ -145,12 +146,12 @@ def second_version(home: Path, stack: dict[str, str], route: dict[str, object]) 
         dataset=night / "dataset" / task.id,
         trained=home / "again",
         evaluated=home / "measured",
-        calibrated=night / "calibrate" / task.id / "encoder",
+        calibrated=home / "adapters" / store.version(task.id, route["version"]).bundle,
         lineage=lineage,
     )
     proof = load_certificate(packed / "certificate.json")
     assert not isinstance(proof, str)
-    return Store(stack["mlflow"]).register(
+    return store.register(
         task, packed, bundle.scorecard(packed), proof, Verdict(True, "Another seed."), lineage
     )
 
