@@ -14,7 +14,8 @@ from statistics import fmean
 from typing import Any
 
 from bases import probe
-from bases.pretrain import Config, runs
+from bases.fresh import Config
+from bases.pretrain import runs
 
 CARD = """\
 ---

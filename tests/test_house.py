@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import tomllib
-from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import msgspec
@@ -42,12 +42,18 @@ def sources(*rooms: str) -> list[Path]:
     return [path for room in rooms for path in sorted((ROOT / room).rglob("*.py"))]
 
 
-def imports(path: Path) -> Iterator[str]:
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            yield node.module
+@cache
+def parsed(path: Path) -> list[ast.AST]:
+    return list(ast.walk(ast.parse(path.read_text())))
+
+
+@cache
+def imports(path: Path) -> frozenset[str]:
+    """The packages that a file imports."""
+    nodes = parsed(path)
+    names = [a.name for node in nodes if isinstance(node, ast.Import) for a in node.names]
+    names += [n.module for n in nodes if isinstance(n, ast.ImportFrom) and n.module]
+    return frozenset(name.split(".")[0] for name in names)
 
 
 @pytest.mark.parametrize("path", sources(*ROOMS), ids=lambda p: str(p.relative_to(ROOT)))
@@ -55,17 +61,14 @@ def test_imports_point_one_way(path: Path) -> None:
     """A room imports itself and the rooms below it: flows → serving → registry → tasks."""
     room = path.relative_to(ROOT).parts[0]
     allowed = set(ROOMS[ROOMS.index(room) :])
-    used = {name.split(".")[0] for name in imports(path)} & set(ROOMS)
-    assert used <= allowed
+    assert imports(path) & set(ROOMS) <= allowed
 
 
 @pytest.mark.parametrize("tool", HOMES)
 def test_each_tool_is_imported_in_one_place(tool: str) -> None:
     """A third-party tool can be exchanged by changing the one place that imports it."""
     users = {
-        str(path.relative_to(ROOT))
-        for path in sources(*ROOMS, "examples")
-        if any(name.split(".")[0] == tool for name in imports(path))
+        str(path.relative_to(ROOT)) for path in sources(*ROOMS, "examples") if tool in imports(path)
     }
     homes = HOMES[tool]
     strays = {user for user in users if user not in homes and user.split("/")[0] not in homes}
@@ -115,9 +118,8 @@ def test_every_dependency_is_pinned() -> None:
 )
 def test_files_and_functions_stay_short(path: Path) -> None:
     """A file has at most 320 lines and a function at most 60."""
-    text = path.read_text()
-    assert len(text.splitlines()) <= 320
-    for node in ast.walk(ast.parse(text)):
+    assert len(path.read_text().splitlines()) <= 320
+    for node in parsed(path):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             assert (node.end_lineno or 0) - node.lineno < 60, node.name
 
