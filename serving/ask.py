@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from serving import escalate
 from serving.call import Call
@@ -18,8 +19,16 @@ from tasks.students.student import Answer
 
 log = logging.getLogger("flywheel.gateway")
 
-FAILURES = 3  # of the pool in a row; then it is left alone for REST_SECONDS
+FAILURES = 3  # of a pool in a row; then it is left alone for REST_SECONDS
 REST_SECONDS = 5.0
+
+
+@dataclass(slots=True)
+class Health:
+    """How a pool has been lately."""
+
+    failures: int = 0
+    rest_until: float = 0.0
 
 
 @dataclass(slots=True)
@@ -29,8 +38,7 @@ class Students:
     routes: Routes
     pools: Mapping[str, Pool]
     settings: Serve
-    _failures: int = 0
-    _rest_until: float = 0.0
+    _health: dict[str, Health] = field(default_factory=lambda: defaultdict(Health))
 
     async def ask(self, call: Call) -> Answer | None:
         """The answer of the call's student if it may be served; else `call.reason` says why not."""
@@ -58,17 +66,17 @@ class Students:
         pool = self.pools.get(match.route.kind)
         if pool is None:
             call.reason = escalate.NO_POOL
-        elif time.monotonic() < self._rest_until:
+        elif time.monotonic() < self._health[pool.url].rest_until:
             call.reason = escalate.POOL_RESTING
         else:
             try:
                 answer = await self._asked(pool, match)
             except TimeoutError:
-                self._failed(call, escalate.TIMEOUT)
+                self._failed(call, escalate.TIMEOUT, self._health[pool.url])
             except PoolError as error:
-                self._failed(call, error.reason)
+                self._failed(call, error.reason, self._health[pool.url])
             else:
-                self._failures = 0
+                self._health[pool.url].failures = 0
                 return answer
         return None
 
@@ -79,9 +87,9 @@ class Students:
                 route.adapter, match.prompt, self.settings.answer_tokens, limit
             )
 
-    def _failed(self, call: Call, reason: str) -> None:
+    def _failed(self, call: Call, reason: str, health: Health) -> None:
         log.warning("call %s: %s", call.id, reason)
         call.reason = reason
-        self._failures += reason in escalate.POOL_AWAY
-        if self._failures >= FAILURES:
-            self._rest_until = time.monotonic() + REST_SECONDS
+        health.failures += reason in escalate.POOL_AWAY
+        if health.failures >= FAILURES:
+            health.rest_until = time.monotonic() + REST_SECONDS

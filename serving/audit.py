@@ -66,7 +66,8 @@ class Audits:
             self.metrics.count(metrics.AUDITS, "outcome", "failed")
             log.warning("call %s: the audit failed (%s)", call.id, type(error).__name__)
         finally:
-            self.journal.append(line)
+            if not self.journal.keep(line):
+                self.metrics.count(metrics.UNWRITTEN)
 
     async def _asked(self, call: Call) -> completion.Completion:
         """The teacher's completion, never streamed. Raises TeacherDown or ValueError."""

@@ -15,8 +15,10 @@ import msgspec
 from tasks.records import Json, text_of
 from tasks.students.decoding import Answer
 from tasks.students.student import choice_grammar, json_grammar, regex_grammar
+from tasks.template import texts_of
 
 MAX_TOP = 20
+LEAST = -9999.0  # JSON has no infinity; vLLM writes this, too
 Spell = Callable[[int], str]  # the text of a token
 
 
@@ -47,6 +49,7 @@ class ChatRequest(msgspec.Struct, frozen=True):
     max_tokens: int | None = None
     max_completion_tokens: int | None = None
     temperature: float | None = None
+    logit_bias: Json | None = None
     n: int | None = None
     stop: Any = None
     tools: list[Json] | None = None
@@ -70,7 +73,7 @@ def parse(body: bytes) -> ChatRequest:
         raise BadRequest("one choice is given; n must be 1", param="n")
     if request.temperature:
         raise BadRequest("answers are greedy; temperature must be 0", param="temperature")
-    for name in ("stop", "tools"):
+    for name in ("stop", "tools", "logit_bias"):
         if getattr(request, name):
             raise BadRequest(f"{name} is not supported", param=name)
     if not 0 <= (request.top_logprobs or 0) <= MAX_TOP:
@@ -88,6 +91,8 @@ def conversation(request: ChatRequest) -> list[Json]:
     for message in request.messages:
         if not isinstance(message.get("role"), str):
             raise BadRequest("every message needs a role", param="messages")
+        if texts_of(message) is None:
+            raise BadRequest("only text can be read", param="messages")
     return [
         {"role": message["role"], "content": text_of(message.get("content"))}
         for message in request.messages
@@ -140,6 +145,7 @@ def _schema(given: Json | str) -> Json:
 
 def _token(spell: Spell, token: int, logprob: float) -> Json:
     text = spell(token)
+    logprob = max(logprob, LEAST)
     return {"token": text, "logprob": logprob, "bytes": list(text.encode(errors="replace"))}
 
 

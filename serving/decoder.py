@@ -47,6 +47,7 @@ class Engine:
         self.started = int(time.time())
         self._lock = threading.Lock()
         self._jobs: queue.Queue[Job | None] = queue.Queue()
+        self._open: set[Future[Answer]] = set()  # jobs that wait or are decoded
         self._thread = threading.Thread(target=self._work, name="decode", daemon=True)
 
     def start(self) -> None:
@@ -99,8 +100,10 @@ class Engine:
 
     def submit(self, job: Job) -> Future[Answer]:
         """Queue a job. Raises BadRequest when too many wait."""
-        if self._jobs.qsize() >= MAX_WAITING:
+        if len(self._open) >= MAX_WAITING:
             raise BadRequest(f"{MAX_WAITING} requests are waiting", 503)
+        self._open.add(job.done)
+        job.done.add_done_callback(self._open.discard)
         self._jobs.put(job)
         return job.done
 
@@ -127,7 +130,7 @@ class Engine:
             student, _ = self.models[batch[0].model]
             top = max(job.top for job in batch)
             answers = student.decode([job.ask for job in batch], top)
-        except (KeyError, ValueError, RuntimeError) as error:
+        except Exception as error:  # the worker goes on, whatever a batch did
             for job in batch:
                 job.done.set_exception(error)
         else:

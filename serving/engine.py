@@ -89,7 +89,7 @@ async def load(request: Request) -> Response:
 async def unload(request: Request) -> Response:
     """Forget an adapter."""
     name = _decoded(await request.body(), _Unload).lora_name
-    _engine(request).unload(name)
+    await asyncio.to_thread(_engine(request).unload, name)
     return PlainTextResponse(f"Success: LoRA adapter '{name}' removed successfully.")
 
 
@@ -125,7 +125,7 @@ def _job(asked: ChatRequest, student: Student | EncoderStudent) -> Job:
         raise BadRequest(complaint)
     limit = asked.max_completion_tokens or asked.max_tokens or student.length
     ask = student.asked(completion.conversation(asked), grammar, limit)
-    if len(ask.ids) >= student.length:
+    if not student.fits(ask):
         raise BadRequest(
             f"This model's maximum context length is {student.length} tokens; "
             f"the messages have {len(ask.ids)}.",

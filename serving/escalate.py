@@ -11,19 +11,23 @@ import math
 from dataclasses import dataclass
 
 from tasks.calibrate import confidence
-from tasks.contract import violation
+from tasks.contract import Contract, violation
 from tasks.records import Json
+from tasks.schema import inline
 from tasks.students.student import Answer
 from tasks.task import Task
 
 NO_POOL = "no pool"
 POOL_ERROR = "pool error"
+POOL_REFUSED = "pool refused"
 POOL_RESTING = "pool resting"
 TIMEOUT = "timeout"
 POOL_AWAY = (TIMEOUT, POOL_ERROR)  # reasons that concern the pool, not one call
 TRUNCATED = "truncated"
 NO_LOGPROBS = "no logprobs"
 OFF_CONTRACT = "off contract"
+OFF_REQUEST = "not as requested"
+STUDENT_ERROR = "student error"
 UNKNOWN_TOOL = "unknown tool"
 NOT_CONFIDENT = "not confident"
 SERVED = "served"
@@ -70,6 +74,8 @@ def decide(task: Task, threshold: float, request: Json, answer: Answer) -> Decis
         return Decision(False, OFF_CONTRACT)
     if task.contract.kind == "tools" and not _known_tools(request, answer.text):
         return Decision(False, UNKNOWN_TOOL)
+    if not _as_chosen(request, task, answer.text) or not _as_formatted(request, task, answer.text):
+        return Decision(False, OFF_REQUEST)
     if not confidence(answer.logprobs) >= threshold:
         return Decision(False, NOT_CONFIDENT)
     return Decision(True, SERVED)
@@ -88,3 +94,24 @@ def _known_tools(request: Json, text: str) -> bool:
         return False
     declared = {(tool.get("function") or {}).get("name") for tool in request.get("tools") or ()}
     return all(call["name"] in declared for call in calls)
+
+
+def _as_chosen(request: Json, task: Task, text: str) -> bool:
+    """Whether an answer calls a tool where the request says that it must, and none where not."""
+    choice = request.get("tool_choice") or "auto"
+    if choice == "auto":
+        return True
+    calls = json.loads(text).get("tool_calls") or () if task.contract.kind == "tools" else ()
+    if isinstance(choice, str):
+        return bool(calls) == (choice == "required")
+    named = (choice.get("function") or {}).get("name") if isinstance(choice, dict) else None
+    return bool(calls) and all(call["name"] == named for call in calls)
+
+
+def _as_formatted(request: Json, task: Task, text: str) -> bool:
+    """Whether an answer has this request's form, where not all of the task's ask for the same."""
+    form = request.get("response_format") or {}
+    if len(task.template.formats) < 2 or form.get("type") not in ("json_object", "json_schema"):
+        return True
+    schema = (form.get("json_schema") or {}).get("schema") or {"type": "object"}
+    return violation(text, Contract(kind="json", schema=inline(schema))) is None

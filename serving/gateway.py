@@ -17,6 +17,7 @@ import contextlib
 import logging
 import math
 import os
+import re
 import socket
 import sys
 import time
@@ -33,7 +34,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from serving import metrics, wire
+from serving import escalate, metrics, wire
 from serving.ask import Students
 from serving.audit import Audits, drawn
 from serving.call import Call, said
@@ -49,6 +50,13 @@ from tasks.records import TEACHER
 from tasks.stage import Refused
 from tasks.students.student import Answer
 
+log = logging.getLogger("flywheel.gateway")
+
+# Half of a surrogate pair, escaped, without its other half.
+LONE = re.compile(
+    rb"\\u[dD][89abAB][\da-fA-F]{2}(?!\\u[dD][c-fC-F])"
+    rb"|(?<!\\u[dD][89abAB][\da-fA-F]{2})\\u[dD][c-fC-F][\da-fA-F]{2}"
+)
 SYNC_SECONDS = 1.0
 SHUTDOWN_SECONDS = 5
 KEEP_ALIVE_SECONDS = 75  # longer than clients keep idle connections, so that they close first
@@ -74,15 +82,20 @@ class Gateway:
         """POST /v1/chat/completions."""
         start, body = time.perf_counter(), await http.body()
         try:
-            request = msgspec.json.decode(body, type=dict[str, Any])
+            # Text that was cut inside a pair of surrogates is no Unicode; the teacher may read it.
+            request = msgspec.json.decode(LONE.sub(rb"\\ufffd", body), type=dict[str, Any])
         except (msgspec.DecodeError, RecursionError):
             sentence = "the body is not a JSON object"
             return JSONResponse(wire.error(sentence, "invalid_request_error"), status_code=400)
         call = Call(uuid.uuid4().hex, self._time(http.headers), start, body, request, http.headers)
         self.metrics.count(metrics.CALLS)
-        answer = await self.students.ask(call)
-        if answer is not None:
-            return self._serve(call, answer)
+        try:
+            answer = await self.students.ask(call)
+            if answer is not None:
+                return self._serve(call, answer)
+        except Exception:
+            log.exception("call %s", call.id)
+            call.reason = escalate.STUDENT_ERROR
         self.metrics.count(metrics.ESCALATED, "reason", call.reason)
         return await self._escalate(call)
 
@@ -100,19 +113,14 @@ class Gateway:
         body = wire.completion(call, route, answer)
         found = completion.read(body)
         line = call.line(self.settings.audit, **said(found), answered_by=route.adapter)
-        self.metrics.count(metrics.SERVED, "adapter", route.adapter)
-        self.metrics.add(metrics.SECONDS, "by", STUDENT, line["latency_s"])
+        response = wire.response(body, call.request, call.response_headers(STUDENT))
         if drawn(call.id, self.settings.audit):
             self.audits.start(call, line, route.task.contract, answer.text)
         else:
             self.journal.append(line)
-        headers = call.response_headers(STUDENT)
-        if not call.request.get("stream"):
-            return JSONResponse(body, headers=headers)
-        options = call.request.get("stream_options")
-        usage = isinstance(options, dict) and bool(options.get("include_usage"))
-        events = b"".join(wire.chunks(body, usage=usage))
-        return Response(events, headers=headers, media_type="text/event-stream")
+        self.metrics.count(metrics.SERVED, "adapter", route.adapter)
+        self.metrics.add(metrics.SECONDS, "by", STUDENT, line["latency_s"])
+        return response
 
     async def _escalate(self, call: Call) -> Response:
         try:
@@ -158,7 +166,8 @@ class Gateway:
             else:
                 line |= {**said(found), "error": found.error}
         self.metrics.add(metrics.SECONDS, "by", TEACHER, line["latency_s"])
-        self.journal.append(line)
+        if not self.journal.keep(line):  # the client gets its answer, which may have been dear
+            self.metrics.count(metrics.UNWRITTEN)
 
     async def models(self, http: Request) -> Response:
         """GET /v1/models: the teacher's."""
@@ -206,7 +215,10 @@ class Gateway:
     async def _sync(self) -> None:
         while True:
             await asyncio.sleep(SYNC_SECONDS)
-            await asyncio.to_thread(self.journal.sync)
+            try:
+                await asyncio.to_thread(self.journal.sync)
+            except OSError as problem:
+                log.error("the journal is not synced: %s", problem)
 
 
 async def health(_: Request) -> Response:

@@ -9,6 +9,7 @@ line break when the file is next opened, so it never swallows the record after i
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 from datetime import UTC, datetime
@@ -17,6 +18,8 @@ from pathlib import Path
 import msgspec
 
 from tasks.records import Json
+
+log = logging.getLogger("flywheel.gateway")
 
 VERSION = 1
 OPEN_FILES = 4
@@ -42,6 +45,15 @@ class Journal:
         while data:  # a write is whole but for a full disk or a signal
             data = data[os.write(file, data) :]
         self._unsynced.add(day)
+
+    def keep(self, line: Json) -> bool:
+        """Append a line whose call is over: on a full disk it is lost, and the log says so."""
+        try:
+            self.append(line)
+        except OSError as error:
+            log.error("call %s is not in the journal: %s", line["id"], error)
+            return False
+        return True
 
     def _open(self, day: str) -> int:
         if day in self._files:

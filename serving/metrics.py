@@ -9,6 +9,7 @@ SERVED = "flywheel_served_total"
 ESCALATED = "flywheel_escalations_total"
 AUDITS = "flywheel_audits_total"
 TEACHER = "flywheel_teacher_responses_total"
+UNWRITTEN = "flywheel_unwritten_total"
 SECONDS = "flywheel_call_seconds_total"
 _HELP = {
     CALLS: "Calls received.",
@@ -16,6 +17,7 @@ _HELP = {
     ESCALATED: "Calls that went to the teacher, by reason.",
     AUDITS: "Served answers that were also sent to the teacher, by outcome.",
     TEACHER: "The teacher's responses, by HTTP status (0: none).",
+    UNWRITTEN: "Answered calls that could not be written to the journal.",
     SECONDS: "Seconds from a call's arrival to the end of its answer, by who answered.",
 }
 

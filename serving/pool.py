@@ -5,19 +5,19 @@ Everything that can go wrong is a `PoolError` with a short reason; the gateway t
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import httpx
 
-from serving.escalate import NO_LOGPROBS, POOL_ERROR, TIMEOUT
+from serving.escalate import NO_LOGPROBS, POOL_ERROR, POOL_REFUSED, TIMEOUT
 from tasks.records import Json
 from tasks.students.decoding import Answer
 from tasks.students.student import ask
 
 LOAD_TIMEOUT = 60.0
+REFUSALS = (400, 404, 413, 422)  # of one request or adapter; another may still be answered
 
 
 class PoolError(Exception):
@@ -80,7 +80,8 @@ class Pool:
         except httpx.HTTPError as error:
             raise PoolError(POOL_ERROR, f"{self.url}: {error or type(error).__name__}") from None
         if response.status_code != httpx.codes.OK:
-            raise PoolError(POOL_ERROR, f"{response.status_code}: {_complaint(response)}")
+            reason = POOL_REFUSED if response.status_code in REFUSALS else POOL_ERROR
+            raise PoolError(reason, f"{response.status_code}: {_complaint(response)}")
         return response
 
 
@@ -109,7 +110,7 @@ def read(reply: Json, name: str) -> Answer:
         text, finish = choice["message"]["content"], choice["finish_reason"]
         content = (choice.get("logprobs") or {}).get("content")
         logprobs = tuple(float(token["logprob"]) for token in content or ())
-    except (KeyError, IndexError, TypeError, ValueError) as error:
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
         raise PoolError(POOL_ERROR, f"not a chat completion: {error!r}") from None
     if reply.get("model") != name:
         raise PoolError(POOL_ERROR, f"asked for {name}, answered by {reply.get('model')}")
@@ -123,7 +124,7 @@ def read(reply: Json, name: str) -> Answer:
 def _json(response: httpx.Response) -> Json:
     try:
         body = response.json()
-    except json.JSONDecodeError:
+    except ValueError:
         raise PoolError(POOL_ERROR, "the pool's reply is not JSON") from None
     if not isinstance(body, dict):
         raise PoolError(POOL_ERROR, "the pool's reply is not a JSON object")
@@ -135,5 +136,5 @@ def _complaint(response: httpx.Response) -> str:
     try:
         error = response.json()["error"]
         return str(error["message"] if isinstance(error, dict) else error)
-    except (json.JSONDecodeError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError):
         return response.text[:200] or f"status {response.status_code}"

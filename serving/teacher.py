@@ -58,7 +58,7 @@ class Teacher:
             "POST",
             f"{self.url.rstrip('/')}/chat/completions",
             content=body,
-            headers={**self._headers(headers), "content-type": "application/json"},
+            headers={**self._headers(headers), b"content-type": b"application/json"},
         )
         try:
             return await self.client.send(built, stream=True)
@@ -82,12 +82,13 @@ class Teacher:
         except httpx.HTTPError as error:
             raise down(self.url, error) from error
 
-    def _headers(self, headers: Mapping[str, str]) -> dict[str, str]:
+    def _headers(self, headers: Mapping[str, str]) -> dict[bytes, bytes]:
+        """What goes on, byte for byte: the client's name may be Müller."""
         onward = {name: headers[name] for name in _ONWARD if name in headers}
         if self.key:
             onward.pop("api-key", None)
             onward["authorization"] = f"Bearer {self.key}"
-        return onward
+        return {name.encode(): value.encode("latin-1") for name, value in onward.items()}
 
 
 def back(response: httpx.Response) -> dict[str, str]:

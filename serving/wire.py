@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import msgspec
+from starlette.responses import JSONResponse, Response
 
 from serving.call import Call
 from serving.route import Route
@@ -41,6 +42,16 @@ def completion(call: Call, route: Route, answer: Answer) -> Json:
             "total_tokens": read + written,
         },
     }
+
+
+def response(body: Json, request: Json, headers: Mapping[str, str]) -> Response:
+    """The completion as the request wants it: whole, or as a stream."""
+    if not request.get("stream"):
+        return JSONResponse(body, headers=headers)
+    options = request.get("stream_options")
+    usage = isinstance(options, dict) and bool(options.get("include_usage"))
+    events = b"".join(chunks(body, usage=usage))
+    return Response(events, headers=headers, media_type="text/event-stream")
 
 
 def chunks(body: Json, *, usage: bool) -> Iterator[bytes]:

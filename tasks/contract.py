@@ -101,10 +101,11 @@ def violation(answer: str, contract: Contract) -> str | None:
         return None if answer.strip() else "empty"
     try:
         value = json.loads(answer, parse_constant=_no_constant)
-    except ValueError:
+    except (ValueError, RecursionError):  # a small model may write brackets without end
         return "not JSON"
     schema = contract.schema or {}
-    if contract.kind == "tools" and isinstance(value, dict) and value.get("tool_calls"):
+    calls = isinstance(value, dict) and value.keys() == {"tool_calls"} and value["tool_calls"]
+    if contract.kind == "tools" and calls:
         return _miscalled(value["tool_calls"], schema)
     return _against(schema, value)
 
@@ -116,10 +117,11 @@ def normal(answer: str, contract: Contract | None = None) -> str:
     """
     if contract is not None and contract.kind == "labels":
         return core(answer)
-    value = structure(answer)
-    if value is None:
-        return " ".join(answer.split())
-    return json.dumps(_plain(value), ensure_ascii=False, sort_keys=True)
+    with suppress(RecursionError):
+        value = structure(answer)
+        if value is not None:
+            return json.dumps(_plain(value), ensure_ascii=False, sort_keys=True)
+    return " ".join(answer.split())
 
 
 def agree(a: str, b: str, contract: Contract | None = None) -> bool:
@@ -206,12 +208,16 @@ def _labels(labels: tuple[str, ...]) -> dict[str, str]:
 @lru_cache(maxsize=256)
 def _validator(schema: bytes) -> Any:
     from jsonschema import Draft202012Validator
+    from referencing import Registry
 
-    return Draft202012Validator(msgspec.json.decode(schema))
+    return Draft202012Validator(msgspec.json.decode(schema), registry=Registry())  # fetches nothing
 
 
 def _against(schema: Json, value: Any) -> str | None:
-    error = next(_validator(msgspec.json.encode(schema)).iter_errors(value), None)
+    try:
+        error = next(_validator(msgspec.json.encode(schema)).iter_errors(value), None)
+    except Exception as problem:  # of an agent's own schema: a type, pattern or $ref that is none
+        return f"the schema cannot be checked: {problem}"[:200]
     return None if error is None else f"{error.json_path}: {error.message[:120]}"
 
 
@@ -224,7 +230,7 @@ def _miscalled(calls: Any, schema: Json) -> str | None:
         return f"more than {array['maxItems']} calls at once"
     for call in calls:
         name = call.get("name") if isinstance(call, dict) else None
-        if name not in forms:
+        if not isinstance(name, str) or name not in forms:
             return f"calls {name}, which is not in the contract"
         if reason := _against(forms[name], call):
             return f"{name}: {reason}"

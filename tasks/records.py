@@ -202,8 +202,8 @@ def digest(*parts: str | bytes, length: int = 16) -> str:
 
 def text_of(content: Any) -> str:
     """The text of a message's `content`: a string, None, or a list of typed parts."""
-    if content is None:
-        return ""
     if isinstance(content, str):
         return content
+    if not isinstance(content, list):
+        return ""
     return "\n".join(str(p.get("text") or "") for p in content if isinstance(p, dict))

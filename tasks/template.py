@@ -23,6 +23,8 @@ import msgspec
 from tasks.contract import answer_of
 from tasks.records import Json, digest, text_of
 
+TEXTS = ("text", "input_text", "output_text")  # the types of a message's parts that are text
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Slot:
@@ -128,6 +130,8 @@ class Template:
             return None
         if not self.turns and len(messages) > len(self.heads) + 1:
             return None
+        if not _converse(messages[len(self.heads) :]):
+            return None
         values: list[tuple[str, ...]] = []
         rest: list[Json] = []
         for message, patterns, shape in self._plan(messages):
@@ -210,6 +214,12 @@ def form_of(request: Json) -> str:
     return "" if plain else digest(_encode(form))
 
 
+def _converse(messages: Sequence[Json]) -> bool:
+    """Whether messages are a conversation that waits for an answer: no new rules, no half reply."""
+    roles = [message.get("role") for message in messages]
+    return roles[-1] != "assistant" and not {"system", "developer"} & set(roles[1:])
+
+
 _encode = msgspec.json.Encoder(order="sorted").encode
 
 
@@ -232,7 +242,13 @@ def texts_of(message: Json) -> list[str] | None:
         return [content]
     if not isinstance(content, list):
         return None
-    texts = [p["text"] for p in content if isinstance(p, dict) and isinstance(p.get("text"), str)]
+    texts = [
+        part["text"]
+        for part in content
+        if isinstance(part, dict)
+        and part.get("type", "text") in TEXTS
+        and isinstance(part.get("text"), str)
+    ]
     return texts if len(texts) == len(content) else None
 
 

@@ -171,6 +171,32 @@ def test_a_tools_contract_knows_its_functions() -> None:
     assert "lookup" in str(violation(answer(called("lookup", {"id": 1}), contract), contract))
 
 
+@pytest.mark.parametrize("form", [{"pattern": r"^\p{L}"}, {"type": "text"}, {"$ref": "http://x/y"}])
+def test_a_schema_that_cannot_be_checked_is_never_met(form: dict[str, str]) -> None:
+    """An agent may declare anything; nothing is fetched, and no student serves such an answer."""
+    contract = Contract(kind="json", schema={"type": "object", "properties": {"a": form}})
+    assert "cannot be checked" in str(violation('{"a": "b"}', contract))
+
+
+@pytest.mark.parametrize("text", ["[" * 5_000, "[" * 5_000 + "]" * 5_000])
+def test_brackets_without_end_are_an_answer_like_any_other(text: str) -> None:
+    contract = Contract(kind="json", schema={"type": "object"})
+    assert violation(text, contract)
+    assert agree(text, text + " ")
+    assert not agree(text, "{}")
+
+
+@pytest.mark.parametrize(
+    "value",
+    [{"content": "no", "tool_calls": [{"name": "lookup", "arguments": {"id": "1"}}]},
+     {"tool_calls": [{"name": {"a": 1}, "arguments": {}}]}, {"tool_calls": []}],
+)  # fmt: skip
+def test_calls_are_served_whole_or_not_at_all(value: dict[str, Any]) -> None:
+    replies = [answer_of(called("lookup", {"id": str(n)})) for n in range(9)]
+    contract = infer([{"tools": [LOOKUP]}] * 9, replies)
+    assert violation(json.dumps(value), contract)
+
+
 def test_arguments_that_are_not_json_are_off_contract() -> None:
     reply = called("lookup", {})
     reply["tool_calls"][0]["function"]["arguments"] = "{broken"

@@ -10,7 +10,8 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+import threading
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +19,14 @@ import httpx
 import pytest
 import tiny
 
-from serving.decoder import Engine
+from serving.completion import BadRequest
+from serving.decoder import MAX_WAITING, Engine, Job
 from serving.engine import app, listen
 from serving.pool import Pool, PoolError
 from tasks.params import Train
 from tasks.stage import Refused
 from tasks.students.adapters import open_student
-from tasks.students.decoding import Answer
+from tasks.students.decoding import Answer, Ask
 from tasks.students.student import Student
 from tasks.train import train
 
@@ -180,7 +182,9 @@ def test_a_stream_adds_up_to_the_whole(engine: Engine) -> None:
     [
         ({"model": "nothing"}, 404, "The model `nothing` does not exist."),
         ({"messages": [{"role": "user", "content": "sea " * 400}]}, 400, "context length"),
+        ({"messages": [{"role": "user", "content": [{"type": "image_url"}]}]}, 400, "only text"),
         ({"temperature": 0.7}, 400, "greedy"),
+        ({"logit_bias": {"3": 1}}, 400, "logit_bias"),
         ({"structured_outputs": {"regex": "("}}, 400, "regex"),
     ],
 )
@@ -215,6 +219,27 @@ def test_many_requests_share_batches(engine: Engine) -> None:
         return [reply.json()["choices"][0]["message"]["content"] for reply in replies]
 
     assert asyncio.run(run()) == ["red", "green", "blue"] * 8
+
+
+def test_a_full_queue_refuses_and_an_odd_batch_ends_no_worker(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Jobs count until they are answered; what a batch raises is told to those in it alone."""
+    go = threading.Event()
+
+    def stuck(asks: Sequence[Ask], top: int) -> list[Answer]:
+        go.wait(30)
+        raise TypeError("odd")
+
+    monkeypatch.setattr(engine.student, "decode", stuck)
+    jobs = [Job("tiny", Ask([1], None, 1), 0) for _ in range(MAX_WAITING)]
+    told = [engine.submit(job) for job in jobs]
+    with pytest.raises(BadRequest, match="requests are waiting"):
+        engine.submit(Job("tiny", Ask([1], None, 1), 0))
+    go.set()
+    assert {type(done.exception(30)) for done in told} == {TypeError}
+    monkeypatch.undo()
+    assert chat(engine, max_tokens=2).status_code == 200
 
 
 def test_adapters_come_and_go(engine: Engine, home: Path) -> None:

@@ -97,6 +97,37 @@ def test_a_spoken_answer_of_a_tools_task_is_an_answer() -> None:
     assert decide(TOOLS, -0.5, served.requests("tools", 1)[0], answer).serve
 
 
+CALL = json.dumps({"tool_calls": [{"name": "track_order", "arguments": {"order_id": "SO-123456"}}]})
+
+
+@pytest.mark.parametrize(
+    ("choice", "serves"),
+    [("auto", True), ("required", True), ("none", False),
+     ({"type": "function", "function": {"name": "track_order"}}, True),
+     ({"type": "function", "function": {"name": "cancel_order"}}, False)],
+)  # fmt: skip
+def test_a_tool_choice_is_kept_to(choice: Any, serves: bool) -> None:
+    """It says of each request what may be called; the template knows only that it was seen."""
+    request = {**served.requests("tools", 1)[0], "tool_choice": choice}
+    assert decide(TOOLS, -0.5, request, replace(SURE, text=CALL)).serve == serves
+    spoken = replace(SURE, text=json.dumps({"content": "You are welcome."}))
+    assert decide(TOOLS, -0.5, request, spoken).serve == (choice in ("auto", "none"))
+
+
+def test_a_response_format_is_kept_to() -> None:
+    """Where a task's requests ask for several forms, each gets the one that it asked for."""
+    text = Contract(kind="text")
+    task = replace(TASK, contract=text, template=replace(TASK.template, formats=("", "f00")))
+    named = {"type": "json_schema", "json_schema": {"schema": {"required": ["about"]}}}
+    forms: list[dict[str, Any]] = [{}, {"type": "json_object"}, named]
+    answers = ["It is about cats.", '{"of": 1}', '{"about": "cats"}']
+    verdicts = [
+        [decide(task, -0.5, {"response_format": form}, replace(SURE, text=said)).serve
+         for said in answers] for form in forms
+    ]  # fmt: skip
+    assert verdicts == [[True, True, True], [False, True, True], [False, False, True]]
+
+
 def test_text_contracts_need_confidence_too() -> None:
     """Free text is on contract when it is not empty, and still has to be sure."""
     task = replace(TASK, contract=Contract(kind="text"))

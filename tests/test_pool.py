@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
-from serving.escalate import NO_LOGPROBS, POOL_ERROR, TIMEOUT
+from serving.escalate import NO_LOGPROBS, POOL_ERROR, POOL_REFUSED, TIMEOUT
 from serving.pool import Pool, PoolError, read
 from tasks.contract import Contract
 from tasks.students.decoding import Answer
@@ -98,9 +98,11 @@ def test_a_dead_or_slow_pool_is_a_reason_not_a_crash() -> None:
     cases: list[tuple[Callable[[httpx.Request], httpx.Response], str, str]] = [
         (slow, TIMEOUT, "within 2 s"),
         (dead, POOL_ERROR, "refused"),
-        (lambda _: httpx.Response(404, json=missing), POOL_ERROR, "does not exist"),
+        (lambda _: httpx.Response(404, json=missing), POOL_REFUSED, "does not exist"),
         (lambda _: httpx.Response(502, text="bad gateway"), POOL_ERROR, "bad gateway"),
         (lambda _: httpx.Response(200, text="<html>"), POOL_ERROR, "not JSON"),
+        (lambda _: httpx.Response(200, content=b"\xff"), POOL_ERROR, "not JSON"),
+        (lambda _: httpx.Response(502, content=b"\xff"), POOL_ERROR, "502"),
         (lambda _: httpx.Response(200, json=[1]), POOL_ERROR, "not a JSON object"),
     ]
     for handler, reason, text in cases:

@@ -192,9 +192,29 @@ def test_a_follow_up_to_a_one_turn_task_is_the_teachers() -> None:
     assert ROUTER.payload(request(*more)) is None
 
 
-@pytest.mark.parametrize("content", [[{"type": "image_url", "image_url": {"url": "x"}}], 7, [3]])
+@pytest.mark.parametrize(
+    "content",
+    [
+        [{"type": "image_url", "image_url": {"url": "x"}}],
+        [{"type": "image_url", "text": "x"}],
+        7,
+        [3],
+    ],
+)
 def test_what_is_not_text_is_the_teachers(content: Any) -> None:
     assert ANY.payload(request({"role": "user", "content": content})) is None
+
+
+@pytest.mark.parametrize(
+    "more",
+    [[{"role": "system", "content": "Answer in French."}, {"role": "user", "content": "so"}],
+     [{"role": "assistant", "content": "The answer is"}]],
+)  # fmt: skip
+def test_new_rules_and_begun_replies_are_the_teachers(more: list[dict[str, Any]]) -> None:
+    """A conversation may go on, but only with what its student has learned to read."""
+    asked = {"role": "user", "content": "where is it"}
+    assert ANY.payload(request(asked)) is not None
+    assert ANY.payload(request(asked, *more)) is None
 
 
 @pytest.mark.parametrize("body", [{}, {"messages": None}, {"messages": []}, {"messages": "hi"}])

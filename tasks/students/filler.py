@@ -109,6 +109,10 @@ class EncoderStudent:
             answers.update(zip(some, self.decode(asks), strict=True))
         return [answers[i] for i in range(len(prompts))]
 
+    def fits(self, ask: Ask) -> bool:
+        """Whether a prompt can be read."""
+        return len(ask.ids) <= LENGTH
+
     def decode(self, asks: Sequence[Ask], top: int = 0) -> list[Answer]:
         """Answer one batch. A prompt that is too long gets an empty answer, cut off."""
         import torch
@@ -199,11 +203,18 @@ def copied(field: Field, text: str, read: Any, logprobs: torch.Tensor) -> Choice
     first, last = divmod(best, len(spans))
     if first == 0:
         return Choice(field.nothing, float(spans[0, 0]))
-    piece = text[read.offsets[first][0] : reach(text, read.offsets[last][1])]
     wanted, size = read.ids[first : last + 1], last - first
-    same = [i for i in range(1, len(spans) - size) if read.ids[i : i + size + 1] == wanted]
-    logprob = float(torch.stack([spans[i, i + size] for i in same]).logsumexp(0))
+
+    def value(start: int) -> Any:
+        """What is copied from the token `start` on: as it is typed there, if case counts."""
+        stop = reach(text, read.offsets[start + size][1])
+        return field.copy(text[read.offsets[start][0] : stop])
+
     try:
-        return Choice(field.copy(piece), min(logprob, 0.0))
+        found = value(first)
+        same = [i for i in range(1, len(spans) - size)
+                if read.ids[i : i + size + 1] == wanted and value(i) == found]  # fmt: skip
     except ValueError:
         return Choice(None, -math.inf)
+    logprob = float(torch.stack([spans[i, i + size] for i in same]).logsumexp(0))
+    return Choice(found, min(logprob, 0.0))

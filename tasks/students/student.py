@@ -217,6 +217,10 @@ class Student:
             answers.update(zip(some, self.decode([asks[i] for i in some]), strict=True))
         return [answers[i] for i in range(len(asks))]
 
+    def fits(self, ask: Ask) -> bool:
+        """Whether a prompt leaves room for an answer."""
+        return len(ask.ids) < self.length
+
     def decode(self, asks: Sequence[Ask], top: int = 0) -> list[Answer]:
         """Write the answers of one batch. Raises ValueError on a grammar that does not compile.
 

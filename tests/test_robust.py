@@ -1,0 +1,152 @@
+"""Whatever is wrong with a student, the pool or the disk, the client gets an answer."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import math
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import served
+from starlette.responses import JSONResponse
+
+from serving import completion
+from serving.escalate import decide
+from serving.gateway import Gateway
+from serving.pool import Pool, read
+from tasks.students.decoding import Answer
+
+ROUTE = served.route("route")
+TOOLS = served.route("tools")
+GOOD = {"model": "large", **served.requests("route", 1, seed=9)[0]}
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    served.write_routes(tmp_path, ROUTE, TOOLS)
+    return tmp_path
+
+
+def send(built: Gateway, *bodies: Any, **headers: bytes) -> list[httpx.Response]:
+    """Calls, one after the other; a body may be bytes already."""
+
+    async def run() -> list[httpx.Response]:
+        named = [(name.replace("_", "-").encode(), value) for name, value in headers.items()]
+        async with served.client(built) as client:
+            return [
+                await client.post(
+                    "/v1/chat/completions",
+                    content=body if isinstance(body, bytes) else json.dumps(body).encode(),
+                    headers=named,
+                )
+                for body in bodies
+            ]
+
+    return asyncio.run(run())
+
+
+def reasons(responses: list[httpx.Response]) -> list[str]:
+    assert {response.status_code for response in responses} == {200}
+    return [response.headers["x-flywheel-reason"] for response in responses]
+
+
+def test_a_refused_call_says_nothing_about_the_pool(home: Path) -> None:
+    """A prompt that is too long is no reason to leave short ones to the teacher."""
+
+    def long(request: httpx.Request) -> httpx.Response:
+        error = {"error": {"message": "maximum context length"}}
+        return httpx.Response(400, json=error)
+
+    assert reasons(send(served.gateway(home, long), *[GOOD] * 5)) == ["pool refused"] * 5
+
+
+def test_one_pool_rests_and_the_other_does_not(home: Path) -> None:
+    """Students of the encoder may be served elsewhere: each server has its own record."""
+
+    def dead(_: httpx.Request) -> httpx.Response:
+        raise httpx.ConnectError("refused")
+
+    served.write_routes(home, replace(TOOLS, kind="encoder"), ROUTE)
+    built = served.gateway(home, served.student("other"))
+    client = httpx.AsyncClient(transport=httpx.MockTransport(dead))
+    built.students.pools = {**built.students.pools, "encoder": Pool("http://apart", client)}
+    asked = {"model": "large", **served.requests("tools", 1)[0]}
+    found = reasons(send(built, asked, GOOD, asked, GOOD, asked, asked, GOOD))
+    assert found[::2] == ["pool error", "pool error", "pool error", "served"]
+    assert found[1::2] == ["served", "served", "pool resting"]
+
+
+@pytest.mark.parametrize(
+    "said", ['{"content": "Hi \\ud83d"}', '{"tool_calls": [{"name": {"a": 1}, "arguments": {}}]}']
+)
+def test_an_answer_that_cannot_be_sent_escalates(home: Path, said: str) -> None:
+    asked = {"model": "large", **served.requests("tools", 1)[0]}
+    (response,) = send(served.gateway(home, served.student(said)), asked)
+    assert response.headers["x-flywheel-served-by"] == "teacher"
+    (line,) = served.journal(home)
+    assert line["answered_by"] == "teacher"
+
+
+@pytest.mark.parametrize("content", [5, {"a": 1}, [7]])
+def test_odd_contents_are_the_teachers_to_judge(home: Path, content: Any) -> None:
+    """Nothing of ours fails on them."""
+    odd = {"model": "large", "messages": [{"role": "user", "content": content}]}
+    replies = served.gateway(home, served.student("other"), lambda _: httpx.Response(422, json={}))
+    assert [response.status_code for response in send(replies, odd)] == [422]
+
+
+def test_half_an_emoji_goes_on_as_it_came(home: Path) -> None:
+    """Text that was cut inside a surrogate pair is legal JSON; the journal has U+FFFD for it."""
+    seen: list[bytes] = []
+
+    def large(request: httpx.Request) -> httpx.Response:
+        seen.append(request.content)
+        return httpx.Response(200, json={"choices": []})
+
+    texts = [rb"cut \ud83d", rb"cut \uDE00 too", rb"whole \ud83d\ude00"]
+    bodies = [b'{"messages": [{"role": "user", "content": "%s"}]}' % text for text in texts]
+    send(served.gateway(home, None, large), *bodies)
+    assert seen == bodies
+    kept = [line["request"]["messages"][0]["content"] for line in served.journal(home)]
+    assert kept == ["cut \ufffd", "cut \ufffd too", "whole \U0001f600"]
+
+
+def test_a_clients_name_may_have_an_umlaut(home: Path) -> None:
+    seen: list[bytes] = []
+
+    def large(request: httpx.Request) -> httpx.Response:
+        seen.append(dict(request.headers.raw)[b"user-agent"])
+        return served.large(request)
+
+    send(served.gateway(home, None, large), GOOD, user_agent="Müller".encode("latin-1"))
+    assert seen == ["Müller".encode("latin-1")]
+
+
+def test_a_full_disk_costs_no_client_its_answer(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No student serves what could not be recorded; the teacher's answer is passed on."""
+    built = served.gateway(home, served.student("other"))
+
+    def full(line: dict[str, Any]) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(built.journal, "append", full)
+    (response,) = send(built, GOOD)
+    assert reasons([response]) == ["student error"]
+    assert "flywheel_unwritten_total 1" in built.metrics.text()
+    assert "flywheel_served_total{" not in built.metrics.text()
+
+
+def test_an_answer_that_found_nothing_can_be_told() -> None:
+    """JSON has no infinity; the gateway reads a logprob that no threshold reaches."""
+    nothing = Answer("", (0.0, -math.inf), "stop", (0, 1), pieces=("form", "None"))
+    asked = completion.ChatRequest("a", [{"role": "user", "content": "x"}], logprobs=True)
+    body = JSONResponse(completion.whole(asked, nothing, 3, nothing.pieces.__getitem__)).body
+    heard = read(json.loads(bytes(body)), "a")
+    assert heard.logprobs == (0.0, completion.LEAST)
+    assert not decide(ROUTE.task, -9000.0, {}, heard).serve
