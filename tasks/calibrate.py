@@ -1,8 +1,10 @@
 """Calibrate: the confidence above which a student's answers may be served, with a proof.
 
 The proof is a fixed-sequence Learn-then-Test: from the strictest threshold down, an exact binomial
-test of "more than α of the answers served here are wrong", until one fails to be rejected at δ.
-Too little data gives no certificate, and the reason; never a loose one.
+test of "more than α of the answers served here are wrong", until one fails to be rejected at δ;
+answers of one conversation count for less than as many of different ones. Too little data gives no
+certificate, and the reason; never a loose one. It speaks about traffic like that of the days which
+it was made from, and each of them counts by its rows: a change is for the audit to find.
 
     python -m tasks.calibrate    (the DVC stage: data/evaluate → data/calibrate)
 """
@@ -23,7 +25,7 @@ from tasks import params as settings
 from tasks import stage
 from tasks.dataset import rows
 from tasks.evaluation.answers import Answered, Answers, answered
-from tasks.evaluation.metrics import binomial_tail, weighted, wilson
+from tasks.evaluation.metrics import binomial_tail, grouped_tail, weighted, wilson
 from tasks.params import Calibrate, Evaluate
 from tasks.records import Counts
 from tasks.stage import Refused
@@ -110,24 +112,39 @@ def schedule(n: int, alpha: float, delta: float) -> list[int]:
     return [*late, n] if late and late[-1] < n else late
 
 
+def needed(alpha: float, delta: float) -> int:
+    """How many answers, all of them right, are the least that prove anything."""
+    return math.ceil(math.log(delta) / math.log1p(-alpha))
+
+
 def walk(
-    scores: Sequence[float], correct: Sequence[bool], alpha: float, delta: float
+    scores: Sequence[float],
+    correct: Sequence[bool],
+    alpha: float,
+    delta: float,
+    groups: Sequence[str] | None = None,
 ) -> list[Step]:
     """The thresholds tested, strictest first, up to the first that is not proven.
 
     Equal scores are accepted together; answers that could never be served have no part in it.
+    `groups` says which answers belong together, such as those of one conversation.
     """
-    servable = (pair for pair in zip(scores, correct, strict=True) if pair[0] > -math.inf)
-    ranked = sorted(servable, key=lambda pair: -pair[0])
-    right = [0, *accumulate(int(good) for _, good in ranked)]
+    apart = groups or list(map(str, range(len(scores))))
+    rows = zip(scores, correct, apart, strict=True)
+    ranked = sorted((row for row in rows if row[0] > -math.inf), key=lambda row: -row[0])
+    wrong, apart = [not good for _, good, _ in ranked], [group for *_, group in ranked]
+    slips = [0, *accumulate(map(int, wrong))]
     steps: list[Step] = []
     for count in schedule(len(ranked), alpha, delta):
         value = ranked[count - 1][0]
         while count < len(ranked) and ranked[count][0] == value:
             count += 1
-        wrong = count - right[count]
-        steps.append(Step(value, count, wrong, binomial_tail(wrong, count, alpha)))
-        if steps[-1].p > delta:
+        if groups and len(set(apart[:count])) < needed(alpha, delta):
+            continue  # which no answers could pass
+        alone = binomial_tail(slips[count], count, alpha)
+        p = grouped_tail(wrong[:count], apart[:count], alpha) if groups else alone
+        steps.append(Step(value, count, slips[count], p))
+        if p > delta:
             break
     return steps
 
@@ -170,17 +187,17 @@ def certify(answers: Answers, task: str, params: Calibrate, *, tests: int = 1) -
     found = [answers.rows[i] for i in kept]
     delta = params.delta / tests
     scores, correct = [score(row) for row in found], [row.agrees for row in found]
-    least = math.ceil(math.log(delta) / math.log1p(-params.alpha))
-    valid = sum(value > -math.inf for value in scores)
-    if valid < least:
-        return (
-            f"{valid} of {len(found)} calibration rows got a valid answer, "
-            f"at least {least} are needed"
-        )
-    steps = walk(scores, correct, params.alpha, delta)
+    groups = [row.group or row.id for row in found]
+    valid = [group for group, value in zip(groups, scores, strict=True) if value > -math.inf]
+    steps = walk(scores, correct, params.alpha, delta, groups)
+    if not steps:
+        said = f"{len(valid)} of {len(found)} calibration rows got a valid answer, "
+        said += f"they are of {len(set(valid))} groups, " * (len(set(valid)) < len(valid))
+        return f"{said}at least {needed(params.alpha, delta)} are needed"
     proven = [step for step in steps if step.p <= delta]
     if not proven:
-        seen = f"{steps[-1].wrong} of the {steps[-1].accepted} surest answers"
+        last = steps[-1]
+        seen = f"{last.wrong} of the {last.accepted} surest answers"
         return f"wrong in {seen}: a risk of at most {params.alpha:g} is not proven"
     best, risk = proven[-1], 1 - sum(correct) / len(correct)
     return Certificate(
@@ -254,17 +271,19 @@ def held_out(certificate: Certificate, answers: Answers) -> HeldOut:
 
 def calibrate_all(dataset: Path, trained: Path, out: Path, params: settings.Params) -> Counts:
     """Certify every trained student into `out`/task/rung; those without a proof are dropped."""
-    kept, dropped = 0, {}
+    kept, dropped = 0, dict[str, int]()
     folders = sorted(path.parent for path in trained.glob("*/*/training.json"))
+    tests = len(folders) if params.calibrate.correct else 1
     for folder in folders:
         task, rung = folder.parts[-2:]
         place = (dataset / task, folder, out / task / rung)
-        tests = len(folders) if params.calibrate.correct else 1
-        if calibrate(*place, params.calibrate, tests=tests, evaluation=params.evaluate):
-            kept += 1
-        else:
-            reason = load_certificate(place[2] / "certificate.json")
-            dropped[f"{task}, {rung}: {reason}"] = 1
+        try:
+            calibrate(*place, params.calibrate, tests=tests, evaluation=params.evaluate)
+            found = load_certificate(place[2] / "certificate.json")
+        except Refused as error:
+            found = str(error)
+        kept += isinstance(found, Certificate)
+        dropped |= {f"{task}, {rung}: {found}": 1} if isinstance(found, str) else {}
     result = Counts("calibrate", len(folders), kept, dropped)
     stage.finish(out, result)
     return result

@@ -113,7 +113,8 @@ class Train(Section, frozen=True):
     repository's.
     A training reads at most `tokens` tokens in at most `epochs` rounds, is measured `marks` times
     on the validation rows and stops after `patience` marks that brought nothing. It ends after
-    `minutes`, with the best weights so far. Where `learning_rate` is null, `rate` has the rule.
+    `minutes`, with the best weights so far. Where `learning_rate` is null, `rate` has the rule;
+    `alpha` and `rslora` are of causal students, the encoder's scale is fixed.
     Every combination of the values in `sweep` is tried shortly on the validation rows; the best is
     trained. Causal students train in so many `processes` (0: one for each GPU), and with
     `quantize` beside a base in 4 bits (QLoRA; needs bitsandbytes).

@@ -127,7 +127,7 @@ def _train(job: launch.Job, progress: Progress | None) -> None:
             run,
             task=task.id,
             kind=job.rung,
-            seconds=round(time.monotonic() - began, 2),
+            seconds=round(time.monotonic() - began + run.earlier, 2),
             note="; ".join(filter(None, [summary(swept), summary(starts), again])),
             trials=[*swept, *starts],
             usage=usage,
@@ -153,13 +153,32 @@ def _fitted(
     for chosen in (params, second_try(params)):
         made = make(chosen, warm)
         try:
-            run = made.fitter.fit(deadline, progress, checkpoint)
+            run = _once(made, deadline, progress, checkpoint)
         except Diverged as error:
             note = f"{note}{error} at rate {chosen.rate():g}; "
             continue
         made.fitter.restore(run)
         return made, run, f"{note}trained again at rate {chosen.rate():g}" if note else ""
     raise Refused(f"the training diverged twice: {note[:-2]}")
+
+
+def _once(
+    made: Attempt, deadline: float, progress: Progress | None, checkpoint: Path | None
+) -> Run:
+    """Train in full, or go on with it. Raises Diverged, as before where it has done so already."""
+    if not checkpoint:
+        return made.fitter.fit(deadline, progress, None)
+    place = checkpoint / f"full-{made.fitter.fingerprint[:16]}"
+    ended = place / "diverged"
+    if ended.exists():
+        raise Diverged(ended.read_text())
+    try:
+        return made.fitter.fit(deadline, progress, place)
+    except Diverged as error:
+        if made.fitter.team.main:
+            place.mkdir(parents=True, exist_ok=True)
+            stage.write_atomic(ended, str(error).encode())
+        raise
 
 
 def _write(out: Path, made: Attempt, run: Run, **known: Any) -> None:

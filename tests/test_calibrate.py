@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -21,7 +22,7 @@ from tasks.calibrate import (
     walk,
 )
 from tasks.evaluation.answers import Answered, Answers
-from tasks.evaluation.metrics import binomial_tail
+from tasks.evaluation.metrics import binomial_tail, grouped_tail
 from tasks.params import Calibrate
 
 ALPHA, DELTA = 0.05, 0.1
@@ -156,6 +157,48 @@ def test_without_a_proof_there_is_a_reason(rows: list[tuple[float, bool]], reaso
     found = certify(answers(rows), "t", Calibrate(alpha=ALPHA, delta=DELTA))
     assert isinstance(found, str)
     assert reason in found
+
+
+def test_a_proof_has_rows_enough_or_none() -> None:
+    """Where (1 - alpha)^n is delta but for rounding there is a reason, too, and no crash."""
+    for n in (2, 3, 4):
+        found = certify(answers([(-0.1, True)] * n), "t", Calibrate(alpha=0.5, delta=0.125))
+        assert isinstance(found, str | Certificate)
+
+
+@given(
+    st.lists(st.tuples(st.booleans(), st.integers(0, 30)), min_size=1, max_size=120),
+    st.sampled_from([0.02, 0.05, 0.2]),
+)
+def test_answers_of_one_conversation_prove_less(rows: list[tuple[bool, int]], p: float) -> None:
+    """Never more than as many of different ones would, and the same where each stands alone."""
+    wrong, groups = [bad for bad, _ in rows], [str(group) for _, group in rows]
+    alone = binomial_tail(sum(wrong), len(wrong), p)
+    assert grouped_tail(wrong, groups, p) >= alone - 1e-9
+    assert grouped_tail(wrong, list(map(str, range(len(rows)))), p) == alone
+
+
+def test_conversations_that_are_wrong_as_a_whole_break_few_certificates() -> None:
+    """80 of 5 calls, at the very risk: counted as 400 calls, a quarter of them are certified."""
+    rng = random.Random(0)
+    groups = [str(i // 5) for i in range(400)]
+    plain = ours = 0
+    for _ in range(400):
+        bad = [rng.random() < ALPHA for _ in range(80)]
+        wrong = [bad[i // 5] for i in range(400)]
+        plain += binomial_tail(sum(wrong), 400, ALPHA) <= DELTA
+        ours += grouped_tail(wrong, groups, ALPHA) <= DELTA
+    assert plain / 400 > 2 * DELTA
+    assert ours / 400 <= DELTA + 2 * math.sqrt(DELTA * (1 - DELTA) / 400)
+
+
+def test_a_certificate_knows_of_conversations() -> None:
+    """Sixty right calls prove something, those of ten conversations nothing, and it says so."""
+    rows = answers([(-0.01 * i, True) for i in range(60)])
+    together = [replace(row, group=str(i // 6)) for i, row in enumerate(rows.rows)]
+    params = Calibrate(alpha=ALPHA, delta=DELTA)
+    assert isinstance(certify(rows, "t", params), Certificate)
+    assert "of 10 groups, at least 45" in str(certify(replace(rows, rows=together), "t", params))
 
 
 def test_several_tasks_make_the_proof_harder() -> None:

@@ -19,7 +19,7 @@ from tasks.students.adapters import FILES, adapter_digest, kind_of, open_student
 from tasks.students.encoder import DIGEST, LENGTH, shared
 from tasks.students.filler import EncoderStudent
 from tasks.students.forms import learn
-from tasks.students.heads import with_heads
+from tasks.students.heads import FORM, with_heads
 from tasks.train import Training, ladder, train
 from tasks.training import beginning, filling
 
@@ -203,6 +203,30 @@ def test_a_field_begins_as_empty_as_it_is() -> None:
     assert float(measure(model, learned)[0].detach().mean()) < before - 1
     answer = EncoderStudent(model, forms).answer([rows[1].prompt])[0]
     assert json.loads(answer.text)["who"] is None
+
+
+@pytest.mark.parametrize(
+    "answers",
+    [[{"n": True}, {"n": 1}, {"n": False}, {"n": 0}],
+     [{"kind": "y"}, {"kind": "y", "name": None}, {"kind": "y", "name": "Ann"}]],
+)  # fmt: skip
+def test_what_is_whole_is_written_as_it_was(answers: list[dict[str, object]]) -> None:
+    """True is not 1, and a key that is null is not one that is absent: nothing is exact by luck."""
+    said = [json.dumps(answers[i % len(answers)]) for i in range(60)]
+    rows = [Row(str(i), 0.0, "", f"note {i}: call Ann", text, 1.0) for i, text in enumerate(said)]
+    found = learn([r.prompt for r in rows], said, Contract(kind="json", schema={}))
+    assert not isinstance(found, str), found
+    forms, reader = found
+    fields = {field.name: field for field in forms.fields}
+    for row, one in zip(rows, filling.filled(rows, forms, reader, LENGTH), strict=True):
+        form = forms.forms[one.closed[FORM]]
+        values = {name: fields[name].values[place] for name, place in one.closed.items()
+                  if name in fields}  # fmt: skip
+        values |= {name: "Ann" if spans != [filling.NOTHING] else fields[name].nothing
+                   for name, spans in one.copied.items() if name not in values}  # fmt: skip
+        if one.whole:
+            written = forms.write(forms.forms.index(form), values)
+            assert written == row.answer
 
 
 def test_many_rows_give_the_choices_a_start() -> None:

@@ -85,6 +85,8 @@ def test_not_calling_is_an_answer() -> None:
     assert "no_tool_f1" not in quality.measure([call], [call], tools)
     for broken in ('{"tool_calls": [{}]}', '{"tool_calls": "find"}', '{"tool_calls": [1]}', "["):
         assert quality.measure([call], [broken], tools)["tool_name"] == 0
+        found = quality.measure(['{"content": "Hello"}'], [broken], tools)
+        assert found["tool_name"] == 0
 
 
 def test_json_may_be_valid_and_wrong() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import random
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -147,6 +148,51 @@ def test_a_rate_that_explodes_is_tried_again_lower(
     assert "trained again at rate 0.0125" in found.note
     assert found.learning_rate == 0.0125
     assert found.seed == wild.seed + 1
+
+
+def test_a_killed_second_try_goes_on(
+    dataset: Path, params: Train, champion: Path, tmp_path: Path
+) -> None:
+    """Neither the trials nor the training that diverged are run again."""
+    wild = msgspec.structs.replace(params, learning_rate=0.05, warmup=0.0, epochs=12)
+    run = partial(train, dataset, params=wild, warm=champion / "adapter")
+    whole, heard = run(tmp_path / "whole"), list[int]()
+    assert "trained again" in whole.note
+
+    def killed(step: int, steps: int, loss: float) -> None:
+        heard.append(step)
+        if heard.count(1) == 3 and step == 12:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "x", progress=killed, checkpoint=tmp_path / "point")
+    again: list[int] = []
+    resumed = run(tmp_path / "y", checkpoint=tmp_path / "point",
+                  progress=lambda step, steps, loss: again.append(step))  # fmt: skip
+    assert again == list(range(again[0], whole.steps + 1))
+    assert again[0] > 1
+    assert (resumed.adapter_digest, resumed.note) == (whole.adapter_digest, whole.note)
+
+
+def test_a_killed_training_has_the_time_of_one(
+    dataset: Path, params: Train, tmp_path: Path
+) -> None:
+    """Its minutes do not begin again, and it says what it took in all."""
+
+    def killed(step: int, steps: int, loss: float) -> None:
+        if step == 11:
+            raise KeyboardInterrupt
+
+    point = tmp_path / "point"
+    with pytest.raises(KeyboardInterrupt):
+        train(dataset, tmp_path / "x", params, progress=killed, checkpoint=point)
+    (file,) = point.glob("*/state.pt")
+    state = torch.load(file)
+    state["run"]["seconds"] = 3_600.0
+    torch.save(state, file)
+    found = train(dataset, tmp_path / "y", params, checkpoint=point, minutes=59)
+    assert found.steps < 11
+    assert found.seconds > 3_600
 
 
 def test_fused_layers_compute_the_same(base: Path) -> None:

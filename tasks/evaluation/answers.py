@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import msgspec
@@ -37,6 +37,7 @@ class Answered:
     at: float
     logprobs: tuple[float, ...]
     finish_reason: str
+    group: str = ""  # rows of one conversation, and near-duplicates, share it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,11 +90,20 @@ def _cached(
     name = digest(*parts, str(params.max_tokens), msgspec.json.encode(contract))
     file = cache / f"{who}-{name}.parquet" if cache else None
     if file and file.exists():
-        return read_answers(file)
+        return _reweighed(read_answers(file), found)
     answers = _ask(found, contract, open_it(), params, who, name)
     if file:
         write_answers(file, answers)
     return answers
+
+
+def _reweighed(answers: Answers, found: Sequence[Row]) -> Answers:
+    """The answers as those to tonight's rows, which may stand for more calls than before."""
+    rows = [
+        replace(said, weight=row.weight, at=row.at, group=row.group)
+        for said, row in zip(answers.rows, found, strict=True)
+    ]
+    return replace(answers, rows=rows)
 
 
 def _ask(
@@ -123,6 +133,7 @@ def _ask(
                 at=row.at,
                 logprobs=answer.logprobs,
                 finish_reason=answer.finish_reason,
+                group=row.group,
             )
             for row, answer in zip(found, said, strict=True)
         ],

@@ -40,9 +40,10 @@ def line(
     given: Sequence[str],
     weights: Sequence[float],
     contract: Contract,
+    hits: Sequence[bool] | None = None,
 ) -> Line:
-    """One line of the table from answers of any origin."""
-    hits = [agree(e, g, contract) for e, g in zip(expected, given, strict=True)]
+    """One line of the table from answers of any origin; `hits` says which agree, where known."""
+    hits = hits or [agree(e, g, contract) for e, g in zip(expected, given, strict=True)]
     share, effective = metrics.weighted(hits, weights)
     low, high = metrics.wilson(share, effective)
     valid = sum(violation(answer, contract) is None for answer in given) / len(given)
@@ -60,9 +61,10 @@ def line(
 
 
 def of(name: str, said: Sequence[Answered], contract: Contract) -> Line:
-    """The line of a student's answers."""
+    """The line of a student's answers; one that was cut off agrees with nothing."""
     given, expected = [r.answer for r in said], [r.expected for r in said]
-    return line(name, expected, given, [r.weight for r in said], contract)
+    hits = [r.agrees for r in said]
+    return line(name, expected, given, [r.weight for r in said], contract, hits)
 
 
 def slices(

@@ -44,6 +44,27 @@ def binomial_tail(k: int, n: int, p: float) -> float:
     return min(1.0, total)
 
 
+def grouped_tail(wrong: Sequence[bool], groups: Sequence[str], p: float) -> float:
+    """`binomial_tail` of rows that come in groups, such as the calls of a conversation.
+
+    Mistakes that come together are fewer than they seem: the binomial is taken at the effective
+    sample size (Korn and Graubard 1998, Survey Methodology 24, 193-201). Where few groups were
+    wrong that size is a guess, so it is never less than the chance that none of them would be.
+    """
+    from scipy.special import betainc
+
+    n, k, sizes = len(wrong), sum(wrong), Counter(groups)
+    alone = binomial_tail(k, n, p)
+    if len(sizes) == n or not 0 < p < 1 or k == n:
+        return alone
+    hits = Counter(group for group, bad in zip(groups, wrong, strict=True) if bad)
+    share, count = k / n, len(sizes)
+    spread = sum((hits[group] - share * size) ** 2 for group, size in sizes.items())
+    effect = spread * count / max(1, count - 1) / (n * share * (1 - share)) if k else 1.0
+    fewer = float(betainc((n - k) / effect, k / effect + 1, 1 - p)) if effect > 1 else alone
+    return max(alone, fewer, (1 - p) ** count)
+
+
 def mcnemar(better: int, worse: int) -> float:
     """The exact two-sided p-value of two students that differ on `better` + `worse` rows."""
     n = better + worse

@@ -215,8 +215,10 @@ def _tools(expected: Sequence[str], given: Sequence[str]) -> dict[str, Part]:
 
 
 def _names(value: Any) -> list[str]:
-    calls = value.get("tool_calls") if isinstance(value, dict) else None
-    if not calls or not isinstance(calls, list):
+    calls = value.get("tool_calls") if isinstance(value, dict) else value
+    if not isinstance(value, dict) or not isinstance(calls or [], list):
+        return [""]  # what is no answer is not the answer that no tool is needed
+    if not calls:
         return NO_TOOL
     return [str(call.get("name")) if isinstance(call, dict) else "" for call in calls]
 

@@ -42,8 +42,11 @@ def rated(params: Train, rung: Rung) -> Train:
     """
     if rung == "linear":
         return msgspec.structs.replace(params, rank=1, epochs=0, sweep={})
-    width = [] if rung == "encoder" else [base_width(base_path(params.base))]
-    return msgspec.structs.replace(params, learning_rate=params.rate(*width))
+    if rung == "encoder":  # whose scale is fixed
+        sweep = {name: v for name, v in params.sweep.items() if name not in ("alpha", "rslora")}
+        return msgspec.structs.replace(params, learning_rate=params.rate(), sweep=sweep)
+    width = base_width(base_path(params.base))
+    return msgspec.structs.replace(params, learning_rate=params.rate(width))
 
 
 def second_try(params: Train) -> Train:

@@ -88,25 +88,34 @@ def _filled(
     form, values = reader.read(row.prompt, row.answer)
     closed, copied = {FORM: form}, dict[str, list[tuple[int, int]]]()
     names = forms[form].names if form < len(forms) else []
-    asked = list[tuple[Field, int, Any]]()
+    asked, exact = list[tuple[Field, int, Any]](), True
     for name in names:
         field, value = fields[name], values.get(name, ABSENT)
         if field.how == "listed":
             asked.append((field, layout.listed[name], value))
         elif field.how == "closed":
-            closed |= {name: field.values.index(value)} if value in field.values else {}
+            place = _place(field.values, value)
+            closed |= {name: place} if place is not None else {}
         elif value is None or value == ABSENT:
             copied[name] = [NOTHING]
+            exact &= value == field.nothing
         else:
             spans = [_tokens(read, span) for span in places(row.prompt, value, field.how)]
             copied |= {name: found} if (found := [s for s in spans if s]) else {}
-            if name not in copied and value in field.values:
-                closed[name], copied[name] = field.values.index(value), [NOTHING]
+            place = _place(field.values, value)
+            if name not in copied and place is not None:
+                closed[name], copied[name] = place, [NOTHING]
     tagged = tags(row.prompt, read, asked) if asked else []
     known = len({*closed, *copied}) - 1 + len(asked)
-    whole = form < len(forms) and known == len(names) and tagged is not None
+    whole = exact and form < len(forms) and known == len(names) and tagged is not None
     shapes = cases(typed, read.offsets)
     return Filled(read.ids, shapes, closed, copied, tagged or [], whole)
+
+
+def _place(values: Sequence[Any], value: Any) -> int | None:
+    """Where a value stands among others; in JSON true is not 1."""
+    same = (i for i, one in enumerate(values) if one == value and type(one) is type(value))
+    return next(same, None)
 
 
 def _tokens(read: Any, span: tuple[int, int]) -> tuple[int, int] | None:

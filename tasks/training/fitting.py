@@ -48,8 +48,13 @@ class Diverged(Exception):  # noqa: N818 - it says what the loss did
 
 @dataclass(slots=True)
 class Run:
-    """A training on its way: all that a checkpoint has to hold."""
+    """A training on its way: all that a checkpoint has to hold.
 
+    `seconds` is what it has taken so far, `earlier` the part that former processes took.
+    """
+
+    seconds: float = 0.0
+    earlier: float = 0.0
     step: int = 0
     tokens: int = 0
     losses: list[tuple[int, float]] = field(default_factory=list)
@@ -109,6 +114,8 @@ class Fitter:
         )
         moving = [*self.masters, *self.means]
         run = _resume(checkpoint, self.fingerprint, moving, optimizer) or Run()
+        began = time.monotonic() - run.earlier
+        deadline -= run.earlier
         self._publish(self.masters)
         if not run.marks:
             self._mark(run)
@@ -130,6 +137,7 @@ class Fitter:
             if run.step % every == 0 or run.step == steps:
                 self._mark(run)
                 if checkpoint and self.team.main:
+                    run.seconds = time.monotonic() - began
                     _keep(checkpoint, self.fingerprint, run, moving, optimizer)
         if run.marks[-1].step != run.step:
             self._mark(run)
@@ -293,5 +301,6 @@ def _resume(
         master.copy_(saved)
     optimizer.load_state_dict(state["optimizer"])
     run = Run(**state["run"])
+    run.earlier = run.seconds
     run.marks = [Mark(**mark) for mark in run.marks]  # type: ignore[arg-type]
     return run
