@@ -19,6 +19,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import get_args
 
@@ -108,11 +109,11 @@ def records_of(path: Path) -> dict[str, str]:
 
 def parts_of(task: Task, found: Sequence[Candidate], most: int) -> dict[str, list[Row]]:
     """Rows by time; a conversation is where its first call is. At most `most` later rows each."""
-    group = {c.row.id: c.opening or c.row.prompt for c in found}
+    found = [replace(c, row=replace(c.row, group=c.row.opening or c.row.prompt)) for c in found]
     began: dict[str, float] = {}
     for candidate in found:
-        began.setdefault(group[candidate.row.id], candidate.row.at)
-    ordered = sorted(found, key=lambda c: (began[group[c.row.id]], c.row.at, c.row.id))
+        began.setdefault(candidate.row.group, candidate.row.at)
+    ordered = sorted(found, key=lambda c: (began[c.row.group], c.row.at, c.row.id))
     names = ("train", "validation", "calibration", "test")
     parts: dict[str, list[Candidate]] = {name: [] for name in names}
     for place, candidate in enumerate(ordered):

@@ -86,10 +86,16 @@ def _share(value: float | None) -> str:
     return "–" if value is None else f"{value:.1%}"
 
 
+def _became(outcome: Outcome) -> str:
+    if outcome.version is None:
+        return "stays with the teacher"
+    return f"version {outcome.version}, " + ("promoted" if outcome.promoted else "not promoted")
+
+
 def student(outcome: Outcome) -> None:
     """What became of one student."""
     create_markdown_artifact(
-        f"**{outcome.task}**: {'promoted' if outcome.version else 'stays with the teacher'}\n\n"
+        f"**{outcome.task}**: {_became(outcome)}\n\n"
         f"{outcome.reason}\n\n"
         f"agreement {_share(outcome.agreement)}, coverage {outcome.coverage:.1%}",
         key="student-" + "".join(c if c.isalnum() else "-" for c in outcome.task.lower()),

@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
-import msgspec
 import typer
 
 from flows import show
@@ -35,10 +34,8 @@ def _joined(home: Path) -> Iterator[None]:
     for name, value in local.QUIET.items():
         os.environ.setdefault(name, value)
     os.environ.setdefault("PREFECT_HOME", str(home / "prefect"))
-    stack = home / "stack.json"
-    if stack.exists():
-        for name, value in msgspec.json.decode(stack.read_bytes(), type=dict[str, str]).items():
-            os.environ.setdefault(name, value)
+    for name, value in local.stack(home).items():
+        os.environ.setdefault(name, value)
     if "PREFECT_API_URL" in os.environ:
         yield
         return
@@ -78,10 +75,12 @@ def up(
 @app.command()
 def down(home: Home = LIVE) -> None:
     """Stop what `up` started on this home."""
-    stack = home / "stack.json"
-    if not stack.exists():
+    from flows import local
+
+    stack = local.stack(home.resolve())
+    if not stack:
         raise Refused(f"nothing runs on {home}")
-    os.kill(int(msgspec.json.decode(stack.read_bytes())["FLYWHEEL_PID"]), signal.SIGTERM)
+    os.kill(int(stack["FLYWHEEL_PID"]), signal.SIGTERM)
 
 
 @app.command()

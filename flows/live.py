@@ -53,7 +53,7 @@ def up(home: Path, gateway: int, mlflow: int, prefect: int) -> None:
             os.environ["TEACHER_BASE_URL"] = services["teacher"].url + "/v1"
         os.environ.update(addresses)
         os.environ.update(local.QUIET)
-        stack = home / "stack.json"
+        stack = home / local.STACK
         with local.running(list(services.values()), home):
             write_atomic(stack, msgspec.json.encode(addresses))
             try:
@@ -74,7 +74,11 @@ def _serve(home: Path, services: dict[str, local.Service]) -> None:
     _addresses(services)
     schedules = (
         nightly.to_deployment(
-            "nightly", cron="0 2 * * *", parameters=where, entrypoint_type=module
+            "nightly",
+            cron="0 2 * * *",
+            parameters=where,
+            entrypoint_type=module,
+            concurrency_limit=1,
         ),
         promote.to_deployment("promote", interval=180, parameters=where, entrypoint_type=module),
     )

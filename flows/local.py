@@ -18,11 +18,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
+import msgspec
 
 from tasks.stage import Refused
 
 START_SECONDS = 120.0
 STOP_SECONDS = 15.0
+STACK = "stack.json"
 QUIET = {
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "PREFECT_CLOUD_ENABLE_ORCHESTRATION_TELEMETRY": "false",
@@ -89,6 +91,19 @@ def lock(home: Path) -> Iterator[None]:
                 f"{home} is in use by a running flywheel; choose another --home"
             ) from None
         yield
+
+
+def stack(home: Path) -> dict[str, str]:
+    """The addresses and the process of what `up` started; empty where nothing runs any more."""
+    file = home / STACK
+    if not file.exists():
+        return {}
+    try:
+        with lock(home):  # nobody holds it: what is written there was killed
+            file.unlink(missing_ok=True)
+        return {}
+    except Refused:
+        return msgspec.json.decode(file.read_bytes(), type=dict[str, str])
 
 
 def _last_line(log: Path) -> str:

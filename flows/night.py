@@ -7,10 +7,12 @@ run again, so a night that died is started anew and ends the same.
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import os
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -78,6 +80,18 @@ def open_night(home: str | Path, day: str) -> Night:
     return Night(Path(home).resolve(), day, load())
 
 
+@contextmanager
+def alone(night: Night) -> Iterator[None]:
+    """One night of a home at a time: two would write into the same folders. Raises Refused."""
+    night.home.mkdir(parents=True, exist_ok=True)
+    with (night.home / ".night.lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise stage.Refused(f"another night is running on {night.home}") from None
+        yield
+
+
 def registry_of(home: Path) -> Store:
     """The registry that a home folder uses."""
     return Store(os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{home / 'mlflow.db'}")
@@ -86,12 +100,15 @@ def registry_of(home: Path) -> Store:
 def ingest(night: Night, source: Sequence[str] = ()) -> Counts:
     """Read the given logs; by default those of the params and the journal, up to the night's end.
 
-    Each call is taken once. The nightly default reads on from a day before the last night's end:
-    what reaches a log later than that stays there.
+    Each call is taken once; what a night took that died or was stopped before its calls were clean
+    is taken again. The nightly default reads on from a day before the end of the last night that
+    did so: what reaches a log later than that stays there.
     """
-    known, journal = night.earlier("ingest"), night.home / "journal"
+    earlier, journal = night.earlier("ingest"), night.home / "journal"
+    known = [folder for folder in earlier if stage.counts(folder.with_name("deidentify"))]
+    read_on = [f for f in known if (stage.manifest(f) or {}).get("until", _ended(f.parent.name))]
     until = None if source else _ended(night.day)
-    read = None if source or not known else _ended(known[-1].parent.name)
+    read = None if source or not read_on else _ended(read_on[-1].parent.name)
     logs = list(source or night.params.ingest.source)
     journaled = not source and any(journal.glob("*.jsonl*"))
     if not logs and not journaled:
@@ -202,7 +219,7 @@ def promote(home: str | Path) -> Changes | None:
     """
     home = Path(home).resolve()
     store = registry_of(home)
-    ledger.observe(home, {v.name: v.number for v in store.champions()}, time.time())
+    ledger.observe(home, lambda: {v.name: v.number for v in store.champions()}, time.time())
     if not os.environ.get("POOL_URL"):
         return None
 

@@ -17,7 +17,7 @@ from prefect.states import Completed, Failed
 
 from flows import artifacts, guard, show, steps
 from flows.champions import champion
-from flows.night import open_night, warnings
+from flows.night import alone, open_night, warnings
 from flows.promote import promote
 from flows.students import Outcome, aside, close, enough, ladder
 from flows.worth import trainable
@@ -58,23 +58,23 @@ def nightly(
 ) -> State[None]:
     """Learn from the calls of `day` (default: yesterday), or from `source`; raises Refused."""
     night = open_night(home, day or yesterday())
-    show.hop(steps.ingest(night, source or []))
-    show.hop(steps.validate(night), warnings(night))
-    show.hop(steps.deidentify(night))
-    show.hop(steps.cluster(night))
-    show.hop(steps.dataset(night))
-    for task, count in guard.datasets(night).items():
-        show.say(f"  {task} is left out: {count} values that were replaced stand in its dataset")
-    artifacts.hops(night)
-
-    runs = [student(task, night.day, home, return_state=True) for task in trainable(night)]
-    results = [run.result(raise_on_failure=False) for run in runs]
-    outcomes = [result for result in results if isinstance(result, Outcome)]
-    broken = [str(result) for result in results if isinstance(result, Exception)]
-    artifacts.night(night.day, close(night, outcomes))
-
-    promote(home)
-    guard.logs(night)
-    if broken:
-        return Failed(message=f"{len(broken)} students failed: {'; '.join(broken)}")
-    return Completed(message=f"{sum(o.passed for o in outcomes)} of {len(runs)} students passed")
+    with alone(night):
+        show.hop(steps.ingest(night, source or []))
+        show.hop(steps.validate(night), warnings(night))
+        show.hop(steps.deidentify(night))
+        show.hop(steps.cluster(night))
+        show.hop(steps.dataset(night))
+        for task, count in guard.datasets(night).items():
+            show.say(f"  {task} is left out: {count} replaced values stand in its dataset")
+        artifacts.hops(night)
+        runs = [student(task, night.day, home, return_state=True) for task in trainable(night)]
+        results = [run.result(raise_on_failure=False) for run in runs]
+        outcomes = [result for result in results if isinstance(result, Outcome)]
+        broken = [str(result) for result in results if isinstance(result, Exception)]
+        artifacts.night(night.day, close(night, outcomes))
+        promote(home)
+        guard.logs(night)
+        if broken:
+            return Failed(message=f"{len(broken)} students failed: {'; '.join(broken)}")
+        passed = sum(outcome.passed for outcome in outcomes)
+        return Completed(message=f"{passed} of {len(runs)} students passed")

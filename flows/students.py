@@ -48,6 +48,7 @@ class Outcome:
     agreement: float | None = None
     coverage: float = 0.0
     rung: str = ""
+    promoted: bool = False
 
 
 def ladder(night: Night, task: str, serving: Champion | None) -> list[Rung]:
@@ -195,28 +196,41 @@ def register(night: Night, task: str, tries: Sequence[Try], serving: Champion | 
     best = _kept(night, task, tries)
     if best is None:
         return _untried(night, task, serving)
-    version = None
+    version, promoted, reason = None, False, best.verdict.reason
     if best.verdict.passed:
         version = _registered(night, task, best)
-        if night.params.judge.promote:
-            ledger.promote(
-                night.home,
-                night.store,
-                task,
-                version.number,
-                expected=serving.version.number if serving else None,
-                reason=best.verdict.reason,
-                now=time.time(),
-            )
+        promoted, reason = _promoted(night, version, best, serving)
     return Outcome(
         task=task,
         version=version.number if version else None,
         passed=best.verdict.passed,
-        reason=best.verdict.reason,
+        promoted=promoted,
+        reason=reason,
         agreement=best.scorecard.agreement,
         coverage=best.coverage,
         rung=best.rung,
     )
+
+
+def _promoted(
+    night: Night, version: Version, best: Try, serving: Champion | None
+) -> tuple[bool, str]:
+    """Make a version champion, where the policy may; whether it is, and why or why not."""
+    reason = best.verdict.reason
+    if not night.params.judge.promote:
+        return False, f"{reason} It waits for a person to promote it."
+    if serving and str((bundle.read(serving.bundle, "lineage") or {}).get("night")) > night.day:
+        return False, f"{reason} The champion is of a later night and stays."
+    entry = ledger.promote(
+        night.home,
+        night.store,
+        version.name,
+        version.number,
+        expected=serving.version.number if serving else None,
+        reason=reason,
+        now=time.time(),
+    )
+    return entry.moved, reason if entry.moved else f"{reason} Not promoted: {entry.reason}."
 
 
 def _kept(night: Night, task: str, tries: Sequence[Try]) -> Try | None:
@@ -234,7 +248,8 @@ def _untried(night: Night, task: str, serving: Champion | None) -> Outcome:
     if serving and (proven := serving.certificate):
         card, number = bundle.scorecard(serving.bundle), serving.version.number
         reason = f"Its champion answers {proven.coverage:.0%} of the calls; nothing was trained."
-        return Outcome(task, number, True, reason, card.agreement, proven.coverage)
+        figures = card.agreement, proven.coverage
+        return Outcome(task, number, True, reason, *figures, promoted=True)
     aside = tasks.train.ladder(night.out("dataset", task), night.params.train)[1]
     return Outcome(
         task, None, False, f"Nothing was trained: {'; '.join(dict.fromkeys(aside.values()))}."

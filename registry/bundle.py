@@ -121,11 +121,16 @@ def scorecard(bundle: Path) -> Scorecard:
 
 
 def check(bundle: Path, digest: str) -> None:
-    """Refuse a bundle that holds anything but data, or whose adapter is not the one promised."""
+    """Refuse a bundle with more than data in it, a torn file or another adapter than promised."""
     for path in sorted(bundle.rglob("*")):
         if path.is_symlink() or (path.is_file() and path.suffix not in SAFE):
             raise Refused(f"{path} may not be in a bundle: only {', '.join(sorted(SAFE))} files")
     if not (bundle / "adapter").is_dir():
         raise Refused(f"{bundle} holds no adapter")
+    for path in sorted(bundle.rglob("*.json")):
+        try:
+            msgspec.json.decode(path.read_bytes())
+        except msgspec.DecodeError as error:
+            raise Refused(f"{path}: {error}") from None
     if (found := adapter_digest(bundle / "adapter")) != digest:
         raise Refused(f"the adapter in {bundle} has digest {found}, registered was {digest}")

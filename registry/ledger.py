@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import fcntl
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,6 +76,7 @@ def promote(
     """
     with _locked(home / LEDGER):
         current = store.champion(task)
+        _written(home, {task: current}, now)
         moved, why = True, reason
         if current != expected:
             moved, why = False, f"somebody moved champion from {expected} to {current} meanwhile"
@@ -99,25 +100,34 @@ def promote(
         return entry
 
 
-def observe(home: Path, champions: Mapping[str, int], now: float) -> list[Entry]:
-    """Write down every champion that differs from the ledger's last line: a person moved it."""
+def observe(home: Path, champions: Callable[[], Mapping[str, int]], now: float) -> list[Entry]:
+    """Write down every champion that differs from the ledger's last line: a person moved it.
+
+    `champions` is asked while nobody else promotes.
+    """
     with _locked(home / LEDGER):
-        known: dict[str, int | None] = {e.task: e.after for e in entries(home) if e.moved}
-        seen = [
-            Entry(
-                at=now,
-                task=task,
-                before=known.get(task),
-                after=champions.get(task),
-                who=PERSON,
-                reason="the alias champion was moved",
-            )
-            for task in sorted(known.keys() | champions.keys())
-            if known.get(task) != champions.get(task)
-        ]
-        for entry in seen:
-            _append(home / LEDGER, entry)
-        return seen
+        none: dict[str, int | None] = {entry.task: None for entry in entries(home) if entry.moved}
+        return _written(home, none | dict(champions()), now)
+
+
+def _written(home: Path, champions: Mapping[str, int | None], now: float) -> list[Entry]:
+    """Write down what a person moved, of these tasks."""
+    known: dict[str, int | None] = {e.task: e.after for e in entries(home) if e.moved}
+    seen = [
+        Entry(
+            at=now,
+            task=task,
+            before=known.get(task),
+            after=number,
+            who=PERSON,
+            reason="the alias champion was moved",
+        )
+        for task, number in sorted(champions.items())
+        if known.get(task) != number
+    ]
+    for entry in seen:
+        _append(home / LEDGER, entry)
+    return seen
 
 
 def _taken_out(ledger: list[Entry], task: str, version: int | None) -> bool:

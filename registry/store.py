@@ -12,6 +12,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from importlib.metadata import version as installed
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -127,15 +128,23 @@ class Store:
         return found
 
     def fetch(self, version: Version, to: Path) -> Path:
-        """Copy a version's bundle to the folder `to`, checked against the registered digest."""
-        from mlflow.artifacts import download_artifacts
+        """Copy a version's bundle to the folder `to`, checked against the registered digest.
 
-        if to.exists():
+        A copy that is there and was damaged is made anew. Raises Refused.
+        """
+        from mlflow.artifacts import download_artifacts
+        from mlflow.exceptions import MlflowException
+
+        with suppress(Refused, OSError):
             bundles.check(to, version.adapter_digest)
             return to
         with tempfile.TemporaryDirectory() as scratch:
-            source = self.client.get_model_version_download_uri(version.name, str(version.number))
-            saved = Path(download_artifacts(source, dst_path=scratch, tracking_uri=self.uri))
+            at = version.name, str(version.number)
+            try:
+                source = self.client.get_model_version_download_uri(*at)
+                saved = Path(download_artifacts(source, dst_path=scratch, tracking_uri=self.uri))
+            except (MlflowException, OSError) as error:
+                raise Refused(f"version {at[1]} of {at[0]} cannot be fetched: {error}") from None
             bundles.check(saved / "data" / "bundle", version.adapter_digest)
             with fresh(to) as folder:
                 shutil.copytree(saved / "data" / "bundle", folder, dirs_exist_ok=True)

@@ -18,7 +18,7 @@ from registry.store import Store, Version
 from serving.pool import Pool, PoolError
 from tasks.contract import agree
 from tasks.records import digest
-from tasks.stage import write_atomic
+from tasks.stage import Refused, write_atomic
 from tasks.students.adapters import kind_of
 from tasks.task import Task
 
@@ -80,27 +80,48 @@ async def _bring_up(
 
     Tasks of a domain share an adapter, and each asks its own questions unless it is `serving`.
     """
-    bundle = store.fetch(version, home / "adapters" / version.bundle)
-    pool = pools[kind_of(bundle / "adapter")]
     try:
+        bundle = store.fetch(version, home / "adapters" / version.bundle)
+        pool = pools[kind_of(bundle / "adapter")]
         if version.adapter not in loaded:
             await pool.load(version.adapter, bundle / "adapter")
             loaded[version.adapter] = pool
         problem = None if serving else await _canary(pool, version, bundle)
-    except PoolError as error:
+    except (PoolError, Refused) as error:
         return None, str(error)
     return (None, problem) if problem else (_route(version, bundle), None)
+
+
+async def _found(pools: Mapping[str, Pool]) -> tuple[dict[str, Pool], set[str]]:
+    """The adapters that are loaded, and the kinds whose server cannot be reached.
+
+    Raises PoolError when none can.
+    """
+    found: dict[str, Pool] = {}
+    away: dict[str, PoolError] = {}
+    for kind, pool in pools.items():
+        try:
+            found |= dict.fromkeys(await pool.loaded(), pool)
+        except PoolError as error:
+            away[kind] = error
+    if away and len(away) == len(pools):
+        raise next(iter(away.values()))
+    return found, set(away)
 
 
 async def reconcile(home: Path, store: Store, pools: Mapping[str, Pool]) -> Changes:
     """Load the champions, prove them, switch the routes, and unload what served long ago.
 
     `pools` has the server of each kind of student. A champion that cannot be brought up leaves its
-    task's former route in place. Raises PoolError when a pool cannot be reached at all.
+    task's former route in place. Raises PoolError when no server can be reached.
     """
-    found = {name: pool for pool in set(pools.values()) for name in await pool.loaded()}
+    found, away = await _found(pools)
     # A route whose adapter is not there any more, in a pool that was started anew, is none.
-    before = {r["task"]["id"]: r for r in routes(home) if r["adapter"] in found}
+    before = {
+        route["task"]["id"]: route
+        for route in routes(home)
+        if route["adapter"] in found or route["kind"] in away
+    }
     loaded = dict(found)
     after: dict[str, dict[str, Any]] = {}
     refused: dict[str, str] = {}

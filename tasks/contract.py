@@ -136,7 +136,7 @@ def infer(requests: Sequence[Json], answers: Sequence[str]) -> Contract:
     """
     length = 2 * max((len(a) for a in answers), default=0) + 200
     values = [structure(a) for a in answers]
-    calls = [v["tool_calls"] for v in values if isinstance(v, dict) and "tool_calls" in v]
+    calls = [called for value in values if (called := _called(value))]
     if len(calls) > CALLING * len(answers):
         spoken = len(answers) - len(calls) > CALLING * len(answers)
         schema = call_schema(requests, calls, spoken)
@@ -149,6 +149,15 @@ def infer(requests: Sequence[Json], answers: Sequence[str]) -> Contract:
     if labels:
         return Contract(kind="labels", labels=labels, max_characters=length)
     return Contract(kind="text", max_characters=length)
+
+
+def _called(value: Any) -> list[Any]:
+    """The tool calls of an answer; content may have JSON of another form under the same key."""
+    calls = value.get("tool_calls") if isinstance(value, dict) else None
+    whole = isinstance(calls, list) and all(
+        isinstance(call, dict) and call.keys() == {"name", "arguments"} for call in calls
+    )
+    return list(calls) if whole and calls else []
 
 
 def _dumps(value: Any) -> str:

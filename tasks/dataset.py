@@ -16,25 +16,28 @@ from pathlib import Path
 from typing import Any
 from zlib import crc32
 
+import msgspec
+import numpy as np
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from tasks.contract import violation
 from tasks.datasets.candidates import Aside, candidate_of, without_refusals
 from tasks.datasets.curate import curate
 from tasks.datasets.formats import replaced
-from tasks.datasets.past import Past, hold, recall
+from tasks.datasets.past import HOMES, Past, hold, recall
 from tasks.datasets.readiness import readiness
 from tasks.datasets.rows import Candidate, Row, rows, write_rows
 from tasks.datasets.splits import SPLITS, Groups, Split, leaks, share_out
 from tasks.params import Dataset, load
 from tasks.records import CleanCall, Counts, read_clean
-from tasks.stage import finish, hop, main
+from tasks.stage import finish, hop, main, write_atomic
 from tasks.task import Task, save
 from tasks.task import load as load_tasks
 
 __all__ = ["Row", "dataset", "rows", "write_rows"]
 
-PERMUTATIONS = 32
+PERMUTATIONS, GENEROUS = 32, 0.2
 CHUNK = 5_000  # prompts sketched at a time
 _WORD = re.compile(r"\w+|[^\w\s]")
 
@@ -89,10 +92,11 @@ def _make(
     """Write one task's splits; returns its part of the manifest and how many calls are in them."""
     known = {candidate.row.id for candidate in found}
     found = without_refusals(task, found, aside)
-    found += [Candidate(r, carried=True) for r in past.test if r.id not in known]
+    found += [Candidate(row, carried=True) for row in past.test if row.id not in known]
     found.sort(key=lambda candidate: (candidate.row.at, candidate.row.id))
     found = _current(task, found, aside)
     parts, twins = _split(task, found, params, past, aside)
+    homes = {c.row.id: split for split in SPLITS for c in parts[split]}
     curated = curate(parts["train"], task.contract, twins)
     for candidate, reason in curated.dropped:
         aside.drop([candidate], reason, task.id)
@@ -108,6 +112,7 @@ def _make(
     _check_leaks(task.id, final)
     for split in SPLITS:
         write_rows(out / f"{split}.parquet", final[split])
+    write_atomic(out / HOMES, msgspec.json.encode(homes))
     save(out / "task.json", task)
     return figures, len(every) - figures["carried"]
 
@@ -142,7 +147,7 @@ def _split(
         # A turn's prompt holds the one before it: turns are never each other's duplicates.
         if not task.template.turns or prompts[a] == prompts[b]:
             twins.join(a, b)
-    groups.join_equal(candidate.opening for candidate in found)
+    groups.join_equal(candidate.row.opening or "" for candidate in found)
     groups.join_equal(candidate.row.group for candidate in found)
     members: defaultdict[str, list[int]] = defaultdict(list)
     for place in range(len(found)):
@@ -177,30 +182,35 @@ def near_duplicates(prompts: Sequence[str], similar: float, seed: int) -> Iterat
             yield first[prompt], place
         else:
             first[prompt] = place
-    index = MinHashLSH(threshold=similar, num_perm=PERMUTATIONS)
-    distinct = list(first)
-    for start in range(0, len(distinct), CHUNK):
-        some = distinct[start : start + CHUNK]
-        shingles = [[f"{a} {b}".encode("utf-8", "replace") for a, b in _pairs(p)] for p in some]
+    # The sketch only proposes, and generously: at its own threshold it misses half of the pairs.
+    index = MinHashLSH(threshold=similar - GENEROUS, num_perm=PERMUTATIONS)
+    places, joined, known = list(first.values()), Groups(len(first)), list[NDArray[np.uint32]]()
+    for start in range(0, len(places), CHUNK):
+        some = [_pairs(prompts[place]) for place in places[start : start + CHUNK]]
         hashes = MinHash.bulk(
-            shingles, num_perm=PERMUTATIONS, seed=seed + 1, hashfunc=crc32, scheme="affine32"
+            some, num_perm=PERMUTATIONS, seed=seed + 1, hashfunc=int, scheme="affine32"
         )
-        for prompt, minhash in zip(some, hashes, strict=True):
+        for pairs, minhash in zip(some, hashes, strict=True):
+            own = len(known)
+            known.append(pairs)
             for other in sorted(index.query(minhash)):
-                # The sketch only proposes; the true likeness decides.
-                if _likeness(prompt, distinct[other]) >= similar:
-                    yield first[distinct[other]], first[prompt]
-            index.insert(len(index.keys), minhash)
+                apart = joined.find(other) != joined.find(own)
+                if apart and _likeness(pairs, known[other]) >= similar:
+                    joined.join(other, own)
+                    yield places[other], places[own]
+            index.insert(own, minhash)
 
 
-def _pairs(text: str) -> list[tuple[str, str]]:
+def _pairs(text: str) -> NDArray[np.uint32]:
+    """The pairs of words that follow each other in a text, each as a number, once."""
     words = _WORD.findall(text.lower())
-    return sorted(set(pairwise(words))) or [(" ".join(words), "")]
+    pairs = [f"{a} {b}" for a, b in pairwise(words)] or [" ".join(words)]
+    return np.unique(np.array([crc32(p.encode("utf-8", "replace")) for p in pairs], np.uint32))
 
 
-def _likeness(a: str, b: str) -> float:
-    one, two = set(_pairs(a)), set(_pairs(b))
-    return len(one & two) / len(one | two)
+def _likeness(a: NDArray[np.uint32], b: NDArray[np.uint32]) -> float:
+    both = len(np.intersect1d(a, b, assume_unique=True))
+    return both / (len(a) + len(b) - both)
 
 
 def _check_leaks(task: str, final: Mapping[Split, Sequence[Row]]) -> None:

@@ -199,7 +199,7 @@ def ingest(
     sink.save_seen()
     read_ = sink.kept + sum(sink.dropped.values())
     result = Counts("ingest", read_, sink.kept, dict(sink.dropped))
-    stage.finish(out, result, {"dialects": dict(found)})
+    stage.finish(out, result, {"dialects": dict(found), "until": until})
     return result
 
 

@@ -12,9 +12,8 @@ MAX_CHARACTERS = 80
 RARE = 0.001  # share of the answers under which a label is a slip
 PER_LABEL = 3  # answers for each label: fewer may be the start of an open set
 
-_DECORATION = re.compile(
-    r"^([\s\[\](){}<>\"'`*“”‘’«»]*)(.*?)([\s\[\](){}<>\"'`*“”‘’«».!,;]*)$", re.DOTALL
-)
+_OPENING, _CLOSING = " \t\r\n[](){}\"'`“”‘’«»", " \t\r\n[](){}\"'`“”‘’«».!,;"
+_ENCLOSED = re.compile(r"<(.*)>|(\*+)(.*)\2", re.DOTALL)  # else they mean something: <50, A*
 _REFUSAL = re.compile(
     r"\s*(i'?m (very |so )?sorry|sorry,|i apologi[sz]e|unfortunately,? i|as an ai\b"
     r"|i (can(no|')t|am (not able|unable)|won't|will not) )",
@@ -24,7 +23,7 @@ _REFUSAL = re.compile(
 
 def core(text: str) -> str:
     """A label without decoration and letter case: the form in which labels are compared."""
-    return " ".join(_undecorate(text)[1].split()).casefold()
+    return " ".join(_undecorate(text).split()).casefold()
 
 
 def refusal(answer: str) -> bool:
@@ -33,7 +32,7 @@ def refusal(answer: str) -> bool:
 
 
 def closed(answers: Sequence[str]) -> tuple[str, ...]:
-    """The closed label set of short answers, in the agent's usual decoration; () if there is none.
+    """The closed label set of short answers, each as it is written most; () if there is none.
 
     A label must be seen twice, so a teacher's rare slip does not become one.
     """
@@ -46,17 +45,15 @@ def closed(answers: Sequence[str]) -> tuple[str, ...]:
     if covered < max(MOST * len(answers), PER_LABEL * len(often)):
         return ()
     spelt: dict[str, Counter[str]] = {label: Counter() for label in sorted(often)}
-    edges: Counter[tuple[str, str]] = Counter()
     for answer in short:
-        before, middle, after = _undecorate(answer)
         if (label := core(answer)) in spelt:
-            spelt[label][middle] += 1
-            edges[before, after] += 1
-    before, after = edges.most_common(1)[0][0]
-    return tuple(sorted(before + forms.most_common(1)[0][0] + after for forms in spelt.values()))
+            spelt[label][answer.strip()] += 1
+    return tuple(sorted(forms.most_common(1)[0][0] for forms in spelt.values()))
 
 
-def _undecorate(text: str) -> tuple[str, str, str]:
-    match = _DECORATION.match(text)
-    assert match is not None  # every text matches
-    return match.group(1), match.group(2), match.group(3)
+def _undecorate(text: str) -> str:
+    """A text without quotes, brackets and stops around it."""
+    bare = text.lstrip(_OPENING).rstrip(_CLOSING)
+    if (match := _ENCLOSED.fullmatch(bare)) and (inside := match[1] or match[3]):
+        bare = inside
+    return bare if bare in ("", text) else _undecorate(bare)

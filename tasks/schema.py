@@ -9,6 +9,8 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
+
 from tasks.records import Json
 
 RARE = 0.02  # share under which a key, or a type of value, is a slip
@@ -41,11 +43,7 @@ def inline(schema: Json) -> Json:
 
 def call_schema(requests: Sequence[Json], calls: Sequence[Any], spoken: bool) -> Json:
     """The schema of `{"tool_calls": [...]}`; functions that were called, signatures as declared."""
-    signatures: dict[str, Json] = {}
-    for request in requests:
-        for tool in request.get("tools") or ():
-            function = tool.get("function") or {}
-            signatures.setdefault(function.get("name", ""), function.get("parameters") or {})
+    signatures = _signatures(requests)
     arguments: dict[str, list[Any]] = {}
     for call in (c for group in calls for c in group):
         arguments.setdefault(call["name"], []).append(call["arguments"])
@@ -64,6 +62,23 @@ def call_schema(requests: Sequence[Json], calls: Sequence[Any], spoken: bool) ->
     items = forms[0] if len(forms) == 1 else {"anyOf": forms}
     called = _record(tool_calls={"type": "array", "items": items, "minItems": 1, "maxItems": most})
     return {"anyOf": [called, _record(content={"type": "string"})]} if spoken else called
+
+
+def _signatures(requests: Sequence[Json]) -> dict[str, Json]:
+    """Each tool's parameters as they were declared last, by more than a few requests."""
+    seen: dict[str, Counter[bytes]] = {}
+    for request in requests:
+        for tool in request.get("tools") or ():
+            function = tool.get("function") or {}
+            form = msgspec.json.encode(function.get("parameters") or {})
+            forms = seen.setdefault(function.get("name", ""), Counter())
+            forms[form] = forms.pop(form, 0) + 1  # the last one that was seen comes last
+    return {
+        name: msgspec.json.decode(
+            [form for form, count in forms.items() if count >= RARE * forms.total()][-1]
+        )
+        for name, forms in seen.items()
+    }
 
 
 def functions(schema: Json) -> list[Json]:

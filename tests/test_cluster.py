@@ -17,7 +17,7 @@ from tasks.params import Cluster
 from tasks.records import CleanCall, Counts, read_rejected
 from tasks.stage import manifest
 from tasks.task import Task, load
-from tests.traffic import call, orders, sample_agent, tickets, write
+from tests.traffic import LABELS, WORDS, call, orders, sample_agent, tickets, write
 
 PARAMS = Cluster(min_calls=30)
 
@@ -133,6 +133,18 @@ def test_few_calls_are_set_aside_with_the_reason(tmp_path: Path) -> None:
     rejected = list(read_rejected(out / "quarantine.parquet"))
     assert {r.id for r in rejected} == {c.id for c in strange}
     assert all(r.reason for r in rejected)
+
+
+def test_calls_without_a_users_words_end_no_night(tmp_path: Path) -> None:
+    """Agents may say everything in the system message."""
+    rng, calls = random.Random(0), list(tickets(120))
+    for number in range(80):
+        words = " ".join(rng.choices(WORDS, k=12))
+        request = {"messages": [{"role": "system", "content": f"{words} {number}"}]}
+        reply = {"role": "assistant", "content": rng.choice(LABELS)}
+        calls.append(dataclasses.replace(calls[0], id=f"s{number}", request=request, reply=reply))
+    _, counts = night(tmp_path, calls)
+    assert counts.read == 200
 
 
 def test_no_calls_are_no_tasks(tmp_path: Path) -> None:

@@ -126,6 +126,41 @@ def test_labels_are_found_in_a_drifting_teacher() -> None:
     assert violation("I think refund", contract) == "not one of the labels"
 
 
+@pytest.mark.parametrize(
+    "labels",
+    [("<=50K", ">50K"), ("A", "A*", "B"), ("<50", ">50"), ("Approved!", "Denied.", "Hold"),
+     ("**yes**", "**no**"), ("<a>", "<b>")],
+)  # fmt: skip
+def test_labels_stay_as_they_are_written(labels: tuple[str, ...]) -> None:
+    """A sign that is part of a label is no decoration, and each label keeps its own."""
+    answers = list(labels) * 30
+    contract = infer([{}] * len(answers), answers)
+    assert sorted(contract.labels) == sorted(labels)
+    assert [settle(label, contract) for label in labels] == list(labels)
+
+
+@pytest.mark.parametrize("called", [[{"tool": "search", "args": {}}], None, ["search"], {"a": 1}])
+def test_json_with_a_key_of_that_name_is_no_tool_call(called: Any) -> None:
+    """Planners write such things into their content; the night goes on."""
+    answers = [answer_of(said(json.dumps({"tool_calls": called})))] * 40
+    contract = infer([{}] * 40, answers)
+    assert contract.kind != "tools"
+    assert violation(answers[0], contract) is None
+
+
+def test_a_tools_newest_signature_counts() -> None:
+    """Not the first that was ever seen: an enum may have grown since."""
+    old, new = (
+        {"type": "function", "function": {"name": "lookup", "parameters": {
+            "type": "object", "properties": {"id": {"enum": values}}}}}
+        for values in (["a", "b"], ["a", "b", "c"])
+    )  # fmt: skip
+    requests = [{"tools": [old]}] * 15 + [{"tools": [new]}] * 285
+    answers = [answer_of(called("lookup", {"id": "abc"[i % 3]})) for i in range(300)]
+    contract = infer(requests, answers)
+    assert not any(violation(text, contract) for text in answers)
+
+
 def test_open_answers_are_text() -> None:
     answers = [f"Dear customer {n}, thank you." for n in range(80)]
     assert infer([{}] * 80, answers).kind == "text"

@@ -135,9 +135,34 @@ def test_a_night_reads_on_from_the_last(tmp_path: Path) -> None:
     log.write_bytes(_line("a", "2026-03-01") + _line("b", "2026-03-02"))
     first = nights.ingest(Night(tmp_path, "2026-03-01", params))
     assert first == Counts("ingest", 2, 1, {"outside window": 1})
+    stage.finish(tmp_path / "nights/2026-03-01/deidentify", Counts("deidentify", 1, 1))
     with log.open("ab") as file:
         file.write(_line("late", "2026-03-01") + _line("old", "2026-01-01"))
     second = nights.ingest(Night(tmp_path, "2026-03-02", params))
     assert second == Counts("ingest", 4, 2, {"duplicate": 1, "outside window": 1})
+    third = nights.ingest(Night(tmp_path, "2026-03-03", params))  # the second one died
+    assert third == Counts("ingest", 4, 2, {"duplicate": 1, "outside window": 1})
     with pytest.raises(stage.Refused, match="no calls"):
         nights.ingest(Night(tmp_path, "2026-03-02", load()))
+
+
+def test_given_logs_do_not_move_the_mark(tmp_path: Path) -> None:
+    """A first night on old logs leaves the days that were logged meanwhile to the next."""
+    (log := tmp_path / "calls.jsonl").write_bytes(
+        b"".join(_line(f"c{day}", f"2026-03-0{day}") for day in range(1, 7))
+    )
+    (old := tmp_path / "old.jsonl").write_bytes(_line("old", "2026-02-01"))
+    ingest = msgspec.structs.replace(load().ingest, source=[str(log)])
+    params = msgspec.structs.replace(load(), ingest=ingest)
+    assert nights.ingest(Night(tmp_path, "2026-03-05", params), [str(old)]).kept == 1
+    stage.finish(tmp_path / "nights/2026-03-05/deidentify", Counts("deidentify", 1, 1))
+    assert nights.ingest(Night(tmp_path, "2026-03-06", params)).kept == 6
+
+
+def test_nights_of_a_home_come_one_at_a_time(tmp_path: Path) -> None:
+    night = Night(tmp_path / "home", "2026-03-01", load())
+    with nights.alone(night), pytest.raises(stage.Refused, match="another night"):  # noqa: SIM117
+        with nights.alone(night):
+            pass
+    with nights.alone(night):
+        pass

@@ -72,6 +72,18 @@ def test_kubernetes_lists_every_manifest() -> None:
     assert listed == there
 
 
+def test_kubernetes_knows_where_our_images_are() -> None:
+    """Each image of ours has a place in the list where a team puts its registry."""
+    named = yaml.safe_load((INFRA / "kubernetes/kustomization.yaml").read_text())["images"]
+    text = "".join(path.read_text() for path in MANIFESTS if path.name != "kustomization.yaml")
+    used = set(re.findall(r"image: (flywheel/[\w-]+)", text))
+    assert used == {image["name"] for image in named}
+    loop = re.search(r"for part in ([\w ]+); do", (INFRA / "README.md").read_text())
+    assert loop
+    assert {f"flywheel/{part}" for part in loop[1].split()} == used
+    assert {name.split("/")[1] for name in used} <= {path.stem for path in IMAGES}
+
+
 def test_pods_mount_what_is_declared() -> None:
     """Mounts have volumes, services have pods, and every container may not gain privileges."""
     labels = set()

@@ -72,11 +72,11 @@ def test_what_a_person_does_in_the_ui_is_written_down(tmp_path: Path) -> None:
     store = Aliases()
     promote(tmp_path, store, 1, None)
     promote(tmp_path, store, 2, 1)
-    seen = ledger.observe(tmp_path, {TASK: 1, "other": 4}, now=2.0)
+    seen = ledger.observe(tmp_path, lambda: {TASK: 1, "other": 4}, now=2.0)
     assert [(e.task, e.before, e.after) for e in seen] == [("other", None, 4), (TASK, 2, 1)]
     assert all(e.who == ledger.PERSON for e in seen)
-    assert ledger.observe(tmp_path, {TASK: 1, "other": 4}, now=3.0) == []
-    assert [e.after for e in ledger.observe(tmp_path, {TASK: 1}, now=4.0)] == [None]
+    assert ledger.observe(tmp_path, lambda: {TASK: 1, "other": 4}, now=3.0) == []
+    assert [e.after for e in ledger.observe(tmp_path, lambda: {TASK: 1}, now=4.0)] == [None]
 
 
 def test_the_policy_does_not_bring_back_what_a_person_took_out(tmp_path: Path) -> None:
@@ -85,11 +85,21 @@ def test_the_policy_does_not_bring_back_what_a_person_took_out(tmp_path: Path) -
     promote(tmp_path, store, 1, None)
     promote(tmp_path, store, 2, 1)
     store.set_champion(TASK, 1)
-    ledger.observe(tmp_path, store.champions, now=2.0)
+    ledger.observe(tmp_path, lambda: store.champions, now=2.0)
     refused = promote(tmp_path, store, 2, 1)
     assert not refused.moved
     assert refused.reason == "a person took version 2 out; the policy leaves it out"
     assert promote(tmp_path, store, 3, 1).moved
+
+
+def test_a_move_that_nobody_saw_yet_counts(tmp_path: Path) -> None:
+    """A person rolled back and no round of promoting came between: the policy respects it."""
+    store = Aliases()
+    promote(tmp_path, store, 1, None)
+    promote(tmp_path, store, 2, 1)
+    store.set_champion(TASK, 1)
+    assert not promote(tmp_path, store, 2, 1).moved
+    assert [e.who for e in ledger.entries(tmp_path)][-2:] == [ledger.PERSON, ledger.POLICY]
 
 
 def test_a_person_may_bring_a_version_back(tmp_path: Path) -> None:

@@ -66,3 +66,14 @@ def test_two_stacks_do_not_share_a_home(tmp_path: Path) -> None:
         assert os.waitstatus_to_exitcode(status) == 0
     with local.lock(home):
         pass
+
+
+def test_a_stack_that_was_killed_is_forgotten(tmp_path: Path) -> None:
+    """Its process id may be somebody else's by now."""
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / local.STACK).write_text('{"FLYWHEEL_PID": "1"}')
+    with local.lock(home):
+        assert local.stack(home) == {"FLYWHEEL_PID": "1"}
+    assert local.stack(home) == {}
+    assert not (home / local.STACK).exists()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -59,6 +60,7 @@ class Desk:
 
     def __init__(self, home: Path) -> None:
         self.home, self.pool = home, FakePool()
+        self.apart: Pool | None = None
         self.store = Store(f"sqlite:///{home}/mlflow.db")
         self.versions = {name: self._register(name) for name in ("a-1", "b-2")}
 
@@ -84,7 +86,8 @@ class Desk:
         async def act() -> Changes:
             async with httpx.AsyncClient(transport=httpx.MockTransport(self.pool.answer)) as client:
                 pool = Pool("http://pool", client)
-                return await reconcile(self.home, self.store, {"causal": pool})
+                pools = {"causal": pool, **({"encoder": self.apart} if self.apart else {})}
+                return await reconcile(self.home, self.store, pools)
 
         return asyncio.run(act())
 
@@ -121,6 +124,36 @@ def test_the_pool_holds_a_domains_adapter_once(desk: Desk) -> None:
     assert desk.promote().unloaded == ()  # one more round, for answers under way
     assert desk.promote().unloaded == (a.adapter,)
     assert desk.pool.models == []
+
+
+def test_one_champion_that_cannot_be_fetched_stops_no_other(desk: Desk) -> None:
+    """Nor does it keep a route that a person has taken away."""
+    a = desk.versions["a-1"]
+    desk.promote("a-1", "b-2")
+    shutil.rmtree(desk.home / "adapters" / a.bundle)
+    place = Path(desk.store.client.get_model_version("a-1", "1").source.removeprefix("file://"))
+    place.rename(place.with_name("gone"))
+    try:
+        changes = desk.promote("a-1")
+        assert "cannot be fetched" in changes.refused[a.bundle]
+        assert [r["task"]["id"] for r in routes(desk.home)] == ["a-1"]
+    finally:
+        place.with_name("gone").rename(place)
+
+
+def test_a_server_that_is_down_costs_only_its_own_kind(desk: Desk) -> None:
+    """Its routes stay as they are; the other server's students are switched on."""
+
+    async def dead(_: httpx.Request) -> httpx.Response:
+        raise httpx.ConnectError("refused")
+
+    client = httpx.AsyncClient(transport=httpx.MockTransport(dead))
+    desk.apart = Pool("http://encoder", client)
+    try:
+        desk.promote("a-1")
+        assert [r["task"]["id"] for r in routes(desk.home)] == ["a-1"]
+    finally:
+        desk.apart = None
 
 
 def test_a_task_that_fails_its_questions_leaves_the_others_served(desk: Desk) -> None:

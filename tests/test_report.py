@@ -159,11 +159,18 @@ def night(folder: Path) -> None:
         {"id": "complaint-d0", "name": "Complaint", "category": "open-ended", "size": 10},
     ]
     (folder / "cluster" / "tasks.json").write_text(json.dumps(tasks))
-    (folder / "calibrate" / TASK).mkdir(parents=True)
+    (folder / "calibrate" / TASK / "encoder").mkdir(parents=True)
     proof = {"alpha": 0.05, "delta": 0.1, "n": 100, "accepted": 80, "wrong": 1, "coverage": 0.8}
-    (folder / "calibrate" / TASK / "certificate.json").write_text(json.dumps(proof))
+    (folder / "calibrate" / TASK / "encoder" / "certificate.json").write_text(json.dumps(proof))
     outcomes = [
-        {"task": TASK, "version": 2, "passed": True, "agreement": 0.97, "coverage": 0.8},
+        {
+            "task": TASK,
+            "version": 2,
+            "passed": True,
+            "agreement": 0.97,
+            "coverage": 0.8,
+            "rung": "encoder",
+        },
         {"task": "complaint-d0", "passed": False, "reason": "No proof.", "agreement": 0.02},
     ]
     (folder / "judge.json").write_text(json.dumps(outcomes))

@@ -58,10 +58,11 @@ def candidate_of(call: CleanCall, task: Task | None) -> Candidate | str:
     if violation(said, task.contract):
         return "off contract"
     # The turns of one conversation begin alike, which tells where no conversation id does.
-    begun = digest(user_text(call.request)) if task.template.turns else ""
+    begun = digest(user_text(call.request)) if task.template.turns else None
+    opening = digest(call.conversation) if call.conversation else begun
     prompt = task.template.prompt(payload)
-    row = Row(call.id, call.at, "", prompt, said, call.weight, call.feedback)
-    return Candidate(row, call.source, call.conversation or begun)
+    row = Row(call.id, call.at, "", prompt, said, call.weight, call.feedback, opening)
+    return Candidate(row, call.source)
 
 
 def _unusable(call: CleanCall) -> str | None:

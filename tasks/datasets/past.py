@@ -11,10 +11,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
+
 from tasks.datasets.rows import Row, rows
 from tasks.datasets.splits import SPLITS, Split
 
 HELD = "held"
+HOMES = "homes.json"  # the split of each row that was given one, curated away since or not
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +34,9 @@ def recall(previous: Path | None, task: str) -> Past:
     if folder is None:
         return Past({})
     found = {split: rows(folder / f"{split}.parquet") for split in SPLITS}
-    home = {row.id: split for split in SPLITS for row in found[split]}
+    home: dict[str, Split] = {row.id: split for split in SPLITS for row in found[split]}
+    if (folder / HOMES).exists():
+        home |= msgspec.json.decode((folder / HOMES).read_bytes(), type=dict[str, Split])
     return Past(home, tuple(found["test"]))
 
 
@@ -43,10 +48,10 @@ def hold(previous: Path | None, out: Path) -> None:
         task = file.parent.name
         if not (out / task).exists():
             (out / HELD / task).mkdir(parents=True)
-            for split in SPLITS:
-                shutil.copyfile(
-                    file.with_name(f"{split}.parquet"), out / HELD / task / f"{split}.parquet"
-                )
+            kept = (file.with_name(name) for name in (*(f"{s}.parquet" for s in SPLITS), HOMES))
+            for path in kept:
+                if path.exists():
+                    shutil.copyfile(path, out / HELD / task / path.name)
 
 
 def _folders(previous: Path | None, task: str) -> list[Path]:

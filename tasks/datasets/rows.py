@@ -14,7 +14,7 @@ _SCHEMA = pa.schema(
         pa.field(name, pa.float64() if name in ("at", "weight") else pa.string(), nullable=False)
         for name in ("id", "at", "group", "prompt", "answer", "weight")
     ]
-    + [pa.field("feedback", pa.float64())]
+    + [pa.field("feedback", pa.float64()), pa.field("opening", pa.string())]
 )
 
 
@@ -24,6 +24,7 @@ class Row:
 
     `at` is when it was asked, `group` what it must not be separated from, `weight` how many calls
     of the true traffic it stands for, `feedback` what people thought of the answer, if anything.
+    Rows of one conversation have the same `opening`.
     """
 
     id: str
@@ -33,6 +34,7 @@ class Row:
     answer: str
     weight: float
     feedback: float | None = None
+    opening: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +43,6 @@ class Candidate:
 
     row: Row
     source: str = ""
-    opening: str = ""
     carried: bool = False  # a test row of an earlier night whose call was not read tonight
 
 

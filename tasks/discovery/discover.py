@@ -78,12 +78,18 @@ def _covers(large: Found, small: Found) -> bool:
     return hits >= (1 - FOREIGN) * len(probes)
 
 
+def spread(calls: Sequence[CleanCall], most: int) -> list[CleanCall]:
+    """At most so many calls, evenly from the first to the last."""
+    count = min(most, len(calls))
+    return [calls[place * len(calls) // count] for place in range(count)]
+
+
 def _probes(found: Found) -> list[CleanCall]:
-    return found.calls[:: max(1, len(found.calls) // PROBES)][:PROBES]
+    return spread(found.calls, PROBES)
 
 
 def _found(family: int, calls: Sequence[CleanCall]) -> Found:
-    some = list(calls[:: max(1, len(calls) // READ)][:READ])
+    some = spread(calls, READ)
     # What an answer must look like is the teacher's to say, not an earlier student's.
     taught = [c for c in some if c.answered_by == TEACHER and not c.error] or some
     requests, answers = [c.request for c in taught], [answer_of(c.reply) for c in taught]
@@ -151,7 +157,7 @@ def mark_routable(groups: Sequence[Found]) -> None:
 
 def examples(calls: Sequence[CleanCall], count: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The ids of the calls nearest the centre and of those farthest from it, by their words."""
-    some = calls[:: max(1, len(calls) // 400)][:400]
+    some = spread(calls, 400)
     words = [
         set(_WORD.findall(f"{user_text(c.request)} {answer_of(c.reply)}".lower())) for c in some
     ]

@@ -239,7 +239,7 @@ def _split(texts: Sequence[str], min_calls: int, seed: int) -> list[int]:
 
 def _parts(texts: Sequence[str], min_calls: int, seed: int) -> np.ndarray | None:
     """The best k-means parts, or None when the silhouette says that there are none."""
-    if len(texts) < 2 * min_calls:
+    if len(texts) < 2 * min_calls or len({text for text in texts if text.strip()}) < 2:
         return None
     from sklearn.cluster import KMeans
     from sklearn.decomposition import TruncatedSVD

@@ -171,9 +171,9 @@ def _without_worst(constants: list[str], missed: Sequence[str]) -> list[str]:
             absent = sum(constant not in text for text in missed)
         return absent, -len(constant)
 
-    worst = max((place for place in range(len(constants)) if constants[place]), key=lack)
     if len(constants) == 1:
         return ["", ""]
+    worst = max((place for place in range(len(constants)) if constants[place]), key=lack)
     if worst in (0, last):
         return ["" if place == worst else c for place, c in enumerate(constants)]
     return constants[:worst] + constants[worst + 1 :]

@@ -57,6 +57,12 @@ def sentence(certificate: Mapping[str, Any] | None) -> str:
     )
 
 
+def _proof(folder: Path, task: str, outcomes: Mapping[str, Any]) -> Path:
+    """The certificate of the student that a task's night ended with."""
+    rung = str(outcomes.get(task, {}).get("rung", ""))
+    return folder / "calibrate" / task / rung / "certificate.json"
+
+
 def _night(folder: Path) -> Night:
     manifests = [_json(folder / hop / "manifest.json") for hop in stage.HOPS]
     outcomes = {o["task"]: o for o in _json(folder / "judge.json") or ()}
@@ -66,7 +72,7 @@ def _night(folder: Path) -> Night:
             name=task["name"],
             category=task["category"],
             calls=task["size"],
-            certificate=sentence(_json(folder / "calibrate" / task["id"] / "certificate.json")),
+            certificate=sentence(_json(_proof(folder, task["id"], outcomes))),
             **{k: v for k, v in outcomes.get(task["id"], {}).items() if k in _OUTCOME},
         )
         for task in _json(folder / "cluster" / "tasks.json") or ()

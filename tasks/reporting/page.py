@@ -179,7 +179,7 @@ def _night(night: Night, after: Day | None) -> str:
 
 def _task(task: Found, after: Day | None) -> str:
     who = f"student v{task.version}" if task.passed and task.version else "teacher"
-    why = task.certificate if task.passed else task.reason or "No student was trained."
+    why = (task.passed and task.certificate) or task.reason or "No student was trained."
     seen = _served(task, after) if after and task.passed else ""
     return (
         f'<td><b>{escape(task.name)}</b> <span class="soft">{escape(task.category)}</span>'
