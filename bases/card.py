@@ -14,8 +14,7 @@ from statistics import fmean
 from typing import Any
 
 from bases import probe
-from bases.fresh import Config
-from bases.pretrain import runs
+from bases.pretrain import Config, runs
 
 CARD = """\
 ---
@@ -41,10 +40,8 @@ Answers count 1, prompts {prompt}. Muon for the matrices, AdamW for the rest, fl
 weights, warm-up, plateau and linear fall. The log is `training.jsonl`.
 
 The training text is synthetic (`bases/synth.py`): random schemas, made-up values, an English
-lexicon written for this project (`bases/lexicon/`), the name and word lists of Faker (MIT) and, in
-the last run, the words of all-MiniLM-L6-v2's vocabulary (Apache-2.0), whose embeddings tell a run
-with a wider `--vocab` where new words begin (`bases/fresh.py`). No logs and no data sets of anybody
-are in it.
+lexicon written for this project (`bases/lexicon/`), and the name and word lists of Faker (MIT). No
+logs and no data sets of anybody are in it.
 
 ## What it can do without any adapter
 Exact match on {n} unseen synthetic chats of each kind, greedy, seed {probe_seed}, Wilson intervals

@@ -12,16 +12,7 @@ from bases import values as v
 from bases.fields import Example
 from bases.grammar import odd_key, styled, typo
 from bases.values import MAKERS, make, pseudo
-from bases.wordlists import (
-    adjectives,
-    base_categories,
-    categories,
-    known,
-    nouns,
-    pick,
-    verbs,
-    words,
-)
+from bases.wordlists import adjectives, base_categories, categories, nouns, pick, verbs, words
 
 CARRIERS = (
     "@", "@", "please @", "can you @", "i want to @", "i need to @", "could you @", "@ please",
@@ -70,7 +61,7 @@ class Assistant:
 
 def title(rng: Random) -> str:
     """A title of one to six words, known or made up, as of a song, a list or a place."""
-    sources = (nouns(), adjectives(), LINKS, known(), known(), known())
+    sources = (nouns(), adjectives(), LINKS)
     out = []
     for _ in range(1 + int(rng.random() ** 1.7 * 6)):
         roll = rng.random()

@@ -18,7 +18,59 @@ from pathlib import Path
 from typing import Any
 
 from bases import batches, tokens
-from bases.fresh import Config, fresh, new_model
+from bases.synth import examples
+from bases.wordlists import vocabulary
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """All that decides the result of a run."""
+
+    steps: int = 2600
+    rows: int = 32
+    width: int = 256
+    hidden: int = 256
+    layers: int = 6
+    inner: int = 640
+    heads: int = 4
+    vocab: int = 4096
+    lr: float = 2.5e-3
+    muon_lr: float = 0.006
+    warmup: int = 100
+    decay: float = 0.4
+    seed: int = 7
+    texts: int = 60_000  # that the tokenizer learns from
+    begin: str = ""  # a finished base to go on from, whose rate has fallen and rises again
+
+
+def new_tokenizer(config: Config) -> Any:
+    """BPE learned from the seed's own examples, which training does not see again."""
+    source = islice(examples(-config.seed), config.texts)
+    texts = [" ".join([*(t for _, t in e.messages), e.answer]) for e in source]
+    often = max(config.texts // 600, 1)  # so that rare everyday words are not spelled in pieces
+    return tokens.wrap(tokens.train(texts + vocabulary() * often, config.vocab))
+
+
+def new_model(config: Config, tokenizer: Any) -> Any:
+    """A fresh Qwen2-type model."""
+    import torch
+    from transformers import Qwen2Config, Qwen2ForCausalLM
+
+    torch.manual_seed(config.seed)
+    shape = Qwen2Config(
+        vocab_size=config.vocab,
+        hidden_size=config.hidden,
+        intermediate_size=config.inner,
+        num_hidden_layers=config.layers,
+        num_attention_heads=config.heads,
+        num_key_value_heads=config.heads,
+        max_position_embeddings=2048,
+        tie_word_embeddings=True,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+        bos_token_id=None,
+    )
+    return Qwen2ForCausalLM(shape)
 
 
 def rate(config: Config, step: int) -> float:
@@ -26,13 +78,6 @@ def rate(config: Config, step: int) -> float:
     start = config.steps * (1 - config.decay)
     fall = (config.steps - step) / max(config.steps - start, 1)
     return min((step + 1) / config.warmup, 1.0, max(fall, 0.02))
-
-
-def cross_entropy(states: Any, words: Any, target: Any) -> Any:
-    """Of the tokens that follow the states; a function of its own, to be fused."""
-    from torch.nn import functional
-
-    return functional.cross_entropy((states @ words.T).float(), target)
 
 
 class Trainer:
@@ -49,7 +94,6 @@ class Trainer:
         if fuse:  # fused eager attention: twice as fast here as the SDPA kernels of the CPU
             self.model.config._attn_implementation = "eager"
             self.model.model.compile(dynamic=False)
-        self.wrong = torch.compile(cross_entropy, dynamic=True) if fuse else cross_entropy
         matrix = [p for n, p in self.master.items() if p.ndim == 2 and "embed" not in n]
         other = [p for n, p in self.master.items() if p.ndim != 2 or "embed" in n]
         self.optimizers: list[Any] = [
@@ -67,13 +111,15 @@ class Trainer:
     def loss(self, batch: batches.Batch, generator: Any) -> Any:
         """Answers count 1, prompts 0.2: a fifth of the prompt tokens is drawn, which is cheaper."""
         import torch
+        from torch.nn.functional import cross_entropy
 
         ids = torch.from_numpy(batch.ids).to(self.device)
         weight = torch.from_numpy(batch.weight)
         take = torch.rand(weight.shape, generator=generator) < weight
         hidden = self.model.model(input_ids=ids, use_cache=False).last_hidden_state
         target = torch.roll(ids, -1, dims=1)[take]
-        return self.wrong(hidden[take.to(self.device)], self.model.lm_head.weight, target)
+        logits = self.model.lm_head(hidden[take.to(self.device)])
+        return cross_entropy(logits.float(), target)
 
     def step(self, batch: batches.Batch, number: int) -> float:
         """One update; returns the loss before it."""
@@ -181,6 +227,17 @@ def runs(log: Path) -> list[list[dict[str, Any]]]:
             found.append([])
         found[-1].append(row)
     return found
+
+
+def fresh(config: Config) -> tuple[Any, Any]:
+    """The tokenizer and the model that a run begins with."""
+    if config.begin:
+        from transformers import AutoModelForCausalLM
+
+        model = AutoModelForCausalLM.from_pretrained(config.begin, dtype="float32")
+        return tokens.load(Path(config.begin)), model
+    tokenizer = new_tokenizer(config)
+    return tokenizer, new_model(config, tokenizer)
 
 
 def begin(config: Config, work: Path, fuse: bool) -> Run:

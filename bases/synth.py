@@ -114,7 +114,7 @@ MIX: dict[str, tuple[Kind, float]] = {
     "tools": (dialogs.tools, 9), "tool_dialogue": (dialogs.tool_dialogue, 3),
     "dialogue": (dialogs.slot_dialogue, 4), "summary": (dialogs.summary, 5),
     "question": (dialogs.question, 5), "gist": (dialogs.reply_to, 3), "recurring": (recurring, 10),
-    "bare": (bare, 9), "commands": (command, 40),
+    "bare": (bare, 9), "commands": (command, 30),
 }  # fmt: skip
 
 

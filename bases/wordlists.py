@@ -1,7 +1,6 @@
 """The word lists in `bases/lexicon/`, read once: everyday English written for this project.
 
-Used by `bases.values` and `bases.grammar`; names and places come from Faker's lists, words of all
-kinds from the encoder's vocabulary.
+Used by `bases.values` and `bases.grammar`; names and places come from Faker's lists.
 """
 
 import re
@@ -83,15 +82,6 @@ def vocabulary() -> list[str]:
     members += sum(table("words.txt", ";").values(), ())
     members += [re.sub(r"\{\w+\}|\w+\.", " ", row, count=0) for row in lines("intents.txt")]
     return sorted({w for text in members for w in re.findall(r"[a-z]{3,}", text)})
-
-
-@cache
-def known() -> list[str]:
-    """The words that the encoder has whole, the commonest first."""
-    from tasks.students.encoder import tokenizer
-
-    vocab: dict[str, int] = tokenizer().get_vocab()
-    return [w for w in sorted(vocab, key=vocab.__getitem__) if re.fullmatch("[a-z]{2,}", w)]
 
 
 @cache

@@ -15,12 +15,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bases import batches, pretrain, probe, tokens
-from bases.fresh import Config, fresh
 from bases.synth import MIX, examples
 from bases.wordlists import categories, vocabulary
 
 NANO = Path(__file__).parents[1] / "bases" / "nano"
-TINY = Config(
+TINY = pretrain.Config(
     steps=20, rows=4, width=128, hidden=64, layers=2, inner=128, heads=2, vocab=600, warmup=5,
     texts=200,
 )  # fmt: skip
@@ -210,20 +209,6 @@ def test_a_finished_base_is_gone_on_with(trained: tuple[Path, list[float]], tmp_
     assert pretrain.train(config, tmp_path, echo=False, until=1)[0] < trained[1][0] - 0.3
     known = [tokens.load(p / "checkpoint").get_vocab() for p in (tmp_path, trained[0])]
     assert known[0] == known[1]
-
-
-def test_a_base_is_given_more_words(trained: tuple[Path, list[float]], tmp_path: Path) -> None:
-    """What it knew stays as it was, and it does better than a new one from the first step."""
-    folder = trained[0] / "checkpoint"
-    config = replace(TINY, begin=str(folder), vocab=900, seed=8)
-    old, (new, model) = tokens.load(folder), fresh(config)
-    words = model.get_input_embeddings().weight
-    before = fresh(replace(TINY, begin=str(folder)))[1].get_input_embeddings().weight
-    both = sorted(set(old.get_vocab()) & set(new.get_vocab()))
-    ids = [tokenizer.convert_tokens_to_ids(both) for tokenizer in (new, old)]
-    assert len(new) == len(words) == 900 > len(both) > 400
-    assert words[ids[0]].equal(before[ids[1]])
-    assert pretrain.train(config, tmp_path, echo=False, until=1)[0] < trained[1][0] - 0.3
 
 
 def test_another_config_does_not_resume(trained: tuple[Path, list[float]]) -> None:
