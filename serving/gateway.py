@@ -93,7 +93,7 @@ class Gateway:
             answer = await self.students.ask(call)
             if answer is not None:
                 return self._serve(call, answer)
-        except Exception:
+        except Exception:  # an answer that cannot be served is only a reason to escalate
             log.exception("call %s", call.id)
             call.reason = escalate.STUDENT_ERROR
         self.metrics.count(metrics.ESCALATED, "reason", call.reason)

@@ -7,24 +7,10 @@ import random
 from collections import Counter
 from pathlib import Path
 
-from tasks.cluster import cluster
-from tasks.dataset import dataset, near_duplicates, rows
+from tasks.dataset import near_duplicates, rows
 from tasks.datasets.splits import SPLITS
-from tasks.params import Cluster, Dataset
-from tasks.records import CleanCall
-from tests.traffic import DAY, WORDS, tickets, write
-
-
-def night(folder: Path, calls: list[CleanCall], previous: Path | None = None) -> Path:
-    """The dataset folder of one night."""
-    out, groups = folder / "dataset", folder / "cluster"
-    for path in (out, groups):
-        path.mkdir(parents=True)
-    clean = [write(folder / "calls.parquet", calls)]
-    last = previous.parent / "cluster" if previous else None
-    cluster(clean, groups, Cluster(min_calls=30), previous=last)
-    dataset(clean, groups, out, Dataset(min_rows=60), previous=previous)
-    return out
+from tests.test_dataset import night
+from tests.traffic import DAY, WORDS, tickets
 
 
 def split_of(out: Path) -> dict[str, str]:
@@ -46,13 +32,13 @@ def test_most_near_duplicates_are_found() -> None:
 def test_a_conversation_that_outlives_the_window_is_not_torn_apart(tmp_path: Path) -> None:
     """Its first turn is a carried test row, so its later turns are none of the training's."""
     calls = [dataclasses.replace(c, conversation=f"k{i}") for i, c in enumerate(tickets(200))]
-    first = night(tmp_path / "one", calls)
+    first, _ = night(tmp_path / "one", calls)
     test = {row.id for row in rows(next(first.glob("*/test.parquet")))}
     later = [
         dataclasses.replace(c, conversation=f"k{i}", id=f"later-{i}", at=c.at + DAY / 1e6)
         for i, c in enumerate(tickets(200, seed=5))
     ]
-    second = split_of(night(tmp_path / "two", later, first))
+    second = split_of(night(tmp_path / "two", later, first)[0])
     held = {f"later-{i}" for i, call in enumerate(calls) if call.id in test}
     assert {second.get(name, "test") for name in held} == {"test"}
 
@@ -66,6 +52,6 @@ def test_what_curation_drops_keeps_its_place(tmp_path: Path) -> None:
     ]
     shares, out = list[Counter[str]](), None
     for name in ("one", "two", "three"):
-        out = night(tmp_path / name, [*calls, *odd], out)
+        out, _ = night(tmp_path / name, [*calls, *odd], out)
         shares.append(Counter(s for row, s in split_of(out).items() if row.startswith("odd-")))
     assert shares[0] == shares[1] == shares[2]
