@@ -24,6 +24,7 @@ import msgspec
 from tasks import params as settings
 from tasks import stage
 from tasks.dataset import rows
+from tasks.domain import students
 from tasks.evaluation.answers import Answered, Answers, answered
 from tasks.evaluation.metrics import binomial_tail, grouped_tail, weighted, wilson
 from tasks.params import Calibrate, Evaluate
@@ -272,19 +273,18 @@ def held_out(certificate: Certificate, answers: Answers) -> HeldOut:
 def calibrate_all(dataset: Path, trained: Path, out: Path, params: settings.Params) -> Counts:
     """Certify every trained student into `out`/task/rung; those without a proof are dropped."""
     kept, dropped = 0, dict[str, int]()
-    folders = sorted(path.parent for path in trained.glob("*/*/training.json"))
-    tests = len(folders) if params.calibrate.correct else 1
-    for folder in folders:
-        task, rung = folder.parts[-2:]
-        place = (dataset / task, folder, out / task / rung)
+    every = list(students(dataset, trained))
+    tests = len(every) if params.calibrate.correct else 1
+    for asked, folder, task, rung in every:
+        own = out / task / rung
         try:
-            calibrate(*place, params.calibrate, tests=tests, evaluation=params.evaluate)
-            found = load_certificate(place[2] / "certificate.json")
+            calibrate(asked, folder, own, params.calibrate, tests=tests, evaluation=params.evaluate)
+            found = load_certificate(own / "certificate.json")
         except Refused as error:
             found = str(error)
         kept += isinstance(found, Certificate)
         dropped |= {f"{task}, {rung}: {found}": 1} if isinstance(found, str) else {}
-    result = Counts("calibrate", len(folders), kept, dropped)
+    result = Counts("calibrate", len(every), kept, dropped)
     stage.finish(out, result)
     return result
 

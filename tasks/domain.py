@@ -7,7 +7,7 @@ have it, so that training, measuring and serving need to know nothing of domains
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
 from itertools import chain, zip_longest
@@ -24,6 +24,7 @@ from tasks.task import Task, load_one, save
 from tasks.template import Template
 
 Parts = dict[Split, list[Row]]
+ROWS = "rows"  # beside a domain's student, what it learns and is asked
 
 
 def group(tasks: Iterable[Task], named: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
@@ -48,6 +49,21 @@ def budget(params: Train, tasks: int) -> Train:
     return msgspec.structs.replace(
         params, tokens=tasks * params.tokens, validation_rows=tasks * params.validation_rows
     )
+
+
+def students(dataset: Path, trained: Path) -> Iterator[tuple[Path, Path, str, str]]:
+    """The students in a folder: the rows each is asked, where it is, its task and its rung.
+
+    A domain's is there once, with the rows that `gather` wrote beside it, and has a turn for each
+    of its tasks.
+    """
+    for file in sorted(trained.glob("*/*/training.json")):
+        folder, shared = file.parent, file.parent.with_name(ROWS)
+        name, rung = folder.parts[-2:]
+        if not shared.exists():
+            yield dataset / name, folder, name, rung
+        for task in sorted(shared.glob("*/task.json")):
+            yield task.parent, folder, task.parent.name, "domain"
 
 
 def gather(

@@ -20,6 +20,7 @@ from tasks import params as settings
 from tasks.contract import Contract
 from tasks.dataset import Row, rows
 from tasks.datasets.rows import retagged
+from tasks.domain import students
 from tasks.evaluation import metrics, quality, referee
 from tasks.evaluation.answers import Answers, answered, unadapted, write_answers
 from tasks.evaluation.lines import Line, baselines, of, slices
@@ -203,16 +204,14 @@ def _ahead(new: Answers, old: Answers, contract: Contract) -> dict[str, Differen
 def evaluate_all(dataset: Path, trained: Path, out: Path, params: settings.Params) -> Counts:
     """Measure every trained student into `out`/task/rung; refused ones are dropped."""
     kept, dropped = 0, Counter[str]()
-    folders = sorted(path.parent for path in trained.glob("*/*/training.json"))
-    for folder in folders:
-        task, rung = folder.parts[-2:]
-        place = (dataset / task, folder, out / task / rung)
+    found = list(students(dataset, trained))
+    for asked, folder, task, rung in found:
         try:
-            evaluate(*place, params.evaluate, prices=params.economics)
+            evaluate(asked, folder, out / task / rung, params.evaluate, prices=params.economics)
             kept += 1
         except Refused as error:
             dropped[str(error)] += 1
-    result = Counts("evaluate", len(folders), kept, dict(dropped))
+    result = Counts("evaluate", len(found), kept, dict(dropped))
     stage.finish(out, result)
     return result
 

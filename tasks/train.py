@@ -14,7 +14,7 @@ import sys
 import time
 import warnings
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -22,12 +22,12 @@ from typing import Any
 
 import msgspec
 
+from tasks import domain, stage
 from tasks import params as settings
-from tasks import stage
 from tasks.contract import Contract
 from tasks.dataset import Row, rows
 from tasks.params import Rung, Train
-from tasks.records import Counts
+from tasks.records import Counts, read_clean
 from tasks.stage import Refused
 from tasks.students import forms
 from tasks.students.adapters import adapter_digest
@@ -238,34 +238,60 @@ def _unfit(rung: Rung, found: Sequence[Row], contract: Contract, params: Train) 
     return ""
 
 
-def train_all(dataset: Path, out: Path, params: Train) -> Counts:
+def train_all(
+    dataset: Path, out: Path, params: settings.Params, conversations: Mapping[str, str]
+) -> Counts:
     """Train the first rung that fits each task folder of `dataset` into `out`/task/rung.
 
-    Whether to climb higher is the night's to decide. Tasks that no rung fits are dropped.
+    Whether to climb higher is the night's to decide. With `scope: domain`, each domain has a causal
+    student in `out`/domain/causal too (`conversations` by call id). What no rung fits is dropped.
     """
-    kept, dropped = 0, Counter[str]()
+    kept, dropped, own = 0, Counter[str](), params.train
     folders = sorted(path.parent for path in dataset.glob("*/task.json"))
+    groups = _domains(folders, own)
     for folder in folders:
         try:
-            rungs, aside = ladder(folder, params)
+            rungs, aside = ladder(folder, own)
             for rung in rungs[:1]:
-                train(folder, out / folder.name / rung, params, rung=rung)
+                train(folder, out / folder.name / rung, own, rung=rung)
             kept += bool(rungs)
             dropped.update(
                 [] if rungs else [f"{folder.name}: {'; '.join(dict.fromkeys(aside.values()))}"]
             )
         except Refused as error:
             dropped[str(error)] += 1
-    result = Counts("train", len(folders), kept, dict(dropped))
+    for name, tasks in groups.items():
+        source = out / name / domain.ROWS
+        domain.gather(dataset, name, tasks, source, params.dataset, conversations)
+        try:
+            train(source, out / name / "causal", domain.budget(own, len(tasks)))
+            kept += 1
+        except Refused as error:
+            dropped[f"{name}: {error}"] += 1
+    result = Counts("train", len(folders) + len(groups), kept, dict(dropped))
     stage.finish(out, result)
     return result
 
 
+def _domains(folders: Sequence[Path], params: Train) -> dict[str, list[str]]:
+    """The domains of the tasks that a causal student can learn; none unless they are asked for."""
+    if params.scope == "task":
+        return {}
+    causal = msgspec.structs.replace(params, rungs=["causal"])
+    able = [load_one(folder) for folder in folders if ladder(folder, causal)[0]]
+    return domain.group(able, params.domains)
+
+
 def main() -> Counts:
     """The DVC stage."""
-    source, out = Path("data/dataset"), Path("data/train")
-    params = settings.load().train
-    return stage.hop("train", out, lambda folder: train_all(source, folder, params))
+    data, params = Path("data"), settings.load()
+    calls = read_clean(data / "deidentify" / "calls.parquet")
+    conversations = {call.id: call.conversation for call in calls}
+
+    def work(folder: Path) -> Counts:
+        return train_all(data / "dataset", folder, params, conversations)
+
+    return stage.hop("train", data / "train", work)
 
 
 def part(job: launch.Job) -> None:

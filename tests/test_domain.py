@@ -14,13 +14,14 @@ import served
 import students
 import tiny
 
+from tasks.calibrate import calibrate_all
 from tasks.datasets.rows import retagged, rows
 from tasks.domain import budget, gather, group, tag
-from tasks.evaluate import evaluate
+from tasks.evaluate import Scorecard, evaluate, evaluate_all
 from tasks.evaluation.answers import answered
-from tasks.params import Dataset, Evaluate, Train
+from tasks.params import Dataset, Evaluate, Params, Train
 from tasks.task import load_one
-from tasks.train import train
+from tasks.train import load_training, train, train_all
 
 COLOURS = {"apple": "red", "grass": "green", "sea": "blue"}
 MOODS = {"apple": "blue", "grass": "red", "sea": "green"}  # alike, and wrong in the other task
@@ -114,6 +115,26 @@ def test_the_same_seed_gives_the_same_domain_student(home: Path, tmp_path: Path)
     one, two = (train(home / "rows", tmp_path / name, short) for name in "ab")
     assert one.adapter_digest == two.adapter_digest
     assert (one.task, one.rows) == (NAME, 120)
+
+
+def test_the_offline_half_knows_domains(home: Path, tmp_path: Path) -> None:
+    """`dvc repro` trains the domain's student beside the tasks' own, and asks it for each task."""
+    own = Train(base=str(home / "base"), rungs=["causal"], scope="domain", rank=4, epochs=1)
+    own = msgspec.structs.replace(own, domains={"desk": ["*"]})
+    params = Params(train=own, evaluate=Evaluate(max_tokens=4, max_rows=6))
+    data, trained = home / "data", tmp_path / "train"
+    counts = train_all(data, trained, params, {})
+    assert (counts.read, counts.kept) == (3, 3)
+    assert rows(trained / NAME / "rows" / "train.parquet") == rows(home / "rows" / "train.parquet")
+    evaluated = evaluate_all(data, trained, tmp_path / "evaluate", params)
+    assert (evaluated.read, evaluated.kept) == (4, 4)
+    digests = set()
+    for task in ("colour-1", "mood-2"):
+        card = tmp_path / "evaluate" / task / "domain" / "scorecard.json"
+        digests.add(msgspec.json.decode(card.read_bytes(), type=Scorecard).adapter_digest)
+    assert digests == {load_training(trained / NAME / "causal").adapter_digest}
+    certified = calibrate_all(data, trained, tmp_path / "calibrate", params)
+    assert certified.read == certified.kept + sum(certified.dropped.values()) == 4
 
 
 def test_a_champion_is_asked_in_its_own_words(home: Path, tmp_path: Path) -> None:
