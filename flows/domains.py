@@ -16,7 +16,6 @@ from flows.night import Night, found
 from registry.choice import Rung
 from registry.version import TASK
 from tasks import domain, stage
-from tasks.records import read_clean
 from tasks.train import ladder
 
 
@@ -41,10 +40,8 @@ def _decide(night: Night, out: Path) -> None:
     able = {task.id for task in guard.clean(night) if ladder(data / task.id, causal)[0]}
     groups = domain.group([t for t in found(night) if t.id in able], params.train.domains)
     groups = {n: tasks for n, tasks in groups.items() if not all(_settled(night, t) for t in tasks)}
-    calls = (call for path in night.clean() for call in read_clean(path)) if groups else ()
-    conversations = {call.id: call.conversation for call in calls}
     for name, tasks in groups.items():
-        domain.gather(data, name, tasks, out / name, params.dataset, conversations)
+        domain.gather(data, name, tasks, out / name, params.dataset)
     stage.write_atomic(out / "domains.json", msgspec.json.encode(groups))
 
 

@@ -36,7 +36,7 @@ def student(task: str, day: str, home: str) -> Outcome:
     night = open_night(home, day)
     serving, tries, refused = champion(night, task), list[Try](), list[Refused]()
     for rung in ladder(night, task, serving):
-        with aside(refused):
+        with aside(refused, tries):
             steps.train(night, task, rung, serving)
             scorecard = steps.evaluate(night, task, rung, serving)
             certificate = steps.calibrate(night, task, rung)

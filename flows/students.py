@@ -63,13 +63,20 @@ def ladder(night: Night, task: str, serving: Champion | None) -> list[Rung]:
 
 
 @contextmanager
-def aside(refused: list[Refused]) -> Iterator[None]:
-    """Keep what is refused inside: a dearer student that fails costs a cheaper one nothing."""
+def aside(refused: list[Refused], tries: Sequence[Try]) -> Iterator[None]:
+    """Keep what is refused inside: a dearer student that fails costs a cheaper one nothing.
+
+    So does one that breaks: its own Prefect task shows how.
+    """
     try:
         yield
     except Refused as error:
         show.say(str(error))
         refused.append(error)
+    except Exception as error:
+        if not tries:
+            raise
+        show.say(f"A dearer student failed: {type(error).__name__}: {error}")
 
 
 def enough(night: Night, last: Try) -> bool:
@@ -78,8 +85,12 @@ def enough(night: Night, last: Try) -> bool:
     It does not pay when the night's time is spent, or when what is left to save is less than what
     the longest training of the night cost.
     """
+    rungs = night.params.train.rungs
     if last.rung == "domain":
         return False
+    dearer = rungs[rungs.index(last.rung) + 1 :]
+    if any(night.out("train", last.scorecard.task, rung).exists() for rung in dearer):
+        return False  # the night was begun before and came further: it ends the same
     if last.verdict.passed and last.coverage >= night.params.train.enough:
         return True
     done = night.out("train").glob("*/*/training.json")
@@ -150,8 +161,9 @@ def evaluate(night: Night, task: str, rung: Rung, serving: Champion | None) -> S
 def calibrate(night: Night, task: str, rung: Rung) -> Certificate | str:
     """Certify a threshold at the chosen risk, or say why there is none."""
     out, params = night.out("calibrate", task, rung), night.params
-    every = len(guard.clean(night)) * len(params.train.rungs)
-    every += sum(map(len, domains.domains(night).values()))
+    each = len(params.train.rungs)
+    every = len(guard.clean(night)) * each + sum(map(len, domains.domains(night).values()))
+    own = len(ladder(night, task, None))  # the best of them is kept
     if not out.exists():
         with stage.fresh(out) as folder:
             tasks.calibrate.calibrate(
@@ -159,7 +171,7 @@ def calibrate(night: Night, task: str, rung: Rung) -> Certificate | str:
                 domains.trained(night, task, rung),
                 folder,
                 params.calibrate,
-                tests=every if params.calibrate.correct else 1,
+                tests=every if params.calibrate.correct else own,
                 evaluation=params.evaluate,
                 cache=night.home / "answers",
             )
@@ -219,7 +231,7 @@ def _promoted(
     reason = best.verdict.reason
     if not night.params.judge.promote:
         return False, f"{reason} It waits for a person to promote it."
-    if serving and str((bundle.read(serving.bundle, "lineage") or {}).get("night")) > night.day:
+    if serving and (bundle.read(serving.bundle, "lineage") or {}).get("night", "") > night.day:
         return False, f"{reason} The champion is of a later night and stays."
     entry = ledger.promote(
         night.home,

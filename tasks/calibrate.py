@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 import random
 from bisect import bisect_left
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
@@ -274,9 +275,9 @@ def calibrate_all(dataset: Path, trained: Path, out: Path, params: settings.Para
     """Certify every trained student into `out`/task/rung; those without a proof are dropped."""
     kept, dropped = 0, dict[str, int]()
     every = list(students(dataset, trained))
-    tests = len(every) if params.calibrate.correct else 1
+    tried = Counter(task for _, _, task, _ in every)  # the best of a task's students is kept
     for asked, folder, task, rung in every:
-        own = out / task / rung
+        own, tests = out / task / rung, len(every) if params.calibrate.correct else tried[task]
         try:
             calibrate(asked, folder, own, params.calibrate, tests=tests, evaluation=params.evaluate)
             found = load_certificate(own / "certificate.json")

@@ -7,6 +7,7 @@ have it, so that training, measuring and serving need to know nothing of domains
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
@@ -20,6 +21,7 @@ from tasks.dataset import near_duplicates
 from tasks.datasets.rows import Row, retagged, rows, write_rows
 from tasks.datasets.splits import SPLITS, Groups, Split
 from tasks.params import Dataset, Train
+from tasks.stage import Refused
 from tasks.task import Task, load_one, save
 from tasks.template import Template
 
@@ -30,12 +32,19 @@ ROWS = "rows"  # beside a domain's student, what it learns and is asked
 def group(tasks: Iterable[Task], named: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
     """The domains of at least two tasks: their names, and the ids of their tasks.
 
-    `named` are domains by patterns of task ids; other tasks are grouped by their family.
+    `named` are domains by patterns of task ids; other tasks are grouped by their family. Raises
+    Refused when a name cannot be that of a folder.
     """
+    for name in named:
+        if not re.fullmatch(r"[\w.-]+", name):
+            raise Refused(
+                f"train.domains: {name!r} has other characters than letters, digits, . _ -"
+            )
     found: dict[str, list[str]] = {}
     for task in tasks:
         fits = (n for n, some in named.items() if any(fnmatchcase(task.id, p) for p in some))
-        found.setdefault(f"domain-{next(fits, task.family)}", []).append(task.id)
+        rest = f"{task.family}-others" if task.family in named else task.family
+        found.setdefault(f"domain-{next(fits, rest)}", []).append(task.id)
     return {name: sorted(ids) for name, ids in found.items() if len(ids) > 1}
 
 
@@ -72,16 +81,15 @@ def gather(
     tasks: Sequence[str],
     out: Path,
     params: Dataset,
-    conversations: Mapping[str, str],
 ) -> None:
     """Write `out`, the domain's own dataset folder, and `out`/task, a tagged one for each task.
 
     Training and validation rows that are like another task's held-out rows, or of the same
-    conversation (`conversations` by call id), are left out of the domain's.
+    conversation, are left out of the domain's.
     """
     known = {id: load_one(dataset / id) for id in tasks}
     parts = {id: {s: rows(dataset / id / f"{s}.parquet") for s in SPLITS} for id in tasks}
-    seen = _held_out(list(parts.values()), params, conversations)
+    seen = _held_out(list(parts.values()), params)
     learned: dict[Split, list[list[Row]]] = {"train": [], "validation": []}
     for id, task in known.items():
         marked = replace(task, template=replace(task.template, tag=tag(id)))
@@ -113,15 +121,13 @@ def _whole(name: str, tasks: Sequence[Task]) -> Task:
     )
 
 
-def _held_out(
-    parts: Sequence[Parts], params: Dataset, conversations: Mapping[str, str]
-) -> set[str]:
+def _held_out(parts: Sequence[Parts], params: Dataset) -> set[str]:
     """The ids of all rows that are like, or of one conversation with, a held-out row."""
     every = [(row, split) for part in parts for split in SPLITS for row in part[split]]
     groups = Groups(len(every))
     for a, b in near_duplicates([row.prompt for row, _ in every], params.similar, params.seed):
         groups.join(a, b)
-    groups.join_equal(conversations.get(row.id, "") for row, _ in every)
+    groups.join_equal(row.opening or "" for row, _ in every)
     held = ("calibration", "test")
     kept = {groups.find(place) for place, (_, split) in enumerate(every) if split in held}
     return {row.id for place, (row, _) in enumerate(every) if groups.find(place) in kept}

@@ -14,8 +14,11 @@ from tasks.stage import Refused
 DEFAULT = Path(__file__).parents[1] / "params.yaml"
 Share = Annotated[float, Meta(ge=0, le=1)]
 Risk = Annotated[float, Meta(gt=0, lt=1)]
+Count = Annotated[int, Meta(ge=1)]
 Rung = Literal["linear", "encoder", "causal"]  # kinds of students, from cheap to dear
-Swept = Literal["learning_rate", "warmup", "batch", "rank", "alpha", "rslora", "dora"]
+Swept = Literal[
+    "learning_rate", "muon", "warmup", "batch", "rank", "alpha", "rslora", "dora", "swaps"
+]
 
 
 class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -114,7 +117,9 @@ class Train(Section, frozen=True):
     A training reads at most `tokens` tokens in at most `epochs` rounds, is measured `marks` times
     on the validation rows and stops after `patience` marks that brought nothing. It ends after
     `minutes`, with the best weights so far. Where `learning_rate` is null, `rate` has the rule;
-    `alpha` and `rslora` are of causal students, the encoder's scale is fixed.
+    where `muon` is, that optimizer moves adapters of the bundled base, and Adam all others.
+    `alpha`, `rslora` and `swaps` are of causal students; the encoder's scale is fixed, and it needs
+    no rows with swapped values (so many copies of each row) to learn to copy.
     Every combination of the values in `sweep` is tried shortly on the validation rows; the best is
     trained. Causal students train in so many `processes` (0: one for each GPU), and with
     `quantize` beside a base in 4 bits (QLoRA; needs bitsandbytes).
@@ -130,18 +135,20 @@ class Train(Section, frozen=True):
     enough: Share = 0.9
     budget: float = 0.5
     base: str = "bundled"
-    rank: int = 16
+    rank: Count = 16
     alpha: int = 32
     rslora: bool = True
     dora: bool = False
     quantize: bool = False
     learning_rate: float | None = None
+    muon: bool | None = None
+    swaps: int = 0
     warmup: Share = 0.06
-    batch: int = 8
+    batch: Count = 8
     epochs: int = 10
     tokens: int = 150_000
     max_length: int = 512
-    marks: int = 8
+    marks: Count = 8
     patience: int = 3
     minutes: float = 30.0
     validation_rows: int = 128
@@ -180,7 +187,8 @@ class Evaluate(Section, frozen=True):
 class Calibrate(Section, frozen=True):
     """The risk that the team accepts: at most `alpha` wrong served, with confidence 1 - `delta`.
 
-    `correct` divides delta by the number of tasks tested in a night (Bonferroni).
+    Delta is divided by the number of students that a task may have, as the best is kept, and with
+    `correct` by that of all of a night (Bonferroni).
     """
 
     alpha: Risk = 0.05
@@ -235,8 +243,14 @@ def load(path: Path | None = None) -> Params:
     """Read params from `path`, `$FLYWHEEL_PARAMS` or the repository. Raises Refused."""
     path = path or Path(os.environ.get("FLYWHEEL_PARAMS") or DEFAULT)
     try:
-        return msgspec.yaml.decode(path.read_bytes(), type=Params)
+        found = msgspec.yaml.decode(path.read_bytes(), type=Params)
     except FileNotFoundError:
         raise Refused(f"no params file at {path}") from None
     except (msgspec.ValidationError, msgspec.DecodeError) as error:
         raise Refused(f"{path}: {error}") from None
+    if found.serve.answer_tokens > found.evaluate.max_tokens:
+        raise Refused(
+            f"{path}: serve.answer_tokens is {found.serve.answer_tokens}, more than "
+            f"evaluate.max_tokens, {found.evaluate.max_tokens}: no certificate knows such answers"
+        )
+    return found

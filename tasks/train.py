@@ -14,7 +14,7 @@ import sys
 import time
 import warnings
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -27,7 +27,7 @@ from tasks import params as settings
 from tasks.contract import Contract
 from tasks.dataset import Row, rows
 from tasks.params import Rung, Train
-from tasks.records import Counts, read_clean
+from tasks.records import Counts
 from tasks.stage import Refused
 from tasks.students import forms
 from tasks.students.adapters import adapter_digest
@@ -156,6 +156,7 @@ def _fitted(
             run = _once(made, deadline, progress, checkpoint)
         except Diverged as error:
             note = f"{note}{error} at rate {chosen.rate():g}; "
+            del made  # before the next base is loaded
             continue
         made.fitter.restore(run)
         return made, run, f"{note}trained again at rate {chosen.rate():g}" if note else ""
@@ -238,13 +239,11 @@ def _unfit(rung: Rung, found: Sequence[Row], contract: Contract, params: Train) 
     return ""
 
 
-def train_all(
-    dataset: Path, out: Path, params: settings.Params, conversations: Mapping[str, str]
-) -> Counts:
+def train_all(dataset: Path, out: Path, params: settings.Params) -> Counts:
     """Train the first rung that fits each task folder of `dataset` into `out`/task/rung.
 
     Whether to climb higher is the night's to decide. With `scope: domain`, each domain has a causal
-    student in `out`/domain/causal too (`conversations` by call id). What no rung fits is dropped.
+    student in `out`/domain/causal too. What no rung fits is dropped.
     """
     kept, dropped, own = 0, Counter[str](), params.train
     folders = sorted(path.parent for path in dataset.glob("*/task.json"))
@@ -262,7 +261,7 @@ def train_all(
             dropped[str(error)] += 1
     for name, tasks in groups.items():
         source = out / name / domain.ROWS
-        domain.gather(dataset, name, tasks, source, params.dataset, conversations)
+        domain.gather(dataset, name, tasks, source, params.dataset)
         try:
             train(source, out / name / "causal", domain.budget(own, len(tasks)))
             kept += 1
@@ -284,14 +283,8 @@ def _domains(folders: Sequence[Path], params: Train) -> dict[str, list[str]]:
 
 def main() -> Counts:
     """The DVC stage."""
-    data, params = Path("data"), settings.load()
-    calls = read_clean(data / "deidentify" / "calls.parquet")
-    conversations = {call.id: call.conversation for call in calls}
-
-    def work(folder: Path) -> Counts:
-        return train_all(data / "dataset", folder, params, conversations)
-
-    return stage.hop("train", data / "train", work)
+    source, out, params = Path("data/dataset"), Path("data/train"), settings.load()
+    return stage.hop("train", out, lambda folder: train_all(source, folder, params))
 
 
 def part(job: launch.Job) -> None:

@@ -15,11 +15,12 @@ import students
 import tiny
 
 from tasks.calibrate import calibrate_all
-from tasks.datasets.rows import retagged, rows
+from tasks.datasets.rows import retagged, rows, write_rows
 from tasks.domain import budget, gather, group, tag
 from tasks.evaluate import Scorecard, evaluate, evaluate_all
 from tasks.evaluation.answers import answered
 from tasks.params import Dataset, Evaluate, Params, Train
+from tasks.stage import Refused
 from tasks.task import load_one
 from tasks.train import load_training, train, train_all
 
@@ -53,7 +54,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("home")
     write(folder / "data", "colour-1", COLOURS, 1000)
     write(folder / "data", "mood-2", MOODS, 5000)
-    gather(folder / "data", NAME, ["colour-1", "mood-2"], folder / "rows", Dataset(), {})
+    gather(folder / "data", NAME, ["colour-1", "mood-2"], folder / "rows", Dataset())
     base = str(tiny.base(folder / "base"))
     params = Train(base=base, rank=8, learning_rate=1e-2, epochs=16, marks=4)
     train(folder / "rows", folder / "out", params)
@@ -75,6 +76,10 @@ def test_a_domain_is_named_or_a_program() -> None:
     assert group(found, {}) == {"domain-x": ["a-2", "b-1", "c-3"]}
     named = {"desk": ["c-*", "d-*"], "none": ["q-*"]}
     assert group(found, named) == {"domain-x": ["a-2", "b-1"], "domain-desk": ["c-3", "d-4"]}
+    same = {"x": ["c-*", "d-*"]}  # which is not the program of that name
+    assert group(found, same) == {"domain-x-others": ["a-2", "b-1"], "domain-x": ["c-3", "d-4"]}
+    with pytest.raises(Refused, match="'shop/mail' has other characters"):
+        group(found, {"shop/mail": ["*"]})
 
 
 def test_rows_and_template_carry_the_tag(home: Path) -> None:
@@ -95,10 +100,14 @@ def test_what_another_task_holds_out_is_not_learned(tmp_path: Path) -> None:
     """A training prompt that stands in another task's test rows, or its conversation, is no row."""
     write(tmp_path / "data", "a-1", COLOURS, 1000)
     write(tmp_path / "data", "b-2", MOODS, 1100)  # its first 29 training rows are held out by a-1
-    gather(tmp_path / "data", NAME, ["a-1", "b-2"], tmp_path / "out", Dataset(), {})
+    gather(tmp_path / "data", NAME, ["a-1", "b-2"], tmp_path / "out", Dataset())
     assert len(rows(tmp_path / "out" / "train.parquet")) == 60 + 60 - 29
-    talks = {"a-1-train-0": "talk", "b-2-test-0": "talk", "a-1-train-1": "", "b-2-test-1": ""}
-    gather(tmp_path / "data", NAME, ["a-1", "b-2"], tmp_path / "more", Dataset(), talks)
+    one = tmp_path / "data" / "a-1" / "train.parquet"
+    other = tmp_path / "data" / "b-2" / "test.parquet"
+    for path in (one, other):  # the first row of each is of one conversation
+        first, *rest = rows(path)
+        write_rows(path, [replace(first, opening="talk"), *rest])
+    gather(tmp_path / "data", NAME, ["a-1", "b-2"], tmp_path / "more", Dataset())
     assert len(rows(tmp_path / "more" / "train.parquet")) == 60 + 60 - 29 - 1
 
 
@@ -123,7 +132,7 @@ def test_the_offline_half_knows_domains(home: Path, tmp_path: Path) -> None:
     own = msgspec.structs.replace(own, domains={"desk": ["*"]})
     params = Params(train=own, evaluate=Evaluate(max_tokens=4, max_rows=6))
     data, trained = home / "data", tmp_path / "train"
-    counts = train_all(data, trained, params, {})
+    counts = train_all(data, trained, params)
     assert (counts.read, counts.kept) == (3, 3)
     assert rows(trained / NAME / "rows" / "train.parquet") == rows(home / "rows" / "train.parquet")
     evaluated = evaluate_all(data, trained, tmp_path / "evaluate", params)

@@ -314,6 +314,7 @@ def test_a_port_in_use_is_one_sentence() -> None:
             listen("127.0.0.1", taken.getsockname()[1])
 
 
+@pytest.mark.flow
 def test_the_command_serves_until_it_is_told_to_stop(home: Path) -> None:
     """One line when ready, answers over the wire, and a clean end on SIGTERM."""
     command = [sys.executable, "-m", "serving.engine", "--base", str(home / "tiny")]

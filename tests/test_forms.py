@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -195,3 +196,11 @@ def test_copies_are_values_or_refused(text: str, how: Any) -> None:
         assert how == "number"
     else:
         assert how == "number" or isinstance(value, str)
+
+
+def test_half_a_character_is_no_form() -> None:
+    """An answer that cannot be written to a file is left to students that write."""
+    answers = ['{"mood": "\\ud83d"}'] * 9 + ['{"mood": "calm"}'] * 11
+    found = learn(["how is it"] * 20, answers, Contract(kind="json"))
+    assert not isinstance(found, str), found
+    msgspec.json.encode(found[0])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -16,7 +17,9 @@ from flows import guard, worth
 from flows import night as nights
 from flows.champions import Champion, origin
 from flows.night import Night
+from flows.students import aside, enough
 from flows.worth import trainable
+from registry.choice import Try
 from registry.store import Version
 from tasks import stage
 from tasks.deidentify import load_key
@@ -124,6 +127,35 @@ def _line(name: str, day: str) -> bytes:
         "response": {"id": name, "choices": [{"message": reply, "finish_reason": "stop"}]},
     }
     return json.dumps(call).encode() + b"\n"
+
+
+def test_a_night_that_is_begun_anew_climbs_as_far(tmp_path: Path) -> None:
+    """A dearer student that was trained before the night died is judged, whatever time is left."""
+    night = Night(tmp_path, "2026-03-02", load())
+    last = Try("encoder", students.scorecard(task="a-1"), "no proof", students.PASSED)
+    made = night.out("train", "a-1", "causal")
+    made.mkdir(parents=True)
+    assert not enough(night, last)
+    last = replace(last, rung="causal")
+    for rung in ("encoder", "causal"):
+        spent = students.training("d", seconds=3600.0)
+        stage.write_atomic(
+            night.out("train", "a-1", rung, "training.json"), msgspec.json.encode(spent)
+        )
+    tiny.dataset(night.out("dataset", "a-1"), tiny.colour_contract(), {"train": []}, name="a-1")
+    assert enough(night, last)
+
+
+def test_a_dearer_student_that_breaks_costs_a_cheaper_one_nothing() -> None:
+    """What is refused is kept with its reason; a crash ends the climb only where nothing stands."""
+    kept, refused = Try("linear", students.scorecard(), "none", students.PASSED), list[Refused]()
+    with aside(refused, []):
+        raise Refused("no rows")
+    with aside(refused, [kept]):
+        raise AttributeError("vocab_size")
+    assert [str(error) for error in refused] == ["no rows"]
+    with pytest.raises(AttributeError), aside(refused, []):
+        raise AttributeError("vocab_size")
 
 
 def test_a_night_reads_on_from_the_last(tmp_path: Path) -> None:

@@ -11,8 +11,8 @@ import msgspec
 import pytest
 import yaml
 
-from tasks.params import Params
-from tasks.stage import HOPS
+from tasks.params import Params, load
+from tasks.stage import HOPS, Refused
 
 ROOT = Path(__file__).parents[1]
 ROOMS = ("flows", "serving", "registry", "tasks")  # each may import itself and those after it
@@ -98,6 +98,17 @@ def test_the_params_file_states_every_default() -> None:
     for name, section in written.items():
         assert set(section) == set(defaults[name])
         assert section == defaults[name]
+
+
+def test_no_answer_is_served_that_no_certificate_knows(tmp_path: Path) -> None:
+    """Answers longer than those that were measured are refused, and so is nothing to learn from."""
+    path = tmp_path / "params.yaml"
+    path.write_text("evaluate: {max_tokens: 64}")
+    with pytest.raises(Refused, match=r"serve.answer_tokens is 256, more than .*max_tokens, 64"):
+        load(path)
+    path.write_text("train: {marks: 0}")
+    with pytest.raises(Refused, match="marks"):
+        load(path)
 
 
 def test_every_dependency_is_pinned() -> None:

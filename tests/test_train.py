@@ -20,8 +20,9 @@ from tasks.students.adapters import adapter_digest
 from tasks.students.student import ADAPTER_FILES, Student, base_digest, load_base
 from tasks.train import adapter_name, load_training, train
 from tasks.training.attempt import continues, rated, second_try
-from tasks.training.fitting import Diverged, Fitter, batches, check, rate
+from tasks.training.fitting import Diverged, Fitter, batches, check
 from tasks.training.fused import fuse
+from tasks.training.optimizers import optimizers, rate
 from tasks.training.team import Team
 from tasks.training.writing import Example, completion
 
@@ -234,6 +235,44 @@ def test_the_rate_falls_with_the_width(base: Path) -> None:
     assert rated(Train(base=str(base), learning_rate=1e-4), "causal").learning_rate == 1e-4
     assert rated(Train(base="none"), "encoder").learning_rate == 2e-3
     assert Train().rate(2560) == pytest.approx(2e-4)
+
+
+def test_muon_moves_adapters_of_the_bundled_base(base: Path) -> None:
+    """Unless a team says otherwise; other bases, the encoder, heads and vectors are Adam's."""
+    assert rated(Train(), "causal").muon
+    assert not rated(Train(), "encoder").muon
+    assert rated(Train(muon=True), "encoder").muon
+    assert not rated(Train(base=str(base)), "causal").muon
+    assert not rated(Train(muon=False), "causal").muon
+    named = [
+        ("x.lora_A.default.weight", torch.zeros(4, 8)),
+        ("x.lora_magnitude_vector.default.weight", torch.zeros(8)),
+        ("choose.weight", torch.zeros(3, 8)),
+    ]
+    made = optimizers(named, Train(muon=True))
+    moved = [[list(p.shape) for g in one.param_groups for p in g["params"]] for one in made]
+    assert moved == [[[4, 8]], [[8], [3, 8]]]
+    assert [type(one).__name__ for one in made] == ["Muon", "AdamW"]
+    (adam,) = optimizers(named, Train(muon=False))
+    assert len(adam.param_groups[0]["params"]) == 3
+
+
+@pytest.mark.parametrize("muon", [True, False])
+def test_a_killed_training_goes_on_with_either_optimizer(
+    dataset: Path, params: Train, tmp_path: Path, muon: bool
+) -> None:
+    """A checkpoint holds the state of whatever moved the weights."""
+    params = msgspec.structs.replace(params, muon=muon, epochs=3, swaps=1)
+    whole = train(dataset, tmp_path / "whole", params)
+
+    def killed(step: int, steps: int, loss: float) -> None:
+        if step == whole.steps - 1:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(dataset, tmp_path / "x", params, progress=killed, checkpoint=tmp_path / "point")
+    again = train(dataset, tmp_path / "y", params, checkpoint=tmp_path / "point")
+    assert again.adapter_digest == whole.adapter_digest
 
 
 def test_a_time_limit_ends_with_the_best_so_far(

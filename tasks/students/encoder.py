@@ -82,7 +82,7 @@ def shared() -> Any:
     """
     import torch
 
-    half = torch.cuda.is_available() or torch.cpu._is_avx512_bf16_supported()
+    half = torch.cpu._is_avx512_bf16_supported()  # it answers on the CPU, GPU or not
     return load_encoder(dtype="bfloat16" if half else "float32").eval()
 
 

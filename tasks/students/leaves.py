@@ -23,9 +23,11 @@ class Lists:
 
 
 def flatten(answer: str, lists: Lists) -> Flat | None:
-    """The values of an answer in JSON; None when it is none."""
+    """The values of an answer in JSON; None when it is none, or holds half of a character."""
     try:
-        return dict(_leaves(json.loads(answer), (), lists))
+        value = json.loads(answer)
+        json.dumps(value, ensure_ascii=False).encode()
+        return dict(_leaves(value, (), lists))
     except (ValueError, RecursionError):
         return None
 

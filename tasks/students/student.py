@@ -152,7 +152,7 @@ class Student:
     def __init__(self, model: Any, tokenizer: Any, guide: Any) -> None:
         self.model, self.tokenizer, self.guide = model, tokenizer, guide
         self.eos = int(tokenizer.eos_token_id)
-        self.length = int(model.config.max_position_embeddings)
+        self.length = int(model.config.get_text_config().max_position_embeddings)
 
     @classmethod
     def load(cls, base: Path, adapter: Path | None, *, dtype: str = "auto") -> Student:
@@ -166,7 +166,7 @@ class Student:
 
         wanted = "bfloat16" if torch.cuda.is_available() else "float32"
         model, tokenizer = load_base(base, wanted if dtype == "auto" else dtype)
-        guide = from_tokenizer(tokenizer, n_vocab=model.config.vocab_size)
+        guide = from_tokenizer(tokenizer, n_vocab=model.config.get_text_config().vocab_size)
         student = cls(model.eval(), tokenizer, guide)
         return student.adapted(adapter) if adapter else student
 

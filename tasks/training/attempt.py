@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from tasks.contract import Contract
+from tasks.contract import Contract, violation
 from tasks.dataset import Row, rows
 from tasks.params import Rung, Train
 from tasks.records import digest
@@ -19,8 +19,10 @@ from tasks.students.adapters import adapter_digest
 from tasks.students.student import ADAPTER_FILES, base_digest, base_path, base_width
 from tasks.training import beginning, filling, writing
 from tasks.training.fitting import Fitter
+from tasks.training.swaps import swapped
 from tasks.training.team import Team
 
+WRITING = ("alpha", "rslora", "swaps")  # params of causal students alone
 LARGER, ROWS_PER_BATCH = 4, 300  # the encoder's batches grow with the rows, up to so many times
 
 
@@ -36,17 +38,22 @@ class Attempt:
 
 
 def rated(params: Train, rung: Rung) -> Train:
-    """The params with the learning rate that is used. The encoder's, 384 wide, is the nano's.
+    """The params with the rate and the optimizer that are used.
 
-    A linear student is one of the encoder whose adapter stays as it began: it changes nothing.
+    Muon where it has pretrained the base: students of others, like the encoder, it makes worse (Qu
+    et al. 2026, arXiv 2605.10468). The encoder's rate is that of nano. A linear student is one of
+    the encoder whose adapter stays as it began: it changes nothing.
     """
     if rung == "linear":
         return msgspec.structs.replace(params, rank=1, epochs=0, sweep={})
+    muon = params.muon
+    if muon is None:
+        muon = rung == "causal" and params.base == "bundled"
     if rung == "encoder":  # whose scale is fixed
-        sweep = {name: v for name, v in params.sweep.items() if name not in ("alpha", "rslora")}
-        return msgspec.structs.replace(params, learning_rate=params.rate(), sweep=sweep)
-    width = base_width(base_path(params.base))
-    return msgspec.structs.replace(params, learning_rate=params.rate(width))
+        sweep = {name: v for name, v in params.sweep.items() if name not in WRITING}
+        return msgspec.structs.replace(params, muon=muon, learning_rate=params.rate(), sweep=sweep)
+    rate = params.rate(base_width(base_path(params.base)))
+    return msgspec.structs.replace(params, muon=muon, learning_rate=rate)
 
 
 def second_try(params: Train) -> Train:
@@ -71,7 +78,7 @@ def attempt(
     found = rows(dataset / "train.parquet"), rows(dataset / "validation.parquet")
     known, checked = found[0], found[1][: params.validation_rows]
     if rung == "causal":
-        made = _causal(known, checked, params, warm, team)
+        made = _causal(known, checked, contract, params, warm, team)
     else:  # always from fresh weights: the forms, and so the heads, change with the rows
         made = _encoder(known, checked, contract, params, team)
     if not made.fitter.examples or not made.fitter.validation:
@@ -84,11 +91,18 @@ def attempt(
 
 
 def _causal(
-    known: Sequence[Row], checked: Sequence[Row], params: Train, warm: Path | None, team: Team
+    known: Sequence[Row],
+    checked: Sequence[Row],
+    contract: Contract,
+    params: Train,
+    warm: Path | None,
+    team: Team,
 ) -> Attempt:
     base = base_path(params.base)
     name = base_digest(base)
     model, tokenizer = writing.adapted(base, params, warm)
+    copies = swapped(known, params.swaps, params.seed)
+    known = [*known, *(row for row in copies if not violation(row.answer, contract))]
     learned, measured = (
         writing.examples(part, tokenizer, params.max_length) for part in (known, checked)
     )

@@ -13,11 +13,12 @@ import random
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
-from itertools import count
+from itertools import chain, count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tasks.params import Train
+from tasks.training.optimizers import optimizers, rate
 from tasks.training.team import Team
 
 if TYPE_CHECKING:
@@ -88,7 +89,8 @@ class Fitter:
         self.model, self.params, self.fingerprint = model, params, fingerprint
         self.objective, self.team = objective, team
         self.examples, self.validation = examples, validation
-        self.weights = [p for p in model.parameters() if p.requires_grad]
+        learned = {name: p for name, p in model.named_parameters() if p.requires_grad}
+        self.names, self.weights = list(learned), list(learned.values())
         self.masters = [p.detach().float().clone() for p in self.weights]
         self.means = [master.clone() for master in self.masters]
 
@@ -103,17 +105,13 @@ class Fitter:
 
         Raises Diverged.
         """
-        import torch
-
         params = self.params
         batches = -(-len(self.examples) // params.batch)
         steps = math.ceil(share * min(self._affordable(), params.epochs * batches))
         every = max(1, -(-steps // params.marks))
-        optimizer = torch.optim.AdamW(
-            self.masters, lr=params.rate(), betas=(0.9, 0.99), weight_decay=0.0, fused=True
-        )
+        moved_by = optimizers(zip(self.names, self.masters, strict=True), params)
         moving = [*self.masters, *self.means]
-        run = _resume(checkpoint, self.fingerprint, moving, optimizer) or Run()
+        run = _resume(checkpoint, self.fingerprint, moving, moved_by) or Run()
         began = time.monotonic() - run.earlier
         deadline -= run.earlier
         self._publish(self.masters)
@@ -124,9 +122,9 @@ class Fitter:
                 break
             if self.team.any(time.monotonic() > deadline):
                 break
-            for group in optimizer.param_groups:
+            for group in chain.from_iterable(one.param_groups for one in moved_by):
                 group["lr"] = params.rate() * rate(run.step, steps, params.warmup)
-            loss = self._step(batch, optimizer)
+            loss = self._step(batch, moved_by)
             run.step += 1
             self._remember(run.step)
             run.tokens += sum(len(self.examples[i].ids) for i in batch)
@@ -138,7 +136,7 @@ class Fitter:
                 self._mark(run)
                 if checkpoint and self.team.main:
                     run.seconds = time.monotonic() - began
-                    _keep(checkpoint, self.fingerprint, run, moving, optimizer)
+                    _keep(checkpoint, self.fingerprint, run, moving, moved_by)
         if run.marks[-1].step != run.step:
             self._mark(run)
         return run
@@ -164,7 +162,7 @@ class Fitter:
             step -= skipped
             yield from made[skipped:]
 
-    def _step(self, batch: Sequence[int], optimizer: torch.optim.Optimizer) -> float:
+    def _step(self, batch: Sequence[int], moved_by: Sequence[torch.optim.Optimizer]) -> float:
         import torch
 
         self.model.train()
@@ -179,7 +177,8 @@ class Fitter:
             weight.grad = None
         self._pool()
         torch.nn.utils.clip_grad_norm_(self.masters, 1.0)
-        optimizer.step()
+        for optimizer in moved_by:
+            optimizer.step()
         self._publish(self.masters)
         return float(self.team.sum(loss.detach()))
 
@@ -242,15 +241,6 @@ def batches(examples: Sequence[Any], size: int, rng: random.Random) -> list[list
     return made
 
 
-def rate(step: int, steps: int, warmup: float) -> float:
-    """Linear warm-up over a share of the steps, then a cosine down to a twentieth."""
-    rising = max(1, round(warmup * steps))
-    if step < rising:
-        return (step + 1) / rising
-    done = (step - rising) / max(1, steps - rising)
-    return 0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * done))
-
-
 def check(losses: Sequence[tuple[int, float]], before: float) -> None:
     """Raise Diverged when the last loss is infinite, or the last ten are far above `before`."""
     step, last = losses[-1]
@@ -267,7 +257,7 @@ def _keep(
     fingerprint: str,
     run: Run,
     masters: Sequence[torch.Tensor],
-    optimizer: torch.optim.Optimizer,
+    optimizers: Sequence[torch.optim.Optimizer],
 ) -> None:
     """Write a checkpoint."""
     import torch
@@ -277,7 +267,7 @@ def _keep(
         "fingerprint": fingerprint,
         "run": asdict(run),
         "masters": list(masters),
-        "optimizer": optimizer.state_dict(),
+        "optimizers": [optimizer.state_dict() for optimizer in optimizers],
     }
     torch.save(state, folder / f".{WEIGHTS}")
     (folder / f".{WEIGHTS}").replace(folder / WEIGHTS)
@@ -287,7 +277,7 @@ def _resume(
     folder: Path | None,
     fingerprint: str,
     masters: Sequence[torch.Tensor],
-    optimizer: torch.optim.Optimizer,
+    optimizers: Sequence[torch.optim.Optimizer],
 ) -> Run | None:
     """Read a checkpoint of the same training, or nothing."""
     import torch
@@ -295,11 +285,12 @@ def _resume(
     if folder is None or not (folder / WEIGHTS).exists():
         return None
     state = torch.load(folder / WEIGHTS, weights_only=True)
-    if state["fingerprint"] != fingerprint or len(state["masters"]) != len(masters):
-        return None  # of other rows or params, or from before the means were kept
+    if state["fingerprint"] != fingerprint:
+        return None  # of other rows or params
     for master, saved in zip(masters, state["masters"], strict=True):
         master.copy_(saved)
-    optimizer.load_state_dict(state["optimizer"])
+    for optimizer, saved in zip(optimizers, state["optimizers"], strict=True):
+        optimizer.load_state_dict(saved)
     run = Run(**state["run"])
     run.earlier = run.seconds
     run.marks = [Mark(**mark) for mark in run.marks]  # type: ignore[arg-type]

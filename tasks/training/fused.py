@@ -20,7 +20,7 @@ _NORMS = ("Qwen2RMSNorm", "Qwen3RMSNorm", "LlamaRMSNorm")  # those that scale by
 def fuse(model: Any) -> None:
     """Give a PEFT model's LoRA layers and norms their fused forms.
 
-    Layers with DoRA stay, and those whose weights are packed bits.
+    Layers with DoRA stay, and those whose weights are packed bits or lie on their side (GPT-2).
     """
     for module in model.modules():
         if type(module).__name__ in _NORMS:
@@ -29,6 +29,7 @@ def fuse(model: Any) -> None:
             "default" in getattr(module, "lora_A", ())
             and not module.use_dora["default"]
             and module.base_layer.weight.is_floating_point()
+            and not module.fan_in_fan_out
         ):
             module.forward = partial(_adapted, module)
 

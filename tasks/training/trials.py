@@ -62,8 +62,9 @@ def choose(
     grid = [dict(zip(names, point, strict=True)) for point in product(*params.sweep.values())]
     each = MINUTES * (deadline - time.monotonic()) / max(1, len(grid))
     for values in grid:
-        made = make(msgspec.structs.replace(_with(params, values), marks=MARKS), None)
-        tried.append(_tried(made, values, time.monotonic() + each, progress, checkpoint))
+        short = msgspec.structs.replace(_with(params, values), marks=MARKS)
+        until = time.monotonic() + each
+        tried.append(_tried(make(short, None), values, until, progress, checkpoint))
     if not tried or not best(tried).mark:
         return params, tried
     return _with(params, best(tried).params), tried
