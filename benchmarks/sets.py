@@ -6,9 +6,9 @@ import gzip
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime
 from pathlib import Path
 
+from tasks.dialects.shape import seconds
 from tasks.records import CleanCall, Json
 from tasks.stage import Refused
 
@@ -57,17 +57,20 @@ def read(path: Path) -> Iterator[Json]:
 
 def calls(path: Path, name: str) -> list[CleanCall]:
     """A file's calls in the order of time; nothing in them says which task they are of."""
-    found = []
+    found, known = [], set[str]()
     for number, record in enumerate(read(path)):
-        choice = record["response"]["choices"][0]
+        source, response = f"{name}:{number}", record["response"]
+        choice = response["choices"][0]
+        own = str(response.get("id") or source)
         found.append(
             CleanCall(
-                id=record["response"].get("id") or str(number),
-                at=datetime.fromisoformat(str(record["timestamp"])).timestamp(),
-                source=f"{name}:{number}",
+                id=source if own in known else own,
+                at=seconds(record.get("timestamp")) or float(number),
+                source=source,
                 request=record["request"],
                 reply=choice["message"],
-                finish_reason=choice["finish_reason"],
+                finish_reason=choice.get("finish_reason"),
             )
         )
+        known.add(own)
     return sorted(found, key=lambda call: (call.at, call.id))

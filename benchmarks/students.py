@@ -18,6 +18,7 @@ import math
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -88,15 +89,16 @@ def traffic_of(data: Path, wanted: Sequence[str]) -> Iterator[tuple[str, list[Cl
         yield AGENT, list(traffic(20_000, 5))
 
 
-def tasks_of(calls: Sequence[CleanCall], home: Path) -> Iterator[tuple[Task, list[Candidate]]]:
-    """The largest tasks of some calls, each with its rows."""
+def tasks_of(
+    calls: Sequence[CleanCall], home: Path
+) -> Iterator[tuple[Task, list[Candidate | str]]]:
+    """The largest tasks of some calls, each with its rows, or why a call is none."""
     records.write(home / "calls.parquet", calls, records.CLEAN)
     cluster([home / "calls.parquet"], home, Cluster())
     table = records_of(home / "assignment.parquet")
     for task in load(home)[:TASKS]:
         if task.size >= LEAST * len(calls):
-            made = [candidate_of(call, task) for call in calls if table.get(call.id) == task.id]
-            yield task, [candidate for candidate in made if isinstance(candidate, Candidate)]
+            yield task, [candidate_of(c, task) for c in calls if table.get(c.id) == task.id]
 
 
 def records_of(path: Path) -> dict[str, str]:
@@ -231,8 +233,13 @@ def measure(
 ) -> Iterator[Result]:
     """Every rung and every baseline of a set's tasks."""
     asked = Evaluate(max_rows=most, max_tokens=256)
-    for task, found in tasks_of(calls, home):
-        parts = parts_of(task, found, most)
+    for task, made in tasks_of(calls, home):
+        parts = parts_of(task, [one for one in made if isinstance(one, Candidate)], most)
+        if not all(parts.values()):
+            left = Counter(one for one in made if isinstance(one, str)).most_common(3)
+            note = f"too few rows; left out: {left}"
+            yield {"set": name, "task": task.id, "rung": "none", "note": note}
+            continue
         folder = home / "rows" / task.id
         for part, rows in parts.items():
             write_rows(folder / f"{part}.parquet", rows)
@@ -312,9 +319,12 @@ def main() -> None:
     for name, calls in traffic_of(chosen.data, chosen.sets):
         with tempfile.TemporaryDirectory() as folder:
             some = calls[: chosen.calls]
+            seen = list[Result]()
             for row in measure(name, some, Path(folder), chosen.rungs, params, chosen.rows):
                 print(json.dumps(row), file=sys.stderr)
-                results.append(row)
+                seen.append(row)
+            nothing = f"none of {len(some):,} calls is of a task with {LEAST:.0%} of them"
+            results += seen or [{"set": name, "task": "none", "rung": "none", "note": nothing}]
     show(results)
     print(json.dumps({"results": results}))
     if found := missed(results):

@@ -26,7 +26,8 @@ def schema_of(values: Sequence[Any], depth: int = 0) -> Json:
     kinds = Counter(_kind(value) for value in values)
     if {"integer", "number"} <= kinds.keys():
         kinds["number"] += kinds.pop("integer")
-    floor = max(1.0, RARE * len(values)) if len(values) >= 20 else 0.0
+    told = len(values) - kinds["null"]  # how rare is said among the values that are there
+    floor = max(1.0, RARE * told) if len(values) >= 20 else 0.0
     kept = [kind for kind, count in kinds.items() if count > floor] or [kinds.most_common(1)[0][0]]
     if depth > MAX_DEPTH:
         return {}
@@ -131,11 +132,12 @@ def _form(kind: str, values: Sequence[Any], depth: int) -> Json:
 
 
 def _string(values: Sequence[str]) -> Json:
-    counts = Counter(values)
-    often = sorted(value for value, n in counts.items() if n >= max(2, 0.001 * len(values)))
+    counts = Counter(value for value in values if value)
+    told, empty = counts.total(), [""] if "" in values else []  # "" is how some say nothing
+    often = sorted(value for value, n in counts.items() if n >= max(2, 0.001 * told))
     covered = sum(counts[value] for value in often)
-    if often and len(often) <= MAX_VALUES and covered >= max(CLOSED * len(values), 3 * len(often)):
-        return {"type": "string", "enum": often}
+    if often and len(often) <= MAX_VALUES and covered >= max(CLOSED * told, 3 * len(often)):
+        return {"type": "string", "enum": [*empty, *often]}
     return {"type": "string", "maxLength": 4 * max(map(len, values)) + 64}
 
 

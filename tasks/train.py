@@ -24,7 +24,6 @@ import msgspec
 
 from tasks import domain, stage
 from tasks import params as settings
-from tasks.contract import Contract
 from tasks.dataset import Row, rows
 from tasks.params import Rung, Train
 from tasks.records import Counts
@@ -33,7 +32,7 @@ from tasks.students import forms
 from tasks.students.adapters import adapter_digest
 from tasks.students.heads import Layout
 from tasks.students.student import base_path, base_tokenizer
-from tasks.task import load_one
+from tasks.task import Task, load_one
 from tasks.training import filling, launch, writing
 from tasks.training.attempt import Attempt, attempt, continues, rated, second_try
 from tasks.training.fitting import Diverged, Mark, Progress, Run
@@ -215,22 +214,25 @@ def load_training(folder: Path) -> Training:
 def ladder(dataset: Path, params: Train) -> tuple[list[Rung], dict[Rung, str]]:
     """The rungs of `params.rungs` worth a try for a task, and why the others are not."""
     task, found = load_one(dataset), rows(dataset / "train.parquet")
-    if task.category == "open-ended":
-        return [], dict.fromkeys(params.rungs, "open-ended, stays with the teacher")
-    reasons = {rung: _unfit(rung, found, task.contract, params) for rung in params.rungs}
+    reasons = {rung: _unfit(rung, found, task, params) for rung in params.rungs}
     aside = {rung: reason for rung, reason in reasons.items() if reason}
     return [rung for rung in params.rungs if rung not in aside], aside
 
 
-def _unfit(rung: Rung, found: Sequence[Row], contract: Contract, params: Train) -> str:
-    """Why a rung is not worth a try on these rows; empty when it is."""
+def _unfit(rung: Rung, found: Sequence[Row], task: Task, params: Train) -> str:
+    """Why a rung is not worth a try on these rows; empty when it is.
+
+    Answers that look open-ended may have forms all the same; without any nobody writes them.
+    """
     if rung != "causal":
-        known = forms.learn([r.prompt for r in found], [r.answer for r in found], contract)
+        known = forms.learn([r.prompt for r in found], [r.answer for r in found], task.contract)
         if isinstance(known, str):
             return known
         if rung == "linear" and Layout(known[0]).reads:
             return "answers hold values that are copied"
         fit = filling.fitting(found, params.max_length)
+    elif task.category == "open-ended":
+        return "open-ended, stays with the teacher"
     else:
         reader = base_tokenizer(base_path(params.base))
         fit = len(writing.examples(found, reader, params.max_length))

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tasks.cluster import cluster
-from tasks.discovery.discover import Found, Routes
+from tasks.discovery.discover import Found, Routes, discover, mark_routable
 from tasks.params import Cluster
 from tasks.records import CleanCall, Counts, read_rejected
 from tasks.stage import manifest
@@ -202,6 +202,19 @@ def test_tasks_without_a_template_are_found_but_not_routed(tmp_path: Path) -> No
     tasks: list[Task] = load(out)
     assert len(tasks) == 2
     assert {task.fitness["routable"] for task in tasks} == {0.0}
+
+
+def test_a_few_calls_of_the_same_look_keep_no_task_from_being_routed() -> None:
+    """A template may match another group's calls, as long as those are few beside its own."""
+    calls = list(tickets(120))
+    (found,) = discover(calls, 40, 0)
+    few = dataclasses.replace(found, ids=found.ids[:5])
+    groups = [found, few]
+    mark_routable(groups)
+    assert [group.routable for group in groups] == [True, False]
+    many = dataclasses.replace(found, ids=found.ids[:60])
+    mark_routable([found, many])
+    assert not found.routable
 
 
 def test_tasks_are_readable_json(desk: tuple[Path, list[CleanCall]]) -> None:

@@ -204,3 +204,40 @@ def test_half_a_character_is_no_form() -> None:
     found = learn(["how is it"] * 20, answers, Contract(kind="json"))
     assert not isinstance(found, str), found
     msgspec.json.encode(found[0])
+
+
+def test_a_word_for_nothing_is_no_closed_field() -> None:
+    """Where most answers say "N/A" or "", the others are copied still."""
+    for nothing in ("N/A", ""):
+        rows = [(f"to C{n}" if n % 9 == 0 else "home", {"city": f"C{n}" if n % 9 == 0 else nothing})
+                for n in range(400)]  # fmt: skip
+        forms, reader = known([(prompt, json.dumps(answer)) for prompt, answer in rows], JSON)
+        (field,) = forms.fields
+        assert (field.how, field.values) == ("text", (nothing,))
+        form, values = reader.read("to Rome", '{"city": "Rome"}')
+        assert json.loads(forms.write(form, values)) == {"city": "Rome"}
+
+
+def test_the_way_that_fits_most_is_taken() -> None:
+    """Values in lower case, some of which are typed so, are brought to lower case."""
+    rows = [(f"in {'Rome' if n % 10 == 0 else 'rome'}{n}", json.dumps({"to": f"rome{n}"}))
+            for n in range(100)]  # fmt: skip
+    forms, _ = known(rows, JSON)
+    assert [field.how for field in forms.fields] == ["lower"]
+
+
+@pytest.mark.parametrize(
+    ("prompt", "value", "found"),
+    [
+        ("我想去东京玩", "东京", [(3, 5)]),
+        ("서울에서 만나", "서울", [(0, 2)]),
+        ("ไปกรุงเทพครับ", "กรุงเทพ", [(2, 9)]),
+        ("the Romeo", "Rome", []),
+        ("飞Rome", "Rome", []),
+    ],
+)
+def test_words_need_no_spaces_where_their_script_has_none(
+    prompt: str, value: str, found: list[tuple[int, int]]
+) -> None:
+    """Chinese, Korean and Thai words stand beside others; Latin ones do not."""
+    assert places(prompt, value, "text") == found

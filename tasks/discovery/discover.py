@@ -68,8 +68,11 @@ def _without_twins(found: Sequence[tuple[Found, list[CleanCall]]]) -> list[Found
 
 
 def _covers(large: Found, small: Found) -> bool:
-    """Whether a template has nearly all constants of another's, and matches its calls too."""
-    if large.family != small.family or large.contract.kind != small.contract.kind:
+    """Whether a template has nearly all constants of another's, and matches its calls too.
+
+    Their families may differ: a short prompt leaves them to be guessed from what users say.
+    """
+    if not large.template.characters or large.contract.kind != small.contract.kind:
         return False
     if large.template.characters < SAME_GROUP * small.template.characters:
         return False
@@ -143,14 +146,13 @@ def mark_routable(groups: Sequence[Found]) -> None:
     A better match of another task does not help here, as that task may have no student. What is
     left of a family may declare dozens of tool sets: tomorrow those will be tasks of their own.
     """
-    probes = [_probes(found) for found in groups]
-    for found, own in zip(groups, probes, strict=True):
-        others = [call for some in probes if some is not own for call in some]
-        right, wrong = (
-            sum(found.template.payload(call.request) is not None for call in some)
-            for some in (own, others)
-        )
-        template = found.template
+    probes = [(other, _probes(other)) for other in groups]
+    for found in groups:
+        template, right, wrong = found.template, 0.0, 0.0
+        for other, some in probes:
+            hits = sum(template.payload(call.request) is not None for call in some)
+            calls = len(other.ids) * hits / max(1, len(some))  # a small group has few to give
+            right, wrong = (calls, wrong) if other is found else (right, wrong + calls)
         telling = template.characters > 0 and len(template.tools) <= TOOL_SETS
         found.routable = telling and right > 0 and wrong <= FOREIGN * right
 

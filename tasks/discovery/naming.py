@@ -22,7 +22,8 @@ _WRITES = re.compile(
 )
 _SUMMARY = re.compile(r"summar|tl;?dr|condense|recap|minutes of", re.IGNORECASE)
 _CODE = re.compile(
-    r"```|^\s*(def |class |import |#include|public |function |SELECT\b)", re.MULTILINE
+    r"```|^\s*(def |class |import |#include|public |function |(?i:select)\b.+(?i:from)\b)",
+    re.MULTILINE | re.DOTALL,
 )
 LINE = 150  # characters of a description
 

@@ -20,6 +20,8 @@ MOSTLY = 0.85  # share of a field's values that must fit; the rest are slips and
 NEARLY = 0.95  # share of a few values that must stand in their prompts to be copied
 RARELY = 0.2  # share of the prompts that may hold another of those few values
 ABSENT = "\x00absent"
+# Thai, kana, Chinese characters and Hangul, to whose words others are joined without a space.
+_JOINED = re.compile(r"[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff\uac00-\ud7a3\uf900-\ufaff]")
 GAP = "\x00"  # what stands in a sentence or an item in place of what differs
 
 
@@ -74,10 +76,32 @@ def field_of(name: str, pairs: Sequence[Pair]) -> Field | None:
     if covered and len(counts) <= FEW and not _quoted(filled):
         return closed
     nulls = len(filled) < len(pairs)
-    for how in ("text", "upper", "lower", "number"):
-        if filled and sum(_fits(p, v, how) for p, v in filled) >= MOSTLY * len(filled):
-            return Field(name=name, how=how, empty="null" if nulls else "absent")
-    return closed if covered else None
+    if how := _way(filled):
+        return Field(name=name, how=how, empty="null" if nulls else "absent")
+    return _filled_in(name, pairs) or (closed if covered else None)
+
+
+def _way(pairs: Sequence[Pair]) -> How | None:
+    """How most values are had from their prompts; the plainest of equal ways, None without one."""
+    ways: tuple[How, ...] = ("text", "upper", "lower", "number")
+    best, most = ways[0], 0
+    for how in ways:
+        fit = sum(_fits(prompt, value, how) for prompt, value in pairs)
+        best, most = (how, fit) if fit > most else (best, most)
+        if most == len(pairs):
+            break
+    return best if pairs and most >= MOSTLY * len(pairs) else None
+
+
+def _filled_in(name: str, pairs: Sequence[Pair]) -> Field | None:
+    """A copied field in which one value ("", "N/A") stands for nothing."""
+    counts = Counter(value for _, value in pairs if isinstance(value, str))
+    for value, count in counts.most_common(1):
+        said = sum(bool(places(prompt, value, "text")) for prompt, own in pairs if own == value)
+        how = _way([pair for pair in pairs if pair[1] != value])
+        if how and said <= RARELY * count:
+            return Field(name=name, how=how, values=(value,))
+    return None
 
 
 def gap_of(name: str, pairs: Sequence[Pair]) -> Field:
@@ -110,10 +134,14 @@ def _fits(prompt: str, value: Any, how: How) -> bool:
 
 
 def places(prompt: str, value: Any, how: How) -> list[tuple[int, int]]:
-    """Where a value stands in a prompt, as whole words."""
+    """Where a value stands in a prompt, as whole words where its script has spaces."""
     text = value if isinstance(value, str) else json.dumps(value)
     if isinstance(value, bool | None) or not text.strip() or how == "closed":
         return []
+    if how in ("text", "number") and text not in prompt:
+        return []  # soon known, and most often so
     flags = re.IGNORECASE if how in ("upper", "lower") else 0
-    pattern = re.compile(rf"(?<!\w){re.escape(text)}(?!\w)", flags)
+    before = "" if _JOINED.match(text[0]) else r"(?<!\w)"
+    after = "" if _JOINED.match(text[-1]) else r"(?!\w)"
+    pattern = re.compile(f"{before}{re.escape(text)}{after}", flags)
     return [match.span() for match in pattern.finditer(prompt)]
