@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -57,11 +58,19 @@ class Service:
         return f"http://127.0.0.1:{self.port}"
 
 
+_PORTS = iter(random.sample(range(20_000, 32_000), 1_000))  # none is given twice
+
+
 def free_port() -> int:
-    """A TCP port that nothing listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port that nothing listens on, below those that outgoing connections are given.
+
+    A service takes seconds until it listens, and one of these might be taken by then.
+    """
+    for port in _PORTS:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)):
+                return port
+    raise Refused("no port between 20000 and 32000 is free on 127.0.0.1")
 
 
 def claim_port(port: int, name: str) -> int:
