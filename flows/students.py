@@ -73,7 +73,7 @@ def aside(refused: list[Refused], tries: Sequence[Try]) -> Iterator[None]:
     except Refused as error:
         show.say(str(error))
         refused.append(error)
-    except Exception as error:
+    except Exception as error:  # a dearer base may break anywhere; the cheaper student stands
         if not tries:
             raise
         show.say(f"A dearer student failed: {type(error).__name__}: {error}")
