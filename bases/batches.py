@@ -4,9 +4,11 @@ Used by `bases.pretrain`. A block of rows depends on the seed and its number alo
 can go on after a stop where it was.
 """
 
+import os
+from bisect import bisect_left, insort
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, count, islice
 from typing import Any
 
 import numpy as np
@@ -43,29 +45,27 @@ def encoded(tokenizer: Any, source: Iterator[Example], n: int) -> list[tuple[lis
 
 
 def packed(chats: list[tuple[list[int], int]], width: int) -> list[list[tuple[list[int], int]]]:
-    """First fit, longest first: few holes and no chat cut in two."""
+    """Best fit, longest first: few holes and no chat cut in two."""
     rows: list[list[tuple[list[int], int]]] = []
-    room: list[int] = []
+    free: list[tuple[int, int]] = []  # room and row, the least room first
     for chat in sorted(chats, key=lambda c: -len(c[0])):
         size = len(chat[0])
         if size > width:
             continue
-        for i, free in enumerate(room):
-            if free >= size:
-                rows[i].append(chat)
-                room[i] -= size
-                break
-        else:
-            rows.append([chat])
-            room.append(width - size)
+        at = bisect_left(free, (size, 0))
+        room, row = free.pop(at) if at < len(free) else (width, len(rows))
+        if row == len(rows):
+            rows.append([])
+        rows[row].append(chat)
+        insort(free, (room - size, row))
     return rows
 
 
 def block(tokenizer: Any, seed: int, number: int, rows: int, width: int, pad: int) -> list[Batch]:
-    """Some batches of `rows` rows; the rows of a block are shuffled, short chats follow long."""
+    """Some six batches of `rows` rows, shuffled: short chats come after long ones else."""
     rng = np.random.default_rng([seed, number])
     source = examples(seed * 1_000_003 + number)
-    table = packed(encoded(tokenizer, source, rows * width // 2), width)
+    table = packed(encoded(tokenizer, source, max(rows * width // 16, 64)), width)
     order = rng.permutation(len(table))
     ids = np.full((len(table), width), pad, dtype=np.int64)
     weight = np.zeros((len(table), width), dtype=np.float32)
@@ -85,16 +85,30 @@ def block(tokenizer: Any, seed: int, number: int, rows: int, width: int, pad: in
     ]
 
 
-def stream(
-    tokenizer: Any, seed: int, rows: int, width: int, pad: int, skip: int
-) -> Iterator[Batch]:
-    """Batches without end, `skip` of them passed over; every fifth block has rows twice as long."""
-    number = 0
-    while True:
-        times = 2 if number % 5 == 4 else 1
-        for batch in block(tokenizer, seed, number, rows // times, width * times, pad):
-            if skip:
-                skip -= 1
-                continue
-            yield batch
-        number += 1
+@dataclass(frozen=True, slots=True)
+class Blocks:
+    """Every block by its number, for a loader's workers."""
+
+    tokenizer: Any
+    seed: int
+    rows: int
+    width: int
+    pad: int
+
+    def __getitem__(self, number: int) -> list[Batch]:
+        return block(self.tokenizer, self.seed, number, self.rows, self.width, self.pad)
+
+
+def stream(blocks: Blocks, skip: int, workers: int = 0) -> Iterator[Batch]:
+    """Batches without end, `skip` of them passed over; workers make blocks ahead, in order."""
+    from torch.utils.data import DataLoader
+
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false" if workers else "true")
+    loader: DataLoader[list[Batch]] = DataLoader(
+        blocks,  # type: ignore[arg-type]
+        batch_size=None,
+        sampler=count(),
+        collate_fn=list,
+        num_workers=workers,
+    )
+    yield from islice(chain.from_iterable(loader), skip, None)

@@ -14,7 +14,8 @@ from statistics import fmean
 from typing import Any
 
 from bases import probe
-from bases.pretrain import Config, runs
+from bases.pretrain import runs
+from bases.trainer import Config
 
 CARD = """\
 ---
@@ -40,8 +41,9 @@ Answers count 1, prompts {prompt}. Muon for the matrices, AdamW for the rest, fl
 weights, warm-up, plateau and linear fall. The log is `training.jsonl`.
 
 The training text is synthetic (`bases/synth.py`): random schemas, made-up values, an English
-lexicon written for this project (`bases/lexicon/`), and the name and word lists of Faker (MIT). No
-logs and no data sets of anybody are in it.
+lexicon written for this project (`bases/lexicon/`), the name and word lists of Faker (MIT), and the
+commonest words of all-MiniLM-L6-v2 (Apache-2.0) in groups of like meaning. The embeddings of these
+words began with that model's (`bases/meanings.py`). No logs and no data sets of anybody are in it.
 
 ## What it can do without any adapter
 Exact match on {n} unseen synthetic chats of each kind, greedy, seed {probe_seed}, Wilson intervals
@@ -52,7 +54,7 @@ for schemas that were seen in training, with new values.
 {table}
 
 ## Limits
-- English only, and a vocabulary of everyday words; rare words are spelled in pieces.
+- English only, and a vocabulary of common words; rare words are spelled in pieces.
 - Trained on chats of up to {width} tokens. It takes {positions}, but has not seen longer ones.
 - No arithmetic, no knowledge, no safety training: it needs an adapter, a contract and a threshold.
 - Text is normalised to NFC by the tokenizer, as every Qwen2-type tokenizer does.
@@ -102,9 +104,9 @@ def facts(folder: Path) -> dict[str, Any]:
         "vocab": f"{config['vocab_size']:,}",
         "megabytes": f"{(folder / 'model.safetensors').stat().st_size / 1e6:.0f}",
         "positions": f"{config['max_position_embeddings']:,}",
-        "device": "CPU thread" if made["device"] == "cpu" else "GPU",
+        "device": "CPU" if made["device"] == "cpu" else "GPU",
         "tokens": f"{sum(rows[-1]['tokens'] for rows in log) / 1e6:.1f}",
-        "width": 2 * made["config"]["width"],
+        "width": made["config"]["width"],
         "runs": "\n".join(map(told, log)),
     }
 

@@ -1,16 +1,18 @@
 """Kinds of examples that understand spoken commands: an intent, and slots copied out of the text.
 
 Used by `bases.synth`. An assistant is a small grammar of its own; nothing but cue words, the kinds
-of values and the order of words tells where a value begins and ends.
+of values, the meaning of their words and the order of words tells where a value begins and ends.
 """
 
 import json
 from dataclasses import dataclass
 from random import Random
+from string import capwords
 
 from bases import values as v
 from bases.fields import Example
 from bases.grammar import odd_key, styled, typo
+from bases.meanings import groups, known, member
 from bases.values import MAKERS, make, pseudo
 from bases.wordlists import adjectives, base_categories, categories, nouns, pick, verbs, words
 
@@ -61,7 +63,7 @@ class Assistant:
 
 def title(rng: Random) -> str:
     """A title of one to six words, known or made up, as of a song, a list or a place."""
-    sources = (nouns(), adjectives(), LINKS)
+    sources = (nouns(), adjectives(), LINKS, known(), known())
     out = []
     for _ in range(1 + int(rng.random() ** 1.7 * 6)):
         roll = rng.random()
@@ -71,8 +73,11 @@ def title(rng: Random) -> str:
             out.append(pick(rng, pick(rng, verbs())))
         else:
             out.append(pick(rng, pick(rng, sources)))
-    text = " ".join(out)
-    return text.title() if rng.random() < 0.4 else text
+    glue = pick(rng, (": ", " - ", ", ", "'s ", " & ")) if rng.random() < 0.1 else " "
+    text = glue.join((" ".join(out[:2]), " ".join(out[2:]))) if out[2:] else " ".join(out)
+    if rng.random() < 0.05:
+        text += f" {1 + int(rng.random() * 99)}"
+    return capwords(text) if rng.random() < 0.4 else text
 
 
 def when(rng: Random) -> str:
@@ -85,9 +90,12 @@ KINDS = ("title", "title", "title", "when", "name", "word", "closed", "closed", 
 
 
 def value(rng: Random, kind: str) -> str:
-    """A value of a kind: made by rule, or out of a list that `closed:a|b|c` names."""
+    """A value of a kind: made by rule, out of the list of `closed:a|b|c`, or meant by `like:3`."""
     if kind.startswith("closed:"):
         return pick(rng, kind[7:].split("|"))
+    if kind.startswith("like:"):
+        text = member(rng, int(kind[5:]))
+        return capwords(text) if rng.random() < 0.4 else text
     if kind in MAKERS:
         return make(rng, kind)
     if kind == "when":
@@ -97,13 +105,16 @@ def value(rng: Random, kind: str) -> str:
     return pseudo(rng) if kind == "word" else title(rng)
 
 
-def slot(rng: Random) -> Slot:
+def slot(rng: Random, cues: tuple[str, ...] = CUES) -> Slot:
     """A random slot. Its key tells of the kind, or of nothing."""
     roll = rng.random()
-    if roll < 0.4:
+    if roll < 0.3:
+        group = int(rng.random() * len(groups()))
+        kind, key = f"like:{group}", pick(rng, groups()[group][:12])
+    elif roll < 0.55:
         kind = pick(rng, ("city", "country", "state", "number", "time", "date", "company", "job"))
         key = kind
-    elif roll < 0.6:
+    elif roll < 0.7:
         key = pick(rng, base_categories())
         some = rng.sample(categories()[key], min(len(categories()[key]), 4 + int(rng.random() * 9)))
         kind = "closed:" + "|".join(some)
@@ -116,13 +127,17 @@ def slot(rng: Random) -> Slot:
             )
     prefix = f"{pick(rng, nouns())} " if rng.random() < 0.4 else ""
     name = styled(rng, prefix + key) if key and rng.random() < 0.9 else odd_key(rng)
-    cues = {pick(rng, CUES) for _ in range(1 + int(rng.random() * 3))}
-    return Slot(name, kind, tuple(sorted(cues)))
+    own = {pick(rng, cues) for _ in range(1 + int(rng.random() * 3))}
+    return Slot(name, kind, tuple(sorted(own)))
 
 
 def assistant(rng: Random, commands: int, most: int) -> Assistant:
-    """A new assistant of so many commands, each of which takes up to `most` slots."""
-    pool = {made.key: made for made in (slot(rng) for _ in range(1 + commands * most // 2))}
+    """A new assistant of so many commands, each of which takes up to `most` slots.
+
+    Where all slots share a few cues, only the meaning of the values tells which is which.
+    """
+    cues = CUES if rng.random() < 0.5 else tuple(rng.sample(CUES, 2))
+    pool = {made.key: made for made in (slot(rng, cues) for _ in range(1 + commands * most // 2))}
     style, found = rng.random(), []
     for _ in range(commands):
         verb, noun = pick(rng, verbs())[0], pick(rng, nouns())
@@ -153,7 +168,7 @@ def spoken(rng: Random, command: Command, lower: float) -> tuple[str, list[tuple
     before = int(rng.random() * 1.3 * len(phrases)) if rng.random() < 0.3 else 0
     whole = " ".join([*phrases[:before], opening, *phrases[before:]])
     carried = pick(rng, CARRIERS).replace("@", whole)
-    if not small and rng.random() < 0.5:
+    if not small and rng.random() < 0.5 and not carried.startswith(tuple(x for _, x in said)):
         carried = carried[0].upper() + carried[1:]
     return carried + pick(rng, ("", "", "", ".", "?")), said
 

@@ -19,6 +19,7 @@ from bases.fields import (
     value,
 )
 from bases.grammar import compiled, filler, odd_key, sentence, styled
+from bases.meanings import known
 from bases.values import make
 from bases.wordlists import faker_words, nouns, pick, words
 
@@ -111,7 +112,7 @@ def listing(rng: Random) -> Example:
 
 def any_noun(rng: Random) -> str:
     """A thing."""
-    return pick(rng, nouns())
+    return pick(rng, nouns() if rng.random() < 0.5 else known())
 
 
 def copying(rng: Random) -> Example:

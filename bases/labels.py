@@ -21,6 +21,7 @@ from bases.grammar import (
     styled,
     themed,
 )
+from bases.meanings import groups, member
 from bases.wordlists import base_categories, categories, nouns, pick, synonyms, words
 
 ASK = compiled(
@@ -137,6 +138,27 @@ def fewshot(rng: Random) -> Example:
     body = "\n".join(f"{t}{arrow}{n}" for t, n in shots)
     prompt = f"{body}\n{utterance(rng, options[right])}{arrow.rstrip()}"
     return Example("fewshot", (("user", prompt),), names[right])
+
+
+def alike(rng: Random) -> Example:
+    """Words by what they mean: labels shown by a few words of each, or the one that is apart."""
+    chosen = rng.sample(range(len(groups())), 2 + int(rng.random() * 4))
+    if rng.random() < 0.25:
+        some, odd = groups()[chosen[0]], member(rng, chosen[1])
+        listed = [*rng.sample(some, 2 + int(rng.random() * 4)), odd]
+        rng.shuffle(listed)
+        prompt = f"which word does not belong: {', '.join(listed)}"
+        return Example("alike", (("user", prompt),), odd)
+    plain = rng.random() < 0.5
+    names = [odd_key(rng) if plain else pick(rng, groups()[i][:12]) for i in chosen]
+    pairs = list(zip(chosen, names, strict=True))
+    shots = [(member(rng, i), n) for i, n in pairs for _ in range(1 + int(rng.random() * 4))]
+    rng.shuffle(shots)
+    group, right = pick(rng, pairs)
+    arrow = pick(rng, (" => ", ": ", " | ", " is a "))
+    body = pick(rng, ("\n", "; ")).join(f"{w}{arrow}{n}" for w, n in shots)
+    prompt = f"{body}\n{member(rng, group)}{arrow.rstrip()}"
+    return Example("alike", (("user", prompt),), right)
 
 
 def triage(rng: Random) -> Example:

@@ -1,11 +1,12 @@
-"""Pretrains the nano base: a Qwen2-type model of 5 M parameters, on synthetic chats.
+"""Pretrains the nano base: a Qwen2-type model of 10 M parameters, on synthetic chats.
 
-    python -m bases.pretrain --out bases/nano [--begin bases/nano]
+    python -m bases.pretrain --out bases/nano [--begin bases/nano] [--rows 16]
 
-One thread in bfloat16 is enough (AMX makes it four times as fast as float32); with a GPU the same
-command uses it. A run that stopped goes on from its last checkpoint in `--work`, and with other
-`--steps` too as long as the rate has not begun to fall; every checkpoint is a loadable folder.
-`--finish` only copies the last checkpoint to `--out`.
+It takes some minutes on a GPU, with a dozen `--workers` that make text. On a CPU the same command
+takes days; fewer `--rows` and `--steps` make a lesser base in an hour. A run that stopped goes on
+from its last checkpoint in `--work`, and with other `--steps` too as long as the rate has not begun
+to fall; every checkpoint is a loadable folder. `--finish` only copies the last checkpoint to
+`--out`.
 """
 
 import argparse
@@ -17,30 +18,10 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
-from bases import batches, tokens
+from bases import batches, meanings, tokens
 from bases.synth import examples
+from bases.trainer import EMBEDDINGS, Config, Trainer, rate
 from bases.wordlists import vocabulary
-
-
-@dataclass(frozen=True, slots=True)
-class Config:
-    """All that decides the result of a run."""
-
-    steps: int = 2600
-    rows: int = 32
-    width: int = 256
-    hidden: int = 256
-    layers: int = 6
-    inner: int = 640
-    heads: int = 4
-    vocab: int = 4096
-    lr: float = 2.5e-3
-    muon_lr: float = 0.006
-    warmup: int = 100
-    decay: float = 0.4
-    seed: int = 7
-    texts: int = 60_000  # that the tokenizer learns from
-    begin: str = ""  # a finished base to go on from, whose rate has fallen and rises again
 
 
 def new_tokenizer(config: Config) -> Any:
@@ -48,7 +29,9 @@ def new_tokenizer(config: Config) -> Any:
     source = islice(examples(-config.seed), config.texts)
     texts = [" ".join([*(t for _, t in e.messages), e.answer]) for e in source]
     often = max(config.texts // 600, 1)  # so that rare everyday words are not spelled in pieces
-    return tokens.wrap(tokens.train(texts + vocabulary() * often, config.vocab))
+    own = meanings.common(config.known)
+    capital = [word.capitalize() for word in own[: config.known // 2]]
+    return tokens.wrap(tokens.train(texts + (vocabulary() + own + capital) * often, config.vocab))
 
 
 def new_model(config: Config, tokenizer: Any) -> Any:
@@ -71,92 +54,6 @@ def new_model(config: Config, tokenizer: Any) -> Any:
         bos_token_id=None,
     )
     return Qwen2ForCausalLM(shape)
-
-
-def rate(config: Config, step: int) -> float:
-    """Warm-up, plateau, linear fall: a checkpoint on the plateau is already of use."""
-    start = config.steps * (1 - config.decay)
-    fall = (config.steps - step) / max(config.steps - start, 1)
-    return min((step + 1) / config.warmup, 1.0, max(fall, 0.02))
-
-
-class Trainer:
-    """bfloat16 weights that compute, float32 copies that learn."""
-
-    def __init__(self, config: Config, model: Any, device: str, fuse: bool = False) -> None:
-        import torch
-
-        self.config, self.device = config, device
-        self.master = {
-            n: p.detach().clone().float().to(device) for n, p in model.named_parameters()
-        }
-        self.model = model.to(device=device, dtype=torch.bfloat16)
-        if fuse:  # fused eager attention: twice as fast here as the SDPA kernels of the CPU
-            self.model.config._attn_implementation = "eager"
-            self.model.model.compile(dynamic=False)
-        matrix = [p for n, p in self.master.items() if p.ndim == 2 and "embed" not in n]
-        other = [p for n, p in self.master.items() if p.ndim != 2 or "embed" in n]
-        self.optimizers: list[Any] = [
-            torch.optim.Muon(
-                matrix, lr=config.muon_lr, weight_decay=0.01, adjust_lr_fn="match_rms_adamw"
-            )
-            if config.muon_lr
-            else torch.optim.AdamW(matrix, lr=config.lr, betas=(0.9, 0.95)),
-            torch.optim.AdamW(
-                other, lr=config.lr, betas=(0.9, 0.95), weight_decay=0.01, fused=True
-            ),
-        ]
-        self.base = [group["lr"] for o in self.optimizers for group in o.param_groups]
-
-    def loss(self, batch: batches.Batch, generator: Any) -> Any:
-        """Answers count 1, prompts 0.2: a fifth of the prompt tokens is drawn, which is cheaper."""
-        import torch
-        from torch.nn.functional import cross_entropy
-
-        ids = torch.from_numpy(batch.ids).to(self.device)
-        weight = torch.from_numpy(batch.weight)
-        take = torch.rand(weight.shape, generator=generator) < weight
-        hidden = self.model.model(input_ids=ids, use_cache=False).last_hidden_state
-        target = torch.roll(ids, -1, dims=1)[take]
-        logits = self.model.lm_head(hidden[take.to(self.device)])
-        return cross_entropy(logits.float(), target)
-
-    def step(self, batch: batches.Batch, number: int) -> float:
-        """One update; returns the loss before it."""
-        import torch
-
-        generator = torch.Generator().manual_seed(self.config.seed * 1_000_003 + number)
-        loss = self.loss(batch, generator)
-        loss.backward()
-        for name, weight in self.model.named_parameters():
-            self.master[name].grad = weight.grad.float()
-            weight.grad = None
-        torch.nn.utils.clip_grad_norm_(list(self.master.values()), 1.0)
-        factor = rate(self.config, number)
-        groups = [g for o in self.optimizers for g in o.param_groups]
-        for group, base in zip(groups, self.base, strict=True):
-            group["lr"] = base * factor
-        for optimizer in self.optimizers:
-            optimizer.step()
-        with torch.no_grad():
-            for name, weight in self.model.named_parameters():
-                weight.copy_(self.master[name])
-        return float(loss.detach())
-
-    def state(self) -> dict[str, Any]:
-        """What a resumed run needs."""
-        return {"master": self.master, "optimizers": [o.state_dict() for o in self.optimizers]}
-
-    def restore(self, state: dict[str, Any]) -> None:
-        """Go on from a saved state."""
-        import torch
-
-        with torch.no_grad():
-            for name, weight in self.model.named_parameters():
-                self.master[name].copy_(state["master"][name])
-                weight.copy_(self.master[name])
-        for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
-            optimizer.load_state_dict(saved)
 
 
 def save(folder: Path, model: Any, tokenizer: Any, log: Path | None = None) -> None:
@@ -237,7 +134,10 @@ def fresh(config: Config) -> tuple[Any, Any]:
         model = AutoModelForCausalLM.from_pretrained(config.begin, dtype="float32")
         return tokens.load(Path(config.begin)), model
     tokenizer = new_tokenizer(config)
-    return tokenizer, new_model(config, tokenizer)
+    model = new_model(config, tokenizer)
+    if config.known:
+        meanings.begin(model.get_parameter(EMBEDDINGS), tokenizer, config.seed)
+    return tokenizer, model
 
 
 def begin(config: Config, work: Path, fuse: bool) -> Run:
@@ -276,12 +176,14 @@ def train(
     until: int | None = None,
     echo: bool = True,
     fuse: bool = False,
+    workers: int = 0,
 ) -> list[float]:
     """Run to the end, or to step `until`, and return the losses."""
     run = begin(config, work, fuse)
     end = config.steps if until is None else until
     fast, pad = run.tokenizer.backend_tokenizer, run.tokenizer.pad_token_id
-    source = batches.stream(fast, config.seed, config.rows, config.width, pad, run.step)
+    blocks = batches.Blocks(fast, config.seed, config.rows, config.width, pad)
+    source = batches.stream(blocks, run.step, workers)
     losses: list[float] = []
     start = since = time.monotonic()
     for batch in islice(source, end - run.step):
@@ -304,6 +206,7 @@ def main() -> None:
     parser.add_argument("--no-fuse", action="store_true", help="do without torch.compile")
     parser.add_argument("--finish", action="store_true", help="only copy the last checkpoint")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--workers", type=int, default=0, help="processes that make text")
     for name, value in asdict(Config()).items():
         parser.add_argument(f"--{name.replace('_', '-')}", type=type(value), default=value)
     args = vars(parser.parse_args())
@@ -312,7 +215,8 @@ def main() -> None:
     torch.set_num_threads(args["threads"])
     config = Config(**{name: args[name] for name in asdict(Config())})
     if not args["finish"]:
-        train(config, args["work"], save_every=args["save_every"], fuse=not args["no_fuse"])
+        kept = {name: args[name] for name in ("save_every", "workers")}
+        train(config, args["work"], fuse=not args["no_fuse"], **kept)
     publish(args["work"] / "checkpoint", args["out"])
 
 

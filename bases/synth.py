@@ -19,7 +19,7 @@ from bases.values import pseudo
 from bases.wordlists import pick
 
 Kind = Callable[[Random], Example]
-TAGGED = 96
+TAGGED = 1000
 
 
 @cache
@@ -111,10 +111,11 @@ MIX: dict[str, tuple[Kind, float]] = {
     "intent": (labels.intent, 10), "topic": (labels.topic, 6), "synonym": (labels.synonym, 3),
     "domain": (labels.domain, 3),
     "rules": (labels.rules, 3), "fewshot": (labels.fewshot, 3), "triage": (labels.triage, 3),
+    "alike": (labels.alike, 12),
     "tools": (dialogs.tools, 9), "tool_dialogue": (dialogs.tool_dialogue, 3),
     "dialogue": (dialogs.slot_dialogue, 4), "summary": (dialogs.summary, 5),
     "question": (dialogs.question, 5), "gist": (dialogs.reply_to, 3), "recurring": (recurring, 10),
-    "bare": (bare, 9), "commands": (command, 30),
+    "bare": (bare, 9), "commands": (command, 45),
 }  # fmt: skip
 
 

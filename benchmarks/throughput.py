@@ -30,7 +30,6 @@ from rich.table import Table
 
 from bases import tokens
 from benchmarks import sets
-from benchmarks.growth import traffic
 from tasks.contract import answer_of
 from tasks.datasets.rows import Row
 from tasks.discovery.evidence import user_text
@@ -115,6 +114,8 @@ def peak(size: int = 4096, rounds: int = 10) -> float:
 def rows_of(path: Path | None, count: int) -> list[Row]:
     """Questions and answers of a set, or of the sample agent."""
     if path is None:
+        from benchmarks.growth import traffic
+
         pairs = [(call.request, call.reply) for call in traffic(count, 1)]
     else:
         records = islice(sets.read(path), count)

@@ -16,12 +16,13 @@ from hypothesis import strategies as st
 
 from bases import batches, pretrain, probe, tokens
 from bases.synth import MIX, examples
+from bases.trainer import Config
 from bases.wordlists import categories, vocabulary
 
 NANO = Path(__file__).parents[1] / "bases" / "nano"
-TINY = pretrain.Config(
-    steps=20, rows=4, width=128, hidden=64, layers=2, inner=128, heads=2, vocab=600, warmup=5,
-    texts=200,
+TINY = Config(
+    steps=20, rows=4, width=128, hidden=64, layers=2, inner=128, heads=2, vocab=600, known=0,
+    warmup=5, texts=200,
 )  # fmt: skip
 
 
@@ -177,7 +178,7 @@ def test_packing_cuts_no_chat() -> None:
 def test_only_answers_count_fully(trained: tuple[Path, list[float]]) -> None:
     """Answer tokens weigh 1, prompt tokens a fifth, padding nothing."""
     fast = tokens.load(trained[0] / "checkpoint").backend_tokenizer
-    batch = next(batches.stream(fast, 1, 4, 128, 0, 0))
+    batch = next(batches.stream(batches.Blocks(fast, 1, 4, 128, 0), 0))
     assert {round(float(w), 3) for w in batch.weight.flatten()} == {0.0, 0.2, 1.0}
     assert not batch.weight[batch.ids == 0].any()
 
