@@ -99,16 +99,21 @@ class Blocks:
         return block(self.tokenizer, self.seed, number, self.rows, self.width, self.pad)
 
 
+def alone(_: int) -> None:
+    """A worker encodes in one thread: those of the process that it was forked from are gone."""
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"
+
+
 def stream(blocks: Blocks, skip: int, workers: int = 0) -> Iterator[Batch]:
     """Batches without end, `skip` of them passed over; workers make blocks ahead, in order."""
     from torch.utils.data import DataLoader
 
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false" if workers else "true")
     loader: DataLoader[list[Batch]] = DataLoader(
         blocks,  # type: ignore[arg-type]
         batch_size=None,
         sampler=count(),
         collate_fn=list,
         num_workers=workers,
+        worker_init_fn=alone,
     )
     yield from islice(chain.from_iterable(loader), skip, None)

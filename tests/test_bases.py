@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bases import batches, pretrain, probe, tokens
+from bases import batches, card, meanings, pretrain, probe, tokens
 from bases.synth import MIX, examples
 from bases.trainer import Config
 from bases.wordlists import categories, vocabulary
@@ -105,6 +105,30 @@ def test_the_lexicon_is_wide() -> None:
     assert len(categories()) > 80
 
 
+def test_words_of_like_meaning_are_together() -> None:
+    """Countries with countries; every word is in one group only."""
+    found = [word for group in meanings.groups() for word in group]
+    assert len(found) == len(set(found)) > 15_000
+    group = next(group for group in meanings.groups() if "argentina" in group)
+    assert {"bolivia", "uruguay"} <= set(group)
+    assert "pizza" not in group
+
+
+def test_a_new_base_begins_with_what_words_mean(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Like words are near, and a capital moves a word a little."""
+    import torch
+
+    monkeypatch.setattr(meanings, "COUNT", 4_000)
+    made = tokens.wrap(tokens.train(["paris Paris london bread"] * 9, 400))
+    weight = torch.nn.Parameter(torch.zeros(400, 32))
+    meanings.begin(weight, made, seed=1)
+    names = ("paris", "Paris", "london", "bread")
+    paris, capital, london, bread = weight[made.convert_tokens_to_ids(names)]
+    near = torch.nn.functional.cosine_similarity
+    assert near(paris, capital, 0) > 0.9
+    assert near(paris, london, 0) > near(paris, bread, 0) + 0.2
+
+
 @settings(max_examples=150, deadline=None)
 @given(text=st.text())
 def test_any_text_survives_the_tokenizer(tokenizer: Any, text: str) -> None:
@@ -183,6 +207,19 @@ def test_only_answers_count_fully(trained: tuple[Path, list[float]]) -> None:
     assert not batch.weight[batch.ids == 0].any()
 
 
+def test_workers_make_the_same_batches(tokenizer: Any) -> None:
+    """In the same order, wherever the stream begins."""
+    blocks = batches.Blocks(tokenizer.backend_tokenizer, 1, 4, 128, 0)
+    alone, beside = (
+        list(islice(batches.stream(blocks, skip, workers), 12 - skip))
+        for skip, workers in ((0, 0), (5, 2))
+    )
+    assert all(
+        (a.ids == b.ids).all() and (a.weight == b.weight).all()
+        for a, b in zip(alone[5:], beside, strict=True)
+    )
+
+
 def test_pretraining_lowers_the_loss(trained: tuple[Path, list[float]]) -> None:
     """Twenty steps are enough to see it."""
     losses = trained[1]
@@ -226,15 +263,26 @@ def test_the_shipped_base_is_a_small_qwen2() -> None:
     assert sum(path.stat().st_size for path in NANO.iterdir()) < 25_000_000
 
 
-def test_the_shipped_base_answers() -> None:
-    """It loads, generates and stops by itself."""
+def test_the_shipped_base_knows_what_it_was_made_for() -> None:
+    """It copies tables, classes and calls right before any adapter (its card has the figures)."""
     import torch
     from transformers import AutoModelForCausalLM
 
     model = AutoModelForCausalLM.from_pretrained(NANO, dtype=torch.bfloat16).eval()
-    asked = list(islice(examples(probe.UNSEEN, "extract"), 2))
-    got = probe.answers(model, tokens.load(NANO), asked)
-    assert all(answer.startswith("{") for answer in got)
+    asked = [one for kind in ("copy", "rules", "tools") for one in islice(examples(5, kind), 6)]
+    got = probe.answers(model, tokens.load(NANO), asked, longest=64)
+    assert sum(a == e.answer for a, e in zip(got, asked, strict=True)) >= 15
+
+
+def test_the_card_tells_how_a_base_was_made(trained: tuple[Path, list[float]]) -> None:
+    """The command with all that is not the default, and what its students did."""
+    found = card.facts(trained[0] / "checkpoint")
+    assert "--steps 20 --seed 11 --rows 4" in found["runs"]
+    told = {"set": "some", "task": "t1", "n": 100, "low": 0.7, "high": 0.9, "rows": 50}
+    bare = {**told, "rung": "base without adapter", "agreement": 0.1}
+    made = {**told, "rung": "causal", "agreement": 0.8, "train s": 90.0}
+    table = card.adapted([bare, made, {**told, "rung": "causal", "note": "refused"}])
+    assert table.splitlines()[2:] == ["| some | 0.10 | 0.80 | 0.70–0.90 | 100 | 50 | 1.5 |"]
 
 
 def test_wilson_intervals() -> None:
