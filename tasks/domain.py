@@ -100,7 +100,6 @@ def gather(
             if split in learned:
                 learned[split].append([row for row in tagged if row.id not in seen])
     for split, shares in learned.items():
-        # Row by row from each task: however many are read of them, every task is among those.
         turns = chain.from_iterable(zip_longest(*shares))
         write_rows(out / f"{split}.parquet", [row for row in turns if row is not None])
     save(out / "task.json", _whole(name, list(known.values())))

@@ -23,6 +23,7 @@ from tasks.params import Dataset, Evaluate, Params, Train
 from tasks.stage import Refused
 from tasks.task import load_one
 from tasks.train import load_training, train, train_all
+from tasks.training.attempt import some
 
 COLOURS = {"apple": "red", "grass": "green", "sea": "blue"}
 MOODS = {"apple": "blue", "grass": "red", "sea": "green"}  # alike, and wrong in the other task
@@ -92,7 +93,7 @@ def test_rows_and_template_carry_the_tag(home: Path) -> None:
     assert load_one(source).template.tag == ""
     learned = rows(home / "rows" / "train.parquet")
     assert len(learned) == 120
-    assert [row.prompt.split()[0] for row in learned[:4]] == ["[colour-1]", "[mood-2]"] * 2
+    assert {row.prompt.split()[0] for row in some(learned, 20)} == {"[colour-1]", "[mood-2]"}
     assert budget(Train(), 3).tokens == 3 * Train().tokens
 
 

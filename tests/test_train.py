@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import random
+from collections import Counter
 from functools import partial
 from pathlib import Path
 
@@ -14,12 +15,13 @@ import tiny
 import torch
 
 from tasks.contract import Contract
+from tasks.dataset import Row
 from tasks.params import Train
 from tasks.stage import Refused
 from tasks.students.adapters import adapter_digest
 from tasks.students.student import ADAPTER_FILES, Student, base_digest, load_base
 from tasks.train import adapter_name, load_training, train
-from tasks.training.attempt import continues, rated, second_try
+from tasks.training.attempt import continues, rated, second_try, some
 from tasks.training.fitting import Diverged, Fitter, batches, check
 from tasks.training.fused import fuse
 from tasks.training.optimizers import optimizers, rate
@@ -348,6 +350,16 @@ def test_rows_that_are_too_long_are_counted(params: Train, tmp_path: Path) -> No
     assert (found.rows, found.too_long) == (8, 8)
     with pytest.raises(Refused, match="both are needed"):
         train(folder, tmp_path / "none", msgspec.structs.replace(short, max_length=3))
+
+
+def test_old_and_new_rows_are_checked() -> None:
+    """Validation looks at rows of all times, the same ones each time."""
+    made = [Row(str(i), float(i), "", "", "", 1.0) for i in range(1_000)]
+    days = Counter(int(row.at) // 100 for row in some(made, 100))
+    assert len(days) == 10
+    assert max(days.values()) <= 20
+    assert some(made, 100) == some(made, 100) == sorted(some(made, 100), key=lambda row: row.at)
+    assert some(made, 5_000) == made
 
 
 def test_every_row_is_read_once_an_epoch() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import msgspec
@@ -71,12 +72,18 @@ def continues(warm: Path, params: Train, rung: Rung) -> bool:
     return shape == wanted and made.get("revision") == base_digest(base_path(params.base))
 
 
+def some(found: Sequence[Row], most: int) -> Sequence[Row]:
+    """At most so many rows, in their order: old and new, and of each of a domain's tasks."""
+    places = Random(0).sample(range(len(found)), min(most, len(found)))
+    return [found[place] for place in sorted(places)]
+
+
 def attempt(
     dataset: Path, rung: Rung, contract: Contract, params: Train, warm: Path | None, team: Team
 ) -> Attempt:
     """The model and the rows of one attempt. Raises Refused without usable rows."""
     found = rows(dataset / "train.parquet"), rows(dataset / "validation.parquet")
-    known, checked = found[0], found[1][: params.validation_rows]
+    known, checked = found[0], some(found[1], params.validation_rows)
     if rung == "causal":
         made = _causal(known, checked, contract, params, warm, team)
     else:  # always from fresh weights: the forms, and so the heads, change with the rows
