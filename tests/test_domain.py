@@ -127,6 +127,7 @@ def test_the_same_seed_gives_the_same_domain_student(home: Path, tmp_path: Path)
     assert (one.task, one.rows) == (NAME, 120)
 
 
+@pytest.mark.flow
 def test_the_offline_half_knows_domains(home: Path, tmp_path: Path) -> None:
     """`dvc repro` trains the domain's student beside the tasks' own, and asks it for each task."""
     own = Train(base=str(home / "base"), rungs=["causal"], scope="domain", rank=4, epochs=1)

@@ -134,6 +134,7 @@ def test_a_prompt_that_is_too_long_is_not_answered(trained: tuple[Training, Path
     assert other.finish_reason == "stop"
 
 
+@pytest.mark.flow
 def test_the_same_seed_gives_the_same_student(dataset: Path, tmp_path: Path) -> None:
     """Killed after a checkpoint and started again, it ends with the bytes of a whole run."""
     params = Train(epochs=2, tokens=3_000, batch=24, marks=2)

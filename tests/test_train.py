@@ -153,6 +153,7 @@ def test_a_rate_that_explodes_is_tried_again_lower(
     assert found.seed == wild.seed + 1
 
 
+@pytest.mark.flow
 def test_a_killed_second_try_goes_on(
     dataset: Path, params: Train, champion: Path, tmp_path: Path
 ) -> None:
@@ -259,6 +260,7 @@ def test_muon_moves_adapters_of_the_bundled_base(base: Path) -> None:
     assert len(adam.param_groups[0]["params"]) == 3
 
 
+@pytest.mark.flow
 @pytest.mark.parametrize("muon", [True, False])
 def test_a_killed_training_goes_on_with_either_optimizer(
     dataset: Path, params: Train, tmp_path: Path, muon: bool

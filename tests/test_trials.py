@@ -46,6 +46,7 @@ def test_the_best_trial_is_trained_in_full(dataset: Path, params: Train, tmp_pat
     assert load_training(tmp_path / "swept").trials == found.trials
 
 
+@pytest.mark.flow
 def test_a_killed_sweep_goes_on(dataset: Path, params: Train, tmp_path: Path) -> None:
     """Trials that have ended are not run again; the end is that of a sweep in one go."""
     heard: list[int] = []
