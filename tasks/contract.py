@@ -26,6 +26,7 @@ Kind = Literal["labels", "json", "tools", "text"]
 
 CALLING = 0.02  # a task in which this share of the answers calls tools is a tools task
 
+_THOUGHT = re.compile(r"\s*<think(?:ing)?>.*?</think(?:ing)?>", re.DOTALL)
 _FENCE = re.compile(r"\s*```[\w-]*\s*\n(.*?)\n?\s*```\s*", re.DOTALL)
 
 
@@ -48,13 +49,14 @@ def answer_of(reply: Json, *, tools: bool = False) -> str:
     """The canonical answer text of an assistant message.
 
     `tools` says that the task is a tools task: a reply without a call becomes `{"content": ...}`.
+    What a reasoning model thought aloud before its answer is no part of it.
     """
     calls = list(reply.get("tool_calls") or ())
     if reply.get("function_call"):
         calls.append({"function": reply["function_call"]})
     if calls:
         return _dumps({"tool_calls": [_call(c.get("function") or {}) for c in calls]})
-    text = text_of(reply.get("content")).strip()
+    text = _spoken(text_of(reply.get("content")))
     if tools:
         return _dumps({"content": text})
     value = structure(text)
@@ -188,6 +190,11 @@ def structure(text: str) -> Any | None:
         return json.loads(text, parse_constant=_no_constant)
     except (ValueError, RecursionError):
         return None
+
+
+def _spoken(text: str) -> str:
+    thought = _THOUGHT.match(text)
+    return text[thought.end() if thought else 0 :].strip()
 
 
 def _call(function: Json) -> Json:

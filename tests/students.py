@@ -138,7 +138,7 @@ def lora(base: Path, folder: Path) -> str:
 
     config = LoraConfig(r=4, target_modules="all-linear", task_type="CAUSAL_LM")
     model = get_peft_model(AutoModelForCausalLM.from_pretrained(base), config)
-    write_adapter(model, folder, str(base), base_digest(base))
+    write_adapter(model, folder, base=str(base), base_digest=base_digest(base))
     return adapter_digest(folder)
 
 

@@ -186,7 +186,7 @@ def test_reading_and_writing_agree(values: list[Any]) -> None:
             assert agree(forms.write(form, read), answer)
 
 
-@given(st.text(), st.sampled_from(["text", "upper", "lower", "number"]))
+@given(st.text(), st.sampled_from(["text", "upper", "lower", "title", "number"]))
 def test_copies_are_values_or_refused(text: str, how: Any) -> None:
     """Whatever stands there is copied, or refused with a ValueError."""
     field = Field(name="x", how=how)
@@ -224,6 +224,18 @@ def test_the_way_that_fits_most_is_taken() -> None:
             for n in range(100)]  # fmt: skip
     forms, _ = known(rows, JSON)
     assert [field.how for field in forms.fields] == ["lower"]
+
+
+def test_titles_get_the_capitals_that_were_not_typed() -> None:
+    """What the teacher writes as a title is copied from lower case; other capitals stay."""
+    places = ("new york", "Bank of Ruritania", "stratford-upon-avon", "McDonald's", "isle of man")
+    titles = ("New York", "Bank of Ruritania", "Stratford-Upon-Avon", "McDonald's", "Isle of Man")
+    rows = [(f"to {place} {n}", json.dumps({"to": f"{title} {n}"}))
+            for n in range(20) for place, title in zip(places, titles, strict=True)]  # fmt: skip
+    forms, reader = known(rows, JSON)
+    assert [field.how for field in forms.fields] == ["title"]
+    form, values = reader.read("to the gulf of mexico", '{"to": "Gulf of Mexico"}')
+    assert json.loads(forms.write(form, values)) == {"to": "Gulf of Mexico"}
 
 
 @pytest.mark.parametrize(

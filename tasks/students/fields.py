@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import msgspec
 
-How = Literal["closed", "text", "upper", "lower", "number", "listed"]
+How = Literal["closed", "text", "upper", "lower", "title", "number", "listed"]
 Path = tuple[str | int, ...]  # where a value stands in an answer
 Pair = tuple[str, Any]  # a prompt and a value of its answer
 
@@ -20,8 +20,12 @@ MOSTLY = 0.85  # share of a field's values that must fit; the rest are slips and
 NEARLY = 0.95  # share of a few values that must stand in their prompts to be copied
 RARELY = 0.2  # share of the prompts that may hold another of those few values
 ABSENT = "\x00absent"
+CASED = ("upper", "lower", "title")
 # Thai, kana, Chinese characters and Hangul, to whose words others are joined without a space.
 _JOINED = re.compile(r"[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff\uac00-\ud7a3\uf900-\ufaff]")
+# The letters that are capitals in a title: "Bank of Nova Scotia".
+_SMALL = r"(?:a|an|and|at|by|de|for|in|la|of|on|or|the|to|with)\b"
+_FIRST = re.compile(rf"^\w|(?<=[\s-])(?!{_SMALL})\w")
 GAP = "\x00"  # what stands in a sentence or an item in place of what differs
 
 
@@ -43,7 +47,7 @@ class Field(msgspec.Struct, frozen=True, kw_only=True):
         """The value that a piece of the prompt stands for. Raises ValueError."""
         if self.how == "number":
             return json.loads(text)
-        return {"upper": text.upper(), "lower": text.lower()}.get(self.how, text)
+        return recased(text, self.how)
 
     @property
     def nothing(self) -> Any:
@@ -59,6 +63,13 @@ class Field(msgspec.Struct, frozen=True, kw_only=True):
     def copied(self) -> bool:
         """Whether it is a piece of the prompt."""
         return self.how not in ("closed", "listed")
+
+
+def recased(text: str, how: How) -> str:
+    """A piece of a prompt as a field has it; titles get capitals where it has none at all."""
+    if how == "title" and text == text.lower():
+        return _FIRST.sub(lambda letter: letter.group().upper(), text)
+    return {"upper": text.upper(), "lower": text.lower()}.get(how, text)
 
 
 def named(path: Path) -> str:
@@ -83,7 +94,7 @@ def field_of(name: str, pairs: Sequence[Pair]) -> Field | None:
 
 def _way(pairs: Sequence[Pair]) -> How | None:
     """How most values are had from their prompts; the plainest of equal ways, None without one."""
-    ways: tuple[How, ...] = ("text", "upper", "lower", "number")
+    ways: tuple[How, ...] = ("text", "upper", "lower", "title", "number")
     best, most = ways[0], 0
     for how in ways:
         fit = sum(_fits(prompt, value, how) for prompt, value in pairs)
@@ -106,7 +117,7 @@ def _filled_in(name: str, pairs: Sequence[Pair]) -> Field | None:
 
 def gap_of(name: str, pairs: Sequence[Pair]) -> Field:
     """The field of a gap in a sentence: copied where it stands in the prompt, else closed."""
-    ways: tuple[How, ...] = ("text", "upper", "lower")
+    ways: tuple[How, ...] = ("text", "upper", "lower", "title")
     fit = {how: [_fits(prompt, value, how) for prompt, value in pairs] for how in ways}
     how = max(ways, key=lambda way: sum(fit[way]) * (1 if way == "text" else NEARLY))
     others = Counter(value for (_, value), fits in zip(pairs, fit[how], strict=True) if not fits)
@@ -128,8 +139,6 @@ def _quoted(pairs: Sequence[Pair]) -> bool:
 def _fits(prompt: str, value: Any, how: How) -> bool:
     if isinstance(value, str) == (how == "number"):
         return False
-    if (how == "upper" and value != value.upper()) or (how == "lower" and value != value.lower()):
-        return False
     return bool(places(prompt, value, how))
 
 
@@ -140,8 +149,9 @@ def places(prompt: str, value: Any, how: How) -> list[tuple[int, int]]:
         return []
     if how in ("text", "number") and text not in prompt:
         return []  # soon known, and most often so
-    flags = re.IGNORECASE if how in ("upper", "lower") else 0
+    flags = re.IGNORECASE if how in CASED else 0
     before = "" if _JOINED.match(text[0]) else r"(?<!\w)"
     after = "" if _JOINED.match(text[-1]) else r"(?!\w)"
     pattern = re.compile(f"{before}{re.escape(text)}{after}", flags)
-    return [match.span() for match in pattern.finditer(prompt)]
+    found = (match.span() for match in pattern.finditer(prompt))
+    return [(a, b) for a, b in found if how not in CASED or recased(prompt[a:b], how) == text]

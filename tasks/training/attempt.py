@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -29,10 +30,11 @@ LARGER, ROWS_PER_BATCH = 4, 300  # the encoder's batches grow with the rows, up 
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """A model and the rows it learns from (of those `read`), its base, how to write it."""
+    """A model and the rows it learns from, how many were too long, its base, how to write it."""
 
     fitter: Fitter
-    read: int
+    rows: int
+    too_long: int
     base: str
     base_digest: str
     save: Callable[[Path], None]
@@ -109,17 +111,17 @@ def _causal(
     name = base_digest(base)
     model, tokenizer = writing.adapted(base, params, warm)
     copies = swapped(known, params.swaps, params.seed)
-    known = [*known, *(row for row in copies if not violation(row.answer, contract))]
-    learned, measured = (
-        writing.examples(part, tokenizer, params.max_length) for part in (known, checked)
+    copies = [row for row in copies if not violation(row.answer, contract)]
+    learned, again, measured = (
+        writing.examples(part, tokenizer, params.max_length) for part in (known, copies, checked)
     )
-    ids = msgspec.json.encode([example.ids for example in (*learned, *measured)])
+    ids = msgspec.json.encode([example.ids for example in (*learned, *again, *measured)])
     origin = adapter_digest(warm) if warm else ""
     fingerprint = digest(name, origin, msgspec.json.encode(params), ids)
-    fitter = Fitter(model, learned, measured, params, fingerprint, writing.completion, team)
-    return Attempt(
-        fitter, len(known), params.base, name, lambda folder: save(model, folder, params.base, name)
-    )
+    every = [*learned, *again]
+    fitter = Fitter(model, every, measured, params, fingerprint, writing.completion, team)
+    write = partial(save, model, base=params.base, base_digest=name)
+    return Attempt(fitter, len(learned), len(known) - len(learned), params.base, name, write)
 
 
 def _encoder(
@@ -146,13 +148,14 @@ def _encoder(
     fitter = Fitter(model, learned, measured, params, fingerprint, goal, team)
 
     def write(folder: Path) -> None:
-        save(model["encoder"], folder, encoder.NAME, encoder.DIGEST)
+        save(model["encoder"], folder, base=encoder.NAME, base_digest=encoder.DIGEST)
         filling.save_heads(model, shape, folder)
 
-    return Attempt(fitter, len(known), encoder.NAME, encoder.DIGEST, write)
+    too_long = len(known) - len(learned)
+    return Attempt(fitter, len(learned), too_long, encoder.NAME, encoder.DIGEST, write)
 
 
-def save(model: Any, folder: Path, base: str, base_digest: str) -> None:
+def save(model: Any, folder: Path, *, base: str, base_digest: str) -> None:
     """Write an adapter in PEFT's own format, with a configuration of stable bytes."""
     model.save_pretrained(folder, save_embedding_layers=False)
     for extra in set(folder.iterdir()) - {folder / name for name in ADAPTER_FILES}:
