@@ -13,31 +13,48 @@ from registry.version import TASK
 from tasks.calibrate import Certificate, load_certificate
 from tasks.dataset import rows
 from tasks.datasets.splits import SPLITS
-from tasks.students.adapters import kind_of
+from tasks.students import encoder
+from tasks.students.adapters import kind_of, revision_of
+from tasks.students.student import base_digest, base_path
 
 
 @dataclass(frozen=True, slots=True)
 class Champion:
-    """The version of a task that serves now."""
+    """The version of a task that has the alias; a stale one is of a base that is not served now."""
 
     version: Version
     bundle: Path
+    stale: bool = False
+
+    @property
+    def rival(self) -> Path | None:
+        """The bundle that a new student has to beat."""
+        return None if self.stale else self.bundle
 
     @property
     def certificate(self) -> Certificate | None:
-        """What it is certified for."""
+        """What it is certified for; nothing where it cannot serve."""
+        if self.stale:
+            return None
         proven = load_certificate(self.bundle / "certificate.json")
         return proven if isinstance(proven, Certificate) else None
 
 
 def champion(night: Night, task: str) -> Champion | None:
-    """The version that serves the task now, and its bundle on this machine."""
+    """The version that is to serve the task now, and its bundle on this machine."""
     store = night.store
     number = store.champion(task)
     if number is None:
         return None
     version = store.version(task, number)
-    return Champion(version, store.fetch(version, night.home / "adapters" / version.bundle))
+    folder = store.fetch(version, night.home / "adapters" / version.bundle)
+    return Champion(version, folder, stale=stale(folder / "adapter", night.params.train.base))
+
+
+def stale(adapter: Path, base: str) -> bool:
+    """Whether the pool refuses an adapter, as its base has been changed or left for another."""
+    wanted = encoder.DIGEST if kind_of(adapter) == "encoder" else base_digest(base_path(base))
+    return revision_of(adapter) not in ("", wanted)
 
 
 def origin(night: Night, task: str, rung: Rung, serving: Champion | None) -> Path | None:

@@ -150,7 +150,7 @@ def evaluate(night: Night, task: str, rung: Rung, serving: Champion | None) -> S
                 domains.trained(night, task, rung),
                 folder,
                 params,
-                champion=serving.bundle if serving else None,
+                champion=serving.rival if serving else None,
                 prices=night.params.economics,
                 cache=night.home / "answers",
                 ask=referee(os.environ, client) if params.referee else None,
@@ -195,7 +195,7 @@ def judge(
     return gate.judge(
         scorecard,
         certificate,
-        bundle.scorecard(serving.bundle) if serving else None,
+        bundle.scorecard(serving.rival) if serving and serving.rival else None,
         night.params.judge,
         held=held,
         serving=serving.certificate if serving else None,

@@ -13,9 +13,9 @@ import pytest
 import students
 import tiny
 
-from flows import guard, worth
+from flows import champions, guard, worth
 from flows import night as nights
-from flows.champions import Champion, origin
+from flows.champions import Champion, origin, stale
 from flows.night import Night
 from flows.students import aside, enough
 from flows.worth import trainable
@@ -116,6 +116,25 @@ def test_a_champion_is_gone_on_from_when_tonight_is_new_to_it(tmp_path: Path) ->
     assert origin(night, "a-1", "causal", None) is None
     shutil.copy(tonight / "calibration.parquet", then / "train.parquet")
     assert origin(night, "a-1", "causal", serving) is None
+
+
+def test_a_champion_of_a_base_that_has_changed_serves_nothing(tmp_path: Path) -> None:
+    """The pool refuses it: its task is trained anew, and nothing has to beat it."""
+    base, (folder, _, _) = tiny.base(tmp_path / "base"), students.bundle(tmp_path / "made")
+    students.lora(base, tmp_path / "adapter")
+    assert not stale(tmp_path / "adapter", str(base))
+    text = (base / "config.json").read_text()
+    (base / "config.json").write_text(f"{text}\n")
+    assert stale(tmp_path / "adapter", str(base))
+    version = Version(
+        name="a-1", number=1, adapter_digest="", dataset="", run="", passed=True, at=0
+    )
+    night = Night(tmp_path, "2026-03-15", load())
+    fresh, old = (Champion(version, folder, stale=known) for known in (False, True))
+    assert (fresh.rival, old.rival) == (folder, None)
+    assert fresh.certificate
+    assert not old.certificate
+    assert not champions.enough(night, old)
 
 
 def _line(name: str, day: str) -> bytes:

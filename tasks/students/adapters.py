@@ -24,6 +24,12 @@ def kind_of(adapter: Path) -> Kind:
     return "encoder" if config.get("base_model_name_or_path") == NAME else "causal"
 
 
+def revision_of(adapter: Path) -> str:
+    """The digest of the base that an adapter was trained on."""
+    config = json.loads((adapter / ADAPTER_FILES[0]).read_text())
+    return str(config.get("revision") or "")
+
+
 def adapter_digest(folder: Path) -> str:
     """The name of an adapter's bytes."""
     return digest(*((folder / name).read_bytes() for name in FILES[kind_of(folder)]))

@@ -10,8 +10,10 @@ included, as vLLM's default gives them. Text that the grammar forces is fed in o
 from __future__ import annotations
 
 import copy
+import hashlib
 import json
 from collections.abc import Callable, Iterable, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +50,17 @@ def base_path(name: str) -> Path:
 def base_digest(base: Path) -> str:
     """A name for the base model's bytes: weights, configuration, tokenizer and chat template."""
     files = sorted(file for pattern in _BASE_FILES for file in base.glob(pattern))
-    return digest(*(part for file in files for part in (file.name, file.read_bytes())))
+    return _digest(tuple((file, file.stat().st_size, file.stat().st_mtime_ns) for file in files))
+
+
+@cache
+def _digest(files: tuple[tuple[Path, int, int], ...]) -> str:
+    """Gigabytes are read once in a process, as long as nobody writes to them."""
+    parts = list[str]()
+    for path, _, _ in files:
+        with path.open("rb") as file:
+            parts += (path.name, hashlib.file_digest(file, "sha256").hexdigest())
+    return digest(*parts)
 
 
 def adapter_base(adapter: Path) -> Path:
