@@ -57,8 +57,9 @@ for schemas that were seen in training, with new values.
 
 ## What it can do with one
 Real tasks; LoRA on the earliest 60 % of the calls, agreement with the recorded answers of later
-ones, Wilson intervals (`python -m benchmarks.students --rungs causal`; the sets are not in the
-repository).
+ones, Wilson intervals (the sets are not in the repository):
+
+    python -m benchmarks.students {command}
 
 {after}
 
@@ -124,22 +125,24 @@ def adapted(results: Sequence[dict[str, Any]]) -> str:
     """The base without an adapter and with one, task by task."""
     head = "| task | without | with | 95 % interval | n | rows | minutes of training |"
     rows = [head, "|---|---|---|---|---|---|---|"]
-    bare = {r["task"]: r for r in results if r["rung"] == "base without adapter"}
+    bare = {(r["set"], r["task"]): r for r in results if r["rung"] == "base without adapter"}
     for row in (r for r in results if r["rung"] == "causal" and "agreement" in r):
         interval = f"{row['low']:.2f}–{row['high']:.2f}"
-        figures = f"{bare[row['task']]['agreement']:.2f} | {row['agreement']:.2f} | {interval}"
+        without = bare[row["set"], row["task"]]["agreement"]
+        figures = f"{without:.2f} | {row['agreement']:.2f} | {interval}"
         counts = f"{row['n']:,} | {row['rows']:,} | {row['train s'] / 60:.1f}"
         rows.append(f"| {row['set']} | {figures} | {counts} |")
     return "\n".join(rows)
 
 
-def write(folder: Path, n: int, after: Sequence[dict[str, Any]], seed: int = probe.UNSEEN) -> str:
+def write(folder: Path, n: int, after: dict[str, Any], seed: int = probe.UNSEEN) -> str:
     """Measure the base and write its card, with what its students did; returns the card."""
     from bases.batches import PROMPT_WEIGHT
 
     table = probe.rendered(probe.measure(folder, n, seed))
     filled = {"prompt": PROMPT_WEIGHT, "n": n, "probe_seed": seed, "table": table}
-    text = CARD.format(**facts(folder), **filled, after=adapted(after))
+    filled |= {"after": adapted(after["results"]), "command": after["command"]}
+    text = CARD.format(**facts(folder), **filled)
     part = folder / ".README.md.part"
     part.write_text(text)
     part.replace(folder / "README.md")
@@ -154,7 +157,7 @@ def main() -> None:
     parser.add_argument("--after", type=Path, required=True, help="benchmarks.students' output")
     args = parser.parse_args()
     last = args.after.read_text().splitlines()[-1]
-    print(write(args.base, args.n, json.loads(last)["results"]))
+    print(write(args.base, args.n, json.loads(last)))
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from bases.wordlists import LEXICON, lines, pick
 
 COUNT, GROUPS, LEAST = 16_000, 400, 12
 UNFIT = ("nigger", "faggot", "whore", "slut", "cunt", "fuck", "nazi", "rape", "porn")
+RUDE = {"shit", "bitch", "bastard", "cock", "dick", "ass", "anal", "negro", "hitler"}
 
 
 @cache
@@ -50,7 +51,7 @@ def common(count: int) -> list[str]:
 def vectors(words: list[str], width: int, seed: int) -> NDArray[np.float32]:
     """The encoder's input embeddings of words in `width` dimensions, of length one [words, width].
 
-    Their principal components, turned at random so that all dimensions vary alike.
+    Their principal components (384 at most), turned at random so that all dimensions vary alike.
     """
     from sklearn.decomposition import PCA
 
@@ -58,8 +59,9 @@ def vectors(words: list[str], width: int, seed: int) -> NDArray[np.float32]:
 
     table = load_encoder().embeddings.word_embeddings.weight.detach().numpy()
     places = tokenizer().get_vocab()
-    own = PCA(width, random_state=seed).fit(table[[places[w] for w in common(COUNT)]])
-    turn = np.linalg.qr(np.random.default_rng(seed).normal(size=(width, width)))[0]
+    most = min(width, table.shape[1])
+    own = PCA(most, random_state=seed).fit(table[[places[w] for w in common(COUNT)]])
+    turn = np.linalg.qr(np.random.default_rng(seed).normal(size=(width, width)))[0][:most]
     found: NDArray[np.float32] = own.transform(table[[places[w] for w in words]]) @ turn
     found /= np.linalg.norm(found, axis=1, keepdims=True)
     return found.astype(np.float32)
@@ -90,7 +92,8 @@ def grouped() -> list[list[str]]:
     near = (points * made.cluster_centers_[made.labels_]).sum(axis=1)
     found: list[list[str]] = [[] for _ in range(GROUPS)]
     for i in np.argsort(-near, kind="stable"):
-        found[made.labels_[i]].append(words[i])
+        if words[i] not in RUDE:
+            found[made.labels_[i]].append(words[i])
     return [group for group in found if len(group) >= LEAST]
 
 

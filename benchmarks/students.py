@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import shlex
 import sys
 import tempfile
 import time
@@ -326,7 +327,7 @@ def main() -> None:
             nothing = f"none of {len(some):,} calls is of a task with {LEAST:.0%} of them"
             results += seen or [{"set": name, "task": "none", "rung": "none", "note": nothing}]
     show(results)
-    print(json.dumps({"results": results}))
+    print(json.dumps({"command": shlex.join(sys.argv[1:]), "results": results}))
     if found := missed(results):
         sys.exit(f"below the bar: {'; '.join(found)}")
 

@@ -13,9 +13,7 @@ from registry.version import TASK
 from tasks.calibrate import Certificate, load_certificate
 from tasks.dataset import rows
 from tasks.datasets.splits import SPLITS
-from tasks.students import encoder
-from tasks.students.adapters import kind_of, revision_of
-from tasks.students.student import base_digest, base_path
+from tasks.students.adapters import kind_of, stale
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +47,6 @@ def champion(night: Night, task: str) -> Champion | None:
     version = store.version(task, number)
     folder = store.fetch(version, night.home / "adapters" / version.bundle)
     return Champion(version, folder, stale=stale(folder / "adapter", night.params.train.base))
-
-
-def stale(adapter: Path, base: str) -> bool:
-    """Whether the pool refuses an adapter, as its base has been changed or left for another."""
-    wanted = encoder.DIGEST if kind_of(adapter) == "encoder" else base_digest(base_path(base))
-    return revision_of(adapter) not in ("", wanted)
 
 
 def origin(night: Night, task: str, rung: Rung, serving: Champion | None) -> Path | None:

@@ -41,7 +41,7 @@ def _decide(night: Night, out: Path) -> None:
     groups = domain.group([t for t in found(night) if t.id in able], params.train.domains)
     groups = {n: tasks for n, tasks in groups.items() if not all(_settled(night, t) for t in tasks)}
     for name, tasks in groups.items():
-        domain.gather(data, name, tasks, out / name, params.dataset)
+        domain.gather(data, name, tasks, out / name, params.dataset, params.train.validation_rows)
     stage.write_atomic(out / "domains.json", msgspec.json.encode(groups))
 
 

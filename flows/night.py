@@ -223,8 +223,10 @@ def promote(home: str | Path) -> Changes | None:
     if not os.environ.get("POOL_URL"):
         return None
 
+    base = load().train.base
+
     async def act() -> Changes:
         async with httpx.AsyncClient() as client:
-            return await reconcile(home, store, pools(os.environ, client))
+            return await reconcile(home, store, pools(os.environ, client), base)
 
     return asyncio.run(act())

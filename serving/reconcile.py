@@ -19,7 +19,7 @@ from serving.pool import Pool, PoolError
 from tasks.contract import agree
 from tasks.records import digest
 from tasks.stage import Refused, write_atomic
-from tasks.students.adapters import kind_of
+from tasks.students.adapters import kind_of, stale
 from tasks.task import Task
 
 CANARY_SECONDS = 30.0
@@ -75,6 +75,7 @@ async def _bring_up(
     version: Version,
     loaded: dict[str, Pool],
     serving: bool,
+    base: str,
 ) -> tuple[dict[str, Any] | None, str | None]:
     """The route of a champion, or what is wrong with it; an adapter loaded here joins `loaded`.
 
@@ -82,6 +83,8 @@ async def _bring_up(
     """
     try:
         bundle = store.fetch(version, home / "adapters" / version.bundle)
+        if stale(bundle / "adapter", base):  # vLLM would load it where the shapes are the same
+            return None, f"{version.adapter} was trained on another base than {base}"
         pool = pools[kind_of(bundle / "adapter")]
         if version.adapter not in loaded:
             await pool.load(version.adapter, bundle / "adapter")
@@ -109,10 +112,10 @@ async def _found(pools: Mapping[str, Pool]) -> tuple[dict[str, Pool], set[str]]:
     return found, set(away)
 
 
-async def reconcile(home: Path, store: Store, pools: Mapping[str, Pool]) -> Changes:
+async def reconcile(home: Path, store: Store, pools: Mapping[str, Pool], base: str) -> Changes:
     """Load the champions, prove them, switch the routes, and unload what served long ago.
 
-    `pools` has the server of each kind of student. A champion that cannot be brought up leaves its
+    `pools` has the server of each kind of student, `base` is that of the causal ones. A champion that cannot be brought up leaves its
     task's former route in place. Raises PoolError when no server can be reached.
     """
     found, away = await _found(pools)
@@ -128,7 +131,7 @@ async def reconcile(home: Path, store: Store, pools: Mapping[str, Pool]) -> Chan
     for version in store.champions():
         former = before.get(version.name)
         serving = former is not None and former["adapter"] == version.adapter
-        route, problem = await _bring_up(pools, store, home, version, loaded, serving)
+        route, problem = await _bring_up(pools, store, home, version, loaded, serving, base)
         if problem:
             refused[version.bundle] = problem
         if route := route or former:

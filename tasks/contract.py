@@ -26,7 +26,8 @@ Kind = Literal["labels", "json", "tools", "text"]
 
 CALLING = 0.02  # a task in which this share of the answers calls tools is a tools task
 
-_THOUGHT = re.compile(r"\s*<think(?:ing)?>.*?</think(?:ing)?>", re.DOTALL)
+# What a reasoning model thought aloud; some have the opening tag in their prompt.
+_THOUGHT = re.compile(r"\s*(?:<think>)?(?:(?!<think>).)*?</think>", re.DOTALL)
 _FENCE = re.compile(r"\s*```[\w-]*\s*\n(.*?)\n?\s*```\s*", re.DOTALL)
 
 
@@ -56,11 +57,17 @@ def answer_of(reply: Json, *, tools: bool = False) -> str:
         calls.append({"function": reply["function_call"]})
     if calls:
         return _dumps({"tool_calls": [_call(c.get("function") or {}) for c in calls]})
-    text = _spoken(text_of(reply.get("content")))
+    text = spoken(text_of(reply.get("content")))
     if tools:
         return _dumps({"content": text})
     value = structure(text)
     return text if value is None else _dumps(value)
+
+
+def spoken(text: str) -> str:
+    """A reply's text without the thoughts before it."""
+    thought = _THOUGHT.match(text)
+    return text[thought.end() if thought else 0 :].strip()
 
 
 def answer(reply: Json, contract: Contract) -> str:
@@ -190,11 +197,6 @@ def structure(text: str) -> Any | None:
         return json.loads(text, parse_constant=_no_constant)
     except (ValueError, RecursionError):
         return None
-
-
-def _spoken(text: str) -> str:
-    thought = _THOUGHT.match(text)
-    return text[thought.end() if thought else 0 :].strip()
 
 
 def _call(function: Json) -> Json:

@@ -18,7 +18,7 @@ import msgspec
 
 from tasks.contract import Contract
 from tasks.dataset import near_duplicates
-from tasks.datasets.rows import Row, retagged, rows, write_rows
+from tasks.datasets.rows import Row, retagged, rows, some, write_rows
 from tasks.datasets.splits import SPLITS, Groups, Split
 from tasks.params import Dataset, Train
 from tasks.stage import Refused
@@ -81,11 +81,12 @@ def gather(
     tasks: Sequence[str],
     out: Path,
     params: Dataset,
+    checked: int,
 ) -> None:
     """Write `out`, the domain's own dataset folder, and `out`/task, a tagged one for each task.
 
     Training and validation rows that are like another task's held-out rows, or of the same
-    conversation, are left out of the domain's.
+    conversation, are left out of the domain's. Each task has at most `checked` validation rows.
     """
     known = {id: load_one(dataset / id) for id in tasks}
     parts = {id: {s: rows(dataset / id / f"{s}.parquet") for s in SPLITS} for id in tasks}
@@ -98,7 +99,8 @@ def gather(
             tagged = retagged(parts[id][split], "", tag(id))
             write_rows(out / id / f"{split}.parquet", tagged)
             if split in learned:
-                learned[split].append([row for row in tagged if row.id not in seen])
+                left = [row for row in tagged if row.id not in seen]
+                learned[split].append(some(left, checked) if split == "validation" else left)
     for split, shares in learned.items():
         turns = chain.from_iterable(zip_longest(*shares))
         write_rows(out / f"{split}.parquet", [row for row in turns if row is not None])

@@ -191,10 +191,19 @@ def read_rejected(path: Path) -> Iterator[Rejected]:
     return (Rejected(**row) for row in _rows(path, b"rejected"))
 
 
-def digest(*parts: str | bytes, length: int = 16) -> str:
-    """A stable hexadecimal name for some bytes (SHA-256, cut to `length` characters)."""
+def digest(*parts: str | bytes | Path, length: int = 16) -> str:
+    """A stable hexadecimal name for some bytes (SHA-256, cut to `length` characters).
+
+    Of a path, for the bytes of the file, which may be larger than the memory.
+    """
     sha = hashlib.sha256()
     for part in parts:
+        if isinstance(part, Path):
+            sha.update(part.stat().st_size.to_bytes(8, "big"))
+            with part.open("rb") as file:
+                while piece := file.read(1 << 20):
+                    sha.update(piece)
+            continue
         data = part.encode("utf-8", "surrogatepass") if isinstance(part, str) else part
         sha.update(len(data).to_bytes(8, "big") + data)
     return sha.hexdigest()[:length]

@@ -263,7 +263,7 @@ def train_all(dataset: Path, out: Path, params: settings.Params) -> Counts:
             dropped[str(error)] += 1
     for name, tasks in groups.items():
         source = out / name / domain.ROWS
-        domain.gather(dataset, name, tasks, source, params.dataset)
+        domain.gather(dataset, name, tasks, source, params.dataset, own.validation_rows)
         try:
             train(source, out / name / "causal", domain.budget(own, len(tasks)))
             kept += 1

@@ -57,7 +57,8 @@ def called(name: str, arguments: Any) -> dict[str, Any]:
 def test_json_is_written_in_one_way(value: dict[str, Any]) -> None:
     """Spacing and a code fence around the teacher's JSON change nothing; key order stays."""
     plain = answer_of(said(json.dumps(value)))
-    assert plain == answer_of(said(f"<think>\nA list, {{so}}...\n</think>\n\n{json.dumps(value)}"))
+    for thought in ("<think>\nA list, {so}...\n</think>\n\n", "\nA list, {so}...\n</think>"):
+        assert plain == answer_of(said(f"{thought}{json.dumps(value)}"))
     assert plain == answer_of(said(f"```json\n{json.dumps(value, indent=2)}\n```"))
     assert list(json.loads(plain)) == list(value)
 

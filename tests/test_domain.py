@@ -23,7 +23,6 @@ from tasks.params import Dataset, Evaluate, Params, Train
 from tasks.stage import Refused
 from tasks.task import load_one
 from tasks.train import load_training, train, train_all
-from tasks.training.attempt import some
 
 COLOURS = {"apple": "red", "grass": "green", "sea": "blue"}
 MOODS = {"apple": "blue", "grass": "red", "sea": "green"}  # alike, and wrong in the other task
@@ -55,7 +54,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("home")
     write(folder / "data", "colour-1", COLOURS, 1000)
     write(folder / "data", "mood-2", MOODS, 5000)
-    gather(folder / "data", NAME, ["colour-1", "mood-2"], folder / "rows", Dataset())
+    gather(folder / "data", NAME, ["colour-1", "mood-2"], folder / "rows", Dataset(), 9)
     base = str(tiny.base(folder / "base"))
     params = Train(base=base, rank=8, learning_rate=1e-2, epochs=16, marks=4)
     train(folder / "rows", folder / "out", params)
@@ -93,7 +92,9 @@ def test_rows_and_template_carry_the_tag(home: Path) -> None:
     assert load_one(source).template.tag == ""
     learned = rows(home / "rows" / "train.parquet")
     assert len(learned) == 120
-    assert {row.prompt.split()[0] for row in some(learned, 20)} == {"[colour-1]", "[mood-2]"}
+    gather(home / "data", NAME, ["colour-1", "mood-2"], home / "few", Dataset(), 4)
+    checked = [row.prompt.split()[0] for row in rows(home / "few" / "validation.parquet")]
+    assert sorted(checked) == ["[colour-1]"] * 4 + ["[mood-2]"] * 4
     assert budget(Train(), 3).tokens == 3 * Train().tokens
 
 
@@ -101,14 +102,14 @@ def test_what_another_task_holds_out_is_not_learned(tmp_path: Path) -> None:
     """A training prompt that stands in another task's test rows, or its conversation, is no row."""
     write(tmp_path / "data", "a-1", COLOURS, 1000)
     write(tmp_path / "data", "b-2", MOODS, 1100)  # its first 29 training rows are held out by a-1
-    gather(tmp_path / "data", NAME, ["a-1", "b-2"], tmp_path / "out", Dataset())
+    gather(tmp_path / "data", NAME, ["a-1", "b-2"], tmp_path / "out", Dataset(), 9)
     assert len(rows(tmp_path / "out" / "train.parquet")) == 60 + 60 - 29
     one = tmp_path / "data" / "a-1" / "train.parquet"
     other = tmp_path / "data" / "b-2" / "test.parquet"
     for path in (one, other):  # the first row of each is of one conversation
         first, *rest = rows(path)
         write_rows(path, [replace(first, opening="talk"), *rest])
-    gather(tmp_path / "data", NAME, ["a-1", "b-2"], tmp_path / "more", Dataset())
+    gather(tmp_path / "data", NAME, ["a-1", "b-2"], tmp_path / "more", Dataset(), 9)
     assert len(rows(tmp_path / "more" / "train.parquet")) == 60 + 60 - 29 - 1
 
 

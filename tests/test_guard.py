@@ -15,7 +15,7 @@ import tiny
 
 from flows import champions, guard, worth
 from flows import night as nights
-from flows.champions import Champion, origin, stale
+from flows.champions import Champion, origin
 from flows.night import Night
 from flows.students import aside, enough
 from flows.worth import trainable
@@ -27,6 +27,8 @@ from tasks.params import load
 from tasks.privacy.canaries import Originals
 from tasks.records import Counts
 from tasks.stage import Refused
+from tasks.students.adapters import stale
+from tasks.students.encoder import DIGEST, NAME
 from tasks.task import save
 
 MAIL = "mia.li@gmail.com"
@@ -126,6 +128,10 @@ def test_a_champion_of_a_base_that_has_changed_serves_nothing(tmp_path: Path) ->
     text = (base / "config.json").read_text()
     (base / "config.json").write_text(f"{text}\n")
     assert stale(tmp_path / "adapter", str(base))
+    for revision in (DIGEST, "another"):
+        config = {"base_model_name_or_path": NAME, "revision": revision}
+        (tmp_path / "adapter" / "adapter_config.json").write_text(json.dumps(config))
+        assert stale(tmp_path / "adapter", str(base)) == (revision != DIGEST)
     version = Version(
         name="a-1", number=1, adapter_digest="", dataset="", run="", passed=True, at=0
     )

@@ -87,7 +87,7 @@ class Desk:
             async with httpx.AsyncClient(transport=httpx.MockTransport(self.pool.answer)) as client:
                 pool = Pool("http://pool", client)
                 pools = {"causal": pool, **({"encoder": self.apart} if self.apart else {})}
-                return await reconcile(self.home, self.store, pools)
+                return await reconcile(self.home, self.store, pools, "bundled")
 
         return asyncio.run(act())
 

@@ -15,13 +15,13 @@ import tiny
 import torch
 
 from tasks.contract import Contract
-from tasks.dataset import Row
+from tasks.datasets.rows import Row, some
 from tasks.params import Train
 from tasks.stage import Refused
 from tasks.students.adapters import adapter_digest
 from tasks.students.student import ADAPTER_FILES, Student, base_digest, load_base
 from tasks.train import adapter_name, load_training, train
-from tasks.training.attempt import continues, rated, second_try, some
+from tasks.training.attempt import continues, rated, second_try
 from tasks.training.fitting import Diverged, Fitter, batches, check
 from tasks.training.fused import fuse
 from tasks.training.optimizers import optimizers, rate

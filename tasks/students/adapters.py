@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Literal
 
 from tasks.records import digest
-from tasks.students.encoder import NAME
+from tasks.stage import Refused
+from tasks.students.encoder import DIGEST, NAME
 from tasks.students.filler import FORMS, HEAD, EncoderStudent
-from tasks.students.student import ADAPTER_FILES, Student, adapter_base
+from tasks.students.student import ADAPTER_FILES, Student, adapter_base, base_digest, base_path
 
 Kind = Literal["encoder", "causal"]
 FILES: dict[Kind, tuple[str, ...]] = {
@@ -24,10 +25,19 @@ def kind_of(adapter: Path) -> Kind:
     return "encoder" if config.get("base_model_name_or_path") == NAME else "causal"
 
 
-def revision_of(adapter: Path) -> str:
-    """The digest of the base that an adapter was trained on."""
+def stale(adapter: Path, base: str) -> bool:
+    """Whether an adapter is of another base than `base`, or than the encoder.
+
+    Where the base is not on this machine nobody knows, and it is not.
+    """
     config = json.loads((adapter / ADAPTER_FILES[0]).read_text())
-    return str(config.get("revision") or "")
+    if kind_of(adapter) == "encoder":
+        return bool(config.get("revision", DIGEST) != DIGEST)
+    try:
+        wanted = base_digest(base_path(base))
+    except Refused:
+        return False
+    return config.get("revision", wanted) != wanted
 
 
 def adapter_digest(folder: Path) -> str:

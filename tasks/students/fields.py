@@ -149,6 +149,8 @@ def places(prompt: str, value: Any, how: How) -> list[tuple[int, int]]:
         return []
     if how in ("text", "number") and text not in prompt:
         return []  # soon known, and most often so
+    if how in CASED and (recased(text, how) != text or text.lower() not in prompt.lower()):
+        return []
     flags = re.IGNORECASE if how in CASED else 0
     before = "" if _JOINED.match(text[0]) else r"(?<!\w)"
     after = "" if _JOINED.match(text[-1]) else r"(?!\w)"

@@ -10,7 +10,6 @@ included, as vLLM's default gives them. Text that the grammar forces is fed in o
 from __future__ import annotations
 
 import copy
-import hashlib
 import json
 from collections.abc import Callable, Iterable, Sequence
 from functools import cache
@@ -56,11 +55,7 @@ def base_digest(base: Path) -> str:
 @cache
 def _digest(files: tuple[tuple[Path, int, int], ...]) -> str:
     """Gigabytes are read once in a process, as long as nobody writes to them."""
-    parts = list[str]()
-    for path, _, _ in files:
-        with path.open("rb") as file:
-            parts += (path.name, hashlib.file_digest(file, "sha256").hexdigest())
-    return digest(*parts)
+    return digest(*(part for path, _, _ in files for part in (path.name, path)))
 
 
 def adapter_base(adapter: Path) -> Path:

@@ -6,13 +6,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from random import Random
 from typing import Any
 
 import msgspec
 
 from tasks.contract import Contract, violation
 from tasks.dataset import Row, rows
+from tasks.datasets.rows import some
 from tasks.params import Rung, Train
 from tasks.records import digest
 from tasks.stage import Refused
@@ -72,12 +72,6 @@ def continues(warm: Path, params: Train, rung: Rung) -> bool:
     shape = [made.get(name) for name in ("r", "lora_alpha", "use_rslora", "use_dora")]
     wanted = [params.rank, params.alpha, params.rslora, params.dora]
     return shape == wanted and made.get("revision") == base_digest(base_path(params.base))
-
-
-def some(found: Sequence[Row], most: int) -> Sequence[Row]:
-    """At most so many rows, in their order: old and new, and of each of a domain's tasks."""
-    places = Random(0).sample(range(len(found)), min(most, len(found)))
-    return [found[place] for place in sorted(places)]
 
 
 def attempt(

@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from tasks.contract import spoken
 from tasks.params import Validate
 from tasks.records import Json, text_of
 
@@ -111,7 +112,7 @@ def _outcome(seen: View) -> Problem | None:
         return "refusal", ""
     if reason in _CUT:
         return "truncated", f"finish reason {reason}"
-    if not reply.tool_calls and not text_of(reply.content).strip():
+    if not reply.tool_calls and not spoken(text_of(reply.content)):
         return "empty reply", "neither text nor tool calls"
     return None
 
