@@ -231,11 +231,8 @@ def _promoted(
     reason = best.verdict.reason
     if not night.params.judge.promote:
         return False, f"{reason} It waits for a person to promote it."
-    if (
-        serving
-        and not serving.stale
-        and (bundle.read(serving.bundle, "lineage") or {}).get("night", "") > night.day
-    ):
+    rival = serving.rival if serving else None
+    if rival and (bundle.read(rival, "lineage") or {}).get("night", "") > night.day:
         return False, f"{reason} The champion is of a later night and stays."
     entry = ledger.promote(
         night.home,

@@ -115,8 +115,9 @@ async def _found(pools: Mapping[str, Pool]) -> tuple[dict[str, Pool], set[str]]:
 async def reconcile(home: Path, store: Store, pools: Mapping[str, Pool], base: str) -> Changes:
     """Load the champions, prove them, switch the routes, and unload what served long ago.
 
-    `pools` has the server of each kind of student, `base` is that of the causal ones. A champion that cannot be brought up leaves its
-    task's former route in place. Raises PoolError when no server can be reached.
+    `pools` has the server of each kind of student, `base` is that of the causal ones. A champion
+    that cannot be brought up leaves its task's former route in place. Raises PoolError when no
+    server can be reached.
     """
     found, away = await _found(pools)
     # A route whose adapter is not there any more, in a pool that was started anew, is none.

@@ -37,7 +37,7 @@ def stale(adapter: Path, base: str) -> bool:
         wanted = base_digest(base_path(base))
     except Refused:
         return False
-    return config.get("revision", wanted) != wanted
+    return bool(config.get("revision", wanted) != wanted)
 
 
 def adapter_digest(folder: Path) -> str:
