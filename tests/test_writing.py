@@ -74,7 +74,7 @@ def test_any_causal_model_learns_and_answers(kind: str, tmp_path: Path) -> None:
     ]
     assert torch.allclose(losses, torch.cat(wanted), atol=1e-2)  # a tile of bfloat16 may round
     losses.sum().backward()
-    save(model, tmp_path / "adapter", str(base), base_digest(base))
+    save(model, tmp_path / "adapter", base=str(base), base_digest=base_digest(base))
     student = Student.load(base, tmp_path / "adapter")
     prompts = ["what colour is the apple", "grass"]
     together = student.answer(prompts, max_tokens=6)
