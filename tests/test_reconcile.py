@@ -14,6 +14,7 @@ import msgspec
 import pytest
 import served
 import students
+import tiny
 from sqlalchemy import Engine, event
 
 from registry.store import Store
@@ -62,12 +63,14 @@ class Desk:
         self.home, self.pool = home, FakePool()
         self.apart: Pool | None = None
         self.store = Store(f"sqlite:///{home}/mlflow.db")
-        self.versions = {name: self._register(name) for name in ("a-1", "b-2")}
+        self.versions = {name: self.register(name) for name in ("a-1", "b-2")}
 
-    def _register(self, name: str) -> Version:
+    def register(self, name: str, trained: Path | None = None) -> Version:
         subject = students.task(name)
         subject = replace(subject, template=replace(subject.template, tag=tag(name)))
-        folder, digest, lineage = students.bundle(self.home / "made", subject=subject)
+        folder, digest, lineage = students.bundle(
+            self.home / "made", subject=subject, trained=trained
+        )
         questions = [
             {"prompt": tag(name) + q["prompt"], "answer": q["answer"]}
             for q in msgspec.json.decode((folder / "canary.json").read_bytes())
@@ -124,6 +127,19 @@ def test_the_pool_holds_a_domains_adapter_once(desk: Desk) -> None:
     assert desk.promote().unloaded == ()  # one more round, for answers under way
     assert desk.promote().unloaded == (a.adapter,)
     assert desk.pool.models == []
+
+
+def test_a_champion_of_another_base_is_not_loaded(desk: Desk, tmp_path: Path) -> None:
+    """A pool that looks at the shapes alone would take it."""
+    students.lora(tiny.base(tmp_path / "base"), tmp_path / "trained" / "adapter")
+    version = desk.register("c-3", tmp_path / "trained")
+    desk.store.set_champion("c-3", version.number)
+    changes = desk.promote("a-1")
+    desk.store.set_champion("c-3", None)
+    said = f"{version.adapter} was trained on another base than bundled"
+    assert changes.refused == {version.bundle: said}
+    assert version.adapter not in desk.pool.loads
+    assert [route["task"]["id"] for route in routes(desk.home)] == ["a-1"]
 
 
 def test_one_champion_that_cannot_be_fetched_stops_no_other(desk: Desk) -> None:
