@@ -66,6 +66,7 @@ class Desk:
         self.versions = {name: self.register(name) for name in ("a-1", "b-2")}
 
     def register(self, name: str, trained: Path | None = None) -> Version:
+        """A version of a task's own; `trained` holds its real adapter, if any."""
         subject = students.task(name)
         subject = replace(subject, template=replace(subject.template, tag=tag(name)))
         folder, digest, lineage = students.bundle(
