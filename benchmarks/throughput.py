@@ -4,11 +4,12 @@
     python -m benchmarks.throughput --shape Qwen3-0.6B --length 1024 [--steps 20]
 
 Both train a LoRA adapter of the same rank on all linear layers, completion-only, from the same
-token ids in batches of the same size; ours groups rows of similar length, computes LoRA fused into
-the weights and only the answers' logits. `--shape` takes random weights in the shape of a known
-model, `--length` packs rows to so many tokens each. Needs the extra `bench` (TRL). Prints tokens a
-second, median of the rounds, and the model's FLOPs as a share of what plain matrix products reach
-on this machine (MFU); the last line is one JSON object; exit status 1 when SFTTrainer is faster.
+token ids in batches of the same size. Ours groups rows of similar length, computes LoRA fused into
+the weights and only the answers' logits, and validates on a batch before and after. `--shape` takes
+random weights in the shape of a known model, `--length` packs rows to so many tokens each. Needs
+the extra `bench` (TRL). Prints tokens a second, median of the rounds, and the model's FLOPs as a
+share of what plain matrix products reach on this machine (MFU); the last line is one JSON object;
+exit status 1 when SFTTrainer is faster.
 """
 
 from __future__ import annotations
@@ -61,7 +62,8 @@ def shaped(name: str, folder: Path) -> str:
 
     torch.manual_seed(0)
     torch.set_default_dtype(torch.bfloat16)
-    Qwen3ForCausalLM(Qwen3Config(**SHAPES[name])).save_pretrained(folder)
+    with torch.device("cuda" if torch.cuda.is_available() else "cpu"):
+        Qwen3ForCausalLM(Qwen3Config(**SHAPES[name])).save_pretrained(folder)
     torch.set_default_dtype(torch.float32)
     tokens.save(base_tokenizer(base_path("bundled")), folder)
     return str(folder)
@@ -95,11 +97,12 @@ def flops(base: str, examples: Sequence[Example]) -> float:
     return total / sum(len(example.ids) for example in examples)
 
 
-def peak(size: int = 4096, rounds: int = 10) -> float:
+def peak(rounds: int = 20) -> float:
     """FLOPs a second of plain matrix products, in the type that trains."""
     import torch
 
     gpu = torch.cuda.is_available()
+    size = 8192 if gpu else 2048
     half = gpu or torch.cpu._is_avx512_bf16_supported()
     a = torch.randn(size, size, dtype=torch.bfloat16 if half else torch.float32)
     a = a.to("cuda" if gpu else "cpu")
@@ -221,7 +224,7 @@ def main() -> None:
         base = shaped(chosen.shape, Path(folder)) if chosen.shape else chosen.base
         room = chosen.length or Train().max_length
         params = msgspec.structs.replace(
-            Train(), base=base, batch=chosen.batch, max_length=room, epochs=10**6, patience=10**6
+            Train(), base=base, batch=chosen.batch, max_length=room, epochs=10**6, marks=1
         )
         found = rows_of(chosen.data, 4 * chosen.steps * params.batch)
         examples = writing.examples(found, base_tokenizer(base_path(base)), room)

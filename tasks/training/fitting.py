@@ -117,6 +117,7 @@ class Fitter:
         self._publish(self.masters)
         if not run.marks:
             self._mark(run)
+        self.model.train()
         for batch in self._stream(run.step):
             if run.step >= steps or self._stale(run, steps):
                 break
@@ -165,7 +166,6 @@ class Fitter:
     def _step(self, batch: Sequence[int], moved_by: Sequence[torch.optim.Optimizer]) -> float:
         import torch
 
-        self.model.train()
         mine = [self.examples[i] for i in self.team.share(batch)]
         losses = self.objective(self.model, mine)[0] if mine else torch.zeros(0)
         terms = self.team.sum(torch.tensor(float(len(losses))))
@@ -202,8 +202,10 @@ class Fitter:
 
     def _publish(self, values: Sequence[torch.Tensor]) -> None:
         """Copy the masters or their means into the weights that compute."""
-        for value, weight in zip(values, self.weights, strict=True):
-            weight.data.copy_(value)
+        import torch
+
+        with torch.no_grad():
+            torch._foreach_copy_(self.weights, list(values))
 
     def _mark(self, run: Run) -> None:
         """Measure the means on the validation rows; keep them when they are the best so far."""
@@ -224,6 +226,7 @@ class Fitter:
         if run.best_mark is mark:
             run.best = [weight.detach().clone() for weight in self.weights]
         self._publish(self.masters)
+        self.model.train()
 
     def restore(self, run: Run) -> None:
         """Put the best weights back into the model."""

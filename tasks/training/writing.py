@@ -20,7 +20,7 @@ from tasks.training.fused import fuse
 if TYPE_CHECKING:
     import torch
 
-LARGE = 500_000_000  # parameters, from where on activations fill the memory of most GPUs
+ACTIVATION = 70  # bytes a token leaves per layer and unit of width (seen: Qwen3 66, Gemma 3 78)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,15 +48,15 @@ def examples(found: Sequence[Row], tokenizer: Any, max_length: int) -> list[Exam
 def adapted(base: Path, params: Train, warm: Path | None) -> tuple[Any, Any]:
     """The base with a fresh adapter, or with `warm` to go on from, and its tokenizer.
 
-    Large bases keep few activations and compute them again on the way back (gradient
-    checkpointing). Raises Refused when the base is to be quantised and cannot be.
+    Where a batch's activations may not fit, few are kept and the others computed again on the way
+    back (gradient checkpointing). Raises Refused when the base is to be quantised and cannot be.
     """
     import torch
     from peft import LoraConfig, PeftModel, get_peft_model
 
     torch.manual_seed(params.seed)
     model, tokenizer = _loaded(base, params.quantize)
-    if model.num_parameters() >= LARGE:
+    if crowded(model, params):
         # The other kind of checkpoint wants inputs with gradients, and a frozen base has none.
         model.activation_checkpointing_enable({"use_reentrant": False})
     if warm:
@@ -74,9 +74,21 @@ def adapted(base: Path, params: Train, warm: Path | None) -> tuple[Any, Any]:
             task_type="CAUSAL_LM",
         )
         made = get_peft_model(model, config, autocast_adapter_dtype=False)
-    if not torch.cuda.is_available():
-        fuse(made)
+    fuse(made)
     return made, tokenizer
+
+
+def crowded(model: Any, params: Train) -> bool:
+    """Whether a batch's activations and merged weights take over half the memory that is free."""
+    import psutil
+    import torch
+
+    gpu = torch.cuda.is_available()
+    free = torch.cuda.mem_get_info()[0] if gpu else psutil.virtual_memory().available
+    config = model.config.get_text_config()
+    token = ACTIVATION * config.hidden_size * config.num_hidden_layers
+    needed = token * params.batch * params.max_length + 2 * model.num_parameters()
+    return bool(needed > free / 2)
 
 
 def _unadapted(model: Any) -> list[str] | None:
