@@ -40,7 +40,7 @@ WISHES = {
     "refund": ("I want my money back", "please refund me", "give me back what I paid"),
     "repair": ("can you fix it", "please repair it", "it has to be mended"),
 }
-PARAMS = Train(epochs=8, tokens=40_000, batch=24, marks=2)
+PARAMS = Train(epochs=6, tokens=40_000, batch=24, marks=2)
 
 
 GOODS = ("the kettle", "the lamp", "the oak table", "the rug", "the clock", "the chair")

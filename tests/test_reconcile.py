@@ -17,6 +17,7 @@ import students
 import tiny
 from sqlalchemy import Engine, event
 
+from registry import plots
 from registry.store import Store
 from registry.version import Version
 from serving.pool import Pool
@@ -97,10 +98,12 @@ class Desk:
 
 
 @pytest.fixture(scope="module")
-def registered(tmp_path_factory: pytest.TempPathFactory) -> Desk:
-    """One registry for all tests here."""
+def registered(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
+    """One registry for all tests here, without pictures."""
     event.listen(Engine, "connect", lambda database, _: database.execute("PRAGMA synchronous=OFF"))
-    return Desk(tmp_path_factory.mktemp("home"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(plots, "plots", lambda *_: {})
+        yield Desk(tmp_path_factory.mktemp("home"))
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from safetensors.numpy import load_file
 from sqlalchemy import Engine, event
 
 from registry import bundle as bundles
-from registry import ledger, router
+from registry import ledger, plots, router
 from registry.gate import Verdict
 from registry.store import CANDIDATE, CHAMPION, EXPERIMENT, Store, Version
 from tasks.contract import Contract
@@ -25,6 +25,7 @@ from tasks.students.student import Student
 from tasks.task import Task, load_one, save
 
 PASSED = Verdict(True, "It answers 86% of the calls by itself.")
+DRAWN = plots.plots
 REFUSED = Verdict(False, "It would answer 3% of the calls.")
 
 
@@ -33,6 +34,12 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     """One database for all tests here, each of which uses tasks of its own."""
     event.listen(Engine, "connect", lambda database, _: database.execute("PRAGMA synchronous=OFF"))
     return Store(f"sqlite:///{tmp_path_factory.mktemp('registry')}/mlflow.db")
+
+
+@pytest.fixture(autouse=True)
+def unpainted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pictures take half of a registration; they are drawn for the one test that looks at them."""
+    monkeypatch.setattr(plots, "plots", lambda *_: {})
 
 
 def register(
@@ -69,8 +76,11 @@ def test_a_student_becomes_a_version_with_its_lineage(store: Store, tmp_path: Pa
     assert [point.step for point in curve] == list(range(10, 121, 10))
 
 
-def test_a_run_shows_tables_pictures_and_the_machine(store: Store, tmp_path: Path) -> None:
+def test_a_run_shows_tables_pictures_and_the_machine(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The UI compares versions by them: test answers, the scorecard, plots, system metrics."""
+    monkeypatch.setattr(plots, "plots", DRAWN)
     subject = students.task("route-11")
     client, run = store.client, register(store, tmp_path, subject).run
     asked = table(client.download_artifacts(run, "answers.json", str(tmp_path)))
