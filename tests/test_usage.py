@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -70,3 +71,17 @@ def test_gpus_are_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     assert values["gpu_0_utilization_percentage"] == 93
     cuda.utilization = silent
     assert "gpu_0_utilization_percentage" not in usage.sample().values
+
+
+def test_a_container_has_less_memory_than_its_machine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its limit counts where it has one."""
+    monkeypatch.setattr(usage, "CONTAINER", tmp_path)
+    whole = usage.free_memory()
+    assert whole > 10_000
+    (tmp_path / "memory.current").write_text("3000\n")
+    (tmp_path / "memory.max").write_text("10000\n")
+    assert usage.free_memory() == 7000
+    (tmp_path / "memory.max").write_text("max\n")
+    assert usage.free_memory() > 10_000

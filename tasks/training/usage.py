@@ -10,9 +10,11 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 SECONDS, MOST = 5.0, 400  # between samples, and how many are kept
+CONTAINER = Path("/sys/fs/cgroup")  # where Linux tells a container its limits
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +67,20 @@ def sample() -> Sample:
         for number in range(torch.cuda.device_count()):
             values |= _gpu(torch.cuda, number)
     return Sample(round(time.time(), 3), values)
+
+
+def free_memory() -> int:
+    """Bytes that may still be used where models train: of the GPU, or of machine and container."""
+    import psutil
+    import torch
+
+    if torch.cuda.is_available():
+        return int(torch.cuda.mem_get_info()[0])
+    free = int(psutil.virtual_memory().available)
+    with suppress(OSError, ValueError):  # without a limit it says "max", or nothing
+        limit, used = (int((CONTAINER / f"memory.{n}").read_text()) for n in ("max", "current"))
+        free = min(free, limit - used)
+    return free
 
 
 def _gpu(cuda: Any, number: int) -> dict[str, float]:

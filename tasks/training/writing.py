@@ -16,6 +16,7 @@ from tasks.params import Train
 from tasks.stage import Refused
 from tasks.students.student import ask, load_base, render
 from tasks.training.fused import fuse
+from tasks.training.usage import free_memory
 
 if TYPE_CHECKING:
     import torch
@@ -80,15 +81,10 @@ def adapted(base: Path, params: Train, warm: Path | None) -> tuple[Any, Any]:
 
 def crowded(model: Any, params: Train) -> bool:
     """Whether a batch's activations and merged weights take over half the memory that is free."""
-    import psutil
-    import torch
-
-    gpu = torch.cuda.is_available()
-    free = torch.cuda.mem_get_info()[0] if gpu else psutil.virtual_memory().available
     config = model.config.get_text_config()
     token = ACTIVATION * config.hidden_size * config.num_hidden_layers
     needed = token * params.batch * params.max_length + 2 * model.num_parameters()
-    return bool(needed > free / 2)
+    return bool(needed > free_memory() / 2)
 
 
 def _unadapted(model: Any) -> list[str] | None:
