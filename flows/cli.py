@@ -28,7 +28,10 @@ Home = Annotated[
 
 @contextmanager
 def _joined(home: Path) -> Iterator[None]:
-    """Use the services of a running `flywheel up` on this home, or start a Prefect server."""
+    """Use the services of a running `flywheel up` on this home, or start Prefect and MLflow.
+
+    A home's artifacts are read through an MLflow server once one has written them.
+    """
     from flows import local
 
     for name, value in local.QUIET.items():
@@ -40,9 +43,12 @@ def _joined(home: Path) -> Iterator[None]:
         yield
         return
     with local.lock(home):
-        server = local.prefect_server(home, local.free_port())
-        os.environ["PREFECT_API_URL"] = server.url + "/api"
-        with local.running([server], home):
+        services = [local.prefect_server(home, local.free_port())]
+        os.environ["PREFECT_API_URL"] = services[0].url + "/api"
+        if not os.environ.get("MLFLOW_TRACKING_URI"):
+            services.append(local.mlflow_server(home, local.free_port()))
+            os.environ["MLFLOW_TRACKING_URI"] = services[1].url
+        with local.running(services, home):
             yield
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -180,3 +181,20 @@ def test_moving_the_alias_changes_who_answers(home: Path, stack: dict[str, str])
         names = {m["id"] for m in httpx.get(stack["pool"] + "/v1/models").json()["data"]}
         assert any(model.startswith(f"{name}-v{number}-") for model in names)
         assert any(a.startswith(f"{name}-v{number}-") for a in asked(home, stack, name))
+
+
+def test_commands_reach_the_registry_without_the_services(home: Path) -> None:
+    """`flywheel` starts what it needs where nothing runs: a champion's lost bundle comes back."""
+    serving = routes(home)[0]
+    name = f"{serving['task']['id']}-v{serving['version']}-"
+    lost = next(path for path in (home / "adapters").iterdir() if path.name.startswith(name))
+    shutil.rmtree(lost)
+    ours = ("MLFLOW_TRACKING_URI", "PREFECT_API_URL", "POOL_URL")
+    env = {name: value for name, value in os.environ.items() if name not in ours}
+    service = local.pool_server(home, local.free_port(), "bundled")
+    with local.running([service], home):
+        command = [sys.executable, "-m", "flows.cli", "promote", "--home", str(home)]
+        env["POOL_URL"] = service.url
+        done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (lost / "adapter").exists()
