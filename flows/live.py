@@ -71,6 +71,7 @@ def _serve(home: Path, services: dict[str, local.Service]) -> None:
 
     where = {"home": str(home)}
     module = EntrypointType.MODULE_PATH
+    promote(home=str(home), return_state=True)  # its first turn would come minutes later
     _addresses(services)
     schedules = (
         nightly.to_deployment(
