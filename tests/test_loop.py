@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -198,3 +199,25 @@ def test_commands_reach_the_registry_without_the_services(home: Path) -> None:
         done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     assert (lost / "adapter").exists()
+
+
+def test_up_serves_at_once_until_down(home: Path) -> None:
+    """`flywheel up` says where everything is once the champions answer; `down` ends it."""
+    free = [part for name in ("gateway", "mlflow", "prefect") for part in (f"--{name}-port", "0")]
+    command = [sys.executable, "-m", "flows.cli", "up", "--home", str(home), *free]
+    ours = ("MLFLOW_TRACKING_URI", "PREFECT_API_URL", "POOL_URL", "TEACHER_BASE_URL")
+    env = {name: value for name, value in os.environ.items() if name not in ours}
+    with subprocess.Popen(command, cwd=ROOT, env=env, stdout=subprocess.PIPE, text=True) as served:
+        assert served.stdout
+        said = ""
+        while "Ctrl-C" not in said and (line := served.stdout.readline()):
+            said += line
+        names = [route["task"]["id"] for route in routes(home)]
+        assert f"pool serves {len(names)}" in said
+        gateway = re.search(r"gateway\s+(\S+)/v1", said)
+        assert gateway
+        assert any(asked(home, {"gateway": gateway[1]}, names[0]))
+        down = [sys.executable, "-m", "flows.cli", "down", "--home", str(home)]
+        subprocess.run(down, cwd=ROOT, check=True, timeout=60)
+        assert served.wait(60) in (0, 130)
+    assert local.stack(home) == {}
