@@ -184,18 +184,22 @@ def test_moving_the_alias_changes_who_answers(home: Path, stack: dict[str, str])
         assert any(a.startswith(f"{name}-v{number}-") for a in asked(home, stack, name))
 
 
+def elsewhere() -> dict[str, str]:
+    """The environment without the addresses of services."""
+    ours = ("MLFLOW_TRACKING_URI", "PREFECT_API_URL", "POOL_URL", "TEACHER_BASE_URL")
+    return {name: value for name, value in os.environ.items() if name not in ours}
+
+
 def test_commands_reach_the_registry_without_the_services(home: Path) -> None:
     """`flywheel` starts what it needs where nothing runs: a champion's lost bundle comes back."""
     serving = routes(home)[0]
     name = f"{serving['task']['id']}-v{serving['version']}-"
     lost = next(path for path in (home / "adapters").iterdir() if path.name.startswith(name))
     shutil.rmtree(lost)
-    ours = ("MLFLOW_TRACKING_URI", "PREFECT_API_URL", "POOL_URL")
-    env = {name: value for name, value in os.environ.items() if name not in ours}
     service = local.pool_server(home, local.free_port(), "bundled")
     with local.running([service], home):
         command = [sys.executable, "-m", "flows.cli", "promote", "--home", str(home)]
-        env["POOL_URL"] = service.url
+        env = elsewhere() | {"POOL_URL": service.url}
         done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     assert (lost / "adapter").exists()
@@ -205,9 +209,8 @@ def test_up_serves_at_once_until_down(home: Path) -> None:
     """`flywheel up` says where everything is once the champions answer; `down` ends it."""
     free = [part for name in ("gateway", "mlflow", "prefect") for part in (f"--{name}-port", "0")]
     command = [sys.executable, "-m", "flows.cli", "up", "--home", str(home), *free]
-    ours = ("MLFLOW_TRACKING_URI", "PREFECT_API_URL", "POOL_URL", "TEACHER_BASE_URL")
-    env = {name: value for name, value in os.environ.items() if name not in ours}
-    with subprocess.Popen(command, cwd=ROOT, env=env, stdout=subprocess.PIPE, text=True) as served:
+    served = subprocess.Popen(command, cwd=ROOT, env=elsewhere(), stdout=subprocess.PIPE, text=True)
+    try:
         assert served.stdout
         said = ""
         while "Ctrl-C" not in said and (line := served.stdout.readline()):
@@ -220,4 +223,7 @@ def test_up_serves_at_once_until_down(home: Path) -> None:
         down = [sys.executable, "-m", "flows.cli", "down", "--home", str(home)]
         subprocess.run(down, cwd=ROOT, check=True, timeout=60)
         assert served.wait(60) in (0, 130)
+    finally:
+        served.terminate()
+        served.communicate(timeout=60)
     assert local.stack(home) == {}
