@@ -34,6 +34,7 @@ from serving.pool import pools
 from serving.reconcile import Changes, reconcile
 from tasks import stage
 from tasks.params import Params, load
+from tasks.privacy.canaries import Originals
 from tasks.records import Counts
 from tasks.task import Task
 from tasks.task import load as load_tasks
@@ -175,6 +176,12 @@ def cluster(night: Night) -> Counts:
     )
 
 
+def replaced(night: Night) -> Originals:
+    """Fingerprints of all that was replaced in the nights that tonight learns from."""
+    folders = [path.parent for path in night.clean()]
+    return Originals.load(folders, tasks.deidentify.load_key(night.home))
+
+
 def dataset(night: Night) -> Counts:
     """Split each task's calls, and snapshot the night's datasets with DVC."""
     counts = stage.hop(
@@ -186,10 +193,25 @@ def dataset(night: Night) -> Counts:
             out,
             night.params.dataset,
             previous=night.latest("dataset"),
+            originals=replaced(night),
         ),
     )
     ledger.snapshot(night.home, night.out("dataset"))
     return counts
+
+
+def waiting(night: Night) -> list[str]:
+    """The tasks that nothing can be trained for tonight, a sentence each: what is missing."""
+    made = (stage.manifest(night.out("dataset")) or {}).get("tasks", {})
+    least = night.params.dataset.min_rows
+    said = {
+        task: f"collecting, {told['rows']} of {least} rows"
+        if told["refused"] == tasks.dataset.COLLECTING
+        else told["refused"]
+        for task, told in made.items()
+        if "refused" in told
+    }
+    return [f"{task}: {why}" for task, why in said.items()]
 
 
 def planted(night: Night) -> dict[str, dict[str, float]]:
