@@ -9,6 +9,7 @@ import msgspec
 
 from flows.night import Night, found, replaced
 from tasks import stage
+from tasks.dataset import COLLECTING
 from tasks.privacy.canaries import Originals, leaks
 from tasks.task import Task
 
@@ -44,6 +45,19 @@ def clean(night: Night) -> list[Task]:
     """The tasks that have a clean dataset."""
     made = [t for t in found(night) if night.out("dataset", t.id, "train.parquet").exists()]
     return [task for task in made if task.id not in datasets(night)]
+
+
+def left_out(night: Night) -> list[str]:
+    """The tasks that nothing is trained for tonight, a sentence each: why, or what is missing."""
+    made = (stage.manifest(night.out("dataset")) or {}).get("tasks", {})
+    least, said = night.params.dataset.min_rows, list[str]()
+    for task, told in made.items():
+        if told.get("refused") == COLLECTING:
+            said.append(f"{task}: collecting, {told['rows']} of {least} rows")
+        elif "refused" in told:
+            said.append(f"{task}: {told['refused']}")
+    held = datasets(night).items()
+    return said + [f"{task}: {n} replaced values stand in its dataset" for task, n in held]
 
 
 def logs(night: Night) -> None:

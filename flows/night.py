@@ -200,20 +200,6 @@ def dataset(night: Night) -> Counts:
     return counts
 
 
-def waiting(night: Night) -> list[str]:
-    """The tasks that nothing can be trained for tonight, a sentence each: what is missing."""
-    made = (stage.manifest(night.out("dataset")) or {}).get("tasks", {})
-    least = night.params.dataset.min_rows
-    said = {
-        task: f"collecting, {told['rows']} of {least} rows"
-        if told["refused"] == tasks.dataset.COLLECTING
-        else told["refused"]
-        for task, told in made.items()
-        if "refused" in told
-    }
-    return [f"{task}: {why}" for task, why in said.items()]
-
-
 def planted(night: Night) -> dict[str, dict[str, float]]:
     """How much of the personal data that was planted tonight was found again, by type."""
     probe = (stage.manifest(night.out("deidentify")) or {}).get("probe", {})

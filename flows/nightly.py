@@ -17,7 +17,7 @@ from prefect.states import Completed, Failed
 
 from flows import artifacts, guard, show, steps
 from flows.champions import champion
-from flows.night import alone, open_night, waiting, warnings
+from flows.night import alone, open_night, warnings
 from flows.promote import promote
 from flows.students import Outcome, aside, close, enough, ladder
 from flows.worth import trainable
@@ -63,11 +63,7 @@ def nightly(
         show.hop(steps.validate(night), warnings(night))
         show.hop(steps.deidentify(night))
         show.hop(steps.cluster(night))
-        show.hop(steps.dataset(night))
-        for line in waiting(night):
-            show.say(f"    {line}")
-        for task, count in guard.datasets(night).items():
-            show.say(f"  {task} is left out: {count} replaced values stand in its dataset")
+        show.hop(steps.dataset(night), guard.left_out(night))
         artifacts.hops(night)
         runs = [student(task, night.day, home, return_state=True) for task in trainable(night)]
         results = [run.result(raise_on_failure=False) for run in runs]
