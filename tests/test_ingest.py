@@ -17,14 +17,14 @@ import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks import ingest as module
-from tasks import records, stage
-from tasks.ingest import ingest
-from tasks.logs import shards, sources
-from tasks.params import Ingest, Validate
-from tasks.records import Call, Counts, Rejected
-from tasks.stage import Refused
-from tasks.validate import validate
+from tasks.core import records, stage
+from tasks.core.params import Ingest, Validate
+from tasks.core.records import Call, Counts, Rejected
+from tasks.core.stage import Refused
+from tasks.ingest import hop as module
+from tasks.ingest import shards, sources
+from tasks.ingest.hop import ingest
+from tasks.validate.hop import validate
 
 DATA = Path(os.environ.get("FLYWHEEL_EVAL_DATA") or Path(__file__).parents[2] / "shared/data")
 needs_data = pytest.mark.skipif(not DATA.is_dir(), reason=f"no evaluation data at {DATA}")
@@ -210,7 +210,7 @@ def test_the_command_runs_as_a_dvc_stage(
     write(tmp_path / "log.jsonl", [pair()])
     (tmp_path / "params.yaml").write_text("ingest: {source: [log.jsonl]}")
     monkeypatch.setenv("FLYWHEEL_PARAMS", str(tmp_path / "params.yaml"))
-    stage.main(module._run)
+    stage.main(module.main)
     assert capsys.readouterr().out == "ingest: 1 in, 1 kept, dropped: none\n"
     assert stage.manifest(Path("data/ingest"))["dialects"] == {"openai": 1}  # type: ignore[index]
 
