@@ -34,6 +34,7 @@ from serving.pool import pools
 from serving.reconcile import Changes, reconcile
 from tasks import stage
 from tasks.params import Params, load
+from tasks.privacy.canaries import Originals
 from tasks.records import Counts
 from tasks.task import Task
 from tasks.task import load as load_tasks
@@ -175,6 +176,12 @@ def cluster(night: Night) -> Counts:
     )
 
 
+def replaced(night: Night) -> Originals:
+    """Fingerprints of all that was replaced in the nights that tonight learns from."""
+    folders = [path.parent for path in night.clean()]
+    return Originals.load(folders, tasks.deidentify.load_key(night.home))
+
+
 def dataset(night: Night) -> Counts:
     """Split each task's calls, and snapshot the night's datasets with DVC."""
     counts = stage.hop(
@@ -186,6 +193,7 @@ def dataset(night: Night) -> Counts:
             out,
             night.params.dataset,
             previous=night.latest("dataset"),
+            originals=replaced(night),
         ),
     )
     ledger.snapshot(night.home, night.out("dataset"))

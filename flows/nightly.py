@@ -63,9 +63,7 @@ def nightly(
         show.hop(steps.validate(night), warnings(night))
         show.hop(steps.deidentify(night))
         show.hop(steps.cluster(night))
-        show.hop(steps.dataset(night))
-        for task, count in guard.datasets(night).items():
-            show.say(f"  {task} is left out: {count} replaced values stand in its dataset")
+        show.hop(steps.dataset(night), guard.left_out(night))
         artifacts.hops(night)
         runs = [student(task, night.day, home, return_state=True) for task in trainable(night)]
         results = [run.result(raise_on_failure=False) for run in runs]

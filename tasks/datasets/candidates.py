@@ -10,6 +10,7 @@ from tasks.contract import answer, violation
 from tasks.datasets.rows import Candidate, Row
 from tasks.discovery.evidence import user_text
 from tasks.labels import refusal
+from tasks.privacy import conversations
 from tasks.records import REJECTED, TEACHER, CleanCall, Rejected, Writer, digest
 from tasks.task import Task
 
@@ -59,7 +60,7 @@ def candidate_of(call: CleanCall, task: Task | None) -> Candidate | str:
         return "off contract"
     # The turns of one conversation begin alike, which tells where no conversation id does.
     begun = digest(user_text(call.request)) if task.template.turns else None
-    opening = digest(call.conversation) if call.conversation else begun
+    opening = conversations.opening(call.conversation) if call.conversation else begun
     prompt = task.template.prompt(payload)
     row = Row(call.id, call.at, "", prompt, said, call.weight, call.feedback, opening)
     return Candidate(row, call.source)

@@ -14,6 +14,7 @@ from collections.abc import Callable
 
 from tasks.privacy import wordlists
 from tasks.privacy.birthdays import ordinal, shifted
+from tasks.privacy.conversations import opening, sealed
 from tasks.privacy.keyed import Keyed, luhn
 from tasks.privacy.wordlists import fold, like, slip
 
@@ -33,6 +34,7 @@ class Surrogates(Keyed):
 
     def __init__(self, key: bytes, conversation: str) -> None:
         super().__init__(hmac.digest(key, b"conversation\0" + conversation.encode(), "sha256"))
+        self.opening = opening(sealed(key, conversation))  # as the rows of datasets name it
         self.words: dict[tuple[str, str], str] = {}  # (pool, folded word) -> surrogate
         self._taken: set[tuple[str, str]] = set()
         self.done: dict[object, str] = {}  # strings of this conversation, already replaced
