@@ -25,12 +25,12 @@ import msgspec
 from serving import escalate
 from serving.pool import Pool, PoolError
 from serving.route import Match, Routes
-from tasks.calibrate import confidence
-from tasks.contract import agree, answer
-from tasks.params import Serve
-from tasks.records import Json
-from tasks.shadow import Seen, conversation_of
-from tasks.students.student import Answer
+from tasks.calibrate.hop import confidence
+from tasks.calibrate.shadow import Seen, conversation_of
+from tasks.core.contract import agree, answer
+from tasks.core.params import Serve
+from tasks.core.records import Json
+from tasks.students.causal import Answer
 
 log = logging.getLogger("flywheel.gateway")
 

@@ -9,8 +9,8 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.certificate import Certificate
-from tasks.shadow import QUIET, Plan, Seen, certificate, once, standing, thresholds
+from tasks.calibrate.shadow import QUIET, Plan, Seen, certificate, once, standing, thresholds
+from tasks.core.certificate import Certificate
 
 PLAN = Plan(
     task="route-abc123",
