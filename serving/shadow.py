@@ -41,14 +41,18 @@ IDLE = 0.2  # seconds between two looks at an empty queue
 
 @dataclass(frozen=True, slots=True)
 class _Waiting:
-    """A call that the teacher answered: what is needed to ask its shadow and to compare."""
+    """A call that the teacher answered: what is needed to ask its shadow and to compare.
+
+    `rate` is 1 for an audited call, else the audit's: where a champion stands before the teacher,
+    an escalated call is on record in any case, and a served one only when it is audited.
+    """
 
     id: str
     at: float
     conversation: str
     request: Json
     reply: Json
-    share: float
+    rate: float
 
 
 @dataclass(slots=True)
@@ -62,18 +66,12 @@ class Shadows:
     _queue: deque[_Waiting] = field(default_factory=lambda: deque(maxlen=WAITING))
     asked: int = 0
 
-    def offer(self, line: Json, reply: Json, *, alone: bool, audited: bool = False) -> None:
-        """Put a call aside that the teacher answered, by its line of the journal.
-
-        `alone` says that no student stands before the teacher there. Where one does, an escalated
-        call stands for itself only, an audited one for as many as the audit's rate says.
-        """
-        if not self.settings.shadow or not self.routes.current().shadows:
-            return
-        share = 1.0 if alone or audited else float(line["audit_rate"])
-        if share > 0 and len(self._queue) < WAITING:
-            known = line["id"], line["at"], line["conversation"]
-            self._queue.append(_Waiting(*known, line["request"], reply, share))
+    def offer(self, line: Json, reply: Json, *, audited: bool = False) -> None:
+        """Put a call aside that the teacher answered, by its line of the journal."""
+        wanted = self.settings.shadow and self.routes.current().shadows
+        if wanted and len(self._queue) < WAITING:
+            known = line["id"], line["at"], line["conversation"], line["request"]
+            self._queue.append(_Waiting(*known, reply, 1.0 if audited else line["audit_rate"]))
 
     @property
     def waiting(self) -> int:
@@ -95,7 +93,8 @@ class Shadows:
             await asyncio.sleep(spent * (1 / self.settings.shadow - 1))
 
     async def _ask(self, call: _Waiting) -> None:
-        shadows = self.routes.current().shadows
+        router = self.routes.current()
+        shadows = router.shadows
         match = shadows.find(call.request) if shadows else None
         pool = self.pools.get(match.route.kind) if match else None
         if match is None or pool is None or escalate.unsupported(call.request):
@@ -106,7 +105,10 @@ class Shadows:
             log.warning("shadow %s: %s", match.route.adapter, error)
             return
         self.asked += 1
-        self._append(match.route.adapter, call, _compared(match, call, given))
+        led = any(route.task.id == match.route.task.id for route in router.routes)
+        line = _compared(match, call, given) | {"share": call.rate if led else 1.0}
+        if line["share"] > 0:
+            self._append(match.route.adapter, call, line)
 
     async def _answered(self, pool: Pool, match: Match) -> Answer | None:
         """What the shadow says; None for what would never be served. Raises PoolError."""
@@ -146,7 +148,6 @@ def _compared(match: Match, call: _Waiting, given: Answer | None) -> Json:
         "answer": said,
         "score": confidence(given.logprobs) if given and servable else None,
         "agrees": bool(given) and agree(answer(call.reply, task.contract), said, task.contract),
-        "share": call.share,
     }
 
 
