@@ -15,6 +15,7 @@ import msgspec
 from serving.exchange import Exchange, reply_fields
 from serving.journal import Journal
 from serving.metrics import Metrics
+from serving.shadow import Shadows
 from serving.teacher import Teacher, TeacherDown, read
 from tasks.core.contract import Contract, agree, answer
 from tasks.core.records import Json, digest
@@ -37,6 +38,7 @@ class Audits:
     teacher: Teacher
     journal: Journal
     metrics: Metrics
+    shadows: Shadows
     _running: set[asyncio.Task[None]] = field(default_factory=set)
     _turn: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(AT_ONCE))
 
@@ -60,6 +62,7 @@ class Audits:
                 found = await self._ask_teacher(exchange)
             agrees = agree(answer(found.reply, contract), served, contract)
             line["audit"] = {**reply_fields(found), "agrees": agrees}
+            self.shadows.offer(line, found.reply, audited=True)
             self.metrics.audits.labels("agrees" if agrees else "disagrees").inc()
         except (TeacherDown, ValueError) as error:
             self.metrics.audits.labels("failed").inc()

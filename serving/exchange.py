@@ -29,7 +29,7 @@ class Exchange:
     student: Json | None = None
 
     def is_chat(self) -> bool:
-        """Return whether the request is a chat request at all: lists of objects where they belong."""
+        """Return whether this is a chat request at all: lists of objects where they belong."""
         messages, tools = self.request.get("messages"), self.request.get("tools")
         return _objects(messages) and (tools is None or _objects(tools))
 

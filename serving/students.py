@@ -1,4 +1,4 @@
-"""Asking the student of an exchange: route, limits, the pool, and the decision; every "no" has its reason."""
+"""Asking an exchange's student: route, limits, pool and decision; every "no" has its reason."""
 
 from __future__ import annotations
 
