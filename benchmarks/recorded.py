@@ -23,7 +23,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from flows.cli import stack
-from serving.gateway import respond
+from serving.completion import respond
 from tasks.core.params import Ingest
 from tasks.core.records import Call, Json, read
 from tasks.core.stage import Refused

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 import msgspec
+from starlette.responses import JSONResponse, Response
 
+from serving.exchange import Exchange
+from serving.route import Route
+from tasks.core.contract import reply_of
 from tasks.core.records import Json
 from tasks.students.decoding import Answer
 
@@ -68,6 +72,31 @@ def chunks(body: Json, options: object = None) -> Iterator[bytes]:
     if isinstance(options, dict) and options.get("include_usage"):
         yield event({**head, "choices": [], "usage": body["usage"]})
     yield b"data: [DONE]\n\n"
+
+
+def of_student(exchange: Exchange, route: Route, answer: Answer) -> Json:
+    """The chat completion that a student's answer is.
+
+    Its usage is the student's: the tokens that it wrote, and a quarter of the characters it read.
+    """
+    message = reply_of(answer.text, route.task.contract, salt=exchange.id)
+    read = round(len(exchange.match.prompt) / 4) if exchange.match else 0
+    return completion(
+        exchange.id,
+        str(exchange.request.get("model") or ""),
+        message,
+        created=int(exchange.at),
+        finish_reason="tool_calls" if message.get("tool_calls") else "stop",
+        tokens=(read, len(answer.logprobs)),
+    )
+
+
+def respond(body: Json, request: Json, headers: Mapping[str, str]) -> Response:
+    """The completion as the request wants it: whole, or as a stream."""
+    if not request.get("stream"):
+        return JSONResponse(body, headers=headers)
+    events = b"".join(chunks(body, request.get("stream_options")))
+    return Response(events, headers=headers, media_type="text/event-stream")
 
 
 def event(body: Json) -> bytes:

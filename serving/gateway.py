@@ -35,7 +35,6 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response, Strea
 from starlette.routing import Route
 
 from serving import completion, escalate
-from serving import route as served
 from serving.audit import Audits, drawn
 from serving.exchange import Exchange, reply_fields
 from serving.journal import Journal
@@ -46,9 +45,8 @@ from serving.shadow import FOLDER, Shadows
 from serving.students import Students
 from serving.teacher import Teacher, TeacherDown, back, http_client, read
 from tasks.core import params
-from tasks.core.contract import reply_of
 from tasks.core.params import Serve
-from tasks.core.records import TEACHER, Json
+from tasks.core.records import TEACHER
 from tasks.core.stage import Refused
 from tasks.ingest.wire import completion as replies
 from tasks.students.causal import Answer
@@ -117,10 +115,10 @@ class Gateway:
     def _serve(self, exchange: Exchange, answer: Answer) -> Response:
         assert exchange.match is not None  # no answer without a route
         route = exchange.match.route
-        body = student_completion(exchange, route, answer)
+        body = completion.of_student(exchange, route, answer)
         found = replies.read(body)
         line = exchange.line(self.settings.audit, **reply_fields(found), answered_by=route.adapter)
-        response = respond(body, exchange.request, exchange.response_headers(STUDENT))
+        response = completion.respond(body, exchange.request, exchange.response_headers(STUDENT))
         if drawn(exchange.id, self.settings.audit):
             self.audits.start(exchange, line, route.task.contract, answer.text)
         else:
@@ -231,31 +229,6 @@ class Gateway:
                 await asyncio.to_thread(self.journal.sync)
             except OSError as problem:
                 log.error("the journal is not synced: %s", problem)
-
-
-def student_completion(exchange: Exchange, route: served.Route, answer: Answer) -> Json:
-    """The chat completion that a student's answer is.
-
-    Its usage is the student's: the tokens that it wrote, and a quarter of the characters it read.
-    """
-    message = reply_of(answer.text, route.task.contract, salt=exchange.id)
-    read = round(len(exchange.match.prompt) / 4) if exchange.match else 0
-    return completion.completion(
-        exchange.id,
-        str(exchange.request.get("model") or ""),
-        message,
-        created=int(exchange.at),
-        finish_reason="tool_calls" if message.get("tool_calls") else "stop",
-        tokens=(read, len(answer.logprobs)),
-    )
-
-
-def respond(body: Json, request: Json, headers: Mapping[str, str]) -> Response:
-    """The completion as the request wants it: whole, or as a stream."""
-    if not request.get("stream"):
-        return JSONResponse(body, headers=headers)
-    events = b"".join(completion.chunks(body, request.get("stream_options")))
-    return Response(events, headers=headers, media_type="text/event-stream")
 
 
 async def health(_: Request) -> Response:
