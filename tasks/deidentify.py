@@ -25,7 +25,7 @@ from tasks.privacy.cleaner import Cleaner, Quarantined, Text, strings
 from tasks.privacy.conversations import conversation_of, is_sealed, sealed
 from tasks.privacy.detectors import Detector, version
 from tasks.privacy.probe import Recall, planted, recalls, survives
-from tasks.privacy.public import Everyday, Public
+from tasks.privacy.public import Public
 from tasks.privacy.segments import Scanner
 from tasks.privacy.surrogates import Surrogates
 from tasks.records import (
@@ -68,13 +68,10 @@ class Night:
         self._key = key
         self.scanner = scanner or Scanner(Detector(params), params.keys, key)
         self._public = Public(params.public_conversations)
-        self._everyday = Everyday(params.public_conversations)
         self._people: dict[str, Surrogates] = {}
         self._recent: deque[Surrogates] = deque()
         self.originals = Originals(key)
-        self.cleaner = Cleaner(
-            params, self._public, self._everyday, Surrogates(key, ""), self.originals
-        )
+        self.cleaner = Cleaner(params, self._public, Surrogates(key, ""), self.originals)
 
     def survey(self, calls: Iterable[Call]) -> int:
         """First pass: scan every distinct string, count lines. Returns the number of calls."""
@@ -87,7 +84,6 @@ class Night:
             for _, path, text in strings(call):
                 if text:
                     waiting.append((conversation, self.scanner.add(path, text)))
-                    self._everyday.note(conversation, text)
             if self.scanner.waiting >= WAITING:
                 self._count(waiting)
         self._count(waiting)
@@ -130,7 +126,8 @@ def probe(
     scanner: Scanner | None = None,
 ) -> dict[str, Recall]:
     """Recall per type: personal data planted in a sample of these calls and looked for again."""
-    trials = planted(_sample(calls, SAMPLE, seed), params.probe, seed)
+    again = max(params.probe // 2, params.public_conversations)
+    trials = planted(_sample(calls, SAMPLE, seed), params.probe, again, seed)
     night = Night(params, key, scanner)
     night.survey(call for _, _, call in trials)
     return recalls([(kind, not _survives(night, value, call)) for kind, value, call in trials])
