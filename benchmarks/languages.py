@@ -20,11 +20,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from tasks.deidentify import deidentify
-from tasks.params import Deidentify
-from tasks.privacy.cleaner import norm
-from tasks.privacy.probe import interval
-from tasks.records import Call, read_clean, write
+from tasks.core.params import Deidentify
+from tasks.core.records import Call, read_clean, write
+from tasks.deidentify.cleaner import norm
+from tasks.deidentify.hop import deidentify
+from tasks.deidentify.recall_probe import interval
 
 TEXTS = Path(__file__).with_name("language_texts.txt")
 LOCALES = {

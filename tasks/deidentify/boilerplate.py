@@ -1,0 +1,46 @@
+"""What belongs to everybody: the values of an organisation in its prompts.
+
+That a value recurs proves nothing: a team of three writes the same signature a hundred times. A
+value stays only where two things come together: its line recurs, and the value itself shows that it
+is an organisation's (`organisational`): a shared mailbox, a hotline, an office, the name that a
+prompt gives to its assistant. Everything else is somebody's, however often it is said.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+from tasks.deidentify.scanner import Mark
+
+SYSTEM = frozenset({"system", "developer"})
+SECRET_KINDS = frozenset(
+    {
+        "SECRET",
+        "PASSWORD",
+        "CREDIT_CARD",
+        "IBAN_CODE",
+        "US_SSN",
+        "CRYPTO",
+        "ID_NUMBER",
+        "BANK_NUMBER",
+    }
+)
+
+
+class Public:
+    """Counts in how many conversations each line with findings was seen."""
+
+    def __init__(self, conversations: int) -> None:
+        self._enough = conversations
+        self._lines: dict[str, set[str]] = defaultdict(set)
+
+    def note(self, conversation: str, mark: Mark) -> None:
+        """One more sight of a line with findings."""
+        seen = self._lines[mark.line]
+        if len(seen) < self._enough:
+            seen.add(conversation)
+
+    def __call__(self, role: str, mark: Mark) -> bool:
+        """Whether the value is an organisation's, and its line the template's."""
+        enough = min(2, self._enough) if role in SYSTEM else self._enough
+        return mark.organisational and len(self._lines[mark.line]) >= enough
