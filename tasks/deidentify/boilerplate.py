@@ -9,8 +9,11 @@ prompt gives to its assistant. Everything else is somebody's, however often it i
 from __future__ import annotations
 
 from collections import defaultdict
+from functools import cache
 
 from tasks.deidentify.scanner import Mark
+from tasks.deidentify.wordlists import is_name, ordinary
+from tasks.students.minilm import tokenizer
 
 SYSTEM = frozenset({"system", "developer"})
 SECRET_KINDS = frozenset(
@@ -44,3 +47,10 @@ class Public:
         """Whether the value is an organisation's, and its line the template's."""
         enough = min(2, self._enough) if role in SYSTEM else self._enough
         return mark.organisational and len(self._lines[mark.line]) >= enough
+
+
+@cache
+def dictionary() -> frozenset[str]:
+    """English words that are no names, or names that are words too: of the encoder's vocabulary."""
+    found = (word for word in tokenizer().get_vocab() if word.isalpha() and len(word) > 1)
+    return frozenset(word for word in found if not is_name(word) or word in ordinary())

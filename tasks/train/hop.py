@@ -225,9 +225,8 @@ def _unfit(rung: Rung, found: Sequence[Row], task: Task, params: Train) -> str:
     Answers that look open-ended may have forms all the same; without any nobody writes them.
     """
     if rung != "causal":
-        known = answer_templates.learn(
-            [r.prompt for r in found], [r.answer for r in found], task.contract
-        )
+        prompts, wishes = [r.prompt for r in found], [r.answer for r in found]
+        known = answer_templates.learn(prompts, wishes, task.contract)
         if isinstance(known, str):
             return known
         if rung == "linear" and Layout(known[0]).reads:
