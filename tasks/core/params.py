@@ -207,12 +207,17 @@ class Judge(Section, frozen=True):
 
 
 class Serve(Section, frozen=True):
-    """The gateway: how long (seconds, tokens) an answer may be, and the share that is audited."""
+    """The gateway: how long (seconds, tokens) an answer may be, and the share that is audited.
+
+    `shadow` is the share of the pool's time in which students that still lack proof are asked in
+    the background; 0 leaves them out.
+    """
 
     student_timeout: float = 2.0
     teacher_timeout: float = 600.0
     answer_tokens: int = 256
     audit: Share = 0.1
+    shadow: Share = 0.2
 
 
 class Economics(Section, frozen=True):
