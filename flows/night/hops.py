@@ -7,7 +7,6 @@ run again, so a night that died is started anew and ends the same.
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import os
 import shutil
 import time
@@ -19,6 +18,7 @@ from pathlib import Path
 
 import httpx
 import msgspec
+from filelock import FileLock, Timeout
 
 import tasks.calibrate.hop
 import tasks.cluster.hop
@@ -82,14 +82,17 @@ def open_night(home: str | Path, day: str) -> Night:
 
 
 @contextmanager
-def alone(night: Night) -> Iterator[None]:
-    """One night of a home at a time: two would write into the same folders. Raises Refused."""
+def alone(night: Night, *, wait: bool = False) -> Iterator[None]:
+    """One night of a home at a time: two would write into the same folders.
+
+    `wait` for the other one, or raise Refused. The lock ends with the process that holds it.
+    """
     night.home.mkdir(parents=True, exist_ok=True)
-    with (night.home / ".night.lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise stage.Refused(f"another night is running on {night.home}") from None
+    try:
+        held = FileLock(night.home / ".night.lock").acquire(timeout=-1 if wait else 0)
+    except Timeout:
+        raise stage.Refused(f"another night is running on {night.home}") from None
+    with held:
         yield
 
 
