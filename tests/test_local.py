@@ -10,19 +10,19 @@ from pathlib import Path
 import httpx
 import pytest
 
-from flows.cli import stack
+from flows.cli import processes, stack
 from tasks.core.stage import Refused
 
 
-def server(port: int) -> stack.Service:
+def server(port: int) -> processes.Service:
     command = [sys.executable, "-m", "http.server", str(port), "--bind", "127.0.0.1"]
-    return stack.Service("files", command, port, "/")
+    return processes.Service("files", command, port, "/")
 
 
 def test_a_service_runs_only_inside_its_context(tmp_path: Path) -> None:
     """It answers inside; afterwards nothing listens there any more."""
     service = server(stack.free_port())
-    with stack.running([service], tmp_path):
+    with processes.running([service], tmp_path):
         assert httpx.get(service.url).status_code == 200
     with pytest.raises(httpx.ConnectError):
         httpx.get(service.url)
@@ -31,10 +31,10 @@ def test_a_service_runs_only_inside_its_context(tmp_path: Path) -> None:
 def test_a_service_that_dies_says_why(tmp_path: Path) -> None:
     """The last line of its log is part of the sentence, and the others are stopped."""
     good = server(stack.free_port())
-    bad = stack.Service("pool", [sys.executable, "-c", "raise SystemExit('no weights')"], 1)
+    bad = processes.Service("pool", [sys.executable, "-c", "raise SystemExit('no weights')"], 1)
     with (
         pytest.raises(Refused, match=r"the pool did not start: no weights .*pool\.log"),
-        stack.running([good, bad], tmp_path),
+        processes.running([good, bad], tmp_path),
     ):
         pass
     with pytest.raises(httpx.ConnectError):
@@ -77,3 +77,29 @@ def test_a_stack_that_was_killed_is_forgotten(tmp_path: Path) -> None:
         assert stack.stack(home) == {"FLYWHEEL_PID": "1"}
     assert stack.stack(home) == {}
     assert not (home / stack.STACK).exists()
+
+
+def kept(tmp_path: Path, program: str) -> processes.Service:
+    return processes.Service("pool", [sys.executable, "-c", program], stack.free_port(), "/")
+
+
+def test_a_service_that_dies_starts_again(tmp_path: Path) -> None:
+    """What it had started is ended first, as that holds its port; one sentence says so."""
+    program = (
+        "import http.server, os, subprocess, sys; "
+        "subprocess.Popen([sys.executable, '-m', 'http.server', sys.argv[1]]); "
+        "open('pids', 'a').write(f'{os.getpid()}\\n'); os.wait()"
+    )
+    port = stack.free_port()
+    command = ["sh", "-c", f"cd {tmp_path} && exec {sys.executable} -c \"{program}\" {port}"]
+    service = processes.Service("pool", command, port, "/")
+    with processes.running([service], tmp_path) as look:
+        os.kill(int((tmp_path / "pids").read_text()), signal.SIGKILL)
+        said = wait_for(lambda: look(0.0))
+        assert said == [f"the pool died (SIGKILL) and starts again in 1 s (log: {tmp_path}/logs/pool.log)"]
+        assert look(0.5) == []
+        assert refused(service.url)
+        assert look(1.0) == []
+        wait_for(lambda: not refused(service.url))
+        assert len((tmp_path / "pids").read_text().split()) == 2
+    assert refused(service.url)

@@ -63,6 +63,7 @@ def run(home: Path, calls: int, days: int, seed: int) -> None:
             PREFECT_API_URL=services["prefect"].url + "/api",
             MLFLOW_TRACKING_URI=services["mlflow"].url,
             POOL_URL=services["pool"].url,
+            PREFECT_HOME=str(home / "prefect"),
         )
         stack.prepare(home)
         console.say("Starting Prefect, MLflow, the simulated teacher, the pool and the gateway")
@@ -88,5 +89,5 @@ def summary(home: Path) -> None:
     params = load()
     days = report.days(home / "journal", params.economics)
     console.console.print(report.table(days))
-    page = report.write(home, days, now=datetime.now(UTC), target=1 - params.calibrate.alpha)
+    page = report.write(home, days, now=datetime.now(UTC), target=1 - params.calibrate.accepted())
     console.say(f"Report: {page}")

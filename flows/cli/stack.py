@@ -44,7 +44,7 @@ def prepare(home: Path) -> None:
     """Set what the processes of a home are to know and is not set yet."""
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
-    os.environ["PREFECT_HOME"] = str(home / "prefect")
+    os.environ.setdefault("PREFECT_HOME", str(home / "prefect"))
     os.environ.update(direct(os.environ))
 
 

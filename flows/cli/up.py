@@ -60,8 +60,8 @@ def up(home: Path, gateway: int, mlflow: int, prefect: int) -> None:
         }
         if "teacher" in services:
             os.environ["TEACHER_BASE_URL"] = services["teacher"].url + "/v1"
-        stack.prepare(home)
         os.environ.update(addresses)
+        stack.prepare(home)
         file = home / stack.STACK
         with processes.running(list(services.values()), home) as look:
             write_atomic(file, msgspec.json.encode(addresses))
