@@ -43,14 +43,20 @@ def routes(home: Path) -> list[dict[str, Any]]:
 
 
 def _route(version: Version, bundle: Path) -> dict[str, Any]:
-    certificate = msgspec.json.decode((bundle / "certificate.json").read_bytes())
+    """What the gateway is to know of a version. Raises Refused where nothing proves it."""
+    task = load_one(bundle)
+    if task.id != version.name:
+        raise Refused(f"its bundle is of the task {task.id}")
+    certificate = load_certificate(bundle / "certificate.json")
+    if isinstance(certificate, str):
+        raise Refused(f"it has no certificate: {certificate}")
     return {
-        "task": msgspec.json.decode((bundle / "task.json").read_bytes()),
+        "task": msgspec.to_builtins(task),
         "adapter": version.adapter,
         "version": version.number,
         "kind": kind_of(bundle / "adapter"),
-        "threshold": certificate["threshold"],
-        "certificate": certificate,
+        "threshold": certificate.threshold,
+        "certificate": msgspec.to_builtins(certificate),
     }
 
 
@@ -90,9 +96,11 @@ async def _bring_up(
             await pool.load(version.adapter, bundle / "adapter")
             loaded[version.adapter] = pool
         problem = None if serving else await _canary(pool, version, bundle)
+        return (None, problem) if problem else (_route(version, bundle), None)
     except (PoolError, Refused) as error:
         return None, str(error)
-    return (None, problem) if problem else (_route(version, bundle), None)
+    except Exception as error:  # whatever is wrong with a bundle costs its own task alone
+        return None, f"its bundle cannot be served ({type(error).__name__}: {error})"
 
 
 async def _found(pools: Mapping[str, Pool]) -> tuple[dict[str, Pool], set[str]]:

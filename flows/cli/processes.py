@@ -75,6 +75,11 @@ class Kept:
     deaths: list[float] = field(default_factory=list)
     again: float | None = None
 
+    @classmethod
+    def start(cls, service: Service, stack: str, log: Path) -> Kept:
+        """Start a service of a stack by its name."""
+        return cls(service, stack, log, _started(service, stack, log))
+
     def signal(self, number: signal.Signals) -> None:
         """Send a signal to it and to what it started."""
         with suppress(ProcessLookupError):
@@ -150,9 +155,7 @@ def running(services: Sequence[Service], home: Path) -> Iterator[Look]:
     kept: list[Kept] = []
     with _guarded(name):
         try:
-            for service in services:
-                log = logs / f"{service.name}.log"
-                kept.append(Kept(service, name, log, _started(service, name, log)))
+            kept.extend(Kept.start(s, name, logs / f"{s.name}.log") for s in services)
             for one in kept:
                 one.ready()
             yield lambda now: [said for one in kept if (said := one.look(now))]
