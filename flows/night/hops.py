@@ -30,7 +30,7 @@ import tasks.train.hop
 import tasks.validate.hop
 from registry import ledger
 from registry.store import Store
-from serving.pool import pools
+from serving.pool import PoolError, pools
 from serving.reconcile import Changes, reconcile
 from tasks.core import stage
 from tasks.core.params import Params, load
@@ -226,18 +226,23 @@ def found(night: Night) -> list[Task]:
 def promote(home: str | Path) -> Changes | None:
     """Make the pool at `$POOL_URL` match the registry; None when no pool is running.
 
-    A champion that a person moved in the UI is written into the ledger.
+    A champion that a person moved in the UI is written into the ledger. One at a time: others wait.
+    Raises Refused where the registry or the pool cannot be reached; what serves goes on.
     """
     home = Path(home).resolve()
-    store = registry_of(home)
-    ledger.observe(home, lambda: {v.name: v.number for v in store.champions()}, time.time())
-    if not os.environ.get("POOL_URL"):
-        return None
-
-    base = load().train.base
+    store, base = registry_of(home), load().train.base
 
     async def act() -> Changes:
         async with httpx.AsyncClient() as client:
             return await reconcile(home, store, pools(os.environ, client), base)
 
-    return asyncio.run(act())
+    home.mkdir(parents=True, exist_ok=True)
+    with FileLock(home / ".promote.lock"):
+        store.reach()
+        ledger.observe(home, lambda: {v.name: v.number for v in store.champions()}, time.time())
+        if not os.environ.get("POOL_URL"):
+            return None
+        try:
+            return asyncio.run(act())
+        except PoolError as error:
+            raise stage.Refused(f"the pool cannot be reached ({error}); who serves stays") from None
