@@ -149,7 +149,7 @@ def _append(path: Path, entry: Entry) -> None:
 def _locked(home: Path, name: str) -> FileLock:
     """One writer at a time, across threads and processes."""
     home.mkdir(parents=True, exist_ok=True)
-    return FileLock(home / f".{name}.lock", thread_local=False)
+    return FileLock(home / f".{name}.lock")
 
 
 def _mended(home: Path) -> None:
@@ -213,9 +213,9 @@ def restore(home: Path, digest: str, to: Path, part: str = "") -> Path:
 def _check_out(home: Path, digest: str, to: Path) -> None:
     """Write the folder of a snapshot to `to`. Raises Refused."""
     from dvc.repo import Repo
-    from dvc_data.hashfile import load
     from dvc_data.hashfile.hash import file_md5
     from dvc_data.hashfile.hash_info import HashInfo
+    from dvc_data.hashfile.tree import Tree
     from dvc_objects.fs.local import localfs
 
     damaged = f"the dataset {digest} is damaged in the cache under {home / '.dvc'}"
@@ -224,10 +224,11 @@ def _check_out(home: Path, digest: str, to: Path) -> None:
         if not digest.endswith(".dir") or not cache.exists(digest):
             raise Refused(f"no dataset with hash {digest} is kept under {home}")
         try:
-            kept = load(cache, HashInfo("md5", digest))
+            tree = Tree.load(cache, HashInfo("md5", digest))
+            kept = list(tree.iteritems())  # type: ignore[no-untyped-call]  # it has no types
         except Exception as error:  # of dvc_data, dvc_objects, or of the disk
             raise Refused(f"{damaged}: its list of files cannot be read ({error})") from None
-        for key, (_, known) in kept.iteritems():
+        for key, (_, known) in kept:
             source, place = cache.oid_to_path(known.value), to.joinpath(*key)
             place.parent.mkdir(parents=True, exist_ok=True)
             try:
