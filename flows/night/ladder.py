@@ -42,7 +42,10 @@ SECONDS = 120.0  # that the teacher may take for a verdict
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one task in a night, by its best student; shares are 0..1."""
+    """What became of one task in a night, by its best student; shares are 0..1.
+
+    `champion` is the version that answers the task from now on; without one the teacher does.
+    """
 
     task: str
     version: int | None
@@ -52,6 +55,7 @@ class Outcome:
     coverage: float = 0.0
     rung: str = ""
     promoted: bool = False
+    champion: int | None = None
 
 
 def ladder(night: Night, task: str, serving: Champion | None) -> list[Rung]:
@@ -217,9 +221,11 @@ def register(night: Night, task: str, tries: Sequence[Try], serving: Champion | 
     if best is None:
         return _untried(night, task, serving)
     version, promoted, reason = None, False, best.verdict.reason
+    champion = serving.version.number if serving and serving.rival else None
     if best.verdict.passed:
         version = _registered(night, task, best)
         promoted, reason = _promoted(night, version, best, serving)
+        champion = version.number if promoted else champion
     return Outcome(
         task=task,
         version=version.number if version else None,
@@ -229,6 +235,7 @@ def register(night: Night, task: str, tries: Sequence[Try], serving: Champion | 
         agreement=best.scorecard.agreement,
         coverage=best.coverage,
         rung=best.rung,
+        champion=champion,
     )
 
 
@@ -270,7 +277,7 @@ def _untried(night: Night, task: str, serving: Champion | None) -> Outcome:
         card, number = bundle.scorecard(serving.bundle), serving.version.number
         reason = f"Its champion answers {proven.coverage:.0%} of the calls; nothing was trained."
         figures = card.agreement, proven.coverage
-        return Outcome(task, number, True, reason, *figures, promoted=True)
+        return Outcome(task, number, True, reason, *figures, promoted=True, champion=number)
     aside = tasks.train.hop.ladder(night.out("dataset", task), night.params.train)[1]
     return Outcome(
         task, None, False, f"Nothing was trained: {'; '.join(dict.fromkeys(aside.values()))}."
