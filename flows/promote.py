@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from prefect import flow
 
-from flows import show, steps
+from flows import console, steps
 from serving.reconcile import Changes
 
 
@@ -16,5 +16,5 @@ from serving.reconcile import Changes
 def promote(home: str = ".flywheel/live") -> Changes | None:
     """Load new champions, switch the routes, unload what served before; raises PoolError."""
     changes: Changes | None = steps.promote(home)
-    show.changes(changes)
+    console.changes(changes)
     return changes

@@ -13,11 +13,11 @@ from pathlib import Path
 import msgspec
 
 from serving.completion import BadRequest
-from tasks.students import encoder
+from tasks.students import minilm
 from tasks.students.adapters import FILES, kind_of
+from tasks.students.causal import ADAPTER_FILES, Student, base_digest
 from tasks.students.decoding import Answer, Ask
-from tasks.students.filler import EncoderStudent
-from tasks.students.student import ADAPTER_FILES, Student, base_digest
+from tasks.students.encoder import EncoderStudent
 
 MAX_BATCH = 32
 MAX_WAITING = 512
@@ -85,7 +85,7 @@ class Engine:
         if others:
             raise BadRequest(f"{path} holds {others[0]}; only safetensors are loaded")
         config = msgspec.json.decode((found / ADAPTER_FILES[0]).read_bytes())
-        base = encoder.DIGEST if kind == "encoder" else self.digest
+        base = minilm.DIGEST if kind == "encoder" else self.digest
         if config.get("revision") != base:
             raise BadRequest(f"{path} was trained on another base than {self.name}")
         if not 0 < config.get("r", 0) <= MAX_RANK:

@@ -17,17 +17,17 @@ import served
 import students
 import tiny
 
-from tasks.calibrate import calibrate_all
-from tasks.contract import Contract
-from tasks.datasets.rows import Row, retagged, rows, write_rows
-from tasks.domain import budget, gather, group, tag
-from tasks.evaluate import Scorecard, evaluate, evaluate_all
-from tasks.evaluation.answers import Answers, answered
-from tasks.params import Dataset, Evaluate, Params, Train
-from tasks.stage import Refused
+from tasks.calibrate.hop import calibrate_all
+from tasks.core.contract import Contract
+from tasks.core.params import Dataset, Evaluate, Params, Train
+from tasks.core.rows import Row, retagged, rows, write_rows
+from tasks.core.stage import Refused
+from tasks.core.task import load_one
+from tasks.evaluate.answers import Answers, answered
+from tasks.evaluate.hop import Scorecard, evaluate, evaluate_all
 from tasks.students.adapters import open_student
-from tasks.task import load_one
-from tasks.train import load_training, train, train_all
+from tasks.train.domain import budget, gather, group, tag
+from tasks.train.hop import load_training, train, train_all
 
 COLOURS = {"apple": "red", "grass": "green", "sea": "blue"}
 MOODS = {"apple": "glad", "grass": "calm", "sea": "sad"}
