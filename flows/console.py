@@ -40,15 +40,15 @@ def stage(label: str) -> Iterator[None]:
         yield
 
 
-def hop(counts: Counts, warnings: Sequence[str] = ()) -> None:
-    """Print what a hop kept and dropped, with the reasons, and what looked odd."""
+def hop(counts: Counts, notes: Sequence[str] = ()) -> None:
+    """Print what a hop kept and dropped, with the reasons, and what is to know about it."""
     dropped = ", ".join(f"{reason} {n:,}" for reason, n in sorted(counts.dropped.items()))
     console.print(
         f"  {counts.hop:<12}{counts.read:>8,} in {counts.kept:>8,} kept"
         + (f"   dropped: {dropped}" if dropped else "")
     )
-    for warning in warnings:
-        console.print(f"    warning: {warning}", style="yellow")
+    for note in notes:
+        console.print(f"    {note}", style="yellow")
 
 
 def say(text: str) -> None:

@@ -63,9 +63,7 @@ def nightly(
         console.hop(steps.validate(night), warnings(night))
         console.hop(steps.deidentify(night))
         console.hop(steps.cluster(night))
-        console.hop(steps.dataset(night))
-        for task, count in leaks.datasets(night).items():
-            console.say(f"  {task} is left out: {count} replaced values stand in its dataset")
+        console.hop(steps.dataset(night), leaks.left_out(night))
         artifacts.hops(night)
         runs = [student(task, night.day, home, return_state=True) for task in trainable(night)]
         results = [run.result(raise_on_failure=False) for run in runs]

@@ -198,13 +198,14 @@ def test_conversations_are_not_torn_apart(tmp_path: Path) -> None:
     assert not leaks({split: {talk[r.id] for r in found[split]} for split in SPLITS})
 
 
-def test_a_task_without_enough_rows_gets_no_folder(tmp_path: Path) -> None:
-    """Below the floor nothing trains, and the manifest says why."""
+def test_a_task_without_enough_rows_is_collecting(tmp_path: Path) -> None:
+    """Below the floor nothing trains, and the manifest says how many rows there are."""
     out, counts = night(tmp_path, list(tickets(50)))
     assert not list(out.glob("*/task.json"))
-    assert counts.dropped["too few rows"] == 50
+    assert counts.dropped["collecting"] == 50
     report = (manifest(out) or {})["tasks"]
-    assert [task["refused"] for task in report.values()] == ["too few rows"]
+    assert [task["refused"] for task in report.values()] == ["collecting"]
+    assert [task["rows"] for task in report.values()] == [50]
 
 
 def test_nothing_clustered_is_refused(tmp_path: Path) -> None:

@@ -252,7 +252,7 @@ def test_what_an_earlier_night_scanned_is_not_scanned_again(tmp_path, monkeypatc
 def test_originals_are_searched_for_in_what_leaves(tmp_path):
     """A file that holds a replaced value is named; the value is not, and needs the key."""
     clean(tmp_path, [call("1", "card 4539 1488 0343 6467, mail mia.li@gmail.com")])
-    originals = Originals.load(tmp_path / "out", KEY)
+    originals = Originals.load([tmp_path / "out"], KEY)
     artifacts = tmp_path / "artifacts"
     artifacts.mkdir()
     (artifacts / "good.html").write_text("<p>order #W2378156, 2024-05-17</p>")
@@ -262,8 +262,8 @@ def test_originals_are_searched_for_in_what_leaves(tmp_path):
     write(artifacts / "calls.parquet", [call("2", "card 4539-1488-0343-6467")])
     found = leaks([artifacts, tmp_path / "out"], originals)
     assert {leak.path.name for leak in found} == {"log.txt", "rows.jsonl.gz", "calls.parquet"}
-    assert b"gmail" not in (tmp_path / "out/originals.bin").read_bytes()
-    assert leaks([artifacts], Originals.load(tmp_path / "out", b"other")) == []
+    assert b"gmail" not in (tmp_path / "out/replaced.bin").read_bytes()
+    assert leaks([artifacts], Originals.load([tmp_path / "out"], b"other")) == []
 
 
 def test_the_probe_measures_recall_and_the_floor_stops_the_night(tmp_path):

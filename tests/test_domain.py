@@ -174,7 +174,7 @@ def test_a_champion_is_asked_in_its_own_words(
         asked.append([row.prompt for row in found])
         return answered(found, *rest, **options)
 
-    monkeypatch.setattr("tasks.evaluate.answered", heard)
+    monkeypatch.setattr("tasks.evaluate.hop.answered", heard)
     card = evaluate(home / "data" / "mood-2", home / "out", tmp_path, short, champion=bundle)
     plain, tagged = asked
     assert tagged == [f"[mood-2] {prompt}" for prompt in plain]

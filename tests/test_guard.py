@@ -63,6 +63,21 @@ def test_a_dataset_that_gives_away_an_original_trains_nothing(night: Night) -> N
     assert MAIL not in night.out("leaks.json").read_text()
 
 
+def test_what_a_task_lacks_is_said(night: Night) -> None:
+    """How many rows it has of those it needs, or why nothing may learn from it."""
+    tasks = {
+        "a-1": {"readiness": {"score": 80.0}},
+        "c-3": {"refused": "collecting", "rows": 17},
+        "d-4": {"refused": "not ready"},
+    }
+    stage.finish(night.out("dataset"), Counts("dataset", 4, 4, {}), {"tasks": tasks})
+    assert leaks.left_out(night) == [
+        f"c-3: collecting, 17 of {night.params.dataset.min_rows} rows",
+        "d-4: not ready",
+        "b-2: 2 replaced values stand in its dataset",
+    ]
+
+
 def test_what_may_save_most_is_trained_first(tmp_path: Path) -> None:
     """Few long calls may cost more than many short ones; data that is not ready saves little."""
     night = Night(tmp_path, "2026-03-02", load())
@@ -91,11 +106,11 @@ def test_what_may_save_most_is_trained_first(tmp_path: Path) -> None:
 
 
 def test_a_log_that_gives_away_an_original_is_named(night: Night) -> None:
-    """The night says so, without the value."""
+    """The night says which file it is, without the value."""
     leaks.logs(night)
     (night.home / "logs").mkdir()
     (night.home / "logs" / "gateway.log").write_text(f"asked by {MAIL}\n")
-    with pytest.raises(Refused, match="1 values") as refused:
+    with pytest.raises(Refused, match=r"logs/gateway.log \(1\)") as refused:
         leaks.logs(night)
     assert MAIL not in str(refused.value)
 

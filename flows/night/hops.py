@@ -37,6 +37,7 @@ from tasks.core.params import Params, load
 from tasks.core.records import Counts
 from tasks.core.task import Task
 from tasks.core.task import load as load_tasks
+from tasks.deidentify.leak_check import Originals
 from tasks.validate.expectations import Check, sentence
 
 KINDS = ("read", "kept")  # of the calls that a hop counts
@@ -175,6 +176,12 @@ def cluster(night: Night) -> Counts:
     )
 
 
+def replaced(night: Night) -> Originals:
+    """Fingerprints of all that was replaced in the nights that tonight learns from."""
+    folders = [path.parent for path in night.clean()]
+    return Originals.load(folders, tasks.deidentify.hop.load_key(night.home))
+
+
 def dataset(night: Night) -> Counts:
     """Split each task's calls, and snapshot the night's datasets with DVC."""
     counts = stage.hop(
@@ -186,6 +193,7 @@ def dataset(night: Night) -> Counts:
             out,
             night.params.dataset,
             previous=night.latest("dataset"),
+            originals=replaced(night),
         ),
     )
     ledger.snapshot(night.home, night.out("dataset"))

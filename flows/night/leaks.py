@@ -7,18 +7,18 @@ from pathlib import Path
 
 import msgspec
 
-from flows.night.hops import Night, found
+from flows.night.hops import Night, found, replaced
 from tasks.core import stage
 from tasks.core.task import Task
-from tasks.deidentify.hop import load_key
+from tasks.dataset.hop import COLLECTING
 from tasks.deidentify.leak_check import Originals, leaks
 
 
 def originals(night: Night) -> Originals:
     """Fingerprints of all that was replaced tonight and in the nights that tonight learns from."""
-    key = load_key(night.home)
-    folders = [path.parent for path in night.clean()]
-    return Originals(key, set().union(*(Originals.load(f, key).prints for f in folders)))
+    found = replaced(night)
+    found.excuse(night.out("dataset"))
+    return found
 
 
 def count(night: Night, paths: Iterable[Path]) -> int:
@@ -27,12 +27,16 @@ def count(night: Night, paths: Iterable[Path]) -> int:
 
 
 def datasets(night: Night) -> dict[str, int]:
-    """The tasks whose datasets hold originals, and how many; no student may learn from those."""
+    """The tasks whose datasets hold originals, and how many; no student may learn from those.
+
+    Rows were cleaned of them when the datasets were made: this looks at what was written.
+    """
     path = night.out("leaks.json")
     if not path.exists():
+        known = originals(night)
         folders = {task.parent for task in night.out("dataset").glob("*/task.json")}
-        counts = {folder.name: count(night, [folder]) for folder in sorted(folders)}
-        body = msgspec.json.encode({task: n for task, n in counts.items() if n})
+        found = {f.name: sum(leak.count for leak in leaks([f], known)) for f in sorted(folders)}
+        body = msgspec.json.encode({task: n for task, n in found.items() if n})
         stage.write_atomic(path, body)
     return msgspec.json.decode(path.read_bytes(), type=dict[str, int])
 
@@ -43,11 +47,25 @@ def clean(night: Night) -> list[Task]:
     return [task for task in made if task.id not in datasets(night)]
 
 
+def left_out(night: Night) -> list[str]:
+    """The tasks that nothing is trained for tonight, a sentence each: why, or what is missing."""
+    made = (stage.manifest(night.out("dataset")) or {}).get("tasks", {})
+    least, said = night.params.dataset.min_rows, list[str]()
+    for task, told in made.items():
+        if told.get("refused") == COLLECTING:
+            said.append(f"{task}: collecting, {told['rows']} of {least} rows")
+        elif "refused" in told:
+            said.append(f"{task}: {told['refused']}")
+    held = datasets(night).items()
+    return said + [f"{task}: {n} replaced values stand in its dataset" for task, n in held]
+
+
 def logs(night: Night) -> None:
     """Raise Refused when an original stands in a log, a report or a reply to a canary."""
     places = [night.home / "logs", *night.home.glob("*.html")]
-    if leaked := count(night, places):
+    if found := leaks(places, originals(night)):
+        named = ", ".join(f"{leak.path.relative_to(night.home)} ({leak.count})" for leak in found)
         raise stage.Refused(
-            f"{leaked} values that de-identification replaced stand in {night.home / 'logs'} or in "
-            "a report: remove those files, then look for what wrote them"
+            f"values that de-identification replaced stand in {named}: remove those files, then "
+            "look for what wrote them"
         )

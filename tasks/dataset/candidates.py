@@ -12,6 +12,7 @@ from tasks.core.labels import refusal
 from tasks.core.records import REJECTED, TEACHER, CleanCall, Rejected, Writer, digest
 from tasks.core.rows import Candidate, Row
 from tasks.core.task import Task
+from tasks.deidentify import conversations
 
 FEW_REFUSALS = 0.05  # where more replies apologise, apologising is the work
 
@@ -59,7 +60,7 @@ def candidate_of(call: CleanCall, task: Task | None) -> Candidate | str:
         return "off contract"
     # The turns of one conversation begin alike, which tells where no conversation id does.
     begun = digest(user_text(call.request)) if task.template.turns else None
-    opening = digest(call.conversation) if call.conversation else begun
+    opening = conversations.opening(call.conversation) if call.conversation else begun
     prompt = task.template.prompt(payload)
     row = Row(call.id, call.at, "", prompt, said, call.weight, call.feedback, opening)
     return Candidate(row, call.source)

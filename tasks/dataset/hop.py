@@ -7,11 +7,12 @@ a certificate has to speak for it. What has been test data stays test data.
 
 from __future__ import annotations
 
+import os
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from itertools import pairwise
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any
 from zlib import crc32
@@ -33,10 +34,14 @@ from tasks.dataset.candidates import Aside, candidate_of, without_refusals
 from tasks.dataset.curate import curate
 from tasks.dataset.history import HOMES, Past, hold, recall
 from tasks.dataset.readiness import readiness
+from tasks.dataset.scrub import REASON, Scrubber
 from tasks.dataset.splits import SPLITS, Groups, Split, leaks, share_out
+from tasks.deidentify.hop import load_key
+from tasks.deidentify.leak_check import ORDINARY, Originals
 
 __all__ = ["Row", "dataset", "rows", "write_rows"]
 
+COLLECTING, FAILED = "collecting", "de-identification failed"
 PERMUTATIONS, GENEROUS = 32, 0.2
 CHUNK = 5_000  # prompts sketched at a time
 _WORD = re.compile(r"\w+|[^\w\s]")
@@ -49,8 +54,12 @@ def dataset(
     params: Dataset,
     *,
     previous: Path | None = None,
+    originals: Originals | None = None,
 ) -> Counts:
-    """Make the datasets of all tasks; `previous` is the folder of the night before."""
+    """Make the datasets of all tasks; `previous` is the folder of the night before.
+
+    No row may hold one of the `originals`, the values that de-identification replaced.
+    """
     tasks = {task.id: task for task in load_tasks(clusters)}
     table = pq.read_table(clusters / "assignment.parquet")
     assigned = dict(zip(table["call_id"].to_pylist(), table["task_id"].to_pylist(), strict=True))
@@ -66,11 +75,14 @@ def dataset(
             aside.add(call.id, call.source, str(candidate), task.id if task else "")
     report: dict[str, Any] = {}
     kept = 0
+    scrubber = Scrubber(originals or Originals(b""), chain.from_iterable(found.values()))
     for name, task in tasks.items():
         past = recall(previous, name)
-        report[name], count = _make(task, found.pop(name, []), out / name, params, past, aside)
+        some = found.pop(name, [])
+        report[name], count = _make(task, some, out / name, params, past, aside, scrubber)
         kept += count
     hold(previous, out)
+    write_atomic(out / ORDINARY, b"".join(sorted(scrubber.originals.ordinary)))
     aside.write(out / "quarantine.parquet")
     result = Counts("dataset", read, kept, dict(sorted(aside.counts.items())))
     finish(out, result, {"tasks": report})
@@ -88,13 +100,16 @@ def _make(
     params: Dataset,
     past: Past,
     aside: Aside,
+    scrubber: Scrubber,
 ) -> tuple[dict[str, Any], int]:
     """Write one task's splits; returns its part of the manifest and how many calls are in them."""
     known = {candidate.row.id for candidate in found}
     found = without_refusals(task, found, aside)
     found += [Candidate(row, carried=True) for row in past.test if row.id not in known]
     found.sort(key=lambda candidate: (candidate.row.at, candidate.row.id))
-    found = _current(task, found, aside)
+    clean = scrubber.scrub(found, task.contract)
+    aside.drop(clean.aside, REASON, task.id)
+    found = _current(task, clean.found, aside)
     parts, twins = _split(task, found, params, past, aside)
     homes = {c.row.id: split for split in SPLITS for c in parts[split]}
     curated = curate(parts["train"], task.contract, twins)
@@ -106,8 +121,10 @@ def _make(
     index = readiness(final["train"], [c.row for c in every], aside.of[task.id], task.contract)
     figures: dict[str, Any] = {split: len(final[split]) for split in SPLITS}
     figures |= {"carried": sum(c.carried for c in every), "readiness": index}
-    if refused := _not_ready(len(every), index.score, params):
-        aside.drop(every, refused, task.id)
+    figures |= {"cleaned again": clean.cleaned, "rows": len(every)}
+    if refused := clean.failed or _not_ready(len(every), index.score, params):
+        reason = FAILED if clean.failed else refused
+        aside.drop(every, reason, task.id)
         return {**figures, "refused": refused}, 0
     _check_leaks(task.id, final)
     for split in SPLITS:
@@ -132,7 +149,7 @@ def _current(task: Task, found: list[Candidate], aside: Aside) -> list[Candidate
 
 def _not_ready(count: int, score: float, params: Dataset) -> str | None:
     if count < params.min_rows:
-        return "too few rows"
+        return COLLECTING
     return "not ready" if score < params.min_readiness else None
 
 
@@ -222,8 +239,11 @@ def _check_leaks(task: str, final: Mapping[Split, Sequence[Row]]) -> None:
 
 
 def main() -> Counts:
-    source, clusters = Path("data/deidentify/calls.parquet"), Path("data/cluster")
-    params = load().dataset
+    source, clusters = Path("data/deidentify"), Path("data/cluster")
+    params, key = load().dataset, load_key(Path(os.environ.get("FLYWHEEL_HOME", ".flywheel")))
+    originals = Originals.load([source], key)
     return hop(
-        "dataset", Path("data/dataset"), lambda out: dataset([source], clusters, out, params)
+        "dataset",
+        Path("data/dataset"),
+        lambda out: dataset([source / "calls.parquet"], clusters, out, params, originals=originals),
     )

@@ -65,7 +65,7 @@ _WORD = re.compile(r"[^\W\d_]+")
 
 
 @cache
-def _dictionary() -> frozenset[str]:
+def dictionary() -> frozenset[str]:
     """English words that are no names, or names that are words too: of the encoder's vocabulary."""
     found = (word for word in tokenizer().get_vocab() if word.isalpha() and len(word) > 1)
     return frozenset(word for word in found if not is_name(word) or word in ordinary())
@@ -85,7 +85,7 @@ class Everyday:
 
     def note(self, conversation: str, text: str) -> None:
         """One more text of a conversation."""
-        for word in (_dictionary().intersection(_WORD.findall(text))) - self._words:
+        for word in (dictionary().intersection(_WORD.findall(text))) - self._words:
             seen = self._seen[word]
             seen.add(conversation)
             if len(seen) >= self._enough:

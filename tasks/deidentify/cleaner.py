@@ -132,7 +132,8 @@ class Cleaner:
         for number, (finding, people) in enumerate(findings):
             self.entities[finding.kind] += 1
             self.detectors[finding.detector] += 1
-            self._originals.add(finding.kind, text[finding.start : finding.end])
+            value = text[finding.start : finding.end]
+            self._originals.add(finding.kind, value, people.opening)
             name = str(number)  # one operator per finding: types may come from two conversations
             operators[name] = OperatorConfig("custom", {"lambda": partial(people.of, finding.kind)})
             results.append(RecognizerResult(name, finding.start, finding.end, finding.score))

@@ -21,6 +21,11 @@ def sealed(key: bytes, conversation: str) -> str:
     return f"c-{body}-{_seal(key, body)}"
 
 
+def opening(name: str) -> str:
+    """What the rows of one conversation have in common, from its sealed name."""
+    return digest(name)
+
+
 def is_sealed(key: bytes, conversation: str) -> bool:
     """Whether this key de-identified the conversation."""
     start, _, rest = conversation.partition("-")

@@ -13,6 +13,7 @@ import re
 from collections.abc import Callable
 
 from tasks.deidentify import wordlists
+from tasks.deidentify.conversations import opening, sealed
 from tasks.deidentify.date_shift import ordinal, shifted
 from tasks.deidentify.keyed_random import Keyed, luhn
 from tasks.deidentify.wordlists import fold, like, slip
@@ -33,6 +34,7 @@ class Surrogates(Keyed):
 
     def __init__(self, key: bytes, conversation: str) -> None:
         super().__init__(hmac.digest(key, b"conversation\0" + conversation.encode(), "sha256"))
+        self.opening = opening(sealed(key, conversation))  # as the rows of datasets name it
         self.words: dict[tuple[str, str], str] = {}  # (pool, folded word) -> surrogate
         self._taken: set[tuple[str, str]] = set()
         self.done: dict[object, str] = {}  # strings of this conversation, already replaced
