@@ -16,6 +16,7 @@ from serving import metrics
 from serving.call import Call, said
 from serving.journal import Journal
 from serving.metrics import Metrics
+from serving.shadow import Shadows
 from serving.teacher import Teacher, TeacherDown, read
 from tasks.core.contract import Contract, agree, answer
 from tasks.core.records import Json, digest
@@ -38,6 +39,7 @@ class Audits:
     teacher: Teacher
     journal: Journal
     metrics: Metrics
+    shadows: Shadows
     _running: set[asyncio.Task[None]] = field(default_factory=set)
     _turn: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(AT_ONCE))
 
@@ -61,6 +63,7 @@ class Audits:
                 found = await self._asked(call)
             agrees = agree(answer(found.reply, contract), served, contract)
             line["audit"] = {**said(found), "agrees": agrees}
+            self.shadows.offer(line, found.reply, audited=True)
             self.metrics.count(metrics.AUDITS, "outcome", "agrees" if agrees else "disagrees")
         except (TeacherDown, ValueError) as error:
             self.metrics.count(metrics.AUDITS, "outcome", "failed")

@@ -42,6 +42,7 @@ from serving.journal import Journal
 from serving.metrics import Metrics
 from serving.pool import pools
 from serving.route import Routes
+from serving.shadow import FOLDER, Shadows
 from serving.teacher import Teacher, TeacherDown, back, http_client, read
 from tasks.core import params
 from tasks.core.params import Serve
@@ -71,12 +72,13 @@ class Gateway:
     teacher: Teacher
     journal: Journal
     settings: Serve
+    shadows: Shadows
     replay: bool = False
     metrics: Metrics = field(default_factory=Metrics)
     audits: Audits = field(init=False)
 
     def __post_init__(self) -> None:
-        self.audits = Audits(self.teacher, self.journal, self.metrics)
+        self.audits = Audits(self.teacher, self.journal, self.metrics, self.shadows)
 
     async def chat(self, http: Request) -> Response:
         """POST /v1/chat/completions."""
@@ -165,6 +167,8 @@ class Gateway:
                 line["error"] = "the teacher's reply cannot be read"
             else:
                 line |= {**said(found), "error": found.error}
+                if found.error is None:
+                    self.shadows.offer(line, found.reply)
         self.metrics.add(metrics.SECONDS, "by", TEACHER, line["latency_s"])
         if not self.journal.keep(line):  # the client gets its answer, which may have been dear
             self.metrics.count(metrics.UNWRITTEN)
@@ -195,6 +199,7 @@ class Gateway:
                 "escalated": self.metrics.by(metrics.ESCALATED),
                 "audits": self.metrics.by(metrics.AUDITS),
                 "routes": routes,
+                "shadows": {"asked": self.shadows.asked, "waiting": self.shadows.waiting},
                 "teacher": self.teacher.url,
             }
         )
@@ -205,10 +210,11 @@ class Gateway:
 
     @contextlib.asynccontextmanager
     async def lifespan(self, _: Starlette) -> AsyncIterator[None]:
-        """Sync the journal every second; at the end wait for the audits and close it."""
-        syncing = asyncio.create_task(self._sync())
+        """Sync the journal every second and ask shadows; at the end wait for the audits."""
+        beside = [asyncio.create_task(self._sync()), asyncio.create_task(self.shadows.run())]
         yield
-        syncing.cancel()
+        for task in beside:
+            task.cancel()
         await self.audits.finish(SHUTDOWN_SECONDS)
         self.journal.close()
 
@@ -255,8 +261,10 @@ def build(home: Path, env: Mapping[str, str], settings: Serve, replay: bool) -> 
         env.get("TEACHER_MODEL") or None,
     )
     servers = pools(env, http_client(settings.student_timeout))
-    students = Students(Routes(home / "routes.json"), servers, settings)
-    return Gateway(students, teacher, Journal(home / "journal"), settings, replay)
+    routes = Routes(home / "routes.json")
+    students = Students(routes, servers, settings)
+    shadows = Shadows(routes, servers, settings, home / FOLDER)
+    return Gateway(students, teacher, Journal(home / "journal"), settings, shadows, replay)
 
 
 def serve(gateway: Gateway, host: str, port: int) -> None:
