@@ -268,14 +268,7 @@ def build(home: Path, env: Mapping[str, str], settings: Serve, replay: bool) -> 
     routes = Routes(home / "routes.json")
     students = Students(routes, servers, settings)
     shadows = Shadows(routes, servers, settings, home / FOLDER)
-    return Gateway(
-        students,
-        teacher,
-        Journal(home / "journal", env.get("JOURNAL_WRITER", "")),
-        settings,
-        shadows,
-        replay,
-    )
+    return Gateway(students, teacher, Journal(home / "journal"), settings, shadows, replay)
 
 
 def serve(gateway: Gateway, host: str, port: int) -> None:

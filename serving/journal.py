@@ -1,7 +1,7 @@
 """The journal: one JSON line for each call that the gateway answered. Only ever added to.
 
-`<folder>/<YYYY-MM-DD>.jsonl`, by the UTC day of the call; `<YYYY-MM-DD>.<writer>.jsonl` where
-several gateways share a folder, as each has to write files of its own. A line is handed to the
+`<folder>/<YYYY-MM-DD>.jsonl`, by the UTC day of the call; `<YYYY-MM-DD>.$JOURNAL_WRITER.jsonl`
+where several gateways share a folder, as each has to write files of its own. A line is handed to the
 operating system in one `write` as soon as the call (and its audit) is over, so a crash of the
 gateway loses no line that was written. `sync`, which the gateway calls every second and at the end,
 also brings the lines to the disk: a power cut loses at most the last second. A line that a crash
@@ -33,8 +33,10 @@ class Journal:
     The texts in it are as personal as the calls are: only the owner may read the files.
     """
 
-    def __init__(self, folder: Path, writer: str = "") -> None:
-        self._folder, self._suffix = folder, f".{writer}.jsonl" if writer else ".jsonl"
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        writer = os.environ.get("JOURNAL_WRITER", "")
+        self._suffix = f".{writer}.jsonl" if writer else ".jsonl"
         self._files: dict[str, int] = {}
         self._unsynced: set[str] = set()
         self._closing = threading.Lock()  # sync runs in a thread and must not meet a closed file
