@@ -31,10 +31,11 @@ from rich.table import Table
 
 from benchmarks import sets
 from benchmarks.growth import traffic
-from tasks.calibrate.hop import Certificate, certify, held_out
+from tasks.calibrate.hop import certify, held_out
 from tasks.cluster.hop import cluster
 from tasks.core import params as settings
 from tasks.core import records
+from tasks.core.certificate import Certificate
 from tasks.core.params import Calibrate, Cluster, Evaluate, Rung, Train
 from tasks.core.records import CleanCall
 from tasks.core.rows import Candidate, Row

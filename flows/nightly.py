@@ -39,7 +39,7 @@ def student(task: str, day: str, home: str) -> Outcome:
         with aside(refused, tries):
             steps.train(night, task, rung, serving)
             scorecard = steps.evaluate(night, task, rung, serving)
-            certificate = steps.calibrate(night, task, rung)
+            certificate = steps.calibrate(night, task, rung, serving)
             verdict = steps.judge(night, task, rung, scorecard, certificate, serving)
             tries.append(Try(rung, scorecard, certificate, verdict))
         if tries and enough(night, tries[-1]):

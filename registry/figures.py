@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from registry.bundle import Asked, Lineage
-from tasks.calibrate.hop import Certificate
+from tasks.core.certificate import Certificate
 from tasks.evaluate import quality
 from tasks.evaluate.hop import Scorecard
 from tasks.train.hop import Training

@@ -11,7 +11,7 @@ from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from registry.bundle import Asked
-from tasks.calibrate.hop import Certificate
+from tasks.core.certificate import Certificate
 from tasks.core.contract import Contract, normal
 from tasks.evaluate import quality
 from tasks.evaluate.metrics import wilson

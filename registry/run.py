@@ -10,7 +10,7 @@ import msgspec
 from registry import bundle as bundles
 from registry import figures, plots
 from registry.bundle import Lineage
-from tasks.calibrate.hop import Certificate
+from tasks.core.certificate import Certificate
 from tasks.core.task import Task
 from tasks.evaluate.hop import Scorecard
 from tasks.train.hop import Training, load_training

@@ -25,7 +25,7 @@ from registry.bundle import Lineage
 from registry.gate import Verdict
 from registry.version import TASK
 from registry.version import Version as Version  # part of what a store gives
-from tasks.calibrate.hop import Certificate
+from tasks.core.certificate import Certificate
 from tasks.core.records import digest
 from tasks.core.stage import Refused, fresh
 from tasks.core.task import Task

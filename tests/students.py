@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from registry.bundle import Lineage, pack
 from registry.gate import Verdict
-from tasks.calibrate.hop import Certificate
+from tasks.core.certificate import Certificate
 from tasks.core.contract import Contract
 from tasks.core.stage import write_atomic
 from tasks.core.task import Task, save

@@ -21,8 +21,8 @@ from registry import bundle
 from registry.gate import Verdict
 from registry.store import Store, Version
 from serving.reconcile import routes
-from tasks.calibrate.hop import load_certificate
 from tasks.core import stage
+from tasks.core.certificate import load_certificate
 from tasks.core.params import load
 from tasks.core.task import load_one
 from tasks.evaluate.hop import evaluate

@@ -89,5 +89,5 @@ def summary(home: Path) -> None:
     params = load()
     days = report.days(home / "journal", params.economics)
     console.console.print(report.table(days))
-    page = report.write(home, days, now=datetime.now(UTC), target=1 - params.calibrate.alpha)
+    page = report.write(home, days, now=datetime.now(UTC), target=1 - params.calibrate.accepted())
     console.say(f"Report: {page}")

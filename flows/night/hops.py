@@ -107,9 +107,9 @@ def ingest(night: Night, source: Sequence[str] = ()) -> Counts:
     """
     earlier, journal = night.earlier("ingest"), night.home / "journal"
     known = [folder for folder in earlier if stage.counts(folder.with_name("deidentify"))]
-    read_on = [f for f in known if (stage.manifest(f) or {}).get("until", _ended(f.parent.name))]
-    until = None if source else _ended(night.day)
-    read = None if source or not read_on else _ended(read_on[-1].parent.name)
+    read_on = [f for f in known if (stage.manifest(f) or {}).get("until", ended(f.parent.name))]
+    until = None if source else ended(night.day)
+    read = None if source or not read_on else ended(read_on[-1].parent.name)
     logs = list(source or night.params.ingest.source)
     journaled = not source and any(journal.glob("*.jsonl*"))
     if not logs and not journaled:
@@ -129,7 +129,7 @@ def ingest(night: Night, source: Sequence[str] = ()) -> Counts:
     )
 
 
-def _ended(day: str) -> float:
+def ended(day: str) -> float:
     """The end of a UTC day, in seconds since 1970."""
     return (datetime.fromisoformat(day).replace(tzinfo=UTC) + timedelta(days=1)).timestamp()
 
@@ -143,7 +143,7 @@ def validate(night: Night) -> Counts:
         "validate",
         night.out("validate"),
         lambda out: tasks.validate.hop.validate(
-            calls, out, night.params.validate, history=history, now=_ended(night.day)
+            calls, out, night.params.validate, history=history, now=ended(night.day)
         ),
     )
 

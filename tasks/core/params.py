@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -12,6 +13,7 @@ from msgspec import Meta
 from tasks.core.stage import Refused
 
 DEFAULT = Path(__file__).parents[2] / "params.yaml"
+DEFAULT_ALPHA = "default"
 Share = Annotated[float, Meta(ge=0, le=1)]
 Risk = Annotated[float, Meta(gt=0, lt=1)]
 Count = Annotated[int, Meta(ge=1)]
@@ -185,16 +187,30 @@ class Evaluate(Section, frozen=True):
 
 
 class Calibrate(Section, frozen=True):
-    """The risk that the team accepts: at most `alpha` wrong served, with confidence 1 - `delta`.
+    """The risk that the team accepts: at most `alpha`, and `delta` that a task's proofs are loose.
 
-    Delta is divided by the number of students that a task may have, as the best is kept, and with
-    `correct` by that of all of a night (Bonferroni).
+    `alpha` is a number, or one for each pattern of task ids or programs, of which the first that
+    fits counts, and for `default`. The `risk` is `selective`, wrong among the served answers, or
+    `marginal`, wrong and served among all calls of the task. Delta is for all attempts of a task,
+    on any night, and with `correct` for all tasks of a night (Bonferroni).
     """
 
-    alpha: Risk = 0.05
+    alpha: Risk | dict[str, Risk] = 0.05
     delta: Risk = 0.1
+    risk: Literal["selective", "marginal"] = "selective"
     correct: bool = False
     seed: int = 0
+
+    def accepted(self, *names: str) -> float:
+        """The alpha of a task that is known by these names; without one, the default."""
+        if not isinstance(self.alpha, dict):
+            return self.alpha
+        fits = (
+            alpha
+            for pattern, alpha in self.alpha.items()
+            if pattern != DEFAULT_ALPHA and any(fnmatchcase(name, pattern) for name in names)
+        )
+        return next(fits, self.alpha[DEFAULT_ALPHA])
 
 
 class Judge(Section, frozen=True):
@@ -253,6 +269,9 @@ def load(path: Path | None = None) -> Params:
         raise Refused(f"no params file at {path}") from None
     except (msgspec.ValidationError, msgspec.DecodeError) as error:
         raise Refused(f"{path}: {error}") from None
+    alpha = found.calibrate.alpha
+    if isinstance(alpha, dict) and DEFAULT_ALPHA not in alpha:
+        raise Refused(f"{path}: calibrate.alpha has no `{DEFAULT_ALPHA}`, only {', '.join(alpha)}")
     if found.serve.answer_tokens > found.evaluate.max_tokens:
         raise Refused(
             f"{path}: serve.answer_tokens is {found.serve.answer_tokens}, more than "
