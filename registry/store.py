@@ -1,6 +1,7 @@
 """The MLflow registry: a registered model per task, a version per student.
 
-The alias `candidate` marks the newest version that passed the gate, `champion` the one that serves.
+The alias `candidate` marks the newest version that passed the gate, `champion` the one that serves,
+`shadow` one that is asked in the background until it is proven.
 A version is a pyfunc model without code or pickles: a bundle, which `registry.model` opens.
 """
 
@@ -43,7 +44,7 @@ ABOUT = {
     ROUTERS: "Which task a call belongs to: the templates of all tasks, a version for each change.",
 }
 OURS = {"made_by": "flywheel"}
-CANDIDATE, CHAMPION = "candidate", "champion"
+CANDIDATE, CHAMPION, SHADOW = "candidate", "champion", "shadow"
 NEEDS = ("torch", "transformers", "peft", "safetensors", "llguidance")
 
 
@@ -103,9 +104,37 @@ class Store:
 
     def champions(self) -> list[Version]:
         """What should serve now: the champion of every task that has one."""
+        return self._named(CHAMPION)
+
+    def shadows(self) -> list[Version]:
+        """What should be asked in the background: the shadow of every task that has one."""
+        return self._named(SHADOW)
+
+    def _named(self, alias: str) -> list[Version]:
         models = self.client.search_registered_models("tags.made_by='flywheel'", max_results=1_000)
-        chosen = [(m.name, m.aliases[CHAMPION]) for m in models if CHAMPION in m.aliases]
+        chosen = [(m.name, m.aliases[alias]) for m in models if alias in m.aliases]
         return [_version(self.client.get_model_version(*pair)) for pair in sorted(chosen)]
+
+    def shadow(self, name: str) -> Version | None:
+        """The version of a task that is asked in the background, or None."""
+        models = self.client.search_registered_models(f"name='{name}'")
+        number = models[0].aliases.get(SHADOW) if models else None
+        return None if number is None else self.version(name, int(number))
+
+    def set_shadow(self, name: str, number: int | None) -> None:
+        """Make a version the one that is asked in the background; None takes the alias away."""
+        if number is not None:
+            self.client.set_registered_model_alias(name, SHADOW, str(number))
+        elif self.shadow(name):
+            self.client.delete_registered_model_alias(name, SHADOW)
+
+    def note(self, version: Version, said: str) -> None:
+        """Put what live calls say about a version at the top of its page."""
+        at = version.name, str(version.number)
+        before = str(self.client.get_model_version(*at).description or "")
+        after = card.noted(before, said)
+        if after != before:
+            self.client.update_model_version(*at, after)
 
     def champion(self, name: str) -> int | None:
         """The number of a task's champion, or None."""

@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import httpx
@@ -16,16 +16,17 @@ import tasks.calibrate.hop
 import tasks.evaluate.hop
 import tasks.train.hop
 from flows import console
-from flows.night import champions, domains, leaks, savings
+from flows.night import champions, domains, leaks, savings, shadows
 from flows.night.champions import Champion, origin
 from flows.night.hops import Night, found
 from flows.night.hops import figures as night_figures
-from registry import bundle, choice, gate, ledger, router
+from registry import bundle, card, choice, gate, ledger, router
 from registry.choice import Rung, Try
 from registry.gate import Verdict
 from registry.store import Version
 from serving.referee import referee
 from tasks.calibrate.hop import held_out
+from tasks.calibrate import shadow
 from tasks.core import stage
 from tasks.core.certificate import Certificate, load_certificate
 from tasks.core.stage import Refused
@@ -225,6 +226,8 @@ def register(night: Night, task: str, tries: Sequence[Try], serving: Champion | 
     if best.verdict.passed:
         version = _registered(night, task, best)
         promoted, reason = _promoted(night, version, best, serving)
+    if not promoted:
+        reason += _shadowed(night, task, tries, serving)
     return Outcome(
         task=task,
         version=version.number if version else None,
@@ -282,20 +285,34 @@ def _untried(night: Night, task: str, serving: Champion | None) -> Outcome:
     )
 
 
-def _registered(night: Night, task: str, best: Try) -> Version:
-    assert isinstance(best.certificate, Certificate)  # the gate lets nothing pass without one
+def _shadowed(night: Night, task: str, tries: Sequence[Try], serving: Champion | None) -> str:
+    """Register a student that only lacks proof as the task's shadow; what that means for it."""
+    one = shadows.waiting(night, tries)
+    made = shadows.plan(night, task, one, serving) if one else None
+    if one is None or made is None:
+        return ""
+    left = shadow.standing(made, ())
+    said = card.shadow(left, made.risk)
+    unproven = replace(one, verdict=Verdict(False, f"It only lacks proof. {said}"))
+    version = _registered(night, task, unproven, shadows.RUNG)
+    night.store.set_shadow(task, version.number)
+    return f" It is asked in the background now (v{version.number}): {said}"
+
+
+def _registered(night: Night, task: str, best: Try, proof: str = "") -> Version:
+    """Register a student; `proof` is the folder of its proof where that is not its rung's."""
     lineage = _lineage(night, task, best.rung)
     folder = bundle.pack(
         night.out("register", task),
         dataset=domains.dataset(night, task, best.rung),
         trained=domains.trained(night, task, best.rung),
         evaluated=night.out("evaluate", task, best.rung),
-        calibrated=night.out("calibrate", task, best.rung),
+        calibrated=night.out("calibrate", task, proof or best.rung),
         lineage=lineage,
     )
+    proven = best.certificate if isinstance(best.certificate, Certificate) else None
     known = load_one(folder)
-    parts = (best.scorecard, best.certificate, best.verdict, lineage)
-    return night.store.register(known, folder, *parts)
+    return night.store.register(known, folder, best.scorecard, proven, best.verdict, lineage)
 
 
 def _lineage(night: Night, task: str, rung: Rung) -> bundle.Lineage:
