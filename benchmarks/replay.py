@@ -220,7 +220,7 @@ def run(chosen: argparse.Namespace) -> dict[str, object]:
     found, teacher = replay(chosen.home.resolve(), days, plan)
     if not chosen.no_oracle:
         with console.stage("asking the oracle"):
-            best = oracle.share(chosen.home, days, teacher.reply, load().calibrate.alpha)
+            best = oracle.share(chosen.home, days, teacher.reply, load().calibrate.accepted())
         found = [replace(day, oracle=best[day.day]) for day in found]
     console.console.print(table(found))
     plot(found)

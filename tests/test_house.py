@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import tomllib
 from functools import cache
 from pathlib import Path
@@ -98,6 +99,13 @@ def test_the_params_file_states_every_default() -> None:
     for name, section in written.items():
         assert set(section) == set(defaults[name])
         assert section == defaults[name]
+
+
+def test_every_line_of_the_params_file_says_what_it_does() -> None:
+    """Each key of params.yaml has a comment beside it."""
+    keys = re.compile(r"^ {0,2}\w+:")
+    lines = (ROOT / "params.yaml").read_text().splitlines()
+    assert not [line for line in lines if keys.match(line) and "  # " not in line]
 
 
 def test_no_answer_is_served_that_no_certificate_knows(tmp_path: Path) -> None:

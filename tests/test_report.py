@@ -191,7 +191,6 @@ def test_a_night_is_read_from_its_folders(tmp_path: Path) -> None:
 def test_a_refused_certificate_is_a_sentence() -> None:
     """Both a proof and the lack of one can be said in words."""
     assert sentence(Refusal(refused="too few rows")) == "No certificate: too few rows."
-    assert sentence(None) == ""
 
 
 def test_the_table_fits_a_terminal(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from flows.night.hops import Night, ended
-from registry import bundle
+from registry import bundle, gate
 from registry.choice import Rung
 from registry.store import Version
 from registry.version import TASK
@@ -111,6 +111,15 @@ def standing(night: Night, serving: Champion) -> HeldOut | None:
     return held_out(
         proven, answered(asked, known.contract, adapter, night.params.evaluate, cache=cache)
     )
+
+
+def to_beat(night: Night, serving: Champion | None) -> float:
+    """The share of the calls that a challenger has to be certified for; 0 where nobody serves."""
+    if serving is None:
+        return 0.0
+    known, asked = load_one(serving.bundle), night.params.calibrate
+    alpha = asked.accepted(known.id, known.family)
+    return gate.to_beat(serving.certificate, standing(night, serving), alpha, asked.risk)
 
 
 def attempts(night: Night, task: str) -> int:

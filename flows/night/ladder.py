@@ -171,11 +171,6 @@ def calibrate(
     """
     out, params = night.out("calibrate", task, rung), night.params
     if not out.exists():
-        now = champions.standing(night, serving) if serving else None
-        alpha = params.calibrate.accepted(task, load_one(night.out("dataset", task)).family)
-        proven = serving.certificate if serving else None
-        beaten = gate.to_beat(proven, now, alpha, params.calibrate.risk)
-        least = max(params.judge.min_coverage, beaten)
         with stage.fresh(out) as folder:
             tasks.calibrate.hop.calibrate(
                 domains.dataset(night, task, rung),
@@ -184,7 +179,7 @@ def calibrate(
                 params.calibrate,
                 attempt=champions.attempts(night, task) + 1,
                 tests=len(leaks.clean(night)) if params.calibrate.correct else 1,
-                least=least,
+                least=max(params.judge.min_coverage, champions.to_beat(night, serving)),
                 evaluation=params.evaluate,
                 cache=night.home / "answers",
             )
