@@ -7,7 +7,8 @@ from textwrap import wrap
 
 from registry.bundle import Lineage
 from registry.gate import Verdict
-from tasks.core.certificate import Certificate
+from tasks.calibrate.shadow import Standing
+from tasks.core.certificate import Certificate, Risk
 from tasks.core.task import Task
 from tasks.core.template import Pattern
 from tasks.evaluate.hop import Scorecard

@@ -49,7 +49,7 @@ def _route(version: Version, bundle: Path) -> dict[str, Any]:
         "adapter": version.adapter,
         "version": version.number,
         "kind": kind_of(bundle / "adapter"),
-        "threshold": certificate["threshold"],
+        "threshold": certificate.get("threshold", 0.0),  # a shadow has none yet
         "certificate": certificate,
     }
 
@@ -95,6 +95,24 @@ async def _bring_up(
     return (None, problem) if problem else (_route(version, bundle), None)
 
 
+async def _shadows(
+    pools: Mapping[str, Pool],
+    store: Store,
+    home: Path,
+    loaded: dict[str, Pool],
+    base: str,
+    refused: dict[str, str],
+) -> list[dict[str, Any]]:
+    """The routes of the shadows; what is wrong with one joins `refused` and concerns no caller."""
+    routes: list[dict[str, Any]] = []
+    for version in store.shadows():
+        route, problem = await _bring_up(pools, store, home, version, loaded, True, base)
+        if problem:
+            refused[version.bundle] = problem
+        routes += [route] if route else []
+    return routes
+
+
 async def _found(pools: Mapping[str, Pool]) -> tuple[dict[str, Pool], set[str]]:
     """The adapters that are loaded, and the kinds whose server cannot be reached.
 
@@ -137,13 +155,12 @@ async def reconcile(home: Path, store: Store, pools: Mapping[str, Pool], base: s
             refused[version.bundle] = problem
         if route := route or former:
             after[version.name] = route
-    body = msgspec.json.encode(list(after.values()))
-    write_atomic(
-        home / "routes.json",
-        msgspec.json.encode({"routes": list(after.values()), "digest": digest(body)}),
-    )
+    shadows = await _shadows(pools, store, home, loaded, base, refused)
+    body = msgspec.json.encode([list(after.values()), shadows])
+    entry = {"routes": list(after.values()), "shadows": shadows, "digest": digest(body)}
+    write_atomic(home / "routes.json", msgspec.json.encode(entry))
     named = {route["adapter"] for route in after.values()}
-    kept = named | {route["adapter"] for route in before.values()}
+    kept = named | {route["adapter"] for route in (*before.values(), *shadows)}
     obsolete = sorted(loaded.keys() - kept)
     for name in obsolete:
         await loaded[name].unload(name)

@@ -20,7 +20,11 @@ SHADOW = "route-abc123", 4
 
 def shadowed(home: Path, *champions: Route) -> Path:
     """A home whose routes name a shadow beside these champions."""
-    body = {"routes": champions, "shadows": [route(adapter="route-abc123-v4-5e6f7a8b", version=4)], "digest": "1"}
+    body = {
+        "routes": champions,
+        "shadows": [route(adapter="route-abc123-v4-5e6f7a8b", version=4)],
+        "digest": "1",
+    }
     (home / "routes.json").write_bytes(msgspec.json.encode(body))
     return home
 

@@ -82,6 +82,6 @@ def _serve(home: Path, services: dict[str, local.Service]) -> None:
             entrypoint_type=module,
             concurrency_limit=1,
         ),
-        promote.to_deployment("promote", interval=180, parameters=where, entrypoint_type=module),
+        promote.to_deployment("promote", interval=60, parameters=where, entrypoint_type=module),
     )
     serve(*cast("tuple[RunnerDeployment, ...]", schedules), print_starting_message=False)

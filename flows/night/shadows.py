@@ -1,25 +1,21 @@
-"""Students that only lack proof: loaded as shadows at night, certified by live calls by day.
+"""Students that only lack proof: what one has to prove is written down before it is loaded.
 
 A night registers such a student under the alias `shadow`; `promote` loads it, and the gateway asks
-it about calls that the teacher answers anyway. `prove` looks at what it said, every minute: once it
-has its certificate it becomes a version of its own with it, `candidate` at once and `champion`
-where the policy may promote.
+it about calls that the teacher answers anyway.
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Sequence, Set
 from pathlib import Path
 
 import msgspec
 
-from flows.night import champions, domains
-from flows.night.champions import Champion, champion
-from flows.night.hops import Night, ended, open_night, registry_of
-from registry import bundle, card, gate, ledger
+from flows.night import champions, domains, leaks
+from flows.night.champions import Champion
+from flows.night.hops import Night, ended
+from registry import bundle, gate
 from registry.choice import Rung, Try
-from registry.gate import Verdict
 from registry.store import Version
 from serving.escalate import decide
 from serving.shadow import seen
@@ -45,10 +41,15 @@ def waiting(night: Night, tries: Sequence[Try]) -> Try | None:
 
     Calibration rows, which are part of the proof, have no say in the choice.
     """
-    unproven = [one for one in tries if not isinstance(one.certificate, Certificate)]
     if not night.params.serve.shadow or night.params.calibrate.correct:
         return None
-    return max(unproven, key=lambda one: one.scorecard.agreement, default=None)
+    unproven = [one for one in tries if not isinstance(one.certificate, Certificate)]
+    best = max(unproven, key=lambda one: one.scorecard.agreement, default=None)
+    if best is None:
+        return None
+    task, rung = best.scorecard.task, best.rung
+    made = domains.trained(night, task, rung), night.out("evaluate", task, rung)
+    return None if leaks.count(night, made) else best
 
 
 def plan(night: Night, task: str, one: Try, serving: Champion | None) -> Plan | None:
@@ -117,7 +118,7 @@ def _on_its_way(night: Night, task: str, one: Try) -> bool:
     folder = night.store.fetch(version, night.home / "adapters" / version.bundle)
     before = bundle.scorecard(folder)
     found = standing(night.home, version, folder)
-    hopeless = found.lacking > 2 * shadow.standing(_of(folder), ()).lacking
+    hopeless = found.lacking > 2 * shadow.standing(plan_of(folder), ()).lacking
     return not hopeless and one.scorecard.agreement < before.agreement + BETTER
 
 
@@ -171,64 +172,11 @@ def _before(night: Night, task: str, rung: Rung) -> Iterator[Seen]:
         )
 
 
-def _of(folder: Path) -> Plan:
+def plan_of(folder: Path) -> Plan:
+    """What the shadow in a bundle has to prove."""
     return msgspec.json.decode((folder / PLAN).read_bytes(), type=Plan)
 
 
 def standing(home: Path, version: Version, folder: Path) -> Standing:
     """How far the proof of a shadow is."""
-    return shadow.standing(_of(folder), seen(home, version.name, version.number))
-
-
-def prove(home: Path) -> dict[str, str]:
-    """Look at all shadows: a sentence about each, by task; those that are proven are registered."""
-    store, told = registry_of(home), dict[str, str]()
-    for version in store.shadows():
-        folder = store.fetch(version, home / "adapters" / version.bundle)
-        made, found = _of(folder), standing(home, version, folder)
-        told[version.name] = card.shadow(found, made.risk)
-        proof = shadow.certificate(made, found)
-        if proof is not None:
-            told[version.name] = _certified(home, version, folder, proof)
-        elif found.n:
-            store.note(version, told[version.name])
-    stage.write_atomic(home / "shadows.json", msgspec.json.encode(told))
-    return told
-
-
-def _certified(home: Path, version: Version, folder: Path, proof: Certificate) -> str:
-    """Register a shadow with its certificate, and promote it where the policy may."""
-    lineage = msgspec.convert(bundle.read(folder, "lineage"), bundle.Lineage)
-    night = open_night(home, lineage.night)
-    serving, scorecard = champion(night, version.name), bundle.scorecard(folder)
-    verdict = gate.judge(
-        scorecard,
-        proof,
-        bundle.scorecard(serving.rival) if serving and serving.rival else None,
-        night.params.judge,
-        serving=serving.certificate if serving else None,
-    )
-    night.store.set_shadow(version.name, None)
-    if not verdict.passed:
-        return verdict.reason
-    packed = bundle.proven(folder, home / "proven" / version.bundle, proof)
-    made = night.store.register(load_one(packed), packed, scorecard, proof, verdict, lineage)
-    reason = f"{verdict.reason} Proven by {proof.n} live calls."
-    return f"v{made.number}: {_promoted(night, made, serving, verdict, reason)}"
-
-
-def _promoted(
-    night: Night, made: Version, serving: Champion | None, verdict: Verdict, reason: str
-) -> str:
-    if not night.params.judge.promote:
-        return f"{reason} It waits for a person to promote it."
-    entry = ledger.promote(
-        night.home,
-        night.store,
-        made.name,
-        made.number,
-        expected=serving.version.number if serving else None,
-        reason=reason,
-        now=time.time(),
-    )
-    return reason if entry.moved else f"{reason} Not promoted: {entry.reason}."
+    return shadow.standing(plan_of(folder), seen(home, version.name, version.number))

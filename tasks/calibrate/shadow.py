@@ -46,8 +46,9 @@ class Seen:
 class Plan:
     """What a shadow has to prove; `thresholds` in the order of their tests.
 
-    `loaded` is when they were written down (seconds since the epoch); `learned` are the conversations that its training saw. `before` are calls that it did not see,
-    of the time before it was loaded, asked as they came in.
+    `loaded` is when they were written down (seconds since the epoch); `learned` are the
+    conversations that its training saw. `before` are calls that it did not see, of the time before,
+    asked as they came in.
     """
 
     task: str
