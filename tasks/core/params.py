@@ -60,7 +60,9 @@ class Deidentify(Section, frozen=True):
     """Which personal data is replaced.
 
     `ner` finds names and places: `bundled`, `spacy:NAME`, `transformers:NAME`, or `none` (patterns
-    and cues only, by explicit choice). `languages` beside English add their national numbers.
+    and cues only, by explicit choice). `languages` are read; a call in another one is set aside
+    under its name, unless `other_languages` lets it pass as it is read. A line is the template's
+    when it stands in `public_conversations` conversations and names an organisation, not a person.
     `keep` are types that are found but left as they are; `keys` are more JSON keys with their type.
     `probe` values of each type are planted each night; below the `floor` of recall (`floors` by
     type) nothing trains.
@@ -69,11 +71,11 @@ class Deidentify(Section, frozen=True):
     threshold: Share = 0.35
     ner: str = "bundled"
     tagger_threshold: Share = 0.35
-    languages: tuple[str, ...] = ("en",)
+    languages: tuple[str, ...] = ("de", "en", "es", "fr", "it", "nl", "pt")
     keep: tuple[str, ...] = ("LOCATION", "ORGANIZATION", "DATE_TIME")
     keys: dict[str, str] = msgspec.field(default_factory=dict)
     public_conversations: int = 20
-    foreign_scripts: Literal["quarantine", "pass"] = "quarantine"
+    other_languages: Literal["quarantine", "pass"] = "quarantine"
     probe: int = 40
     floor: Share = 0.9
     floors: dict[str, Share] = msgspec.field(default_factory=dict)
