@@ -22,7 +22,6 @@ from tasks.calibrate.shadow import Plan, Seen
 from tasks.core.certificate import Refusal, load_certificate
 from tasks.core.stage import write_atomic
 
-
 pytestmark = pytest.mark.flow
 
 
