@@ -28,9 +28,9 @@ from registry.version import TASK
 from registry.version import Version as Version  # part of what a store gives
 from tasks.core.certificate import Certificate
 from tasks.core.records import digest
+from tasks.core.scorecard import Scorecard
 from tasks.core.stage import Refused, fresh
 from tasks.core.task import Task
-from tasks.evaluate.hop import Scorecard
 from tasks.students.adapters import adapter_digest
 
 if TYPE_CHECKING:

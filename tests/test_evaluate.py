@@ -17,12 +17,13 @@ from tasks.core import economics
 from tasks.core.certificate import Certificate, load_certificate
 from tasks.core.contract import Contract
 from tasks.core.params import Calibrate, Economics, Evaluate, Params, Train
+from tasks.core.rows import Row, rows
+from tasks.core.scorecard import Scorecard
 from tasks.core.stage import Refused
-from tasks.dataset.hop import Row, rows
 from tasks.dataset.splits import SPLITS
 from tasks.evaluate import metrics
 from tasks.evaluate.answers import Answered, Answers, answered, read_answers
-from tasks.evaluate.hop import Scorecard, evaluate, evaluate_all, newest
+from tasks.evaluate.hop import evaluate, evaluate_all, newest
 from tasks.evaluate.lines import baselines, slices
 from tasks.students.causal import adapter_base, base_digest
 from tasks.train.hop import train

@@ -13,9 +13,8 @@ import msgspec
 from tasks.core.contract import Contract, violation
 from tasks.core.params import Rung, Train
 from tasks.core.records import digest
-from tasks.core.rows import some
+from tasks.core.rows import Row, rows, some
 from tasks.core.stage import Refused
-from tasks.dataset.hop import Row, rows
 from tasks.students import answer_templates, minilm
 from tasks.students.adapters import adapter_digest
 from tasks.students.causal import ADAPTER_FILES, base_digest, base_path, base_width
