@@ -9,7 +9,6 @@ from registry.bundle import Lineage
 from registry.gate import Verdict
 from tasks.calibrate.shadow import Standing
 from tasks.core.certificate import Certificate, Risk
-from tasks.core.certificate import Certificate
 from tasks.core.scorecard import Scorecard
 from tasks.core.task import Task
 from tasks.core.template import Pattern
