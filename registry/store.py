@@ -132,39 +132,40 @@ class Store:
         chosen = [(m.name, m.aliases[alias]) for m in models if alias in m.aliases]
         return [_version(self.client.get_model_version(*pair)) for pair in sorted(chosen)]
 
-    def shadow(self, name: str) -> Version | None:
-        """The version of a task that is asked in the background, or None."""
-        models = self.client.search_registered_models(f"name='{name}'")
-        number = models[0].aliases.get(SHADOW) if models else None
-        return None if number is None else self.version(name, int(number))
-
-    def set_shadow(self, name: str, number: int | None) -> None:
-        """Make a version the one that is asked in the background; None takes the alias away."""
-        if number is not None:
-            self.client.set_registered_model_alias(name, SHADOW, str(number))
-        elif self.shadow(name):
-            self.client.delete_registered_model_alias(name, SHADOW)
-
     def note(self, version: Version, said: str) -> None:
         """Put what live calls say about a version at the top of its page."""
         at = version.name, str(version.number)
         before = str(self.client.get_model_version(*at).description or "")
-        after = card.noted(before, said)
-        if after != before:
+        if (after := card.noted(before, said)) != before:
             self.client.update_model_version(*at, after)
 
     def champion(self, name: str) -> int | None:
         """The number of a task's champion, or None."""
+        return self._number(name, CHAMPION)
+
+    def shadow(self, name: str) -> int | None:
+        """The number of the version of a task that is asked in the background, or None."""
+        return self._number(name, SHADOW)
+
+    def _number(self, name: str, alias: str) -> int | None:
         models = self.client.search_registered_models(f"name='{name}'")
-        number = models[0].aliases.get(CHAMPION) if models else None
+        number = models[0].aliases.get(alias) if models else None
         return None if number is None else int(number)
 
     def set_champion(self, name: str, number: int | None) -> None:
         """Move the alias `champion`, as a person does in the UI; None takes it away."""
+        self._move(name, CHAMPION, number)
+
+    def set_shadow(self, name: str, number: int | None) -> None:
+        """Make a version the one that is asked in the background; None takes the alias away."""
+        if number is not None or self.shadow(name) is not None:
+            self._move(name, SHADOW, number)
+
+    def _move(self, name: str, alias: str, number: int | None) -> None:
         if number is None:
-            self.client.delete_registered_model_alias(name, CHAMPION)
+            self.client.delete_registered_model_alias(name, alias)
         else:
-            self.client.set_registered_model_alias(name, CHAMPION, str(number))
+            self.client.set_registered_model_alias(name, alias, str(number))
 
     def version(self, name: str, number: int) -> Version:
         """One version of a task's model. Raises Refused when there is none."""

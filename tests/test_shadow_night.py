@@ -95,15 +95,15 @@ def test_a_student_that_only_lacks_proof_is_loaded_as_shadow(
     verdict = ladder.judge(night, TASK, "linear", card, proof, None)
     tried = attempts(night, TASK)
     outcome = registration.register(night, TASK, [Try("linear", card, proof, verdict)], None)
-    version = night.store.shadow(TASK)
+    number = night.store.shadow(TASK)
     assert isinstance(proof, str)
     assert card.agreement > 0.9
-    assert version
-    assert f"asked in the background now (v{version.number})" in outcome.reason
+    assert number
+    assert f"asked in the background now (v{number})" in outcome.reason
     assert not outcome.passed
     assert attempts(night, TASK) == tried + 1
 
-    folder = night.store.fetch(version, tmp_path / "fetched")
+    folder = night.store.fetch(night.store.version(TASK, number), tmp_path / "fetched")
     plan = shadows.plan_of(folder)
     assert (plan.attempt, plan.alpha, plan.learned) == (tried + 1, 0.05, ())
     assert {seen.call for seen in plan.before} == {f"{TASK}-calibration-{i}" for i in range(24)}

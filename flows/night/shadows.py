@@ -112,9 +112,10 @@ def _guide(night: Night, task: str, rung: Rung) -> list[Answered]:
 
 def _on_its_way(night: Night, task: str, one: Try) -> bool:
     """Whether an earlier shadow of the task is still to be proven, and about as good as this."""
-    version = night.store.shadow(task)
-    if version is None:
+    number = night.store.shadow(task)
+    if number is None:
         return False
+    version = night.store.version(task, number)
     folder = night.store.fetch(version, night.home / "adapters" / version.bundle)
     before = bundle.scorecard(folder)
     found = standing(night.home, version, folder)
