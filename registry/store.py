@@ -14,7 +14,6 @@ import tempfile
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from importlib.metadata import version as installed
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.error import HTTPError
@@ -23,7 +22,7 @@ from urllib.request import urlopen
 import msgspec
 
 from registry import bundle as bundles
-from registry import card, model, run
+from registry import card, run
 from registry.bundle import Lineage
 from registry.gate import Verdict
 from registry.version import TASK
@@ -48,7 +47,6 @@ ABOUT = {
 REACH_SECONDS = 10.0
 OURS = {"made_by": "flywheel"}
 CANDIDATE, CHAMPION, SHADOW = "candidate", "champion", "shadow"
-NEEDS = ("torch", "transformers", "peft", "safetensors", "llguidance")
 
 
 class Store:
@@ -232,7 +230,7 @@ class Store:
         run.log(self.client, found, logged.model_id, task, *parts)
         self.client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, step=0)])
         with tempfile.TemporaryDirectory() as scratch:
-            _save(bundle, Path(scratch))
+            run.save(bundle, Path(scratch))
             self.client.log_model_artifacts(logged.model_id, f"{scratch}/model")
         self.client.finalize_logged_model(logged.model_id, "READY")
         self.client.set_terminated(run_id)
@@ -303,25 +301,4 @@ def _version(found: ModelVersion) -> Version:
         at=found.creation_timestamp / 1000,
         scope=found.tags.get("scope", TASK),
         certificate=found.tags.get("certificate", ""),
-    )
-
-
-def _save(bundle: Path, scratch: Path) -> None:
-    """Write an MLflow model at `scratch/model`: the bundle, and what opens it."""
-    from mlflow.models import ModelSignature
-    from mlflow.pyfunc import save_model
-    from mlflow.types import ColSpec, Schema
-    from pandas import DataFrame
-
-    asked = bundles.read(bundle, "canary") or [{"prompt": ""}]
-    shutil.copytree(bundle, scratch / "bundle")
-    save_model(
-        scratch / "model",
-        loader_module=model.__name__,
-        data_path=scratch / "bundle",
-        signature=ModelSignature(
-            Schema([ColSpec("string", "prompt")]), Schema([ColSpec("string", "answer")])
-        ),
-        input_example=DataFrame({"prompt": [asked[0]["prompt"]]}),
-        pip_requirements=[f"{name}=={installed(name)}" for name in NEEDS],  # inferring is slow
     )
