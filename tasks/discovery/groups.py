@@ -15,6 +15,7 @@ import numpy as np
 
 from tasks.contract import answer_of
 from tasks.discovery.evidence import Signature, signatures, similarity, user_text
+from tasks.discovery.programs import joined, work_of
 from tasks.records import CleanCall
 
 T = TypeVar("T")
@@ -68,7 +69,23 @@ def group(calls: Sequence[CleanCall], min_calls: int, seed: int) -> list[Place]:
             ):
                 places[index] = Place(family if part < 1 else another + part, min(part, 0))
             another = max(another, *(place.family + 1 for place in places))
-    return places
+    return _joined_work(calls, seen, places)
+
+
+def _joined_work(
+    calls: Sequence[CleanCall], seen: Sequence[Signature], places: Sequence[Place]
+) -> list[Place]:
+    """The places, those of one program's one kind of work made one: the largest group's."""
+    members: dict[Place, list[int]] = {}
+    for index, place in enumerate(places):
+        members.setdefault(place, []).append(index)
+    ordered = sorted(members, key=lambda p: (-len(members[p]), p.family, p.leaf))
+    works = [
+        work_of([calls[i] for i in members[p]], _majority(Counter(seen[i] for i in members[p])))
+        for p in ordered
+    ]
+    home = {place: ordered[first] for place, first in zip(ordered, joined(works), strict=True)}
+    return [home[place] for place in places]
 
 
 def _ordered(counts: Mapping[Signature, int]) -> list[Signature]:
@@ -108,6 +125,7 @@ def _majority(counts: Counter[Signature]) -> Signature:
         _most(((s.tools, n) for s, n in counts.items()), half),
         max(sorted(formats), key=lambda form: formats[form]),
         _most(((s.shape, n) for s, n in counts.items()), half),
+        _most(((s.system, n) for s, n in counts.items()), half),
     )
 
 

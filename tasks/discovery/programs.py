@@ -1,0 +1,100 @@
+"""Groups that are one program's one kind of work, however alike some of its documents are.
+
+Documents of one layout, mails of one sender share long runs of text; what makes them one task is
+the prompt that they come under and the contract of the answers. Groups are joined when nothing
+but what their users sent tells them apart.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tasks.contract import answer_of, structure
+from tasks.discovery.evidence import Signature, user_text
+from tasks.discovery.wording import action
+from tasks.records import CleanCall
+
+SAME_PROMPT = 0.8  # likeness of the system prompts
+SPOKEN = 5  # shingles from which a system prompt says what the work is
+KEYS = 2  # of answers that show by themselves what the work is
+READ = 300  # calls of a group that are read closely
+CLOSED = 3  # times that each value of a closed field stands there, on average
+APART = 0.2  # share of values in common under which two closed fields are of different work
+ORDERED = 0.8  # share of a group's texts that begin or end with an order
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What a group of calls is asked for: majority evidence, values of closed fields, an order."""
+
+    seen: Signature
+    values: Mapping[str, frozenset[str]]
+    order: str
+
+
+def work_of(calls: Sequence[CleanCall], seen: Signature) -> Work:
+    """The work of a group, from some of its calls and what most of them share."""
+    some = calls[:: max(1, len(calls) // READ)]
+    columns: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    for call in some:
+        for key, value in _values(answer_of(call.reply)).items():
+            columns[key][value] += 1
+    closed = {
+        key: frozenset(column)
+        for key, column in columns.items()
+        if 1 < len(column) <= column.total() / CLOSED
+    }
+    orders = Counter(_order(user_text(call.request)) for call in some)
+    order, count = orders.most_common(1)[0]
+    return Work(seen, closed, order if count >= ORDERED * len(some) else "")
+
+
+def _values(answer: str) -> dict[str, str]:
+    value: Any = structure(answer)
+    if isinstance(value, dict):
+        return {key: str(item) for key, item in value.items() if isinstance(item, str | bool | int)}
+    return {"": answer}
+
+
+def _order(text: str) -> str:
+    """What a text asks for in its first or its last line."""
+    lines = [line for line in text.split("\n") if line.strip()] or [""]
+    return " ".join(action(lines[0][:300]) or action(lines[-1][-300:]))
+
+
+def same_work(a: Work, b: Work) -> bool:
+    """Whether two groups are one kind of work of one program."""
+    one, other = a.seen, b.seen
+    if (one.tools, one.format, one.shape) != (other.tools, other.format, other.shape):
+        return False
+    if not one.shape or "tools" in one.shape or a.order != b.order:
+        return False
+    told = len(one.system) >= SPOKEN or len(other.system) >= SPOKEN
+    if told and _likeness(one.system, other.system) < SAME_PROMPT:
+        return False
+    closed = [key for key in a.values if key in b.values]
+    shared = [_overlap(a.values[key], b.values[key]) for key in closed]
+    if closed and max(shared) < APART:
+        return False
+    keys = sum(word.startswith("key:") for word in one.shape)
+    return told or keys >= KEYS or ("label" in one.shape and bool(closed))
+
+
+def _likeness(a: frozenset[int], b: frozenset[int]) -> float:
+    return len(a & b) / max(1, len(a | b))
+
+
+def _overlap(a: frozenset[str], b: frozenset[str]) -> float:
+    return len(a & b) / min(len(a), len(b))
+
+
+def joined(works: Sequence[Work]) -> list[int]:
+    """For each group, in their order, the first one that it is the same work as."""
+    home: list[int] = []
+    for place, work in enumerate(works):
+        same = (i for i in range(place) if home[i] == i and same_work(works[i], work))
+        home.append(next(same, place))
+    return home
