@@ -62,7 +62,7 @@ def _letterhead(fake: Any, rng: Random) -> tuple[str, list[str]]:
         f"{company}, {fake.street_address()}, {fake.city()}",
         f"{fake.catch_phrase()}. {fake.bs().capitalize()} since {rng.randint(1930, 2015)}.",
         f"Please pay within {rng.choice((14, 30))} days to our account at {fake.company()} Bank",
-        f"Registered in {fake.city()}, managing director {fake.name()}, VAT {rng.randint(10**8, 10**9)}",
+        f"Registered in {fake.city()}, director {fake.name()}, VAT {rng.randint(10**8, 10**9)}",
     ]
     return company, lines
 
@@ -78,7 +78,9 @@ def _papers(rng: Random, fake: Any, keys: Sequence[str]) -> Callable[[], Documen
         values = {"number": f"{rng.randint(10**5, 10**6)}", "date": _day(rng)}
         values |= {"total": _amount(rng), "customer": fake.name()}
         parts = {key: f"{words[key]}: {values[key]}" for key in keys}
-        items = (f"{rng.randint(1, 9)} x {fake.bs()}  {_amount(rng)}" for _ in range(rng.randint(1, 6)))
+        items = (
+            f"{rng.randint(1, 9)} x {fake.bs()}  {_amount(rng)}" for _ in range(rng.randint(1, 6))
+        )
         parts["items"] = "\n".join(items)
         text = "\n".join(lines[at] if isinstance(at, int) else parts[at] for at in order)
         return text, json.dumps({"supplier": company} | {key: values[key] for key in keys})
@@ -106,11 +108,13 @@ def _mail(rng: Random, fake: Any, answer: Callable[[str], str]) -> Callable[[], 
 
     def write() -> Document:
         name, queue = fake.name(), rng.choice(QUEUES)
-        said = f"{fake.sentence(9)} {queue if rng.random() < 0.7 else fake.word()} {fake.sentence(14)}"
+        said = (
+            f"{fake.sentence(9)} {queue if rng.random() < 0.7 else fake.word()} {fake.sentence(14)}"
+        )
         text = f"Hello,\n{said}\n\nKind regards\n{name}\n\n{lines[0]}\n{lines[1]}\n{notice}"
         if rng.random() < 0.5:
             head = f"From: {name} <{name.split()[0].lower()}@{company.split()[0].lower()}.example>"
-            sent = f"Sent: {_day(rng)} 10:{rng.randint(10, 59)}\nTo: Service Desk\nSubject: FW: {queue}"
+            sent = f"Sent: {_day(rng)} 10:{rng.randint(10, 59)}\nTo: Service Desk\nSubject: {queue}"
             text = f"-------- Forwarded message --------\n{head}\n{sent}\n\n{text}"
         return text, answer(queue)
 
@@ -151,7 +155,11 @@ def stream(
 
 
 def streams(count: int, seed: int = 0) -> Iterator[tuple[str, list[CleanCall]]]:
-    """Every kind of stream, with no prompt, with a short one and with a long one."""
+    """Every kind of stream, with no prompt, with a short one and with a long one.
+
+    Drafts always have one: without it, nothing says that mails to different people are one work.
+    """
     for kind, short in TOLD.items():
-        for name, system in (("none", ""), ("short", short), ("long", short + RULES)):
+        prompts = {"none": "", "short": short, "long": short + RULES}
+        for name, system in list(prompts.items())[kind == "drafts" :]:
             yield f"{kind}, {name}", list(stream(kind, count, system=system, seed=seed))

@@ -23,15 +23,21 @@ KEYS = 2  # of answers that show by themselves what the work is
 READ = 300  # calls of a group that are read closely
 CLOSED = 3  # times that each value of a closed field stands there, on average
 APART = 0.2  # share of values in common under which two closed fields are of different work
+MOSTLY = 0.8  # share of a group's labels that another one knows
 ORDERED = 0.8  # share of a group's texts that begin or end with an order
 
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What a group of calls is asked for: majority evidence, values of closed fields, an order."""
+    """What a group of calls is asked for, and what it answers.
+
+    `seen` is what most calls share, `values` are those of closed fields, `answers` all answers that
+    are no JSON, `order` is what nearly all users' texts ask for.
+    """
 
     seen: Signature
     values: Mapping[str, frozenset[str]]
+    answers: frozenset[str]
     order: str
 
 
@@ -47,9 +53,10 @@ def work_of(calls: Sequence[CleanCall], seen: Signature) -> Work:
         for key, column in columns.items()
         if 1 < len(column) <= column.total() / CLOSED
     }
-    orders = Counter(_order(user_text(call.request)) for call in some)
+    orders = Counter(order_of(user_text(call.request)) for call in some)
     order, count = orders.most_common(1)[0]
-    return Work(seen, closed, order if count >= ORDERED * len(some) else "")
+    answers = frozenset(columns[""])
+    return Work(seen, closed, answers, order if count >= ORDERED * len(some) else "")
 
 
 def _values(answer: str) -> dict[str, str]:
@@ -59,10 +66,20 @@ def _values(answer: str) -> dict[str, str]:
     return {"": answer}
 
 
-def _order(text: str) -> str:
-    """What a text asks for in its first or its last line."""
+def order_of(text: str) -> str:
+    """What a text asks for in its first or its last line; empty where it only tells."""
     lines = [line for line in text.split("\n") if line.strip()] or [""]
     return " ".join(action(lines[0][:300]) or action(lines[-1][-300:]))
+
+
+def by_order(calls: Sequence[CleanCall], min_calls: int) -> list[int]:
+    """The part of each call, where nearly all texts ask for one of a few things; else all are 0."""
+    orders = [order_of(user_text(call.request)) for call in calls]
+    counts = Counter(order for order in orders if order)
+    large = [order for order, n in counts.most_common() if n >= min_calls]
+    if len(large) < 2 or sum(counts[order] for order in large) < ORDERED * len(calls):
+        return [0] * len(calls)
+    return [large.index(order) if order in large else -1 for order in orders]
 
 
 def same_work(a: Work, b: Work) -> bool:
@@ -70,7 +87,7 @@ def same_work(a: Work, b: Work) -> bool:
     one, other = a.seen, b.seen
     if (one.tools, one.format, one.shape) != (other.tools, other.format, other.shape):
         return False
-    if not one.shape or "tools" in one.shape or a.order != b.order:
+    if not one.shape or "tools" in one.shape or (a.order and b.order and a.order != b.order):
         return False
     told = len(one.system) >= SPOKEN or len(other.system) >= SPOKEN
     if told and _likeness(one.system, other.system) < SAME_PROMPT:
@@ -80,7 +97,15 @@ def same_work(a: Work, b: Work) -> bool:
     if closed and max(shared) < APART:
         return False
     keys = sum(word.startswith("key:") for word in one.shape)
-    return told or keys >= KEYS or ("label" in one.shape and bool(closed))
+    return told or keys >= KEYS or ("label" in one.shape and _same_labels(a, b))
+
+
+def _same_labels(a: Work, b: Work) -> bool:
+    """Whether the labels of one, which are a closed set, are those of the other."""
+    known, others = (a, b) if "" in a.values else (b, a)
+    return "" in known.values and len(others.answers & known.answers) > (
+        MOSTLY * len(others.answers)
+    )
 
 
 def _likeness(a: frozenset[int], b: frozenset[int]) -> float:
