@@ -41,7 +41,7 @@ def member(rng: Random, group: int) -> str:
 
 def common(count: int) -> list[str]:
     """The encoder's commonest words, the commonest first: its vocabulary is in that order."""
-    from tasks.students.encoder import tokenizer
+    from tasks.students.minilm import tokenizer
 
     rows = sorted((i, word) for word, i in tokenizer().get_vocab().items())
     plain = (w for _, w in rows if w.isascii() and w.isalpha() and len(w) > 1)
@@ -55,7 +55,7 @@ def vectors(words: list[str], width: int, seed: int) -> NDArray[np.float32]:
     """
     from sklearn.decomposition import PCA
 
-    from tasks.students.encoder import load_encoder, tokenizer
+    from tasks.students.minilm import load_encoder, tokenizer
 
     table = load_encoder().embeddings.word_embeddings.weight.detach().numpy()
     places = tokenizer().get_vocab()

@@ -29,12 +29,12 @@ from rich.table import Table
 
 from benchmarks import sets
 from benchmarks.curation import read
-from tasks.calibrate import score, threshold
-from tasks.contract import answer_of
-from tasks.discovery.evidence import user_text
-from tasks.evaluation.answers import read_answers
-from tasks.evaluation.metrics import wilson
-from tasks.students.encoder import embed
+from tasks.calibrate.hop import score, threshold
+from tasks.cluster.signatures import user_text
+from tasks.core.contract import answer_of
+from tasks.evaluate.answers import read_answers
+from tasks.evaluate.metrics import wilson
+from tasks.students.minilm import embed
 
 SETS = {"clinc150": "clinc150/train", "snips_nlu": "snips_nlu/train"}
 KNOWN, ASKED = 3_000, 5_000  # questions that a student learns, and is asked

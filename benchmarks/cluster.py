@@ -31,16 +31,16 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.layouts import streams
-from tasks import records
-from tasks.cluster import cluster
-from tasks.contract import answer_of
-from tasks.discovery.discover import Routes, discover, mark_routable
-from tasks.discovery.evidence import system_text, user_text
-from tasks.discovery.mine import mine
-from tasks.params import Cluster
-from tasks.records import CleanCall, digest
-from tasks.students.encoder import embed
-from tasks.task import load
+from tasks.cluster.discover import Routes, discover, mark_routable
+from tasks.cluster.hop import cluster
+from tasks.cluster.signatures import system_text, user_text
+from tasks.cluster.template_mining import mine
+from tasks.core import records
+from tasks.core.contract import answer_of
+from tasks.core.params import Cluster
+from tasks.core.records import CleanCall, digest
+from tasks.core.task import load
+from tasks.students.minilm import embed
 
 DATA = Path(os.environ.get("FLYWHEEL_EVAL_DATA") or Path(__file__).parents[1] / "../shared/data")
 DAY = 86_400

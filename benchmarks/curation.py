@@ -26,15 +26,15 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks import sets
-from tasks import records
-from tasks.cluster import cluster
-from tasks.contract import answer_of
-from tasks.dataset import dataset, rows
-from tasks.discovery.evidence import user_text
-from tasks.evaluation.metrics import wilson
-from tasks.params import Cluster, Dataset
-from tasks.records import CleanCall
-from tasks.students.encoder import embed
+from tasks.cluster.hop import cluster
+from tasks.cluster.signatures import user_text
+from tasks.core import records
+from tasks.core.contract import answer_of
+from tasks.core.params import Cluster, Dataset
+from tasks.core.records import CleanCall
+from tasks.dataset.hop import dataset, rows
+from tasks.evaluate.metrics import wilson
+from tasks.students.minilm import embed
 
 SETS = {"snips_nlu": "snips_nlu/train", "clinc150": "clinc150/train"}
 OTHER = "wnut17_ner/train.jsonl.gz"

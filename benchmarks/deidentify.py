@@ -70,7 +70,7 @@ class Tally:
 
     def row(self, name: str) -> Row:
         """Recall, precision and F2 with 95 % intervals, printed and as figures."""
-        from tasks.privacy.probe import interval
+        from tasks.deidentify.recall_probe import interval
 
         r, p = self.found / max(self.labels, 1), self.right / max(self.hits, 1)
         f2 = 5 * p * r / (4 * p + r) if p + r else 0.0
@@ -145,9 +145,9 @@ def total(counts: dict[str, Tally], leave: set[str]) -> Tally:
 
 def ours(ner: str = "bundled") -> Find:
     """Our detectors, segment by segment as the hop uses them."""
-    from tasks.params import Deidentify
-    from tasks.privacy.detectors import Detector
-    from tasks.privacy.segments import Scanner
+    from tasks.core.params import Deidentify
+    from tasks.deidentify.detectors import Detector
+    from tasks.deidentify.scanner import Scanner
 
     scanner = Scanner(Detector(Deidentify(ner=ner)), {})
 

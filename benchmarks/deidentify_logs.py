@@ -37,7 +37,7 @@ CARRIERS = (
 
 def calls(name: str, limit: int = 10**9) -> list[Any]:
     """The calls of a set of ours."""
-    from tasks.records import Call
+    from tasks.core.records import Call
 
     out = []
     for number, row in enumerate(rows(name)):
@@ -79,8 +79,8 @@ def _numbers(rng: Random) -> dict[str, Callable[[], str]]:
 
 def false_hits(find: Find, count: int = 600) -> Row:
     """Ids, dates and numbers that a task copies, and how many would be replaced."""
-    from tasks.params import Deidentify
-    from tasks.privacy.probe import interval
+    from tasks.core.params import Deidentify
+    from tasks.deidentify.recall_probe import interval
 
     rng, keep = Random(7), set(Deidentify().keep)
     shown: Row = {}
@@ -106,7 +106,7 @@ def false_hits(find: Find, count: int = 600) -> Row:
 
 def bodies() -> Row:
     """JSON bodies through the whole hop: still JSON, same keys; planted secrets gone."""
-    from tasks.privacy.probe import rng_secret
+    from tasks.deidentify.recall_probe import rng_secret
 
     rng = Random(3)
     some = [c for name, step in ((TAU, 2), (SGD, 3)) if there(name) for c in calls(name)[::step]]
@@ -162,9 +162,9 @@ def _shape(body: str) -> Any:
 
 
 def _hop(some: Sequence[Any]) -> tuple[list[Any], float]:
-    from tasks.deidentify import deidentify
-    from tasks.params import Deidentify
-    from tasks.records import read_clean, write
+    from tasks.core.params import Deidentify
+    from tasks.core.records import read_clean, write
+    from tasks.deidentify.hop import deidentify
 
     with tempfile.TemporaryDirectory() as folder:
         source, out = Path(folder) / "calls.parquet", Path(folder) / "out"
@@ -204,8 +204,8 @@ def _batch_engine(some: Sequence[Any]) -> float:
     """The same recognisers and tagger behind Presidio's own batch engine, call by call."""
     from presidio_analyzer import BatchAnalyzerEngine
 
-    from tasks.params import Deidentify
-    from tasks.privacy.detectors import Detector
+    from tasks.core.params import Deidentify
+    from tasks.deidentify.detectors import Detector
 
     detector = Detector(Deidentify())
     engine = BatchAnalyzerEngine(detector.engine([detector.model_recogniser()]))
@@ -217,6 +217,6 @@ def _batch_engine(some: Sequence[Any]) -> float:
 
 
 def _strings(call: Any) -> list[str]:
-    from tasks.privacy.cleaner import strings
+    from tasks.deidentify.cleaner import strings
 
     return [text for _, _, text in strings(call)]

@@ -27,12 +27,12 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from benchmarks.formats import FORMATS
-from tasks import records
-from tasks.ingest import ingest
-from tasks.params import Ingest, Validate
-from tasks.records import Call, Counts, Json
-from tasks.stage import Refused
-from tasks.validate import validate
+from tasks.core import records
+from tasks.core.params import Ingest, Validate
+from tasks.core.records import Call, Counts, Json
+from tasks.core.stage import Refused
+from tasks.ingest.hop import ingest
+from tasks.validate.hop import validate
 
 T = TypeVar("T")
 LONG = (50_000_000, 70_000_000)  # bytes of a line, below and above what ingest takes

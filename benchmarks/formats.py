@@ -12,7 +12,7 @@ from typing import Any
 from benchmarks import providers, spans
 from benchmarks.providers import pair, sse
 from benchmarks.spans import calls, completion, end, iso, usage
-from tasks.records import Call, Json, text_of
+from tasks.core.records import Call, Json, text_of
 
 Format = Callable[[Call], list[Any]]
 

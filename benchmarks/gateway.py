@@ -35,10 +35,10 @@ import msgspec
 from examples import desk, teacher
 from serving.journal import Journal
 from serving.route import Route
-from tasks.contract import answer_of, infer
-from tasks.discovery.mine import mine
-from tasks.records import Json
-from tasks.task import Task
+from tasks.cluster.template_mining import mine
+from tasks.core.contract import answer_of, infer
+from tasks.core.records import Json
+from tasks.core.task import Task
 
 DAY = date(2026, 3, 2)
 PATH = "/v1/chat/completions"

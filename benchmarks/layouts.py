@@ -12,7 +12,7 @@ from functools import cache
 from random import Random
 from typing import Any
 
-from tasks.records import CleanCall
+from tasks.core.records import CleanCall
 
 DAY = 1_772_409_600.0  # 2026-03-02
 QUEUES = ("billing", "delivery", "returns", "account", "partners", "press")

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from benchmarks.spans import calls, completion, end, iso, usage
-from tasks.records import Call, Json, text_of
+from tasks.core.records import Call, Json, text_of
 
 
 def pair(call: Call, response: Any) -> Json:

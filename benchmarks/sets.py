@@ -8,9 +8,9 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from tasks.dialects.shape import seconds
-from tasks.records import CleanCall, Json
-from tasks.stage import Refused
+from tasks.core.records import CleanCall, Json
+from tasks.core.stage import Refused
+from tasks.ingest.wire.shape import seconds
 
 END = ".jsonl.gz"
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
-from tasks.records import Call, Json, text_of
+from tasks.core.records import Call, Json, text_of
 
 
 def iso(at: float) -> str:

@@ -31,24 +31,24 @@ from rich.table import Table
 
 from benchmarks import sets
 from benchmarks.growth import traffic
-from tasks import params as settings
-from tasks import records
-from tasks.calibrate import Certificate, certify, held_out
-from tasks.cluster import cluster
-from tasks.dataset import write_rows
-from tasks.datasets.candidates import candidate_of
-from tasks.datasets.curate import curate
-from tasks.datasets.rows import Candidate, Row
-from tasks.evaluation.answers import Answers, answered
-from tasks.evaluation.lines import Line, baselines, line
-from tasks.evaluation.metrics import closed
-from tasks.params import Calibrate, Cluster, Evaluate, Rung, Train
-from tasks.records import CleanCall
-from tasks.stage import Refused
-from tasks.students.encoder import embed
-from tasks.students.student import Student, base_path
-from tasks.task import Task, load, save
-from tasks.train import ladder, train
+from tasks.calibrate.hop import Certificate, certify, held_out
+from tasks.cluster.hop import cluster
+from tasks.core import params as settings
+from tasks.core import records
+from tasks.core.params import Calibrate, Cluster, Evaluate, Rung, Train
+from tasks.core.records import CleanCall
+from tasks.core.rows import Candidate, Row
+from tasks.core.stage import Refused
+from tasks.core.task import Task, load, save
+from tasks.dataset.candidates import candidate_of
+from tasks.dataset.curate import curate
+from tasks.dataset.hop import write_rows
+from tasks.evaluate.answers import Answers, answered
+from tasks.evaluate.lines import Line, baselines, line
+from tasks.evaluate.metrics import closed
+from tasks.students.causal import Student, base_path
+from tasks.students.minilm import embed
+from tasks.train.hop import ladder, train
 
 SETS = {
     "clinc150": "clinc150/train",
@@ -205,7 +205,7 @@ def _progress(name: str) -> Callable[[int, int, float], None]:
 
 
 def _asked(folder: Path, out: Path, part: str, task: Task, asked: Evaluate) -> Answers:
-    from tasks.dataset import rows
+    from tasks.dataset.hop import rows
 
     return answered(rows(folder / f"{part}.parquet"), task.contract, out / "adapter", asked)
 

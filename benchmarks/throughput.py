@@ -31,15 +31,15 @@ from rich.table import Table
 
 from bases import tokens
 from benchmarks import sets
-from tasks.contract import answer_of
-from tasks.datasets.rows import Row
-from tasks.discovery.evidence import user_text
-from tasks.params import Train
-from tasks.students.student import base_path, base_tokenizer, load_base
-from tasks.training import writing
-from tasks.training.fitting import Fitter
-from tasks.training.team import Team
-from tasks.training.writing import Example, completion
+from tasks.cluster.signatures import user_text
+from tasks.core.contract import answer_of
+from tasks.core.params import Train
+from tasks.core.rows import Row
+from tasks.students.causal import base_path, base_tokenizer, load_base
+from tasks.train import causal as writing
+from tasks.train.causal import Example, completion
+from tasks.train.distributed import Team
+from tasks.train.loop import Fitter
 
 SHAPES: dict[str, dict[str, Any]] = {
     "Qwen3-0.6B": {
@@ -130,7 +130,7 @@ def rows_of(path: Path | None, count: int) -> list[Row]:
 
 
 def ours(examples: Sequence[Example], params: Train) -> float:
-    """Tokens a second of `tasks.training.fitting`."""
+    """Tokens a second of `tasks.train.loop`."""
     model, _ = writing.adapted(base_path(params.base), params, None)
     fitter = Fitter(model, examples, examples[: params.batch], params, "", completion, Team())
     began = time.perf_counter()

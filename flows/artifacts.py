@@ -15,10 +15,10 @@ from prefect.artifacts import (
     update_progress_artifact,
 )
 
-from flows.night import Night, found, planted
-from flows.students import Outcome
-from tasks import stage
-from tasks.training.fitting import Progress
+from flows.night.hops import Night, found, planted
+from flows.night.ladder import Outcome
+from tasks.core import stage
+from tasks.train.loop import Progress
 
 PAUSE = 2.0  # seconds between two looks at a training
 

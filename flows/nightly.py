@@ -15,14 +15,16 @@ from prefect import flow
 from prefect.client.schemas.objects import State
 from prefect.states import Completed, Failed
 
-from flows import artifacts, guard, show, steps
-from flows.champions import champion
-from flows.night import alone, open_night, warnings
+from flows import artifacts, steps
+from flows import console as show
+from flows.night import leaks as guard
+from flows.night.champions import champion
+from flows.night.hops import alone, open_night, warnings
+from flows.night.ladder import Outcome, aside, close, enough, ladder
+from flows.night.savings import trainable
 from flows.promote import promote
-from flows.students import Outcome, aside, close, enough, ladder
-from flows.worth import trainable
 from registry.choice import Try
-from tasks.stage import Refused
+from tasks.core.stage import Refused
 
 
 def yesterday() -> str:

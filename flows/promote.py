@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from prefect import flow
 
-from flows import show, steps
+from flows import console as show
+from flows import steps
 from serving.reconcile import Changes
 
 

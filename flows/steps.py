@@ -9,11 +9,13 @@ from typing import Any, ParamSpec, TypeVar, cast
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from flows import artifacts, night, students
-from flows.champions import Champion
-from flows.night import Night
+from flows import artifacts
+from flows.night import hops as night
+from flows.night import ladder as students
+from flows.night.champions import Champion
+from flows.night.hops import Night
 from registry.choice import Rung
-from tasks.stage import Refused
+from tasks.core.stage import Refused
 
 MINUTE = 60
 P = ParamSpec("P")

@@ -21,11 +21,11 @@ from typing import Any
 
 import msgspec
 
-from tasks.calibrate import score
-from tasks.dataset import rows
-from tasks.evaluate import Scorecard
-from tasks.evaluation.answers import Answered, read_answers
-from tasks.stage import Refused, fresh, write_atomic
+from tasks.calibrate.hop import score
+from tasks.core.stage import Refused, fresh, write_atomic
+from tasks.dataset.hop import rows
+from tasks.evaluate.answers import Answered, read_answers
+from tasks.evaluate.hop import Scorecard
 from tasks.students.adapters import adapter_digest
 
 QUESTIONS = 5  # in a canary

@@ -9,11 +9,11 @@ import msgspec
 
 from registry.bundle import Lineage
 from registry.gate import Verdict
-from tasks.calibrate import Certificate
-from tasks.evaluate import Scorecard
-from tasks.reporting.nights import sentence
-from tasks.task import Task
-from tasks.template import Pattern
+from tasks.calibrate.hop import Certificate
+from tasks.core.task import Task
+from tasks.core.template import Pattern
+from tasks.evaluate.hop import Scorecard
+from tasks.report.nights import sentence
 
 AHEAD = "ahead of the champion by"
 LONG = 1_200  # characters of a contract or a prompt that are shown

@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from registry.gate import NOISE, Verdict
-from tasks import params
-from tasks.calibrate import Certificate
-from tasks.evaluate import Scorecard
-from tasks.evaluation.answers import Answers
-from tasks.evaluation.metrics import mcnemar
+from tasks.calibrate.hop import Certificate
+from tasks.core import params
+from tasks.evaluate.answers import Answers
+from tasks.evaluate.hop import Scorecard
+from tasks.evaluate.metrics import mcnemar
 
 Rung = params.Rung | Literal["domain"]
 MARGIN = 0.02  # of the calls, that a domain's student may be certified for less than a task's own

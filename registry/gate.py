@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from tasks.calibrate import Certificate, HeldOut
-from tasks.evaluate import Scorecard
-from tasks.evaluation.metrics import wilson
-from tasks.params import Judge
+from tasks.calibrate.hop import Certificate, HeldOut
+from tasks.core.params import Judge
+from tasks.evaluate.hop import Scorecard
+from tasks.evaluate.metrics import wilson
 
 NOISE = 0.05  # a paired difference less likely than this is not chance
 

@@ -18,7 +18,7 @@ from typing import Protocol
 
 import msgspec
 
-from tasks.stage import Refused, fresh
+from tasks.core.stage import Refused, fresh
 
 LEDGER = "promotions.jsonl"
 POLICY = "policy"

@@ -9,8 +9,8 @@ from pathlib import Path
 import msgspec
 
 from registry.store import ABOUT, ROUTERS, Store
-from tasks.records import digest
-from tasks.task import load
+from tasks.core.records import digest
+from tasks.core.task import load
 
 NAME = "router"
 

@@ -10,10 +10,10 @@ import msgspec
 from registry import bundle as bundles
 from registry import figures, plots
 from registry.bundle import Lineage
-from tasks.calibrate import Certificate
-from tasks.evaluate import Scorecard
-from tasks.task import Task
-from tasks.train import Training, load_training
+from tasks.calibrate.hop import Certificate
+from tasks.core.task import Task
+from tasks.evaluate.hop import Scorecard
+from tasks.train.hop import Training, load_training
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

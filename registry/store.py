@@ -25,12 +25,12 @@ from registry.bundle import Lineage
 from registry.gate import Verdict
 from registry.version import TASK
 from registry.version import Version as Version  # part of what a store gives
-from tasks.calibrate import Certificate
-from tasks.evaluate import Scorecard
-from tasks.records import digest
-from tasks.stage import Refused, fresh
+from tasks.calibrate.hop import Certificate
+from tasks.core.records import digest
+from tasks.core.stage import Refused, fresh
+from tasks.core.task import Task
+from tasks.evaluate.hop import Scorecard
 from tasks.students.adapters import adapter_digest
-from tasks.task import Task
 
 if TYPE_CHECKING:
     from mlflow.entities import Run

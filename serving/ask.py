@@ -13,9 +13,9 @@ from serving import escalate
 from serving.call import Call
 from serving.pool import Pool, PoolError
 from serving.route import Match, Routes
-from tasks.calibrate import confidence
-from tasks.params import Serve
-from tasks.students.student import Answer
+from tasks.calibrate.hop import confidence
+from tasks.core.params import Serve
+from tasks.students.causal import Answer
 
 log = logging.getLogger("flywheel.gateway")
 

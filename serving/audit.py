@@ -17,9 +17,9 @@ from serving.call import Call, said
 from serving.journal import Journal
 from serving.metrics import Metrics
 from serving.teacher import Teacher, TeacherDown, read
-from tasks.contract import Contract, agree, answer
-from tasks.dialects import completion
-from tasks.records import Json, digest
+from tasks.core.contract import Contract, agree, answer
+from tasks.core.records import Json, digest
+from tasks.ingest.wire import completion
 
 log = logging.getLogger("flywheel.gateway")
 

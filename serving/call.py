@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from serving.route import Match
-from tasks.dialects.completion import Completion
-from tasks.records import TEACHER, Json
+from tasks.core.records import TEACHER, Json
+from tasks.ingest.wire.completion import Completion
 
 
 @dataclass(slots=True)

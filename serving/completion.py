@@ -12,10 +12,10 @@ from uuid import uuid4
 
 import msgspec
 
-from tasks.records import Json, text_of
+from tasks.core.records import Json, text_of
+from tasks.core.template import texts_of
+from tasks.students.causal import choice_grammar, json_grammar, regex_grammar
 from tasks.students.decoding import Answer
-from tasks.students.student import choice_grammar, json_grammar, regex_grammar
-from tasks.template import texts_of
 
 MAX_TOP = 20
 LEAST = -9999.0  # JSON has no infinity; vLLM writes this, too

@@ -13,11 +13,11 @@ from pathlib import Path
 import msgspec
 
 from serving.completion import BadRequest
-from tasks.students import encoder
+from tasks.students import minilm as encoder
 from tasks.students.adapters import FILES, kind_of
+from tasks.students.causal import ADAPTER_FILES, Student, base_digest
 from tasks.students.decoding import Answer, Ask
-from tasks.students.filler import EncoderStudent
-from tasks.students.student import ADAPTER_FILES, Student, base_digest
+from tasks.students.encoder import EncoderStudent
 
 MAX_BATCH = 32
 MAX_WAITING = 512

@@ -33,9 +33,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from serving import completion
 from serving.completion import BadRequest, ChatRequest
 from serving.decoder import Engine, Job
-from tasks.stage import Refused
-from tasks.students.filler import EncoderStudent
-from tasks.students.student import Student, base_path
+from tasks.core.stage import Refused
+from tasks.students.causal import Student, base_path
+from tasks.students.encoder import EncoderStudent
 
 T = TypeVar("T")
 

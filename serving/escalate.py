@@ -10,12 +10,12 @@ import json
 import math
 from dataclasses import dataclass
 
-from tasks.calibrate import confidence
-from tasks.contract import Contract, violation
-from tasks.records import Json
-from tasks.schema import inline
-from tasks.students.student import Answer
-from tasks.task import Task
+from tasks.calibrate.hop import confidence
+from tasks.core.contract import Contract, violation
+from tasks.core.records import Json
+from tasks.core.schema import inline
+from tasks.core.task import Task
+from tasks.students.causal import Answer
 
 NO_POOL = "no pool"
 POOL_ERROR = "pool error"

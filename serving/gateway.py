@@ -43,12 +43,12 @@ from serving.metrics import Metrics
 from serving.pool import pools
 from serving.route import Routes
 from serving.teacher import Teacher, TeacherDown, back, http_client, read
-from tasks import params
-from tasks.dialects import completion
-from tasks.params import Serve
-from tasks.records import TEACHER
-from tasks.stage import Refused
-from tasks.students.student import Answer
+from tasks.core import params
+from tasks.core.params import Serve
+from tasks.core.records import TEACHER
+from tasks.core.stage import Refused
+from tasks.ingest.wire import completion
+from tasks.students.causal import Answer
 
 log = logging.getLogger("flywheel.gateway")
 

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import msgspec
 
-from tasks.records import Json
+from tasks.core.records import Json
 
 log = logging.getLogger("flywheel.gateway")
 

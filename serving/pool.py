@@ -12,9 +12,9 @@ from typing import Any
 import httpx
 
 from serving.escalate import NO_LOGPROBS, POOL_ERROR, POOL_REFUSED, TIMEOUT
-from tasks.records import Json
+from tasks.core.records import Json
+from tasks.students.causal import ask
 from tasks.students.decoding import Answer
-from tasks.students.student import ask
 
 LOAD_TIMEOUT = 60.0
 REFUSALS = (400, 404, 413, 422)  # of one request or adapter; another may still be answered

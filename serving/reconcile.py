@@ -16,11 +16,11 @@ import msgspec
 
 from registry.store import Store, Version
 from serving.pool import Pool, PoolError
-from tasks.contract import agree
-from tasks.records import digest
-from tasks.stage import Refused, write_atomic
+from tasks.core.contract import agree
+from tasks.core.records import digest
+from tasks.core.stage import Refused, write_atomic
+from tasks.core.task import Task
 from tasks.students.adapters import kind_of, stale
-from tasks.task import Task
 
 CANARY_SECONDS = 30.0
 CANARY_TOKENS = 256

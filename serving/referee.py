@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 
 import httpx
 
-from tasks.evaluation.referee import Ask, Silent
-from tasks.records import Json
-from tasks.stage import Refused
+from tasks.core.records import Json
+from tasks.core.stage import Refused
+from tasks.evaluate.referee import Ask, Silent
 
 WAITS = 2.0, 8.0  # seconds before a busy teacher is asked again
 

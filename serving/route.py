@@ -12,9 +12,9 @@ from pathlib import Path
 
 import msgspec
 
-from tasks.records import Json, text_of
-from tasks.stage import Refused
-from tasks.task import Task
+from tasks.core.records import Json, text_of
+from tasks.core.stage import Refused
+from tasks.core.task import Task
 
 log = logging.getLogger("flywheel.route")
 

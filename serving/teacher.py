@@ -9,7 +9,7 @@ from http.cookiejar import CookieJar, DefaultCookiePolicy
 import httpx
 import msgspec
 
-from tasks.records import Json
+from tasks.core.records import Json
 
 # What goes on to the teacher of a client's headers, and back to the client of the teacher's.
 _ONWARD = ("authorization", "api-key", "openai-organization", "openai-project", "user-agent")

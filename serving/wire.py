@@ -10,9 +10,9 @@ from starlette.responses import JSONResponse, Response
 
 from serving.call import Call
 from serving.route import Route
-from tasks.contract import reply_of
-from tasks.records import Json
-from tasks.students.student import Answer
+from tasks.core.contract import reply_of
+from tasks.core.records import Json
+from tasks.students.causal import Answer
 
 
 def completion(call: Call, route: Route, answer: Answer) -> Json:

@@ -18,10 +18,10 @@ from serving.journal import Journal
 from serving.pool import Pool
 from serving.route import Route, Routes
 from serving.teacher import Teacher
-from tasks.contract import answer_of, infer
-from tasks.discovery.mine import mine
-from tasks.params import Serve
-from tasks.task import Task
+from tasks.cluster.template_mining import mine
+from tasks.core.contract import answer_of, infer
+from tasks.core.params import Serve
+from tasks.core.task import Task
 
 Json = dict[str, Any]
 Handler = Callable[[httpx.Request], httpx.Response]

@@ -11,19 +11,19 @@ import pyarrow.parquet as pq
 
 from registry.bundle import Lineage, pack
 from registry.gate import Verdict
-from tasks.calibrate import Certificate
-from tasks.contract import Contract
-from tasks.evaluate import Scorecard
-from tasks.evaluation.answers import Answered, Answers, write_answers
-from tasks.evaluation.lines import Line
-from tasks.stage import write_atomic
+from tasks.calibrate.hop import Certificate
+from tasks.core.contract import Contract
+from tasks.core.stage import write_atomic
+from tasks.core.task import Task, save
+from tasks.core.template import Head, Pattern, Slot, Template
+from tasks.evaluate.answers import Answered, Answers, write_answers
+from tasks.evaluate.hop import Scorecard
+from tasks.evaluate.lines import Line
 from tasks.students.adapters import adapter_digest
-from tasks.students.student import ADAPTER_FILES, base_digest
-from tasks.task import Task, save
-from tasks.template import Head, Pattern, Slot, Template
-from tasks.train import Mark, Training
-from tasks.training.attempt import save as write_adapter
-from tasks.training.usage import Sample
+from tasks.students.causal import ADAPTER_FILES, base_digest
+from tasks.train.attempt import save as write_adapter
+from tasks.train.hop import Mark, Training
+from tasks.train.monitor import Sample
 
 SYSTEM = Pattern(
     ("You route messages of an online shop. Today is ", ". Request ", "."),

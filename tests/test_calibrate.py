@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.calibrate import (
+from tasks.calibrate.hop import (
     Certificate,
     certify,
     confidence,
@@ -21,9 +21,9 @@ from tasks.calibrate import (
     threshold,
     walk,
 )
-from tasks.evaluation.answers import Answered, Answers
-from tasks.evaluation.metrics import binomial_tail, grouped_tail
-from tasks.params import Calibrate
+from tasks.core.params import Calibrate
+from tasks.evaluate.answers import Answered, Answers
+from tasks.evaluate.metrics import binomial_tail, grouped_tail
 
 ALPHA, DELTA = 0.05, 0.1
 

@@ -10,10 +10,10 @@ import students
 from registry import card, figures
 from registry.bundle import Asked, Lineage
 from registry.gate import Verdict
-from tasks.contract import Contract
-from tasks.evaluation.lines import Line
-from tasks.evaluation.quality import Difference
-from tasks.train import Mark
+from tasks.core.contract import Contract
+from tasks.evaluate.lines import Line
+from tasks.evaluate.quality import Difference
+from tasks.train.hop import Mark
 
 LINEAGE = Lineage(night="2026-03-14", dataset="2dbf.dir", base="bundled", rows={"train": 420})
 

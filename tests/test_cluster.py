@@ -11,12 +11,12 @@ import msgspec
 import pyarrow.parquet as pq
 import pytest
 
-from tasks.cluster import cluster
-from tasks.discovery.discover import Found, Routes, discover, mark_routable
-from tasks.params import Cluster
-from tasks.records import CleanCall, Counts, read_rejected
-from tasks.stage import manifest
-from tasks.task import Task, load
+from tasks.cluster.discover import Found, Routes, discover, mark_routable
+from tasks.cluster.hop import cluster
+from tasks.core.params import Cluster
+from tasks.core.records import CleanCall, Counts, read_rejected
+from tasks.core.stage import manifest
+from tasks.core.task import Task, load
 from tests.traffic import LABELS, WORDS, call, orders, sample_agent, tickets, write
 
 PARAMS = Cluster(min_calls=30)

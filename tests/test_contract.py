@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.contract import (
+from tasks.core.contract import (
     Contract,
     agree,
     answer,

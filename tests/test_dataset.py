@@ -13,19 +13,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks.cluster import cluster
-from tasks.contract import Contract
-from tasks.dataset import Row, dataset, near_duplicates, rows
-from tasks.datasets.curate import conflicts, curate
-from tasks.datasets.doubt import doubtful
-from tasks.datasets.formats import replaced
-from tasks.datasets.readiness import readiness
-from tasks.datasets.rows import Candidate
-from tasks.datasets.splits import SPLITS, Groups, leaks, share_out
-from tasks.params import Cluster, Dataset
-from tasks.records import CleanCall, Counts, read_rejected
-from tasks.stage import Refused, manifest
-from tasks.task import load_one
+from tasks.cluster.hop import cluster
+from tasks.core.contract import Contract
+from tasks.core.params import Cluster, Dataset
+from tasks.core.records import CleanCall, Counts, read_rejected
+from tasks.core.rows import Candidate
+from tasks.core.stage import Refused, manifest
+from tasks.core.task import load_one
+from tasks.dataset.answer_formats import replaced
+from tasks.dataset.curate import conflicts, curate
+from tasks.dataset.hop import Row, dataset, near_duplicates, rows
+from tasks.dataset.label_errors import doubtful
+from tasks.dataset.readiness import readiness
+from tasks.dataset.splits import SPLITS, Groups, leaks, share_out
 from tests.traffic import LABELS, WORDS, orders, tickets, write
 
 PARAMS = Dataset(min_rows=60)

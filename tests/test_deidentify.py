@@ -9,18 +9,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks import records, stage
-from tasks.deidentify import deidentify, judge, load_key, probe
-from tasks.params import Deidentify
-from tasks.privacy.canaries import Originals, leaks
-from tasks.privacy.cleaner import INCONSISTENT, SCRIPT, norm
-from tasks.privacy.conversations import conversation_of, is_sealed, sealed
-from tasks.privacy.leaves import pieces, rewrite
-from tasks.privacy.patterns import by_key
-from tasks.privacy.segments import leaves, spans
-from tasks.records import CALLS, Call, read_clean, read_rejected, write
-from tasks.reporting.review import sample
-from tasks.stage import Refused
+from tasks.core import records, stage
+from tasks.core.params import Deidentify
+from tasks.core.records import CALLS, Call, read_clean, read_rejected, write
+from tasks.core.stage import Refused
+from tasks.deidentify.call_texts import pieces, rewrite
+from tasks.deidentify.cleaner import INCONSISTENT, SCRIPT, norm
+from tasks.deidentify.conversations import conversation_of, is_sealed, sealed
+from tasks.deidentify.hop import deidentify, judge, load_key, probe
+from tasks.deidentify.leak_check import Originals, leaks
+from tasks.deidentify.patterns import by_key
+from tasks.deidentify.scanner import leaves, spans
+from tasks.report.review import sample
 
 KEY = b"k" * 32
 RULES = Deidentify(ner="none", probe=0)
@@ -243,7 +243,7 @@ def test_what_an_earlier_night_scanned_is_not_scanned_again(tmp_path, monkeypatc
         deidentify(tmp_path / "calls.parquet", tmp_path / name, RULES, key=KEY, cache=cache)
         made.append((tmp_path / name / "calls.parquet").read_bytes())
         monkeypatch.setattr(
-            "tasks.privacy.detectors.Detector.scan", lambda self, texts: [[] for _ in texts]
+            "tasks.deidentify.detectors.Detector.scan", lambda self, texts: [[] for _ in texts]
         )
     assert made[0] == made[1]
     assert b"gmail" not in gzip.decompress(cache.read_bytes())
@@ -325,7 +325,7 @@ def test_calls_of_one_dialogue_share_a_conversation_without_an_id():
 def test_images_do_not_pass():
     """The bytes of an image are neither read nor kept."""
     part = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
-    from tasks.privacy.leaves import each_message
+    from tasks.deidentify.call_texts import each_message
 
     message = {"role": "user", "content": [part, {"type": "text", "text": "look"}]}
     kept = each_message(message, lambda path, text: text.upper())

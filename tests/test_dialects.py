@@ -13,11 +13,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.formats import FORMATS
-from tasks import dialects, records
-from tasks.dialects import DIALECTS, canonical, completion, journal, openai, shape
-from tasks.ingest import dry_run, ingest
-from tasks.params import Ingest
-from tasks.records import Call, Json, text_of
+from tasks.core import records
+from tasks.core.params import Ingest
+from tasks.core.records import Call, Json, text_of
+from tasks.ingest import detect as dialects
+from tasks.ingest.detect import DIALECTS
+from tasks.ingest.dialects import journal, openai
+from tasks.ingest.hop import dry_run, ingest
+from tasks.ingest.wire import canonical, completion, shape
 
 DATA = Path(os.environ.get("FLYWHEEL_EVAL_DATA") or Path(__file__).parents[2] / "shared/data")
 needs_data = pytest.mark.skipif(not DATA.is_dir(), reason=f"no evaluation data at {DATA}")

@@ -14,15 +14,15 @@ import served
 import students
 import tiny
 
-from tasks.calibrate import calibrate_all
-from tasks.datasets.rows import retagged, rows, write_rows
-from tasks.domain import budget, gather, group, tag
-from tasks.evaluate import Scorecard, evaluate, evaluate_all
-from tasks.evaluation.answers import answered
-from tasks.params import Dataset, Evaluate, Params, Train
-from tasks.stage import Refused
-from tasks.task import load_one
-from tasks.train import load_training, train, train_all
+from tasks.calibrate.hop import calibrate_all
+from tasks.core.params import Dataset, Evaluate, Params, Train
+from tasks.core.rows import retagged, rows, write_rows
+from tasks.core.stage import Refused
+from tasks.core.task import load_one
+from tasks.evaluate.answers import answered
+from tasks.evaluate.hop import Scorecard, evaluate, evaluate_all
+from tasks.train.domain import budget, gather, group, tag
+from tasks.train.hop import load_training, train, train_all
 
 COLOURS = {"apple": "red", "grass": "green", "sea": "blue"}
 MOODS = {"apple": "blue", "grass": "red", "sea": "green"}  # alike, and wrong in the other task

@@ -11,19 +11,19 @@ import students as made
 import tiny
 from sqlalchemy import Engine, event
 
-from flows import students
-from flows.champions import champion
-from flows.domains import domains, trained
-from flows.night import Night
+from flows.night import ladder as students
+from flows.night.champions import champion
+from flows.night.domains import domains, trained
+from flows.night.hops import Night
 from registry import bundle
 from registry.choice import Try
-from tasks import records
-from tasks.deidentify import load_key
-from tasks.params import Calibrate, Evaluate, Judge, Params, Train, load
-from tasks.privacy.canaries import Originals
-from tasks.records import Counts
-from tasks.stage import finish
-from tasks.task import load_one, save
+from tasks.core import records
+from tasks.core.params import Calibrate, Evaluate, Judge, Params, Train, load
+from tasks.core.records import Counts
+from tasks.core.stage import finish
+from tasks.core.task import load_one, save
+from tasks.deidentify.hop import load_key
+from tasks.deidentify.leak_check import Originals
 
 pytestmark = pytest.mark.flow  # most of a night, with a registry
 TASKS = ("a-1", "b-2")

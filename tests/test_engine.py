@@ -23,12 +23,12 @@ from serving.completion import BadRequest
 from serving.decoder import MAX_WAITING, Engine, Job
 from serving.engine import app, listen
 from serving.pool import Pool, PoolError
-from tasks.params import Train
-from tasks.stage import Refused
+from tasks.core.params import Train
+from tasks.core.stage import Refused
 from tasks.students.adapters import open_student
+from tasks.students.causal import Student
 from tasks.students.decoding import Answer, Ask
-from tasks.students.student import Student
-from tasks.train import train
+from tasks.train.hop import train
 
 NAME = "colour-0-v1-00000001"
 PROMPT = "item 3: what colour is the apple"

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 from serving import escalate
 from serving.escalate import decide, unsupported
-from tasks.calibrate import confidence
-from tasks.contract import Contract, violation
-from tasks.students.student import Answer
+from tasks.calibrate.hop import confidence
+from tasks.core.contract import Contract, violation
+from tasks.students.causal import Answer
 
 TASK = served.task("route")
 TOOLS = served.task("tools")

@@ -12,19 +12,19 @@ import tiny
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks import economics
-from tasks.calibrate import calibrate, load_certificate
-from tasks.contract import Contract
-from tasks.dataset import Row, rows
-from tasks.datasets.splits import SPLITS
-from tasks.evaluate import Scorecard, evaluate, evaluate_all, newest
-from tasks.evaluation import metrics
-from tasks.evaluation.answers import Answered, Answers, answered, read_answers
-from tasks.evaluation.lines import baselines, slices
-from tasks.params import Calibrate, Economics, Evaluate, Params, Train
-from tasks.stage import Refused
-from tasks.students.student import adapter_base, base_digest
-from tasks.train import train
+from tasks.calibrate.hop import calibrate, load_certificate
+from tasks.core import economics
+from tasks.core.contract import Contract
+from tasks.core.params import Calibrate, Economics, Evaluate, Params, Train
+from tasks.core.stage import Refused
+from tasks.dataset.hop import Row, rows
+from tasks.dataset.splits import SPLITS
+from tasks.evaluate import metrics
+from tasks.evaluate.answers import Answered, Answers, answered, read_answers
+from tasks.evaluate.hop import Scorecard, evaluate, evaluate_all, newest
+from tasks.evaluate.lines import baselines, slices
+from tasks.students.causal import adapter_base, base_digest
+from tasks.train.hop import train
 
 SHORT = Evaluate(max_tokens=12)  # a base without its adapter never ends an answer
 

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from examples import agent, desk, prompts, rules, teacher, texts, texts_forms
 from examples.wording import Voice, misspellings
-from tasks.records import text_of
+from tasks.core.records import text_of
 
 DAY = date(2026, 3, 2)
 SAMPLE = Path(agent.__file__).with_name("calls.jsonl.gz")

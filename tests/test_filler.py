@@ -11,17 +11,18 @@ import msgspec
 import pytest
 import tiny
 
-from tasks.contract import Contract, agree, violation
-from tasks.datasets.rows import Row
-from tasks.params import Train
-from tasks.stage import Refused
+from tasks.core.contract import Contract, agree, violation
+from tasks.core.params import Train
+from tasks.core.rows import Row
+from tasks.core.stage import Refused
 from tasks.students.adapters import FILES, adapter_digest, kind_of, open_student
-from tasks.students.encoder import DIGEST, LENGTH, shared
-from tasks.students.filler import EncoderStudent
-from tasks.students.forms import learn
+from tasks.students.answer_templates import learn
+from tasks.students.encoder import EncoderStudent
 from tasks.students.heads import FORM, with_heads
-from tasks.train import Training, ladder, train
-from tasks.training import beginning, filling
+from tasks.students.minilm import DIGEST, LENGTH, shared
+from tasks.train import encoder as filling
+from tasks.train import head_init as beginning
+from tasks.train.hop import Training, ladder, train
 
 CONTRACT = Contract(
     kind="json",

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.contract import Contract, agree
-from tasks.students.fields import ABSENT, Field, places
-from tasks.students.forms import Forms, Reader, learn
+from tasks.core.contract import Contract, agree
+from tasks.students.answer_templates import Forms, Reader, learn
+from tasks.students.slots import ABSENT, Field, places
 
 JSON = Contract(kind="json", schema={"type": "object"})
 TEXT = Contract(kind="text")

@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from registry.gate import Verdict, judge
-from tasks.calibrate import Certificate, HeldOut
-from tasks.evaluate import Scorecard
-from tasks.evaluation.lines import Line
-from tasks.evaluation.metrics import wilson
-from tasks.params import Judge
+from tasks.calibrate.hop import Certificate, HeldOut
+from tasks.core.params import Judge
+from tasks.evaluate.hop import Scorecard
+from tasks.evaluate.lines import Line
+from tasks.evaluate.metrics import wilson
 
 PARAMS = Judge()
 

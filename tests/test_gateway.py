@@ -19,9 +19,9 @@ from examples import teacher as large
 from serving import gateway as module
 from serving.audit import drawn
 from serving.call import Call
-from tasks.dialects import journal as dialect
-from tasks.params import Serve
-from tasks.stage import Refused
+from tasks.core.params import Serve
+from tasks.core.stage import Refused
+from tasks.ingest.dialects import journal as dialect
 
 ROUTE = served.route("route")
 TOOLS = served.route("tools")

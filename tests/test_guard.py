@@ -13,23 +13,25 @@ import pytest
 import students
 import tiny
 
-from flows import champions, guard, worth
-from flows import night as nights
-from flows.champions import Champion, origin
-from flows.night import Night
-from flows.students import aside, enough
-from flows.worth import trainable
+from flows.night import champions
+from flows.night import hops as nights
+from flows.night import leaks as guard
+from flows.night import savings as worth
+from flows.night.champions import Champion, origin
+from flows.night.hops import Night
+from flows.night.ladder import aside, enough
+from flows.night.savings import trainable
 from registry.choice import Try
 from registry.store import Version
-from tasks import stage
-from tasks.deidentify import load_key
-from tasks.params import load
-from tasks.privacy.canaries import Originals
-from tasks.records import Counts
-from tasks.stage import Refused
+from tasks.core import stage
+from tasks.core.params import load
+from tasks.core.records import Counts
+from tasks.core.stage import Refused
+from tasks.core.task import save
+from tasks.deidentify.hop import load_key
+from tasks.deidentify.leak_check import Originals
 from tasks.students.adapters import stale
-from tasks.students.encoder import DIGEST, NAME
-from tasks.task import save
+from tasks.students.minilm import DIGEST, NAME
 
 MAIL = "mia.li@gmail.com"
 

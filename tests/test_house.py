@@ -11,8 +11,8 @@ import msgspec
 import pytest
 import yaml
 
-from tasks.params import Params, load
-from tasks.stage import HOPS, Refused
+from tasks.core.params import Params, load
+from tasks.core.stage import HOPS, Refused
 
 ROOT = Path(__file__).parents[1]
 ROOMS = ("flows", "serving", "registry", "tasks")  # each may import itself and those after it
@@ -21,20 +21,20 @@ HOMES = {
     "mlflow": {"registry/store.py", "registry/run.py"},
     "matplotlib": {"registry/plots.py"},
     "dvc": {"registry/ledger.py"},
-    "great_expectations": {"tasks/validation/expectations.py"},
-    "presidio_analyzer": {"tasks/privacy/detectors.py"},
-    "presidio_anonymizer": {"tasks/privacy/cleaner.py"},
+    "great_expectations": {"tasks/validate/expectations.py"},
+    "presidio_analyzer": {"tasks/deidentify/detectors.py"},
+    "presidio_anonymizer": {"tasks/deidentify/cleaner.py"},
     "peft": {
-        *(f"tasks/training/{name}.py" for name in ("writing", "filling")),
+        *(f"tasks/train/{name}.py" for name in ("writing", "filling")),
         *(f"tasks/students/{name}.py" for name in ("student", "filler")),
-        "tasks/privacy/tagger.py",
+        "tasks/deidentify/tagger.py",
     },
-    "accelerate": {"tasks/training/team.py"},
-    "llguidance": {"tasks/students/student.py"},
-    "sqlglot": {"tasks/evaluation/sql.py"},
-    "datasketch": {"tasks/dataset.py"},
+    "accelerate": {"tasks/train/distributed.py"},
+    "llguidance": {"tasks/students/causal.py"},
+    "sqlglot": {"tasks/evaluate/sql.py"},
+    "datasketch": {"tasks/dataset/hop.py"},
     "starlette": {"serving", "examples/teacher.py"},
-    "openai": {"examples", "flows/demo.py"},
+    "openai": {"examples", "flows/cli/demo.py"},
 }
 
 

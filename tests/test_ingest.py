@@ -17,14 +17,14 @@ import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks import ingest as module
-from tasks import records, stage
-from tasks.ingest import ingest
-from tasks.logs import shards, sources
-from tasks.params import Ingest, Validate
-from tasks.records import Call, Counts, Rejected
-from tasks.stage import Refused
-from tasks.validate import validate
+from tasks.core import records, stage
+from tasks.core.params import Ingest, Validate
+from tasks.core.records import Call, Counts, Rejected
+from tasks.core.stage import Refused
+from tasks.ingest import hop as module
+from tasks.ingest import shards, sources
+from tasks.ingest.hop import ingest
+from tasks.validate.hop import validate
 
 DATA = Path(os.environ.get("FLYWHEEL_EVAL_DATA") or Path(__file__).parents[2] / "shared/data")
 needs_data = pytest.mark.skipif(not DATA.is_dir(), reason=f"no evaluation data at {DATA}")

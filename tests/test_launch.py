@@ -14,15 +14,15 @@ import tiny
 import torch
 from peft import LoraConfig, get_peft_model
 
-from tasks.dataset import rows
-from tasks.params import Train
-from tasks.stage import Refused
-from tasks.students.student import ADAPTER_FILES, load_base
-from tasks.train import train
-from tasks.training.fitting import Fitter
-from tasks.training.launch import processes
-from tasks.training.team import Team
-from tasks.training.writing import completion, examples
+from tasks.core.params import Train
+from tasks.core.stage import Refused
+from tasks.dataset.hop import rows
+from tasks.students.causal import ADAPTER_FILES, load_base
+from tasks.train.causal import completion, examples
+from tasks.train.distributed import Team
+from tasks.train.hop import train
+from tasks.train.launch import processes
+from tasks.train.loop import Fitter
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from registry import ledger
-from tasks.stage import Refused
+from tasks.core.stage import Refused
 
 TASK = "route-intent-3f2a9c"
 

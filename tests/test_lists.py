@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks.contract import Contract
-from tasks.students.encoder import tokenizer
-from tasks.students.fields import ABSENT
-from tasks.students.forms import Forms, Reader, learn
+from tasks.core.contract import Contract
+from tasks.students.answer_templates import Forms, Reader, learn
 from tasks.students.heads import Layout
-from tasks.students.lists import REST, read_off, tags
+from tasks.students.list_slots import REST, read_off, tags
+from tasks.students.minilm import tokenizer
+from tasks.students.slots import ABSENT
 
 CONTRACT = Contract(kind="json", schema={"type": "object"})
 PEOPLE = ("Ann", "Bob Mc Coy", "Carla O'Neil", "Dimitri", "Eve")

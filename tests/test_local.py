@@ -10,8 +10,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from flows import local
-from tasks.stage import Refused
+from flows.cli import stack as local
+from tasks.core.stage import Refused
 
 
 def server(port: int) -> local.Service:

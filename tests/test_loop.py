@@ -16,17 +16,17 @@ import msgspec
 import pytest
 import yaml
 
-from flows import local
+from flows.cli import stack as local
 from registry import bundle
 from registry.gate import Verdict
 from registry.store import Store, Version
 from serving.reconcile import routes
-from tasks import stage
-from tasks.calibrate import load_certificate
-from tasks.evaluate import evaluate
-from tasks.params import load
-from tasks.task import load_one
-from tasks.train import train
+from tasks.calibrate.hop import load_certificate
+from tasks.core import stage
+from tasks.core.params import load
+from tasks.core.task import load_one
+from tasks.evaluate.hop import evaluate
+from tasks.train.hop import train
 
 pytestmark = pytest.mark.e2e
 ROOT = Path(__file__).parents[1]

@@ -9,7 +9,7 @@ import students
 
 from registry import plots
 from registry.bundle import Asked
-from tasks.contract import Contract
+from tasks.core.contract import Contract
 
 
 def said(expected: str, given: str, score: float | None = -0.1) -> Asked:

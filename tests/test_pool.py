@@ -13,7 +13,7 @@ import pytest
 
 from serving.escalate import NO_LOGPROBS, POOL_ERROR, POOL_REFUSED, TIMEOUT
 from serving.pool import Pool, PoolError, read
-from tasks.contract import Contract
+from tasks.core.contract import Contract
 from tasks.students.decoding import Answer
 
 LABELS = Contract(kind="labels", labels=("refund", "delivery"))

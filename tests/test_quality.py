@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.contract import Contract
-from tasks.evaluation import quality
+from tasks.core.contract import Contract
+from tasks.evaluate import quality
 
 JSON = Contract(kind="json", schema={"type": "object"})
 

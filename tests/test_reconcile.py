@@ -22,7 +22,7 @@ from registry.store import Store
 from registry.version import Version
 from serving.pool import Pool
 from serving.reconcile import Changes, reconcile, routes
-from tasks.domain import tag
+from tasks.train.domain import tag
 
 NAME = "domain-desk"
 

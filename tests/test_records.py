@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks import stage
-from tasks.records import (
+from tasks.core import stage
+from tasks.core.records import (
     CLEAN,
     Call,
     CleanCall,

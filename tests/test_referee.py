@@ -14,10 +14,10 @@ from starlette.testclient import TestClient
 
 from examples.teacher import app
 from serving.referee import referee
-from tasks.contract import Contract
-from tasks.evaluation.answers import Answered
-from tasks.evaluation.referee import Silent, about, compared
-from tasks.stage import Refused
+from tasks.core.contract import Contract
+from tasks.core.stage import Refused
+from tasks.evaluate.answers import Answered
+from tasks.evaluate.referee import Silent, about, compared
 
 TASK = students.task("letters-1", contract=Contract(kind="text"))
 ENV = {"TEACHER_BASE_URL": "http://teacher/v1", "TEACHER_MODEL": "large", "TEACHER_API_KEY": "k"}

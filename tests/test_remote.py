@@ -8,10 +8,10 @@ import httpx
 import msgspec
 import pytest
 
-from tasks import dialects
-from tasks.logs import remote
-from tasks.records import Call, Json
-from tasks.stage import Refused
+from tasks.core.records import Call, Json
+from tasks.core.stage import Refused
+from tasks.ingest import detect as dialects
+from tasks.ingest import remote
 
 Answer = Callable[[httpx.Request], httpx.Response]
 ASKED = {"model": "m", "messages": [{"role": "user", "content": "u"}]}

@@ -18,13 +18,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from tasks import report
-from tasks.params import Economics
-from tasks.records import Counts
-from tasks.reporting import chart, page
-from tasks.reporting.days import days, percentile
-from tasks.reporting.nights import nights, sentence
-from tasks.stage import finish
+from tasks.core.params import Economics
+from tasks.core.records import Counts
+from tasks.core.stage import finish
+from tasks.report import chart, page
+from tasks.report import hop as report
+from tasks.report.days import days, percentile
+from tasks.report.nights import nights, sentence
 
 PRICES = Economics(teacher_input=2.0, teacher_output=8.0, student_input=0.02, student_output=0.08)
 NOW = datetime(2026, 3, 17, 8, 0, tzinfo=UTC)

@@ -10,8 +10,8 @@ import pytest
 import served
 
 from serving.route import NO_TASK, PROMPT_CHANGED, Router, Routes
-from tasks.stage import Refused
-from tasks.template import Template
+from tasks.core.stage import Refused
+from tasks.core.template import Template
 
 
 @pytest.fixture(scope="module")

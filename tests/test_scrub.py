@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks.contract import Contract
-from tasks.datasets.rows import Candidate, Row, write_rows
-from tasks.datasets.scrub import Scrubbed, Scrubber
-from tasks.privacy.canaries import Originals, leaks
+from tasks.core.contract import Contract
+from tasks.core.rows import Candidate, Row, write_rows
+from tasks.dataset.scrub import Scrubbed, Scrubber
+from tasks.deidentify.leak_check import Originals, leaks
 
 KEY = b"0123456789abcdef"
 TEXT = Contract(kind="text")

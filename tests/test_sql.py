@@ -6,8 +6,8 @@ import random
 
 import pytest
 
-from tasks.contract import Contract, agree
-from tasks.evaluation import quality, sql
+from tasks.core.contract import Contract, agree
+from tasks.evaluate import quality, sql
 
 ONE = """SELECT c.Name, COUNT(*) AS n FROM Course AS c, Offering AS o
 WHERE c.id = o.course AND c.Area LIKE "%Core%" AND o.year > 2015 GROUP BY c.name ORDER BY n DESC;"""

@@ -19,10 +19,10 @@ from registry import bundle as bundles
 from registry import ledger, plots, router
 from registry.gate import Verdict
 from registry.store import CANDIDATE, CHAMPION, EXPERIMENT, Store, Version
-from tasks.contract import Contract
-from tasks.stage import Refused
-from tasks.students.student import Student
-from tasks.task import Task, load_one, save
+from tasks.core.contract import Contract
+from tasks.core.stage import Refused
+from tasks.core.task import Task, load_one, save
+from tasks.students.causal import Student
 
 PASSED = Verdict(True, "It answers 86% of the calls by itself.")
 DRAWN = plots.plots

@@ -9,10 +9,9 @@ from pathlib import Path
 import pytest
 import tiny
 
-from tasks.contract import Contract, violation
-from tasks.stage import Refused
-from tasks.students.decoding import Ask
-from tasks.students.student import (
+from tasks.core.contract import Contract, violation
+from tasks.core.stage import Refused
+from tasks.students.causal import (
     Student,
     base_digest,
     base_path,
@@ -22,6 +21,7 @@ from tasks.students.student import (
     json_grammar,
     regex_grammar,
 )
+from tasks.students.decoding import Ask
 
 PROMPTS = ["what colour is the apple", "the sea", "grass " * 12, "item 12: what colour"]
 

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks.privacy.birthdays import shifted
-from tasks.privacy.keyed import luhn
-from tasks.privacy.surrogates import Surrogates
-from tasks.privacy.wordlists import fold, like, roles, slip, words
+from tasks.deidentify.date_shift import shifted
+from tasks.deidentify.keyed_random import luhn
+from tasks.deidentify.surrogates import Surrogates
+from tasks.deidentify.wordlists import fold, like, roles, slip, words
 
 KEY = b"k" * 32
 EXAMPLES = [

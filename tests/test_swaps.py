@@ -7,8 +7,8 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.datasets.rows import Row
-from tasks.training.swaps import swapped
+from tasks.core.rows import Row
+from tasks.train.augmentation import swapped
 
 
 def row(prompt: str, answer: object) -> Row:

@@ -5,13 +5,13 @@ import pytest
 from bases.tagger import text
 from bases.tagger.text import examples, fill
 from bases.tagger.text import templates as sentences
-from tasks.params import Deidentify
-from tasks.privacy.detectors import Detector
-from tasks.privacy.findings import Finding, resolve
-from tasks.privacy.models import model
-from tasks.privacy.tagger import ADAPTER, build, plausible
-from tasks.stage import Refused
-from tasks.students.encoder import case_of
+from tasks.core.params import Deidentify
+from tasks.core.stage import Refused
+from tasks.deidentify.detectors import Detector
+from tasks.deidentify.findings import Finding, resolve
+from tasks.deidentify.ner_model import model
+from tasks.deidentify.tagger import ADAPTER, build, plausible
+from tasks.students.minilm import case_of
 
 TEXTS = [
     "Hi, my name is Maria Schneider and I live at 742 Evergreen Terrace, Springfield, IL 62704.",

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks.contract import answer_of
-from tasks.discovery.mine import mine, pattern_of
-from tasks.template import Head, Pattern, Slot, Template
+from tasks.cluster.template_mining import mine, pattern_of
+from tasks.core.contract import answer_of
+from tasks.core.template import Head, Pattern, Slot, Template
 from tests.traffic import LABELS, call, orders, tickets, truth, visible
 
 TEXTS = st.text(max_size=30)

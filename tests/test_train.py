@@ -14,19 +14,19 @@ import pytest
 import tiny
 import torch
 
-from tasks.contract import Contract
-from tasks.datasets.rows import Row, some
-from tasks.params import Train
-from tasks.stage import Refused
+from tasks.core.contract import Contract
+from tasks.core.params import Train
+from tasks.core.rows import Row, some
+from tasks.core.stage import Refused
 from tasks.students.adapters import adapter_digest
-from tasks.students.student import ADAPTER_FILES, Student, base_digest, load_base
-from tasks.train import adapter_name, load_training, train
-from tasks.training.attempt import continues, rated, second_try
-from tasks.training.fitting import Diverged, Fitter, batches, check
-from tasks.training.fused import fuse
-from tasks.training.optimizers import optimizers, rate
-from tasks.training.team import Team
-from tasks.training.writing import Example, completion
+from tasks.students.causal import ADAPTER_FILES, Student, base_digest, load_base
+from tasks.train.attempt import continues, rated, second_try
+from tasks.train.causal import Example, completion
+from tasks.train.distributed import Team
+from tasks.train.fused import fuse
+from tasks.train.hop import adapter_name, load_training, train
+from tasks.train.loop import Diverged, Fitter, batches, check
+from tasks.train.optimizers import optimizers, rate
 
 
 @pytest.fixture(scope="module")

@@ -11,11 +11,11 @@ import tiny
 
 from registry import figures
 from registry.bundle import Lineage
-from tasks.params import Params, Train
-from tasks.stage import Refused
-from tasks.train import load_training, train
-from tasks.training.fitting import Mark
-from tasks.training.trials import Trial
+from tasks.core.params import Params, Train
+from tasks.core.stage import Refused
+from tasks.train.hop import load_training, train
+from tasks.train.loop import Mark
+from tasks.train.sweep import Trial
 
 
 @pytest.fixture(scope="module")

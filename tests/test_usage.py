@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from tasks.training import usage
+from tasks.train import monitor as usage
 
 
 def test_samples_come_while_it_runs_and_at_its_end() -> None:

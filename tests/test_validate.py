@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
-from tasks import records, stage
-from tasks.params import Validate
-from tasks.records import Call, Counts
-from tasks.stage import Refused
-from tasks.validate import validate
-from tasks.validation.checks import Problem, misfit, view
-from tasks.validation.checks import problem as problem_of
+from tasks.core import records, stage
+from tasks.core.params import Validate
+from tasks.core.records import Call, Counts
+from tasks.core.stage import Refused
+from tasks.validate.checks import Problem, misfit, view
+from tasks.validate.checks import problem as problem_of
+from tasks.validate.hop import validate
 
 TOOL = {
     "type": "function",

@@ -17,13 +17,13 @@ import httpx
 import pytest
 import tiny
 
-from flows.local import free_port
+from flows.cli.stack import free_port
 from serving.pool import Pool, PoolError
-from tasks.contract import Contract
-from tasks.params import Train
-from tasks.students.student import BUNDLED, Student
-from tasks.students.student import ask as chat
-from tasks.train import train
+from tasks.core.contract import Contract
+from tasks.core.params import Train
+from tasks.students.causal import BUNDLED, Student
+from tasks.students.causal import ask as chat
+from tasks.train.hop import train
 
 pytestmark = pytest.mark.vllm
 ROOT = Path(__file__).parents[1]

@@ -9,14 +9,15 @@ import pytest
 import tiny
 import torch
 
-from tasks.params import Train
-from tasks.stage import Refused
+from tasks.core.params import Train
+from tasks.core.stage import Refused
 from tasks.students.adapters import kind_of
-from tasks.students.student import Student, base_digest
-from tasks.train import train
-from tasks.training import fused, writing
-from tasks.training.attempt import save
-from tasks.training.writing import Example, adapted, completion
+from tasks.students.causal import Student, base_digest
+from tasks.train import causal as writing
+from tasks.train import fused
+from tasks.train.attempt import save
+from tasks.train.causal import Example, adapted, completion
+from tasks.train.hop import train
 
 ROWS = [Example([1, 5 + n, *range(20, 30 + n), 2], 4 + n) for n in range(5)]
 

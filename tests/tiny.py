@@ -8,9 +8,9 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tasks.contract import Contract
-from tasks.task import Task, save
-from tasks.template import Template
+from tasks.core.contract import Contract
+from tasks.core.task import Task, save
+from tasks.core.template import Template
 
 CHAT = (
     "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"

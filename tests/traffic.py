@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from tasks import records
-from tasks.records import CleanCall
+from tasks.core import records
+from tasks.core.records import CleanCall
 
 ROOT = Path(__file__).parents[1]
 REAL = Path(os.environ.get("FLYWHEEL_EVAL_DATA") or ROOT / "../shared/data")

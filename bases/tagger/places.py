@@ -6,7 +6,7 @@ from functools import cache
 from random import Random
 
 from bases.tagger.values import faker_list, family, given, invented, locale, pick
-from tasks.privacy.wordlists import words
+from tasks.deidentify.wordlists import words
 
 
 @cache

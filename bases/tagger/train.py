@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from bases.tagger.text import Example, examples
-from tasks.privacy.tagger import KINDS, LABELS, Encoded, Tokens, build, logits
+from tasks.deidentify.tagger import KINDS, LABELS, Encoded, Tokens, build, logits
 
 IGNORED = -100
 LENGTH = 128

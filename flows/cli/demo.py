@@ -1,0 +1,93 @@
+"""`make run`: days of sample traffic with a night between, on a stack of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+from flows import console as show
+from flows.cli import stack as local
+from tasks.core.params import load
+from tasks.core.stage import Refused
+
+FIRST = date(2026, 3, 2)  # a Monday, so that the sample's week looks like one
+CONCURRENCY = 48
+
+
+def _services(home: Path, base: str) -> dict[str, local.Service]:
+    teacher = local.teacher_server(local.free_port())
+    pool = local.pool_server(home, local.free_port(), base)
+    services = [
+        local.prefect_server(home, local.free_port()),
+        local.mlflow_server(home, local.free_port()),
+        teacher,
+        pool,
+        local.gateway_server(home, local.free_port(), pool.url, "--replay"),
+    ]
+    return {service.name: service for service in services}
+
+
+def _traffic(gateway: str, calls: int, day: date, seed: int) -> None:
+    from openai import AsyncOpenAI
+
+    from examples.agent import traffic
+
+    async def send(advance: show.Advance) -> None:
+        done = 0
+
+        def one(*_: object) -> None:
+            nonlocal done
+            done += 1
+            advance(done)
+
+        async with AsyncOpenAI(base_url=f"{gateway}/v1", api_key="sample") as client:
+            await traffic(
+                client, "large", calls, day=day, seed=seed, concurrency=CONCURRENCY, on_call=one
+            )
+
+    with show.bar(f"traffic of {day}", calls) as advance:
+        asyncio.run(send(advance))
+
+
+def run(home: Path, calls: int, days: int, seed: int) -> None:
+    """Start over in `home`, send the traffic, learn each night, and report."""
+    base = load().train.base
+    with local.lock(home):
+        shutil.rmtree(home, ignore_errors=True)
+        services = _services(home, base)
+        os.environ.update(
+            TEACHER_BASE_URL=os.environ.get("TEACHER_BASE_URL", services["teacher"].url + "/v1"),
+            PREFECT_API_URL=services["prefect"].url + "/api",
+            MLFLOW_TRACKING_URI=services["mlflow"].url,
+            POOL_URL=services["pool"].url,
+            PREFECT_HOME=str(home / "prefect"),
+        )
+        os.environ.update(local.QUIET)
+        show.say("Starting Prefect, MLflow, the simulated teacher, the pool and the gateway")
+        with local.running(list(services.values()), home):
+            from flows.nightly import nightly
+
+            for number in range(days):
+                day = FIRST + timedelta(days=number)
+                show.say(f"\nDay {number + 1} · {day}")
+                _traffic(services["gateway"].url, calls, day, seed + number)
+                if number < days - 1:
+                    show.say(f"Night of {day}")
+                    nightly(day=day.isoformat(), home=str(home))
+        summary(home)
+
+
+def summary(home: Path) -> None:
+    """Print the table of days and write the report page."""
+    from tasks.report import hop as report
+
+    if not any((home / "journal").glob("*.jsonl")):
+        raise Refused(f"{home} has no journal to report on; `flywheel run` makes one")
+    params = load()
+    days = report.days(home / "journal", params.economics)
+    show.console.print(report.table(days))
+    page = report.write(home, days, now=datetime.now(UTC), target=1 - params.calibrate.alpha)
+    show.say(f"Report: {page}")

@@ -1,0 +1,190 @@
+"""The `flywheel` command. `flywheel --help` lists what it does; the Makefile calls it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from flows import console as show
+from tasks.core.stage import Refused
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+data = typer.Typer(no_args_is_help=True, help="The datasets behind registered students.")
+app.add_typer(data, name="data")
+LIVE = Path(".flywheel/live")
+DEMO = Path(".flywheel/demo")
+Home = Annotated[
+    Path, typer.Option(help="Folder that holds the journal, the nights and the registry.")
+]
+
+
+@contextmanager
+def _joined(home: Path) -> Iterator[None]:
+    """Use the services of a running `flywheel up` on this home, or start Prefect and MLflow.
+
+    A home's artifacts are read through an MLflow server once one has written them.
+    """
+    from flows.cli import stack as local
+
+    for name, value in local.QUIET.items():
+        os.environ.setdefault(name, value)
+    os.environ.setdefault("PREFECT_HOME", str(home / "prefect"))
+    for name, value in local.stack(home).items():
+        os.environ.setdefault(name, value)
+    if "PREFECT_API_URL" in os.environ:
+        yield
+        return
+    with local.lock(home):
+        services = [local.prefect_server(home, local.free_port())]
+        os.environ["PREFECT_API_URL"] = services[0].url + "/api"
+        if not os.environ.get("MLFLOW_TRACKING_URI"):
+            services.append(local.mlflow_server(home, local.free_port()))
+            os.environ["MLFLOW_TRACKING_URI"] = services[1].url
+        with local.running(services, home):
+            yield
+
+
+@app.command()
+def run(
+    home: Home = DEMO,
+    calls: Annotated[int, typer.Option(help="Calls a day.", min=100)] = 3000,
+    days: Annotated[int, typer.Option(help="Days of traffic.", min=2, max=30)] = 3,
+    seed: Annotated[int, typer.Option(help="Seed of the traffic.")] = 7,
+) -> None:
+    """Watch the loop turn: days of sample traffic with a night between, then a report."""
+    from flows.cli import demo
+
+    demo.run(home.resolve(), calls, days, seed)
+
+
+@app.command()
+def up(
+    home: Home = LIVE,
+    gateway_port: Annotated[int, typer.Option(help="0 picks a free one.")] = 8080,
+    mlflow_port: Annotated[int, typer.Option(help="0 picks a free one.")] = 5000,
+    prefect_port: Annotated[int, typer.Option(help="0 picks a free one.")] = 4200,
+) -> None:
+    """Keep gateway, pool, MLflow, Prefect and the schedule running until Ctrl-C or `down`."""
+    from flows.cli import up as live
+
+    live.up(home.resolve(), gateway_port, mlflow_port, prefect_port)
+
+
+@app.command()
+def down(home: Home = LIVE) -> None:
+    """Stop what `up` started on this home."""
+    from flows.cli import stack as local
+
+    stack = local.stack(home.resolve())
+    if not stack:
+        raise Refused(f"nothing runs on {home}")
+    os.kill(int(stack["FLYWHEEL_PID"]), signal.SIGTERM)
+
+
+@app.command()
+def nightly(
+    home: Home = LIVE,
+    source: Annotated[
+        list[str] | None, typer.Option(help="Log files instead of the journal.")
+    ] = None,
+    day: Annotated[str, typer.Option(help="YYYY-MM-DD; default: yesterday.")] = "",
+) -> None:
+    """Run one night now: on the journal, or on logs that you already have."""
+    home = home.resolve()
+    with _joined(home):
+        from flows.nightly import nightly as flow
+
+        state = flow(day=day, home=str(home), source=source, return_state=True)
+        error = state.result(raise_on_failure=False)
+        if isinstance(error, Refused):
+            raise error
+        show.say(state.message or str(state.type))
+    raise typer.Exit(0 if state.is_completed() else 1)
+
+
+@app.command()
+def promote(home: Home = LIVE) -> None:
+    """Make the pool match the registry now."""
+    home = home.resolve()
+    with _joined(home):
+        from flows.promote import promote as flow
+
+        flow(home=str(home))
+
+
+@app.command()
+def ingest(
+    path: Annotated[str, typer.Argument(help="A file, folder, glob or URL.")],
+    dry_run: Annotated[bool, typer.Option(help="Only say what is there.")] = True,
+) -> None:
+    """Say what a log holds: dialect, calls, time span, models, tools, first problems."""
+    from tasks.ingest.hop import dry_run as look
+
+    if not dry_run:
+        raise Refused("`flywheel ingest` only looks; `flywheel nightly --source` learns")
+    show.say(look([path]).table())
+
+
+@app.command()
+def pii(
+    path: Annotated[str, typer.Argument(help="Logs; default: the calls of the last night.")] = "",
+    home: Home = LIVE,
+    sample: Annotated[int, typer.Option(help="How many texts to show.", min=1)] = 20,
+) -> None:
+    """Show texts before and after de-identification, on a terminal only."""
+    from flows.cli.views import show_sample
+
+    if not sys.stdout.isatty():
+        raise Refused("this shows personal data; it writes to a terminal only")
+    show_sample(home.resolve(), path, sample)
+
+
+@data.command("get")
+def data_get(
+    version: Annotated[str, typer.Argument(help="A registered version: task/number.")],
+    to: Annotated[Path | None, typer.Option(help="Folder to write; default: the name.")] = None,
+    home: Home = LIVE,
+) -> None:
+    """Restore the exact dataset that a registered version was trained and tested on."""
+    from flows.night.hops import registry_of
+    from registry import ledger
+    from registry.version import TASK
+
+    name, _, number = version.rpartition("/")
+    if not name or not number.isdecimal():
+        raise Refused(f"{version!r} is no registered version; one is called task/number")
+    found = registry_of(home.resolve()).version(name, int(number))
+    place = to or Path(f"{name}-v{number}")
+    if place.exists():
+        raise Refused(f"{place} is there already")
+    part = name if found.scope == TASK else ""  # a domain's student learned from all its tasks
+    show.say(str(ledger.restore(home.resolve(), found.dataset, place, part)))
+
+
+@app.command()
+def report(home: Home = DEMO) -> None:
+    """Print the days' figures and write the HTML report."""
+    from flows.cli.demo import summary
+
+    summary(home.resolve())
+
+
+def main() -> None:
+    """Entry point: one clear sentence and exit status 2 on bad input."""
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    warnings.filterwarnings("ignore", category=FutureWarning)
+    try:
+        app()
+    except Refused as error:
+        show.console.print(f"flywheel: {error}", style="red")
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -1,0 +1,71 @@
+"""What a person sees in the terminal while a flow runs: a line per hop and a bar per long stage."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from tasks.core.records import Counts
+
+if TYPE_CHECKING:
+    from flows.night.ladder import Outcome
+    from serving.reconcile import Changes
+
+console = Console(highlight=False, soft_wrap=True)
+Advance = Callable[[int], None]
+
+
+@contextmanager
+def bar(label: str, total: int) -> Iterator[Advance]:
+    """Show a progress bar while the body runs; call the given function with the position."""
+    columns = (
+        TextColumn("  {task.description:<24}"),
+        BarColumn(30),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=console) as progress:
+        row = progress.add_task(label, total=total)
+        yield lambda position: progress.update(row, completed=position)
+
+
+@contextmanager
+def stage(label: str) -> Iterator[None]:
+    """Show a spinner with a label while the body runs (nothing when the output is no terminal)."""
+    with console.status(f"  {label} …"):
+        yield
+
+
+def hop(counts: Counts, notes: Sequence[str] = ()) -> None:
+    """Print what a hop kept and dropped, with the reasons, and what is to know about it."""
+    dropped = ", ".join(f"{reason} {n:,}" for reason, n in sorted(counts.dropped.items()))
+    console.print(
+        f"  {counts.hop:<12}{counts.read:>8,} in {counts.kept:>8,} kept"
+        + (f"   dropped: {dropped}" if dropped else "")
+    )
+    for note in notes:
+        console.print(f"    {note}", style="yellow")
+
+
+def say(text: str) -> None:
+    """Print one line."""
+    console.print(text)
+
+
+def outcome(result: Outcome) -> None:
+    """Print what became of one student."""
+    verdict = f"v{result.version}" if result.version else "teacher"
+    console.print(f"  {result.task:<36} {verdict:<8} {result.reason}")
+
+
+def changes(result: Changes | None) -> None:
+    """Print what the pool serves now."""
+    if result is None:
+        return say("  no pool is running; champions serve after `flywheel up`")
+    say(f"  pool serves {len(result.serving)}, {len(result.loaded)} new")
+    for adapter, problem in result.refused.items():
+        say(f"  {adapter} was not switched on: {problem}")

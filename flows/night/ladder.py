@@ -1,0 +1,313 @@
+"""What a night does for one task: train, evaluate, calibrate, judge, register. No Prefect here."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import msgspec
+
+import tasks.calibrate.hop
+import tasks.evaluate.hop
+import tasks.train.hop
+from flows import console as show
+from flows.night import champions, domains
+from flows.night import leaks as guard
+from flows.night import savings as worth
+from flows.night.champions import Champion, origin
+from flows.night.hops import Night, found
+from flows.night.hops import figures as night_figures
+from registry import bundle, choice, gate, ledger, router
+from registry.choice import Rung, Try
+from registry.gate import Verdict
+from registry.store import Version
+from serving.referee import referee
+from tasks.calibrate.hop import Certificate, held_out, load_certificate
+from tasks.core import stage
+from tasks.core.stage import Refused
+from tasks.core.task import load_one
+from tasks.dataset.splits import SPLITS
+from tasks.evaluate.answers import read_answers
+from tasks.evaluate.hop import Scorecard
+from tasks.train import domain
+from tasks.train.hop import load_training
+from tasks.train.loop import Progress
+
+SECONDS = 120.0  # that the teacher may take for a verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one task in a night, by its best student; shares are 0..1."""
+
+    task: str
+    version: int | None
+    passed: bool
+    reason: str
+    agreement: float | None = None
+    coverage: float = 0.0
+    rung: str = ""
+    promoted: bool = False
+
+
+def ladder(night: Night, task: str, serving: Champion | None) -> list[Rung]:
+    """The students worth a try, the cheapest first; no own one beside a champion that is enough.
+
+    The student of the task's domain is measured in any case, before and beside its own.
+    """
+    tried: list[Rung] = ["domain"] if domains.domain_of(night, task) else []
+    if champions.enough(night, serving):
+        return tried
+    return [*tried, *tasks.train.hop.ladder(night.out("dataset", task), night.params.train)[0]]
+
+
+@contextmanager
+def aside(refused: list[Refused], tries: Sequence[Try]) -> Iterator[None]:
+    """Keep what is refused inside: a dearer student that fails costs a cheaper one nothing.
+
+    So does one that breaks: its own Prefect task shows how.
+    """
+    try:
+        yield
+    except Refused as error:
+        show.say(str(error))
+        refused.append(error)
+    except Exception as error:  # a dearer base may break anywhere; the cheaper student stands
+        if not tries:
+            raise
+        show.say(f"A dearer student failed: {type(error).__name__}: {error}")
+
+
+def enough(night: Night, last: Try) -> bool:
+    """Whether no dearer student is tried: this one serves enough, or the next would not pay.
+
+    It does not pay when the night's time is spent, or when what is left to save is less than what
+    the longest training of the night cost.
+    """
+    rungs = night.params.train.rungs
+    if last.rung == "domain":
+        return False
+    dearer = rungs[rungs.index(last.rung) + 1 :]
+    if any(night.out("train", last.scorecard.task, rung).exists() for rung in dearer):
+        return False  # the night was begun before and came further: it ends the same
+    if last.verdict.passed and last.coverage >= night.params.train.enough:
+        return True
+    done = night.out("train").glob("*/*/training.json")
+    seconds = [load_training(file.parent).seconds for file in done]
+    known = load_one(night.out("dataset", last.scorecard.task))
+    if not worth.pays(night, known, last.coverage, max(seconds)):
+        return True
+    return last.rung != "linear" and sum(seconds) > 60 * night.params.train.budget
+
+
+def train(
+    night: Night,
+    task: str,
+    rung: Rung,
+    serving: Champion | None,
+    told: Progress | None = None,
+) -> Path:
+    """Train one student; a training that was killed goes on from its checkpoint.
+
+    A causal one goes on from the champion where that wins; a domain's is trained for the first of
+    its tasks. `told` hears of each step, its loss and how many there are at most.
+    """
+    out, params = domains.trained(night, task, rung), night.params.train
+    source = night.out("dataset", task)
+    if rung == "domain":
+        source = domains.dataset(night, task, rung).parent
+        params = domain.budget(params, len(domains.domains(night)[source.name]))
+    if not out.exists():
+        with show.bar(f"{task} · {rung}", 100) as advance, stage.fresh(out) as folder:
+
+            def progress(step: int, steps: int, loss: float) -> None:
+                advance(100 * step // max(steps, 1))
+                if told:
+                    told(step, steps, loss)
+
+            tasks.train.hop.train(
+                source,
+                folder,
+                params,
+                rung="causal" if rung == "domain" else rung,
+                minutes=params.minutes,
+                progress=progress,
+                warm=origin(night, task, rung, serving),
+                checkpoint=out.with_name(f".{out.name}.checkpoint"),
+            )
+            advance(100)  # early stopping ends before the last step
+    return out
+
+
+def evaluate(night: Night, task: str, rung: Rung, serving: Champion | None) -> Scorecard:
+    """Measure the student, the champion and the do-nothing baselines on the frozen test set."""
+    out, params = night.out("evaluate", task, rung), night.params.evaluate
+    if not out.exists():
+        with stage.fresh(out) as folder, httpx.Client(timeout=SECONDS) as client:
+            tasks.evaluate.hop.evaluate(
+                domains.dataset(night, task, rung),
+                domains.trained(night, task, rung),
+                folder,
+                params,
+                champion=serving.rival if serving else None,
+                prices=night.params.economics,
+                cache=night.home / "answers",
+                ask=referee(os.environ, client) if params.referee else None,
+            )
+    return msgspec.json.decode((out / "scorecard.json").read_bytes(), type=Scorecard)
+
+
+def calibrate(night: Night, task: str, rung: Rung) -> Certificate | str:
+    """Certify a threshold at the chosen risk, or say why there is none."""
+    out, params = night.out("calibrate", task, rung), night.params
+    each = len(params.train.rungs)
+    every = len(guard.clean(night)) * each + sum(map(len, domains.domains(night).values()))
+    own = len(ladder(night, task, None))  # the best of them is kept
+    if not out.exists():
+        with stage.fresh(out) as folder:
+            tasks.calibrate.hop.calibrate(
+                domains.dataset(night, task, rung),
+                domains.trained(night, task, rung),
+                folder,
+                params.calibrate,
+                tests=every if params.calibrate.correct else own,
+                evaluation=params.evaluate,
+                cache=night.home / "answers",
+            )
+    return load_certificate(out / "certificate.json")
+
+
+def judge(
+    night: Night,
+    task: str,
+    rung: Rung,
+    scorecard: Scorecard,
+    certificate: Certificate | str,
+    serving: Champion | None,
+) -> Verdict:
+    """Judge one student against the gate and against the champion."""
+    held = None
+    if isinstance(certificate, Certificate):
+        answers = night.out("evaluate", task, rung) / "answers.parquet"
+        held = held_out(certificate, read_answers(answers))
+    made = domains.trained(night, task, rung), night.out("evaluate", task, rung)
+    return gate.judge(
+        scorecard,
+        certificate,
+        bundle.scorecard(serving.rival) if serving and serving.rival else None,
+        night.params.judge,
+        held=held,
+        serving=serving.certificate if serving else None,
+        leaked=guard.count(night, made),
+    )
+
+
+def register(night: Night, task: str, tries: Sequence[Try], serving: Champion | None) -> Outcome:
+    """Register the best student if it passed; make it champion when the policy says so."""
+    best = _kept(night, task, tries)
+    if best is None:
+        return _untried(night, task, serving)
+    version, promoted, reason = None, False, best.verdict.reason
+    if best.verdict.passed:
+        version = _registered(night, task, best)
+        promoted, reason = _promoted(night, version, best, serving)
+    return Outcome(
+        task=task,
+        version=version.number if version else None,
+        passed=best.verdict.passed,
+        promoted=promoted,
+        reason=reason,
+        agreement=best.scorecard.agreement,
+        coverage=best.coverage,
+        rung=best.rung,
+    )
+
+
+def _promoted(
+    night: Night, version: Version, best: Try, serving: Champion | None
+) -> tuple[bool, str]:
+    """Make a version champion, where the policy may; whether it is, and why or why not."""
+    reason = best.verdict.reason
+    if not night.params.judge.promote:
+        return False, f"{reason} It waits for a person to promote it."
+    rival = serving.rival if serving else None
+    if rival and (bundle.read(rival, "lineage") or {}).get("night", "") > night.day:
+        return False, f"{reason} The champion is of a later night and stays."
+    entry = ledger.promote(
+        night.home,
+        night.store,
+        version.name,
+        version.number,
+        expected=serving.version.number if serving else None,
+        reason=reason,
+        now=time.time(),
+    )
+    return entry.moved, reason if entry.moved else f"{reason} Not promoted: {entry.reason}."
+
+
+def _kept(night: Night, task: str, tries: Sequence[Try]) -> Try | None:
+    """The student that is kept, if any was tried: its domain's where that is as good as its own."""
+    shared = next((one for one in tries if one.rung == "domain"), None)
+    own = choice.best([one for one in tries if one.rung != "domain"])
+    if shared is None or own is None:
+        return shared or own
+    said = (night.out("evaluate", task, one.rung) / "answers.parquet" for one in (shared, own))
+    return choice.choose(shared, own, choice.pair(*map(read_answers, said)))
+
+
+def _untried(night: Night, task: str, serving: Champion | None) -> Outcome:
+    """What became of a task for which no training was worth its while."""
+    if serving and (proven := serving.certificate):
+        card, number = bundle.scorecard(serving.bundle), serving.version.number
+        reason = f"Its champion answers {proven.coverage:.0%} of the calls; nothing was trained."
+        figures = card.agreement, proven.coverage
+        return Outcome(task, number, True, reason, *figures, promoted=True)
+    aside = tasks.train.hop.ladder(night.out("dataset", task), night.params.train)[1]
+    return Outcome(
+        task, None, False, f"Nothing was trained: {'; '.join(dict.fromkeys(aside.values()))}."
+    )
+
+
+def _registered(night: Night, task: str, best: Try) -> Version:
+    assert isinstance(best.certificate, Certificate)  # the gate lets nothing pass without one
+    lineage = _lineage(night, task, best.rung)
+    folder = bundle.pack(
+        night.out("register", task),
+        dataset=domains.dataset(night, task, best.rung),
+        trained=domains.trained(night, task, best.rung),
+        evaluated=night.out("evaluate", task, best.rung),
+        calibrated=night.out("calibrate", task, best.rung),
+        lineage=lineage,
+    )
+    known = load_one(folder)
+    parts = (best.scorecard, best.certificate, best.verdict, lineage)
+    return night.store.register(known, folder, *parts)
+
+
+def _lineage(night: Night, task: str, rung: Rung) -> bundle.Lineage:
+    training = load_training(domains.trained(night, task, rung))
+    made = stage.manifest(night.out("dataset")) or {}
+    return bundle.Lineage(
+        night=night.day,
+        dataset=ledger.snapshot(night.home, night.out("dataset")),
+        base=training.base,
+        base_digest=training.base_digest,
+        seed=training.seed,
+        rows={k: v for k, v in made["tasks"][task].items() if k in SPLITS},
+        domain=domains.domain_of(night, task) if rung == "domain" else "",
+    )
+
+
+def close(night: Night, outcomes: Sequence[Outcome]) -> list[Outcome]:
+    """Write what became of each task, and the night's figures into MLflow; return it."""
+    body = msgspec.json.encode(list(outcomes))
+    stage.write_atomic(night.out("judge.json"), msgspec.json.format(body, indent=2))
+    figures = {"tasks/found": len(found(night)), "tasks/passed": sum(o.passed for o in outcomes)}
+    night.store.record(night.day, night_figures(night) | figures)
+    router.register(night.store, night.out("cluster", "tasks.json"), night.day)
+    return list(outcomes)

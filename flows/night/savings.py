@@ -1,0 +1,55 @@
+"""What a task's student may save: tasks are trained in this order, as a night's time is limited."""
+
+from __future__ import annotations
+
+from flows.night import leaks as guard
+from flows.night.champions import champion
+from flows.night.hops import Night
+from tasks.core import economics, stage
+from tasks.core.task import Task
+from tasks.dataset.hop import rows
+
+CHARACTERS = 4  # of a token, about
+
+
+def cost(night: Night, task: Task) -> float:
+    """Dollars that the task's calls of a night, of those in the window, cost at the teacher."""
+    learned = rows(night.out("dataset", task.id, "train.parquet"))
+    answer = sum(len(row.answer) for row in learned) / max(1, len(learned)) / CHARACTERS
+    whole = max(task.tokens / max(1, task.size), answer)
+    price = economics.teacher_cost(economics.Usage(whole - answer, answer), night.params.economics)
+    return task.size * price / len(night.clean())
+
+
+def saving(night: Night, task: Task, served: float) -> float:
+    """Dollars that the task's calls cost at the teacher, times the share that may be taken over.
+
+    Before a student is there, nobody knows that share: the readiness of its data stands for it,
+    less what is `served` already.
+    """
+    made = stage.manifest(night.out("dataset")) or {}
+    ready = float(made["tasks"][task.id]["readiness"]["score"]) / 100
+    return cost(night, task) * max(0.0, ready - served)
+
+
+def pays(night: Night, task: Task, served: float, seconds: float) -> bool:
+    """Whether a training of so many seconds costs less than it may save within the window.
+
+    What is not `served` yet may be saved, in as many nights as a window has.
+    """
+    most = cost(night, task) * (1 - served) * night.params.cluster.window_nights
+    return seconds / 3600 * night.params.economics.compute_hour < most
+
+
+def trainable(night: Night) -> list[str]:
+    """The ids of the tasks that have a clean dataset, those that may save most first."""
+
+    def gain(task: Task) -> float:
+        try:
+            serving = champion(night, task.id)
+        except stage.Refused:  # a bundle that cannot be used: the task's own run says so
+            serving = None
+        known = serving.certificate if serving else None
+        return saving(night, task, known.coverage if known else 0.0)
+
+    return [task.id for task in sorted(guard.clean(night), key=gain, reverse=True)]

@@ -1,0 +1,1 @@
+"""The confidence above which a student may serve, with a proof."""

@@ -1,0 +1,1 @@
+"""The recurring tasks, each with its template, contract and lasting id."""

@@ -1,0 +1,172 @@
+"""From calls to groups with a template and a contract, and more calls routed to them."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from tasks.cluster.groups import group
+from tasks.cluster.identity import Mark, alike, mark
+from tasks.cluster.signatures import user_text
+from tasks.cluster.template_mining import mine
+from tasks.core.contract import Contract, answer_of, infer
+from tasks.core.records import TEACHER, CleanCall, Json
+from tasks.core.template import Template
+
+READ = 2_000  # members of a group that its template and contract are found in
+SAME_GROUP = 0.8  # likeness from which a group found later is an earlier one
+PROBES = 40  # calls of every other group that a template must turn down
+FOREIGN = 0.05
+TOOL_SETS = 8  # more of them are several programs' work, each too rare for a task of its own
+_WORD = re.compile(r"\w+")
+
+
+@dataclass(slots=True)
+class Found:
+    """A group of calls. `calls` are those that it was found in, spread over all of them."""
+
+    family: int
+    template: Template
+    contract: Contract
+    calls: list[CleanCall]
+    mark: Mark
+    routable: bool = True
+    size: int = 0
+    tokens: int = 0
+    ids: list[str] = field(default_factory=list)
+
+
+def discover(calls: Sequence[CleanCall], min_calls: int, seed: int) -> list[Found]:
+    """The groups in some calls, largest first; small ones too."""
+    members: defaultdict[tuple[int, int], list[CleanCall]] = defaultdict(list)
+    for call, place in zip(calls, group(calls, min_calls, seed), strict=True):
+        members[place.family, place.leaf].append(call)
+    ordered = sorted(members.items(), key=lambda pair: (-len(pair[1]), pair[0]))
+    return _without_twins([(_found(family, some), some) for (family, _), some in ordered])
+
+
+def _without_twins(found: Sequence[tuple[Found, list[CleanCall]]]) -> list[Found]:
+    """Groups whose template is another's with a slot filled in (a name, say) go to that one.
+
+    The gateway could not tell them apart, and neither would a person.
+    """
+    kept: list[tuple[Found, list[CleanCall]]] = []
+    grown: set[int] = set()
+    for one, calls in found:
+        twin = next((i for i, (large, _) in enumerate(kept) if _covers(large, one)), None)
+        if twin is None:
+            kept.append((one, calls))
+        else:
+            kept[twin] = (kept[twin][0], [*kept[twin][1], *calls])
+            grown.add(twin)
+    return [
+        _found(one.family, calls) if place in grown else one
+        for place, (one, calls) in enumerate(kept)
+    ]
+
+
+def _covers(large: Found, small: Found) -> bool:
+    """Whether a template has nearly all constants of another's, and matches its calls too.
+
+    Their families may differ: a short prompt leaves them to be guessed from what users say.
+    """
+    if not large.template.characters or large.contract.kind != small.contract.kind:
+        return False
+    if large.template.characters < SAME_GROUP * small.template.characters:
+        return False
+    probes = _probes(small)
+    hits = sum(large.template.payload(call.request) is not None for call in probes)
+    return hits >= (1 - FOREIGN) * len(probes)
+
+
+def spread(calls: Sequence[CleanCall], most: int) -> list[CleanCall]:
+    """At most so many calls, evenly from the first to the last."""
+    count = min(most, len(calls))
+    return [calls[place * len(calls) // count] for place in range(count)]
+
+
+def _probes(found: Found) -> list[CleanCall]:
+    return spread(found.calls, PROBES)
+
+
+def _found(family: int, calls: Sequence[CleanCall]) -> Found:
+    some = spread(calls, READ)
+    # What an answer must look like is the teacher's to say, not an earlier student's.
+    taught = [c for c in some if c.answered_by == TEACHER and not c.error] or some
+    requests, answers = [c.request for c in taught], [answer_of(c.reply) for c in taught]
+    template = mine(requests, answers, [c.at for c in taught])
+    contract = infer(requests, answers)
+    ids = [call.id for call in calls]
+    return Found(family, template, contract, some, mark(template, some), ids=ids)
+
+
+def join(groups: list[Found], more: Sequence[Found]) -> list[Found]:
+    """Add groups that were found later; returns those of `groups` that the new calls belong to."""
+    earlier, result = list(groups), []
+    shift = max((known.family for known in groups), default=-1) + 1
+    for new in more:
+        same = next((g for g in earlier if alike(g.mark, new.mark) >= SAME_GROUP), None)
+        if same is None:
+            new.family += shift
+            groups.append(new)
+        else:
+            same.ids += new.ids
+        result.append(same or new)
+    return result
+
+
+class Routes:
+    """Which group's template a request has: the most constant characters win, a tie is None."""
+
+    def __init__(self, groups: Sequence[Found]) -> None:
+        self._ordered = sorted(
+            ((found.template.characters, place) for place, found in enumerate(groups)),
+            key=lambda pair: (-pair[0], pair[1]),
+        )
+        self._groups = groups
+
+    def find(self, request: Json) -> int | None:
+        """The place of the group in the list, or None."""
+        best: tuple[int, int] | None = None
+        for characters, place in self._ordered:
+            if best is not None and characters < best[0]:
+                break
+            if characters and self._groups[place].template.payload(request) is not None:
+                if best is not None:
+                    return None
+                best = characters, place
+        return best[1] if best else None
+
+
+def mark_routable(groups: Sequence[Found]) -> None:
+    """Note which groups' templates match their calls and no others': only those can be served.
+
+    A better match of another task does not help here, as that task may have no student. What is
+    left of a family may declare dozens of tool sets: tomorrow those will be tasks of their own.
+    """
+    probes = [(other, _probes(other)) for other in groups]
+    for found in groups:
+        template, right, wrong = found.template, 0.0, 0.0
+        for other, some in probes:
+            hits = sum(template.payload(call.request) is not None for call in some)
+            calls = len(other.ids) * hits / max(1, len(some))  # a small group has few to give
+            right, wrong = (calls, wrong) if other is found else (right, wrong + calls)
+        telling = template.characters > 0 and len(template.tools) <= TOOL_SETS
+        found.routable = telling and right > 0 and wrong <= FOREIGN * right
+
+
+def examples(calls: Sequence[CleanCall], count: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The ids of the calls nearest the centre and of those farthest from it, by their words."""
+    some = spread(calls, 400)
+    words = [
+        set(_WORD.findall(f"{user_text(c.request)} {answer_of(c.reply)}".lower())) for c in some
+    ]
+    common = Counter(word for found in words for word in found)
+    scored = sorted(
+        (sum(common[w] for w in found) / (len(found) or 1), call.id)
+        for found, call in zip(words, some, strict=True)
+    )
+    edges = tuple(name for _, name in scored[:count])
+    return tuple(name for _, name in scored[::-1][:count]), edges

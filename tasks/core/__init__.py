@@ -1,0 +1,1 @@
+"""The vocabulary that all hops share: records, params, contracts, templates."""

@@ -1,0 +1,269 @@
+"""A task's contract: what its answers must look like, how they are written and when two agree.
+
+An *answer* is text: canonical JSON, tool calls as JSON, a label, or prose. `answer_of` makes one
+from an assistant message and `reply_of` makes the message back. `infer` finds the contract of many
+answers; a few answers off the contract (a teacher's slips) do not spoil it.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Literal
+
+import msgspec
+
+from tasks.core.labels import MOST, closed, core
+from tasks.core.records import Json, digest, text_of
+from tasks.core.schema import call_schema, functions, inline, schema_of
+
+Kind = Literal["labels", "json", "tools", "text"]
+
+CALLING = 0.02  # a task in which this share of the answers calls tools is a tools task
+
+# What a reasoning model thought aloud; some have the opening tag in their prompt.
+_THOUGHT = re.compile(r"\s*(?:<think>)?(?:(?!<think>).)*?</think>", re.DOTALL)
+_FENCE = re.compile(r"\s*```[\w-]*\s*\n(.*?)\n?\s*```\s*", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contract:
+    """What a task's answers must look like.
+
+    `schema` is the JSON Schema of the answer text (kinds `json` and `tools`), `labels` the closed
+    set as the agent expects to read it (kind `labels`), `max_characters` a generous upper bound.
+    A `tools` contract also accepts `{"content": ...}` when its answers sometimes only talk.
+    """
+
+    kind: Kind
+    schema: Json | None = None
+    labels: tuple[str, ...] = ()
+    max_characters: int = 100_000
+
+
+def answer_of(reply: Json, *, tools: bool = False) -> str:
+    """The canonical answer text of an assistant message.
+
+    `tools` says that the task is a tools task: a reply without a call becomes `{"content": ...}`.
+    What a reasoning model thought aloud before its answer is no part of it.
+    """
+    calls = list(reply.get("tool_calls") or ())
+    if reply.get("function_call"):
+        calls.append({"function": reply["function_call"]})
+    if calls:
+        return _dumps({"tool_calls": [_call(c.get("function") or {}) for c in calls]})
+    text = spoken(text_of(reply.get("content")))
+    if tools:
+        return _dumps({"content": text})
+    value = structure(text)
+    return text if value is None else _dumps(value)
+
+
+def spoken(text: str) -> str:
+    """A reply's text without the thoughts before it."""
+    thought = _THOUGHT.match(text)
+    return text[thought.end() if thought else 0 :].strip()
+
+
+def answer(reply: Json, contract: Contract) -> str:
+    """The answer of a reply in the contract's own form: what a student is trained to write."""
+    return settle(answer_of(reply, tools=contract.kind == "tools"), contract)
+
+
+def reply_of(answer: str, contract: Contract, *, salt: str = "") -> Json:
+    """The assistant message that an answer stands for; `salt` keeps tool call ids apart."""
+    if contract.kind != "tools":
+        return {"role": "assistant", "content": answer}
+    value = json.loads(answer)
+    if "tool_calls" not in value:
+        return {"role": "assistant", "content": value["content"]}
+    calls = [
+        {
+            "id": f"call_{digest(salt, answer, str(number), length=24)}",
+            "type": "function",
+            "function": {"name": call["name"], "arguments": _dumps(call["arguments"])},
+        }
+        for number, call in enumerate(value["tool_calls"])
+    ]
+    return {"role": "assistant", "content": None, "tool_calls": calls}
+
+
+def settle(answer: str, contract: Contract) -> str:
+    """Bring a drifting label (`"Refund".`, `[refund]`) to the form in the contract."""
+    if contract.kind != "labels":
+        return answer
+    return _labels(contract.labels).get(core(answer), answer)
+
+
+def violation(answer: str, contract: Contract) -> str | None:
+    """Why an answer is off the contract, in one sentence; None when it is on it."""
+    if len(answer) > contract.max_characters:
+        return f"longer than {contract.max_characters} characters"
+    if contract.kind == "labels":
+        return None if answer in _labels(contract.labels).values() else "not one of the labels"
+    if contract.kind == "text":
+        return None if answer.strip() else "empty"
+    try:
+        value = json.loads(answer, parse_constant=_no_constant)
+    except (ValueError, RecursionError):  # a small model may write brackets without end
+        return "not JSON"
+    schema = contract.schema or {}
+    calls = isinstance(value, dict) and value.keys() == {"tool_calls"} and value["tool_calls"]
+    if contract.kind == "tools" and calls:
+        return _miscalled(value["tool_calls"], schema)
+    return _against(schema, value)
+
+
+def normal(answer: str, contract: Contract | None = None) -> str:
+    """The form in which answers are compared: key order, spacing and 1 or 1.0 do not matter.
+
+    With a `labels` contract letter case and decoration do not matter either.
+    """
+    if contract is not None and contract.kind == "labels":
+        return core(answer)
+    with suppress(RecursionError):
+        value = structure(answer)
+        if value is not None:
+            return json.dumps(_plain(value), ensure_ascii=False, sort_keys=True)
+    return " ".join(answer.split())
+
+
+def agree(a: str, b: str, contract: Contract | None = None) -> bool:
+    """Whether two answers say the same."""
+    return a == b or normal(a, contract) == normal(b, contract)
+
+
+def infer(requests: Sequence[Json], answers: Sequence[str]) -> Contract:
+    """The contract of a task from its requests and their `answer_of(reply)`.
+
+    What the requests declare (tool signatures, a `json_schema` response format) comes first.
+    """
+    length = 2 * max((len(a) for a in answers), default=0) + 200
+    values = [structure(a) for a in answers]
+    calls = [called for value in values if (called := _called(value))]
+    if len(calls) > CALLING * len(answers):
+        spoken = len(answers) - len(calls) > CALLING * len(answers)
+        schema = call_schema(requests, calls, spoken)
+        return Contract(kind="tools", schema=schema, max_characters=length)
+    found = [v for v in values if v is not None]
+    if found and len(found) >= MOST * len(answers) - 1:
+        schema = _declared(requests) or schema_of(found)
+        return Contract(kind="json", schema=schema, max_characters=length)
+    labels = closed(answers)
+    if labels:
+        return Contract(kind="labels", labels=labels, max_characters=length)
+    return Contract(kind="text", max_characters=length)
+
+
+def _called(value: Any) -> list[Any]:
+    """The tool calls of an answer; content may have JSON of another form under the same key."""
+    calls = value.get("tool_calls") if isinstance(value, dict) else None
+    whole = isinstance(calls, list) and all(
+        isinstance(call, dict) and call.keys() == {"name", "arguments"} for call in calls
+    )
+    return list(calls) if whole and calls else []
+
+
+def _dumps(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    # A lone surrogate cannot be written as UTF-8; the escaped form can.
+    return text if text.isascii() or _encodes(text) else json.dumps(value)
+
+
+def _encodes(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError(f"{name} is not JSON")
+
+
+def structure(text: str) -> Any | None:
+    """The object or list that a text is, bare or in a code fence; None for anything else."""
+    fenced = _FENCE.fullmatch(text)
+    text = (fenced.group(1) if fenced else text).strip()
+    if not text.startswith(("{", "[")):
+        return None
+    try:
+        return json.loads(text, parse_constant=_no_constant)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _call(function: Json) -> Json:
+    arguments = function.get("arguments") or "{}"
+    if isinstance(arguments, str):
+        # What cannot be read is left as text: it will be off the contract.
+        with suppress(ValueError, RecursionError):
+            arguments = json.loads(arguments, parse_constant=_no_constant)
+    return {"name": function.get("name") or "", "arguments": arguments}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return " ".join(value.split()) if isinstance(value, str) else value
+
+
+@lru_cache(maxsize=256)
+def _labels(labels: tuple[str, ...]) -> dict[str, str]:
+    return {core(label): label for label in labels}
+
+
+@lru_cache(maxsize=256)
+def _validator(schema: bytes) -> Any:
+    from jsonschema import Draft202012Validator
+    from referencing import Registry
+
+    return Draft202012Validator(msgspec.json.decode(schema), registry=Registry())  # fetches nothing
+
+
+def _against(schema: Json, value: Any) -> str | None:
+    try:
+        error = next(_validator(msgspec.json.encode(schema)).iter_errors(value), None)
+    except Exception as problem:  # of an agent's own schema: a type, pattern or $ref that is none
+        return f"the schema cannot be checked: {problem}"[:200]
+    return None if error is None else f"{error.json_path}: {error.message[:120]}"
+
+
+def _miscalled(calls: Any, schema: Json) -> str | None:
+    """Like `_against`, one call at a time: an `anyOf` of a hundred functions is slow and mute."""
+    called = schema["anyOf"][0] if "anyOf" in schema else schema
+    array = called["properties"]["tool_calls"]
+    forms = {form["properties"]["name"]["const"]: form for form in functions(schema)}
+    if not isinstance(calls, list) or len(calls) > array["maxItems"]:
+        return f"more than {array['maxItems']} calls at once"
+    for call in calls:
+        name = call.get("name") if isinstance(call, dict) else None
+        if not isinstance(name, str) or name not in forms:
+            return f"calls {name}, which is not in the contract"
+        if reason := _against(forms[name], call):
+            return f"{name}: {reason}"
+    return None
+
+
+def _declared(requests: Sequence[Json]) -> Json | None:
+    """The response schema that almost all requests declare."""
+    found: Counter[bytes] = Counter()
+    for request in requests:
+        form = request.get("response_format") or {}
+        schema = (form.get("json_schema") or {}).get("schema") if isinstance(form, dict) else None
+        if schema:
+            found[msgspec.json.encode(schema)] += 1
+    if not found:
+        return None
+    schema, count = found.most_common(1)[0]
+    return inline(msgspec.json.decode(schema)) if count >= MOST * len(requests) else None

@@ -1,0 +1,98 @@
+"""How a hop's output gets onto disk, and how `python -m tasks.<hop>` runs under DVC.
+
+A hop writes into a folder of its own; the folder appears under its final name only when it is
+complete, with a `manifest.json` beside the data. A hop whose complete output is there is skipped.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from tasks.core.records import Counts
+
+HOPS = (
+    *("ingest", "validate", "deidentify", "cluster", "dataset"),
+    *("train", "evaluate", "calibrate"),
+)
+MANIFEST = "manifest.json"
+
+
+class Refused(Exception):  # noqa: N818 - it reads as what happened to the input
+    """Bad input or a broken precondition: one clear sentence for a person, exit status 2."""
+
+
+def manifest(out: Path) -> dict[str, Any] | None:
+    """The manifest of a complete output folder, or None when the hop has not finished there."""
+    path = out / MANIFEST
+    return msgspec.json.decode(path.read_bytes()) if path.exists() else None
+
+
+def counts(out: Path) -> Counts | None:
+    """The counts of a complete output folder, or None."""
+    found = manifest(out)
+    return msgspec.convert(found["counts"], Counts) if found else None
+
+
+def finish(out: Path, result: Counts, extra: Mapping[str, Any] | None = None) -> None:
+    """Write the manifest: the last thing that a hop does."""
+    body = msgspec.json.encode({"counts": result, **(extra or {})})
+    write_atomic(out / MANIFEST, msgspec.json.format(body, indent=2))
+
+
+def write_atomic(path: Path, data: bytes) -> None:
+    """Write a file under a temporary name, then rename it: readers see the old or the new one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.tmp")
+    temporary.write_bytes(data)
+    temporary.replace(path)
+
+
+@contextmanager
+def fresh(out: Path) -> Iterator[Path]:
+    """Give a temporary folder beside `out`; rename it to `out` when the body succeeds.
+
+    A leftover of an interrupted run is removed. On an error `out` is left as it was.
+    """
+    temporary = out.with_name(f".{out.name}.partial")
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir(parents=True)
+    yield temporary
+    shutil.rmtree(out, ignore_errors=True)
+    temporary.rename(out)
+
+
+def hop(name: str, out: Path, work: Callable[[Path], Counts]) -> Counts:
+    """Run `work(folder)` unless `out` is already complete; return the counts either way.
+
+    `work` fills the folder and calls `finish` (directly or through its module's function).
+    """
+    done = counts(out)
+    if done is not None:
+        return done
+    with fresh(out) as folder:
+        result = work(folder)
+        if manifest(folder) is None:
+            finish(folder, result)
+    if result.hop != name:
+        raise ValueError(f"hop {name} returned the counts of {result.hop}")
+    return result
+
+
+def main(run: Callable[[], Counts]) -> None:
+    """Entry point of `python -m tasks.<hop>`: print the counts, or one sentence and exit 2."""
+    warnings.filterwarnings("ignore", category=FutureWarning)  # libraries to one another
+    try:
+        result = run()
+    except Refused as error:
+        print(f"flywheel: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
+    dropped = ", ".join(f"{reason} {n}" for reason, n in result.dropped.items()) or "none"
+    print(f"{result.hop}: {result.read:,} in, {result.kept:,} kept, dropped: {dropped}")

@@ -1,0 +1,1 @@
+"""Train, validation, calibration and test sets of each task."""

@@ -1,0 +1,90 @@
+"""From calls to rows that a dataset may hold, and what is set aside on the way."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+
+from tasks.cluster.signatures import user_text
+from tasks.core.contract import answer, violation
+from tasks.core.labels import refusal
+from tasks.core.records import REJECTED, TEACHER, CleanCall, Rejected, Writer, digest
+from tasks.core.rows import Candidate, Row
+from tasks.core.task import Task
+from tasks.deidentify import conversations
+
+FEW_REFUSALS = 0.05  # where more replies apologise, apologising is the work
+
+
+class Aside:
+    """What is dropped, by reason and by task."""
+
+    def __init__(self) -> None:
+        self.counts: Counter[str] = Counter()
+        self.of: defaultdict[str, Counter[str]] = defaultdict(Counter)
+        self._rejected: list[Rejected] = []
+
+    def add(self, name: str, source: str, reason: str, task: str) -> None:
+        """Set one call aside."""
+        self._rejected.append(Rejected(id=name, source=source, reason=reason, detail=task))
+        self.counts[reason] += 1
+        self.of[task][reason] += 1
+
+    def drop(self, some: Sequence[Candidate], reason: str, task: str) -> None:
+        """Set rows aside; rows carried over from earlier nights are no calls of this one."""
+        for candidate in some:
+            if not candidate.carried:
+                self.add(candidate.row.id, candidate.source, reason, task)
+
+    def write(self, path: Path) -> None:
+        """Write the quarantine file."""
+        with Writer(path, REJECTED) as writer:
+            for record in self._rejected:
+                writer.write(record)
+
+
+def candidate_of(call: CleanCall, task: Task | None) -> Candidate | str:
+    """The row of a call, or why it cannot be one."""
+    if task is None:
+        return "no task"
+    if reason := _unusable(call):
+        return reason
+    if not task.fitness.get("routable", 1.0):
+        return "task not routable"
+    payload = task.template.payload(call.request)
+    if payload is None:
+        return "off template"
+    said = answer(call.reply, task.contract)
+    if violation(said, task.contract):
+        return "off contract"
+    # The turns of one conversation begin alike, which tells where no conversation id does.
+    begun = digest(user_text(call.request)) if task.template.turns else None
+    opening = conversations.opening(call.conversation) if call.conversation else begun
+    prompt = task.template.prompt(payload)
+    row = Row(call.id, call.at, "", prompt, said, call.weight, call.feedback, opening)
+    return Candidate(row, call.source)
+
+
+def _unusable(call: CleanCall) -> str | None:
+    if call.answered_by != TEACHER:
+        return "not the teacher's"
+    if call.error:
+        return "error"
+    if call.finish_reason == "length":
+        return "truncated"
+    if call.finish_reason == "content_filter" or call.reply.get("refusal"):
+        return "refusal"
+    if call.feedback is not None and call.feedback < 0:
+        return "negative feedback"
+    return None
+
+
+def without_refusals(task: Task, found: list[Candidate], aside: Aside) -> list[Candidate]:
+    """Prose tasks: apologies go, unless apologising is what the task does."""
+    sorry = [c for c in found if task.contract.kind == "text" and refusal(c.row.answer)]
+    if not sorry or len(sorry) > FEW_REFUSALS * len(found):
+        return found
+    aside.drop(sorry, "refusal", task.id)
+    gone = {candidate.row.id for candidate in sorry}
+    return [candidate for candidate in found if candidate.row.id not in gone]

@@ -1,0 +1,249 @@
+"""A task's calls into train, validation, calibration and test sets (`python -m tasks.dataset`).
+
+Only good replies of the teacher are targets. Training rows are cleaned and de-duplicated, with
+frequencies kept as weights; calibration and test keep the traffic as it is, slips included, because
+a certificate has to speak for it. What has been test data stays test data.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from itertools import chain, pairwise
+from pathlib import Path
+from typing import Any
+from zlib import crc32
+
+import msgspec
+import numpy as np
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from tasks.core.contract import violation
+from tasks.core.params import Dataset, load
+from tasks.core.records import CleanCall, Counts, read_clean
+from tasks.core.rows import Candidate, Row, rows, write_rows
+from tasks.core.stage import finish, hop, write_atomic
+from tasks.core.task import Task, save
+from tasks.core.task import load as load_tasks
+from tasks.dataset.answer_formats import replaced
+from tasks.dataset.candidates import Aside, candidate_of, without_refusals
+from tasks.dataset.curate import curate
+from tasks.dataset.history import HOMES, Past, hold, recall
+from tasks.dataset.readiness import readiness
+from tasks.dataset.scrub import REASON, Scrubber
+from tasks.dataset.splits import SPLITS, Groups, Split, leaks, share_out
+from tasks.deidentify.hop import load_key
+from tasks.deidentify.leak_check import ORDINARY, Originals
+
+__all__ = ["Row", "dataset", "rows", "write_rows"]
+
+COLLECTING, FAILED = "collecting", "de-identification failed"
+PERMUTATIONS, GENEROUS = 32, 0.2
+CHUNK = 5_000  # prompts sketched at a time
+_WORD = re.compile(r"\w+|[^\w\s]")
+
+
+def dataset(
+    clean: Sequence[Path],
+    clusters: Path,
+    out: Path,
+    params: Dataset,
+    *,
+    previous: Path | None = None,
+    originals: Originals | None = None,
+) -> Counts:
+    """Make the datasets of all tasks; `previous` is the folder of the night before.
+
+    No row may hold one of the `originals`, the values that de-identification replaced.
+    """
+    tasks = {task.id: task for task in load_tasks(clusters)}
+    table = pq.read_table(clusters / "assignment.parquet")
+    assigned = dict(zip(table["call_id"].to_pylist(), table["task_id"].to_pylist(), strict=True))
+    aside, read = Aside(), 0
+    found: defaultdict[str, list[Candidate]] = defaultdict(list)
+    for call in _calls(clean):
+        read += 1
+        task = tasks.get(assigned.pop(call.id, ""))
+        candidate = candidate_of(call, task)
+        if isinstance(candidate, Candidate) and task is not None:
+            found[task.id].append(candidate)
+        else:
+            aside.add(call.id, call.source, str(candidate), task.id if task else "")
+    report: dict[str, Any] = {}
+    kept = 0
+    scrubber = Scrubber(originals or Originals(b""), chain.from_iterable(found.values()))
+    for name, task in tasks.items():
+        past = recall(previous, name)
+        some = found.pop(name, [])
+        report[name], count = _make(task, some, out / name, params, past, aside, scrubber)
+        kept += count
+    hold(previous, out)
+    write_atomic(out / ORDINARY, b"".join(sorted(scrubber.originals.ordinary)))
+    aside.write(out / "quarantine.parquet")
+    result = Counts("dataset", read, kept, dict(sorted(aside.counts.items())))
+    finish(out, result, {"tasks": report})
+    return result
+
+
+def _calls(clean: Sequence[Path]) -> Iterator[CleanCall]:
+    return (call for path in clean for call in read_clean(path))
+
+
+def _make(
+    task: Task,
+    found: list[Candidate],
+    out: Path,
+    params: Dataset,
+    past: Past,
+    aside: Aside,
+    scrubber: Scrubber,
+) -> tuple[dict[str, Any], int]:
+    """Write one task's splits; returns its part of the manifest and how many calls are in them."""
+    known = {candidate.row.id for candidate in found}
+    found = without_refusals(task, found, aside)
+    found += [Candidate(row, carried=True) for row in past.test if row.id not in known]
+    found.sort(key=lambda candidate: (candidate.row.at, candidate.row.id))
+    clean = scrubber.scrub(found, task.contract)
+    aside.drop(clean.aside, REASON, task.id)
+    found = _current(task, clean.found, aside)
+    parts, twins = _split(task, found, params, past, aside)
+    homes = {c.row.id: split for split in SPLITS for c in parts[split]}
+    curated = curate(parts["train"], task.contract, twins)
+    for candidate, reason in curated.dropped:
+        aside.drop([candidate], reason, task.id)
+    parts["train"] = curated.kept
+    every = [candidate for split in SPLITS for candidate in parts[split]]
+    final = {split: [candidate.row for candidate in parts[split]] for split in SPLITS}
+    index = readiness(final["train"], [c.row for c in every], aside.of[task.id], task.contract)
+    figures: dict[str, Any] = {split: len(final[split]) for split in SPLITS}
+    figures |= {"carried": sum(c.carried for c in every), "readiness": index}
+    figures |= {"cleaned again": clean.cleaned, "rows": len(every)}
+    if refused := clean.failed or _not_ready(len(every), index.score, params):
+        reason = FAILED if clean.failed else refused
+        aside.drop(every, reason, task.id)
+        return {**figures, "refused": refused}, 0
+    _check_leaks(task.id, final)
+    for split in SPLITS:
+        write_rows(out / f"{split}.parquet", final[split])
+    write_atomic(out / HOMES, msgspec.json.encode(homes))
+    save(out / "task.json", task)
+    return figures, len(every) - figures["carried"]
+
+
+def _current(task: Task, found: list[Candidate], aside: Aside) -> list[Candidate]:
+    """Rows in the format that the agent expects today, the older ones brought to it."""
+    moved = replaced(found, task.contract)
+    result = []
+    for place, candidate in enumerate(found):
+        said = moved.get(place, candidate.row.answer)
+        if said is None or violation(said, task.contract):
+            aside.drop([candidate], "old format", task.id)
+        else:
+            result.append(replace(candidate, row=replace(candidate.row, answer=said)))
+    return result
+
+
+def _not_ready(count: int, score: float, params: Dataset) -> str | None:
+    if count < params.min_rows:
+        return COLLECTING
+    return "not ready" if score < params.min_readiness else None
+
+
+def _split(
+    task: Task, found: Sequence[Candidate], params: Dataset, past: Past, aside: Aside
+) -> tuple[dict[Split, list[Candidate]], list[int]]:
+    """The candidates of each split, with their groups, and the training rows' near-duplicates."""
+    groups, twins = Groups(len(found)), Groups(len(found))
+    prompts = [candidate.row.prompt for candidate in found]
+    for a, b in near_duplicates(prompts, params.similar, params.seed):
+        groups.join(a, b)
+        # A turn's prompt holds the one before it: turns are never each other's duplicates.
+        if not task.template.turns or prompts[a] == prompts[b]:
+            twins.join(a, b)
+    groups.join_equal(candidate.row.opening or "" for candidate in found)
+    groups.join_equal(candidate.row.group for candidate in found)
+    members: defaultdict[str, list[int]] = defaultdict(list)
+    for place in range(len(found)):
+        members[found[groups.find(place)].row.id].append(place)
+    strata = {key: _stratum(found[places[0]].row.answer) for key, places in members.items()}
+    homes = {p: past.home[c.row.id] for p, c in enumerate(found) if c.row.id in past.home}
+    splits = share_out(members, strata, homes, params)
+    parts: dict[Split, list[Candidate]] = {split: [] for split in SPLITS}
+    alike: list[int] = []
+    for place, candidate in enumerate(found):
+        if place not in splits:
+            aside.drop([candidate], "would leak into test", task.id)
+            continue
+        group = found[groups.find(place)].row.id
+        parts[splits[place]].append(replace(candidate, row=replace(candidate.row, group=group)))
+        if splits[place] == "train":
+            alike.append(twins.find(place))
+    return parts, alike
+
+
+def _stratum(answer: str) -> str:
+    return answer if len(answer) <= 120 else ""
+
+
+def near_duplicates(prompts: Sequence[str], similar: float, seed: int) -> Iterator[tuple[int, int]]:
+    """Pairs of places with equal or near-equal prompts: MinHash over word pairs, then LSH."""
+    from datasketch import MinHash, MinHashLSH
+
+    first: dict[str, int] = {}
+    for place, prompt in enumerate(prompts):
+        if prompt in first:
+            yield first[prompt], place
+        else:
+            first[prompt] = place
+    # The sketch only proposes, and generously: at its own threshold it misses half of the pairs.
+    index = MinHashLSH(threshold=similar - GENEROUS, num_perm=PERMUTATIONS)
+    places, joined, known = list(first.values()), Groups(len(first)), list[NDArray[np.uint32]]()
+    for start in range(0, len(places), CHUNK):
+        some = [_pairs(prompts[place]) for place in places[start : start + CHUNK]]
+        hashes = MinHash.bulk(
+            some, num_perm=PERMUTATIONS, seed=seed + 1, hashfunc=int, scheme="affine32"
+        )
+        for pairs, minhash in zip(some, hashes, strict=True):
+            own = len(known)
+            known.append(pairs)
+            for other in sorted(index.query(minhash)):
+                apart = joined.find(other) != joined.find(own)
+                if apart and _likeness(pairs, known[other]) >= similar:
+                    joined.join(other, own)
+                    yield places[other], places[own]
+            index.insert(own, minhash)
+
+
+def _pairs(text: str) -> NDArray[np.uint32]:
+    """The pairs of words that follow each other in a text, each as a number, once."""
+    words = _WORD.findall(text.lower())
+    pairs = [f"{a} {b}" for a, b in pairwise(words)] or [" ".join(words)]
+    return np.unique(np.array([crc32(p.encode("utf-8", "replace")) for p in pairs], np.uint32))
+
+
+def _likeness(a: NDArray[np.uint32], b: NDArray[np.uint32]) -> float:
+    both = len(np.intersect1d(a, b, assume_unique=True))
+    return both / (len(a) + len(b) - both)
+
+
+def _check_leaks(task: str, final: Mapping[Split, Sequence[Row]]) -> None:
+    """Raises ValueError when a group or a prompt stands in two splits."""
+    for what in ("group", "prompt"):
+        keys = {split: {getattr(row, what) for row in final[split]} for split in SPLITS}
+        if found := leaks(keys):
+            raise ValueError(f"{task}: {len(found)} {what}s stand in more than one split")
+
+
+def main() -> Counts:
+    source, clusters = Path("data/deidentify"), Path("data/cluster")
+    params, key = load().dataset, load_key(Path(os.environ.get("FLYWHEEL_HOME", ".flywheel")))
+    originals = Originals.load([source], key)
+    return hop(
+        "dataset",
+        Path("data/dataset"),
+        lambda out: dataset([source / "calls.parquet"], clusters, out, params, originals=originals),
+    )

@@ -1,1 +1,0 @@
-"""What `tasks.dataset` is made of: rows, their cleaning and their splits."""

@@ -1,0 +1,1 @@
+"""Surrogates in place of everything personal."""

@@ -1,0 +1,149 @@
+"""The leaves of a call: every stretch of text that a person may have written, and how to change it.
+
+A string is prose, or JSON, or prose with JSON in it, or JSON whose strings hold JSON. Keys,
+numbers, white space and everything else that is not a string value keep their bytes; a changed
+value is written back in the same encoding, so that JSON stays JSON with the same keys.
+Used by `tasks.deidentify`; nothing to run.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from tasks.core.records import Json
+
+Change = Callable[[str, str], str]  # (key path, text) -> text
+
+SCHEMAS = frozenset({"tools", "functions", "response_format", "tool_choice", "model", "stop"})
+NAMES = frozenset({"id", "tool_call_id", "role", "type", "object"})
+TEXTS = frozenset({"content", "text", "arguments", "refusal", "reasoning_content", "answer"})
+MAX_DEPTH = 6
+MAX_FAILURES = 100  # openings that are no JSON; keeps the search linear
+
+_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{},]|-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?')
+_OPENING = re.compile(r'\{\s*"|\[\s*["{\[]')
+_COLON = re.compile(r"\s*:")
+_DECODER = json.JSONDecoder()
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A stretch of a string: prose or one JSON document."""
+
+    start: int
+    end: int
+    is_json: bool
+
+
+def pieces(text: str) -> Iterator[Piece]:
+    """Split a string into prose and the JSON documents in it, without gaps."""
+    at = search = failures = 0
+    while failures < MAX_FAILURES and (match := _OPENING.search(text, search)) is not None:
+        end = _document_end(text, match.start())
+        if end is None:
+            search, failures = match.start() + 1, failures + 1
+            continue
+        if match.start() > at:
+            yield Piece(at, match.start(), False)
+        yield Piece(match.start(), end, True)
+        at = search = end
+    if at < len(text) or not text:
+        yield Piece(at, len(text), False)
+
+
+def _document_end(text: str, start: int) -> int | None:
+    try:
+        return _DECODER.raw_decode(text, start)[1]
+    except (json.JSONDecodeError, RecursionError):
+        return None
+
+
+def rewrite(text: str, change: Change, path: str = "", depth: int = 0) -> str:
+    """Pass each leaf of a string through `change`; everything else keeps its bytes."""
+    if depth > MAX_DEPTH:
+        return change(path, text)
+    found = list(pieces(text))
+    if len(found) == 1 and not found[0].is_json:
+        return change(path, text)
+    return "".join(
+        _rewrite_json(text[p.start : p.end], change, path, depth)
+        if p.is_json
+        else change(path, text[p.start : p.end])
+        for p in found
+    )
+
+
+def _rewrite_json(document: str, change: Change, path: str, depth: int) -> str:
+    out: list[str] = []
+    stack: list[str] = [path]
+    key, at = "", 0
+    for match in _TOKEN.finditer(document):
+        token = match.group()
+        if token in "{[":
+            stack.append(_join(stack[-1], key))
+            key = ""
+        elif token in "}]":
+            stack.pop()
+            key = ""
+        elif token[0] == '"' and _COLON.match(document, match.end()):
+            key = json.loads(token)
+        elif token != ",":
+            out.append(document[at : match.start()])
+            out.append(_rewrite_value(token, change, _join(stack[-1], key), depth))
+            at = match.end()
+    out.append(document[at:])
+    return "".join(out)
+
+
+def _join(path: str, key: str) -> str:
+    return f"{path}.{key}" if path and key else path or key
+
+
+def _rewrite_value(token: str, change: Change, path: str, depth: int) -> str:
+    if token[0] != '"':
+        return _same_number(token, change(path, token))
+    text = json.loads(token)
+    changed = rewrite(text, change, path, depth + 1)
+    if changed == text:
+        return token  # keeps escapes as they were written
+    return json.dumps(changed, ensure_ascii=token.isascii())
+
+
+def _same_number(before: str, after: str) -> str:
+    """A number stays a number: of the same number of digits, without a leading zero."""
+    return after if after.isdigit() and before.isdigit() and after[0] != "0" else before
+
+
+def each_message(message: Json, each: Change) -> Json:
+    """A message with each of its strings passed through `each`; structure and tool names kept."""
+    skip = {"name"} if message.get("role") in {"tool", "function"} else set()
+    return {
+        name: value if name in skip else _each(name, value, each) for name, value in message.items()
+    }
+
+
+def each_request(request: Json, each: Change) -> Json:
+    """A request's other fields (user, metadata, ...) changed; messages and schemas kept."""
+    skip = SCHEMAS | {"messages"}
+    return {
+        name: value if name in skip else _each(name, value, each) for name, value in request.items()
+    }
+
+
+def _each(name: str, value: Any, each: Change) -> Any:
+    if isinstance(value, str):
+        if value.startswith("data:"):
+            return "data:,"  # an image or a sound: never read, never kept
+        return value if name in NAMES else each("" if name in TEXTS else name, value)
+    if isinstance(value, list):
+        return [_each(name, item, each) for item in value]
+    if isinstance(value, dict):
+        return {
+            key: item if (name, key) == ("function", "name") else _each(key, item, each)
+            for key, item in value.items()
+        }
+    return value

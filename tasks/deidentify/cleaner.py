@@ -1,0 +1,263 @@
+"""One call with surrogates in it: decides what is replaced, replaces it, checks that copies agree.
+
+`Cleaner` works for a night; `clean` returns the changed fields of a call. Used by
+`tasks.deidentify`; the only importer of presidio_anonymizer.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property, partial
+from itertools import count
+from typing import Any
+
+import msgspec
+
+from tasks.core.params import Deidentify
+from tasks.core.records import Call
+from tasks.deidentify.boilerplate import SYSTEM, Everyday, Public, is_secret
+from tasks.deidentify.call_texts import Change, each_message, each_request, rewrite
+from tasks.deidentify.findings import Finding
+from tasks.deidentify.leak_check import Originals
+from tasks.deidentify.scanner import Found, Scanned, leaves
+from tasks.deidentify.second_pass import sweep
+from tasks.deidentify.surrogates import Surrogates
+
+REPLY = "reply"
+SOFT = frozenset({"PERSON", "LOCATION", "ORGANIZATION", "ADDRESS", "DATE_TIME"})
+READERS = frozenset({"tagger", "spacy", "model"})  # detectors that read, and so misread
+FOREIGN = re.compile(
+    "[\u0370-\u03ff\u0400-\u052f\u0530-\u058f\u0590-\u07ff\u0900-\u0fff\u1000-\u137f\u1780-\u17ff"
+    "\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\U00020000-\U0002ffff]{2}"
+)
+SCRIPT, INCONSISTENT = "script the tagger cannot read", "inconsistent surrogates"
+_NORM = re.compile(r"[\W_]+")
+
+
+class Quarantined(Exception):  # noqa: N818 - it says what happens to the call
+    """The call cannot be de-identified; the message is the reason."""
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A string of a call: who said it, under which key, and what was found in it."""
+
+    role: str
+    path: str
+    text: str
+    scanned: Scanned
+
+
+def visit(call: Call, change: Callable[[str], Change]) -> dict[str, Any]:
+    """The fields of a call that hold text, changed; `change` gives the function for each role."""
+    messages = [each_message(m, change(str(m.get("role", "")))) for m in call.messages]
+    plain, reply = change("user"), change(REPLY)
+    return {
+        "request": each_request(call.request, plain) | {"messages": messages},
+        "reply": each_message(call.reply, reply),
+        "student": each_message(call.student, reply) if call.student else call.student,
+        "error": plain("error", call.error) if call.error else call.error,
+        "client": plain("client", call.client) if call.client else call.client,
+    }
+
+
+def strings(call: Call) -> Iterator[tuple[str, str, str]]:
+    """Every string of a call as role, path, text, in the order of `visit`."""
+    found: list[tuple[str, str, str]] = []
+
+    def note(role: str) -> Change:
+        def change(path: str, text: str) -> str:
+            found.append((role, path, text))
+            return text
+
+        return change
+
+    visit(call, note)
+    return iter(found)
+
+
+def norm(text: str) -> str:
+    """A text without case, spaces and punctuation: what stays when a value is written anew."""
+    return _NORM.sub("", text.casefold())
+
+
+class Cleaner:
+    """Replaces what was found, for all calls of a night."""
+
+    def __init__(
+        self,
+        params: Deidentify,
+        public: Public,
+        everyday: Everyday,
+        constant: Surrogates,
+        originals: Originals,
+    ) -> None:
+        from presidio_anonymizer import AnonymizerEngine
+
+        self._keep = frozenset(params.keep)
+        self._gate = params.foreign_scripts == "quarantine"
+        self._public, self._everyday = public, everyday
+        self._constant, self._originals = constant, originals
+        self._engine = AnonymizerEngine()
+        self.entities: Counter[str] = Counter()
+        self.detectors: Counter[str] = Counter()
+
+    def clean(self, call: Call, texts: Sequence[Text], people: Surrogates) -> dict[str, Any]:
+        """The call's fields with surrogates. Raises Quarantined with the reason."""
+        if self._gate and any(t.role not in SYSTEM and FOREIGN.search(t.text) for t in texts):
+            raise Quarantined(SCRIPT)
+        if not any(t.scanned for t in texts):
+            return visit(call, lambda role: lambda path, text: text)
+        return _OneCall(self, call, texts, people).fields()
+
+    def wanted(self, text: Text) -> Iterator[Found]:
+        """What was found in a string and is no part of the template."""
+        for leaf in text.scanned:
+            for found in leaf:
+                finding = found.finding
+                if finding.kind in self._keep or self._public(text.role, found.mark):
+                    continue
+                read = finding.kind in SOFT and finding.detector in READERS
+                if not (read and self._everyday(found.text, finding.kind)):
+                    yield found
+
+    def replace(self, text: str, findings: Sequence[tuple[Finding, Surrogates]]) -> str:
+        """The text with surrogates, through Presidio's anonymizer."""
+        from presidio_anonymizer.entities import OperatorConfig, RecognizerResult
+
+        operators, results = {}, []
+        for number, (finding, people) in enumerate(findings):
+            self.entities[finding.kind] += 1
+            self.detectors[finding.detector] += 1
+            value = text[finding.start : finding.end]
+            self._originals.add(finding.kind, value, people.opening)
+            name = str(number)  # one operator per finding: types may come from two conversations
+            operators[name] = OperatorConfig("custom", {"lambda": partial(people.of, finding.kind)})
+            results.append(RecognizerResult(name, finding.start, finding.end, finding.score))
+        done = self._engine.anonymize(text, results, operators, merge_entities_with_spaces=False)
+        return str(done.text)
+
+    def constants(self, text: Text, index: int) -> list[tuple[Finding, Surrogates]]:
+        """Secrets in the template itself: the same surrogate for everybody."""
+        if not text.scanned:
+            return []
+        return [
+            (f.finding, self._constant)
+            for f in text.scanned[index]
+            if is_secret(f.finding.kind) and self._public(text.role, f.mark)
+        ]
+
+
+class _OneCall:
+    """The decisions for one call."""
+
+    def __init__(
+        self, cleaner: Cleaner, call: Call, texts: Sequence[Text], people: Surrogates
+    ) -> None:
+        self._cleaner, self._call, self._texts, self._people = cleaner, call, texts, people
+        schemas = {k: v for k, v in call.request.items() if k in {"tools", "response_format"}}
+        wanted = [list(cleaner.wanted(t)) for t in texts]
+        self._vocabulary = msgspec.json.encode(schemas).decode() + _template(texts, wanted)
+        self._chosen = self._choose(wanted)
+        known = ((f.finding.kind, f.text, f.finding.detector) for t in self._chosen for f in t)
+        self._known = frozenset(known)
+
+    @cached_property
+    def _prompt(self) -> str:
+        return norm("\n".join(t.text for t in self._texts if t.role != REPLY))
+
+    def _choose(self, wanted: list[list[Found]]) -> list[list[Found]]:
+        """What is replaced in each string; names are registered in the order of the text."""
+        for text, found in zip(self._texts, wanted, strict=True):
+            for f in found:
+                if f.finding.kind == "PERSON" and text.role != REPLY and not self._in_template(f):
+                    self._people.of("PERSON", f.text)
+        return [
+            [f for f in found if not self._stays(text, f)]
+            for text, found in zip(self._texts, wanted, strict=True)
+        ]
+
+    def _stays(self, text: Text, found: Found) -> bool:
+        """Whether a name belongs to everybody, or is the model's own word."""
+        if found.finding.kind not in SOFT or self._people.knows(found.text):
+            return False
+        own = text.role == REPLY and norm(found.text) not in self._prompt
+        return own or self._in_template(found)
+
+    def _in_template(self, found: Found) -> bool:
+        if found.finding.kind not in SOFT or found.text not in self._vocabulary:
+            return False
+        return re.search(rf"(?<!\w){re.escape(found.text)}(?!\w)", self._vocabulary) is not None
+
+    def fields(self) -> dict[str, Any]:
+        """The changed fields. Raises Quarantined when a copied value no longer agrees."""
+        order = iter(range(len(self._texts)))
+        fields = visit(self._call, lambda role: lambda path, text: self._string(next(order)))
+        self._check(fields)
+        return fields
+
+    def _string(self, index: int) -> str:
+        """A string with surrogates; the same in a later turn of the conversation is not redone."""
+        text, chosen = self._texts[index], tuple(f.finding for f in self._chosen[index])
+        if not chosen and not text.scanned and (text.role in SYSTEM or not self._known):
+            return text.text
+        memo = text.text, text.path, text.role in SYSTEM, chosen, self._known
+        if memo not in self._people.done:
+            self._people.done[memo] = rewrite(text.text, self._leaf(index), text.path)
+        return self._people.done[memo]
+
+    def _leaf(self, index: int) -> Change:
+        text, chosen = self._texts[index], {id(f) for f in self._chosen[index]}
+        numbers, known = count(), sweep(self._known)
+
+        def leaf(path: str, value: str) -> str:
+            here = next(numbers)
+            found = text.scanned[here] if text.scanned else ()
+            mine = [(f.finding, self._people) for f in found if id(f) in chosen]
+            if text.role not in SYSTEM or mine:
+                mine += [(f, self._people) for f in known.findings(value)]
+            every = _apart([*self._cleaner.constants(text, here), *mine])
+            return self._cleaner.replace(value, every) if every else value
+
+        return leaf
+
+    def _check(self, fields: dict[str, Any]) -> None:
+        """A value that the reply copied from the prompt must still be a copy."""
+        pairs: list[tuple[str, str]] = []
+        prompt: list[str] = []
+        clean = Call(id="", at=0, source="", **fields)
+        for text, (role, path, after) in zip(self._texts, strings(clean), strict=True):
+            if role == REPLY:
+                old, new = leaves(text.text, path), leaves(after, path)
+                pairs += [(a.text, b.text) for a, b in zip(old, new, strict=True) if a != b]
+            else:
+                prompt.append(after)
+        whole = norm("\n".join(prompt)) if pairs else ""
+        for before, after in pairs:
+            value = norm(before)
+            if len(value) > 3 and value in self._prompt and norm(after) not in whole:
+                raise Quarantined(INCONSISTENT)
+
+
+def _apart(findings: Sequence[tuple[Finding, Surrogates]]) -> list[tuple[Finding, Surrogates]]:
+    """Without overlaps; what comes first in the list stays."""
+    kept: list[tuple[Finding, Surrogates]] = []
+    for finding, people in findings:
+        if not any(finding.start < k.end and k.start < finding.end for k, _ in kept):
+            kept.append((finding, people))
+    return kept
+
+
+def _template(texts: Sequence[Text], wanted: Sequence[Sequence[Found]]) -> str:
+    """The system texts without what is personal in them: the words that everybody may keep."""
+    out = ""
+    for text, found in zip(texts, wanted, strict=True):
+        if text.role in SYSTEM:
+            plain = text.text
+            for f in found:
+                plain = plain.replace(f.text, "")
+            out += "\n" + plain
+    return out

@@ -1,0 +1,216 @@
+"""Third hop: surrogates in place of everything personal. `python -m tasks.deidentify`.
+
+Every string of a call is scanned once (`segments`, `detectors`, `tagger`); what is found gets a
+surrogate that is the same everywhere in its conversation (`cleaner`, `surrogates`). Text that is
+the same for everybody (prompts, schemas, fixed lines) keeps its names (`public`), so that templates
+can be mined afterwards and still match production. Without a detector there is no data: it fails
+closed.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections import Counter, deque
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, fields
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from tasks.core import stage
+from tasks.core.params import Deidentify, load
+from tasks.core.records import CLEAN, REJECTED, Call, CleanCall, Counts, Rejected, Writer, read
+from tasks.core.stage import Refused
+from tasks.deidentify.boilerplate import Everyday, Public
+from tasks.deidentify.cleaner import Cleaner, Quarantined, Text, strings
+from tasks.deidentify.conversations import conversation_of, is_sealed, sealed
+from tasks.deidentify.detectors import Detector, version
+from tasks.deidentify.leak_check import Originals
+from tasks.deidentify.recall_probe import Recall, planted, recalls, survives
+from tasks.deidentify.scanner import Scanner
+from tasks.deidentify.surrogates import Surrogates
+
+WAITING = 4_096  # strings scanned in one batch
+RECENT = 1_000  # conversations whose finished strings are kept at hand
+SAMPLE = 300  # calls whose texts the probe plants in
+
+
+def load_key(home: Path) -> bytes:
+    """The secret behind the surrogates: `$FLYWHEEL_PII_KEY`, else `home/pii.key` (made, 0600)."""
+    given = os.environ.get("FLYWHEEL_PII_KEY")
+    if given:
+        return given.encode()
+    path = home / "pii.key"
+    if not path.exists():
+        home.mkdir(parents=True, exist_ok=True)
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(handle, "w") as file:
+            file.write(secrets.token_hex(32))
+    if path.stat().st_mode & 0o077:
+        raise Refused(f"{path} can be read by others; run `chmod 600 {path}`")
+    return path.read_bytes()
+
+
+class Night:
+    """What one run knows: findings per string, public lines, surrogates per conversation."""
+
+    def __init__(self, params: Deidentify, key: bytes, scanner: Scanner | None = None) -> None:
+        self._key = key
+        self.scanner = scanner or Scanner(Detector(params), params.keys, key)
+        self._public = Public(params.public_conversations)
+        self._everyday = Everyday(params.public_conversations)
+        self._people: dict[str, Surrogates] = {}
+        self._recent: deque[Surrogates] = deque()
+        self.originals = Originals(key)
+        self.cleaner = Cleaner(
+            params, self._public, self._everyday, Surrogates(key, ""), self.originals
+        )
+
+    def survey(self, calls: Iterable[Call]) -> int:
+        """First pass: scan every distinct string, count lines. Returns the number of calls."""
+        count = 0
+        waiting: list[tuple[str, str]] = []
+        for count, call in enumerate(calls, 1):  # noqa: B007 - the count is the result
+            if is_sealed(self._key, call.conversation):
+                continue
+            conversation = conversation_of(call)
+            for _, path, text in strings(call):
+                if text:
+                    waiting.append((conversation, self.scanner.add(path, text)))
+                    self._everyday.note(conversation, text)
+            if self.scanner.waiting >= WAITING:
+                self._count(waiting)
+        self._count(waiting)
+        return count
+
+    def _count(self, waiting: list[tuple[str, str]]) -> None:
+        self.scanner.flush()
+        for conversation, name in waiting:
+            for leaf in self.scanner[name]:
+                for found in leaf:
+                    self._public.note(conversation, found.mark)
+        waiting.clear()
+
+    def clean(self, call: Call) -> CleanCall:
+        """Second pass: the call with surrogates. Raises Quarantined."""
+        same = {f.name: getattr(call, f.name) for f in fields(call)}
+        if is_sealed(self._key, call.conversation):
+            return CleanCall(**same)
+        texts = [Text(r, p, t, self.scanner.known(p, t)) for r, p, t in strings(call)]
+        conversation = conversation_of(call)
+        changed = self.cleaner.clean(call, texts, self._surrogates(conversation))
+        return CleanCall(**same | changed | {"conversation": sealed(self._key, conversation)})
+
+    def _surrogates(self, conversation: str) -> Surrogates:
+        found = self._people.get(conversation)
+        if found is None:
+            found = self._people[conversation] = Surrogates(self._key, conversation)
+            self._recent.append(found)
+            if len(self._recent) > RECENT:
+                self._recent.popleft().done.clear()
+        return found
+
+
+def probe(
+    calls: Iterable[Call],
+    params: Deidentify,
+    key: bytes,
+    seed: int = 0,
+    *,
+    scanner: Scanner | None = None,
+) -> dict[str, Recall]:
+    """Recall per type: personal data planted in a sample of these calls and looked for again."""
+    trials = planted(_sample(calls, SAMPLE, seed), params.probe, seed)
+    night = Night(params, key, scanner)
+    night.survey(call for _, _, call in trials)
+    return recalls([(kind, not _survives(night, value, call)) for kind, value, call in trials])
+
+
+def _survives(night: Night, value: str, call: Call) -> bool:
+    try:
+        return survives(value, night.clean(call))
+    except Quarantined:
+        return False
+
+
+def _sample(calls: Iterable[Call], size: int, seed: int) -> list[Call]:
+    """A uniform sample of a stream."""
+    rng = Random(seed)
+    kept: list[Call] = []
+    for number, call in enumerate(calls):
+        if number < size:
+            kept.append(call)
+        elif (place := rng.randint(0, number)) < size:
+            kept[place] = call
+    return kept
+
+
+def judge(found: Mapping[str, Recall], params: Deidentify) -> None:
+    """Raise Refused when a type's recall is below its floor; nothing may train on such a night."""
+    for kind, recall in found.items():
+        unread = params.ner == "none" and kind == "PERSON"  # chosen: patterns find no names
+        floor = 0.0 if unread else params.floors.get(kind, params.floor)
+        if recall.recall < floor:
+            raise Refused(
+                f"de-identification found {recall.found} of {recall.planted} planted {kind}, "
+                f"below the floor of {floor:g} in params.deidentify; nothing trains on this night"
+            )
+
+
+def deidentify(
+    calls: Path,
+    out: Path,
+    params: Deidentify,
+    *,
+    key: bytes,
+    seed: int = 0,
+    cache: Path | None = None,
+) -> Counts:
+    """Write `out/calls.parquet` (clean calls) and `out/quarantine.parquet`. Raises Refused.
+
+    With a `cache` file, text that an earlier night scanned is not scanned again.
+    """
+    night = Night(params, key)
+    known = version(params)
+    if cache:
+        night.scanner.load(cache, known)
+    total = night.survey(read(calls))
+    if cache:
+        night.scanner.save(cache, known)
+    gate = probe(read(calls), params, key, seed, scanner=night.scanner) if params.probe else {}
+    judge(gate, params)
+    dropped: Counter[str] = Counter()
+    with (
+        Writer(out / "calls.parquet", CLEAN) as kept,
+        Writer(out / "quarantine.parquet", REJECTED) as aside,
+    ):
+        for call in read(calls):
+            try:
+                kept.write(night.clean(call))
+            except Quarantined as reason:
+                dropped[str(reason)] += 1
+                aside.write(Rejected(id=call.id, source=call.source, reason=str(reason)))
+    counts = Counts("deidentify", total, kept.count, dict(dropped))
+    night.originals.save(out)
+    stage.finish(out, counts, _report(night, gate))
+    return counts
+
+
+def _report(night: Night, gate: Mapping[str, Recall]) -> dict[str, Any]:
+    """What the manifest tells: counts by type and detector, and the probe. Never a text."""
+    return {
+        "entities": dict(sorted(night.cleaner.entities.items())),
+        "detectors": dict(sorted(night.cleaner.detectors.items())),
+        "probe": {kind: asdict(r) | {"recall": r.recall} for kind, r in gate.items()},
+    }
+
+
+def main() -> Counts:
+    """The DVC stage: data/validate → data/deidentify."""
+    params = load().deidentify
+    key = load_key(Path(os.environ.get("FLYWHEEL_HOME", ".flywheel")))
+    source = Path("data/validate/calls.parquet")
+    return stage.hop(
+        "deidentify", Path("data/deidentify"), lambda o: deidentify(source, o, params, key=key)
+    )

@@ -1,0 +1,83 @@
+"""The second pass: what was found once is looked for in the whole call.
+
+A name that the tagger saw in one sentence is replaced in the next one too, in another case, alone
+or inside a handle. Short and ordinary words are only taken in the case of a name.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from functools import lru_cache
+
+from tasks.deidentify.boilerplate import SECRET_KINDS
+from tasks.deidentify.findings import Finding
+from tasks.deidentify.surrogates import TOKEN
+from tasks.deidentify.wordlists import fold, ordinary, word_set
+
+Known = tuple[str, str, str]  # type, text, detector
+VERBATIM = SECRET_KINDS | {
+    "EMAIL_ADDRESS",
+    "PHONE_NUMBER",
+    "USERNAME",
+    "IP_ADDRESS",
+    "ADDRESS",
+    "ZIP_CODE",
+    "PERSON",
+}
+
+
+class Sweep:
+    """Looks for known texts and names. `known` are types, texts and detectors of what was found."""
+
+    def __init__(self, known: Iterable[Known]) -> None:
+        self._kinds: dict[str, str] = {}
+        self._names: set[str] = set()
+        patterns: set[str] = set()
+        for kind, text, detector in known:
+            sure = kind != "ADDRESS" or detector == "key"  # under `city`, a short word is enough
+            if kind == "PERSON":
+                patterns |= self._name(text)
+            elif kind in VERBATIM and len(text) >= (4 if sure else 8):
+                self._kinds[fold(text)] = kind
+                patterns |= {re.escape(text), re.escape(fold(text))}
+        wanted = "|".join(sorted(patterns, key=lambda p: (-len(p), p)))
+        pattern = rf"(?<![^\W_])(?:{wanted})(?![^\W\d_])"
+        self._pattern = re.compile(pattern, re.IGNORECASE) if wanted else None
+
+    def _name(self, text: str) -> set[str]:
+        """The patterns of a name: its words, and first and last as they stand in a handle."""
+        found = [t for t in TOKEN.findall(text) if fold(t) not in word_set("particles")]
+        words = [t for t in found if len(t) > 2]
+        self._names |= {fold(t) for t in words}
+        patterns = {re.escape(form) for t in words for form in (t, fold(t))}
+        if len(found) > 1:
+            patterns.add(rf"{re.escape(found[0])}[\s._-]+{re.escape(found[-1])}")
+        return patterns
+
+    def findings(self, text: str) -> list[Finding]:
+        """Known texts in a leaf."""
+        if self._pattern is None:
+            return []
+        out = []
+        for match in self._pattern.finditer(text):
+            kind = self._kinds.get(fold(match.group())) or self._person(match, text)
+            if kind:
+                out.append(Finding(*match.span(), kind, 0.5, "known"))
+        return out
+
+    def _person(self, match: re.Match[str], text: str) -> str | None:
+        """PERSON or USERNAME, when the match is written like one."""
+        word = match.group()
+        if fold(word) not in self._names:
+            return "USERNAME" if re.search(r"[._-]", word) else "PERSON"
+        before, after = text[: match.start()][-1:], text[match.end() :][:1]
+        in_handle = before in {"_", ".", "@"} or after in {"_", "@"} or after.isdigit()
+        plain = word.islower() and (len(word) < 4 or fold(word) in ordinary())
+        return None if plain and not in_handle else "PERSON"
+
+
+@lru_cache(maxsize=512)
+def sweep(known: frozenset[Known]) -> Sweep:
+    """The sweep for these; turns of one conversation mostly share theirs."""
+    return Sweep(sorted(known))

@@ -1,1 +1,0 @@
-"""What `tasks.cluster` is made of: groups of calls, their templates, names and identities."""

@@ -1,0 +1,1 @@
+"""Students on frozen test sets, beside champions and trivial baselines."""

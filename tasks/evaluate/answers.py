@@ -1,0 +1,163 @@
+"""Answers: what a student says to the rows of a dataset, asked once and kept as Parquet."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import msgspec
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from tasks.core.contract import Contract, agree, violation
+from tasks.core.params import Evaluate
+from tasks.core.records import digest
+from tasks.dataset.hop import Row
+from tasks.evaluate import metrics
+from tasks.students.adapters import adapter_digest, open_student
+from tasks.students.causal import Student, base_digest
+from tasks.students.encoder import EncoderStudent
+
+ALONE = 12  # answers that are timed one at a time
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answered:
+    """One row's expected answer and what a student said."""
+
+    id: str
+    expected: str
+    answer: str
+    agrees: bool
+    valid: bool
+    weight: float
+    at: float
+    logprobs: tuple[float, ...]
+    finish_reason: str
+    group: str = ""  # rows of one conversation, and near-duplicates, share it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answers:
+    """A student's answers to a set of rows, and what they took."""
+
+    rows: list[Answered]
+    adapter_digest: str
+    rows_digest: str
+    latency_ms: float
+    prompt_tokens: float
+    completion_tokens: float
+
+    @property
+    def agreement(self) -> tuple[float, float]:
+        """The weighted share that agrees, and the effective number of rows behind it."""
+        return metrics.weighted([r.agrees for r in self.rows], [r.weight for r in self.rows])
+
+
+def answered(
+    found: Sequence[Row],
+    contract: Contract,
+    adapter: Path,
+    params: Evaluate,
+    *,
+    cache: Path | None = None,
+) -> Answers:
+    """A student's answers to rows, from the cache where they are there already."""
+    who = adapter_digest(adapter)
+    return _cached(found, contract, who, lambda: open_student(adapter), params, cache)
+
+
+def unadapted(
+    found: Sequence[Row], contract: Contract, base: Path, params: Evaluate, cache: Path | None
+) -> Answers:
+    """What a base model without an adapter answers, from the cache where it is there already."""
+    who = base_digest(base)
+    return _cached(found, contract, who, lambda: Student.load(base, None), params, cache)
+
+
+def _cached(
+    found: Sequence[Row],
+    contract: Contract,
+    who: str,
+    open_it: Callable[[], Student | EncoderStudent],
+    params: Evaluate,
+    cache: Path | None,
+) -> Answers:
+    parts = [part for row in found for part in (row.id, row.prompt, row.answer)]
+    name = digest(*parts, str(params.max_tokens), msgspec.json.encode(contract))
+    file = cache / f"{who}-{name}.parquet" if cache else None
+    if file and file.exists():
+        return _reweighed(read_answers(file), found)
+    answers = _ask(found, contract, open_it(), params, who, name)
+    if file:
+        write_answers(file, answers)
+    return answers
+
+
+def _reweighed(answers: Answers, found: Sequence[Row]) -> Answers:
+    """The answers as those to tonight's rows, which may stand for more calls than before."""
+    rows = [
+        replace(said, weight=row.weight, at=row.at, group=row.group)
+        for said, row in zip(answers.rows, found, strict=True)
+    ]
+    return replace(answers, rows=rows)
+
+
+def _ask(
+    found: Sequence[Row],
+    contract: Contract,
+    student: Student | EncoderStudent,
+    params: Evaluate,
+    who: str,
+    name: str,
+) -> Answers:
+    prompts = [row.prompt for row in found]
+    said = student.answer(prompts, max_tokens=params.max_tokens, batch=params.batch)
+    times = []
+    for prompt in prompts[:ALONE]:
+        began = time.perf_counter()
+        student.answer([prompt], max_tokens=params.max_tokens)
+        times.append(time.perf_counter() - began)
+    return Answers(
+        rows=[
+            Answered(
+                id=row.id,
+                expected=row.answer,
+                answer=answer.text,
+                agrees=answer.finish_reason == "stop" and agree(row.answer, answer.text, contract),
+                valid=violation(answer.text, contract) is None,
+                weight=row.weight,
+                at=row.at,
+                logprobs=answer.logprobs,
+                finish_reason=answer.finish_reason,
+                group=row.group,
+            )
+            for row, answer in zip(found, said, strict=True)
+        ],
+        adapter_digest=who,
+        rows_digest=name,
+        latency_ms=round(1000 * statistics.median(times), 2),
+        prompt_tokens=statistics.fmean(map(len, student.prompts(prompts))),
+        completion_tokens=statistics.fmean(len(answer.logprobs) for answer in said),
+    )
+
+
+def write_answers(path: Path, answers: Answers) -> None:
+    """Keep answers as Parquet; what they took is in the file's metadata."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    facts = {k: str(v) for k, v in asdict(answers).items() if k != "rows"}
+    table = pa.Table.from_pylist([asdict(row) for row in answers.rows])
+    temporary = path.with_name(f".{path.name}.tmp")
+    pq.write_table(table.replace_schema_metadata(facts), temporary)
+    temporary.replace(path)
+
+
+def read_answers(path: Path) -> Answers:
+    """Read answers back."""
+    table = pq.read_table(path)
+    facts = {k.decode(): v.decode() for k, v in (table.schema.metadata or {}).items()}
+    found = msgspec.convert(table.to_pylist(), list[Answered])
+    return msgspec.convert({**facts, "rows": found}, Answers, strict=False)

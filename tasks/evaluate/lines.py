@@ -1,0 +1,108 @@
+"""The lines of a scorecard: the student, some of its rows, and what it is compared to."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from tasks.core.contract import Contract, agree, normal, violation
+from tasks.dataset.hop import Row
+from tasks.evaluate import metrics, quality
+from tasks.evaluate.answers import Answered, Answers
+
+DAY = 86_400
+FEWEST = 5  # rows of a slice
+MOSTLY = 0.8  # share of ASCII characters under which a prompt is in another script
+RARE = 0.05  # share of the training rows under which an answer is rare
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """One candidate in the table: what it is and how well it does on the test rows.
+
+    `intervals` are the 95 % ones of the metrics.
+    """
+
+    name: str
+    agreement: float
+    low: float
+    high: float
+    valid: float
+    metrics: dict[str, float] = field(default_factory=dict)
+    intervals: dict[str, tuple[float, float]] = field(default_factory=dict)
+    n: int = 0
+
+
+def line(
+    name: str,
+    expected: Sequence[str],
+    given: Sequence[str],
+    weights: Sequence[float],
+    contract: Contract,
+    hits: Sequence[bool] | None = None,
+) -> Line:
+    """One line of the table from answers of any origin; `hits` says which agree, where known."""
+    hits = hits or [agree(e, g, contract) for e, g in zip(expected, given, strict=True)]
+    share, effective = metrics.weighted(hits, weights)
+    low, high = metrics.wilson(share, effective)
+    valid = sum(violation(answer, contract) is None for answer in given) / len(given)
+    parts = quality.parts(expected, given, contract)
+    return Line(
+        name=name,
+        agreement=round(share, 4),
+        low=round(low, 4),
+        high=round(high, 4),
+        valid=round(valid, 4),
+        metrics={metric: part.point for metric, part in parts.items()},
+        intervals={metric: part.interval for metric, part in parts.items()},
+        n=len(given),
+    )
+
+
+def of(name: str, said: Sequence[Answered], contract: Contract) -> Line:
+    """The line of a student's answers; one that was cut off agrees with nothing."""
+    given, expected = [r.answer for r in said], [r.expected for r in said]
+    hits = [r.agrees for r in said]
+    return line(name, expected, given, [r.weight for r in said], contract, hits)
+
+
+def slices(
+    known: Sequence[Row], test: Sequence[Row], answers: Answers, contract: Contract
+) -> list[Line]:
+    """The student on long prompts, other scripts, rare and liked answers, the newest day.
+
+    A slice of fewer than `FEWEST` rows, or of all of them, is none.
+    """
+    lengths = sorted(len(row.prompt) for row in test)
+    long, newest_day = lengths[3 * len(lengths) // 4], max(row.at // DAY for row in test)
+    counts = Counter(normal(row.answer, contract) for row in known)
+    closed = metrics.closed([row.answer for row in known], contract)
+    tests: dict[str, Callable[[Row], bool]] = {
+        "long prompts": lambda row: len(row.prompt) > long,
+        "other scripts": lambda row: sum(map(str.isascii, row.prompt)) < MOSTLY * len(row.prompt),
+        "rare answers": lambda row: (
+            closed and counts[normal(row.answer, contract)] < RARE * len(known)
+        ),
+        "liked answers": lambda row: (row.feedback or 0) > 0,
+        "newest day": lambda row: row.at // DAY == newest_day,
+    }
+    found = {
+        name: [said for row, said in zip(test, answers.rows, strict=True) if inside(row)]
+        for name, inside in tests.items()
+    }
+    return [
+        of(name, said, contract) for name, said in found.items() if FEWEST <= len(said) < len(test)
+    ]
+
+
+def baselines(train: Sequence[Row], test: Sequence[Row], contract: Contract) -> list[Line]:
+    """What costs nothing: the commonest answer and, for closed answers, a linear classifier."""
+    known, expected = [row.answer for row in train], [row.answer for row in test]
+    weights = [row.weight for row in test]
+    given = {"majority answer": metrics.majority(known, len(test))}
+    if metrics.closed(known, contract):
+        prompts = [row.prompt for row in train]
+        said = metrics.tfidf(prompts, known, [row.prompt for row in test])
+        given["TF-IDF + logistic regression"] = said
+    return [line(name, expected, said, weights, contract) for name, said in given.items()]

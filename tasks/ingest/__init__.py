@@ -1,0 +1,1 @@
+"""Calls out of logs: any source, any dialect, one canonical record."""

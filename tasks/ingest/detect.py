@@ -1,0 +1,134 @@
+"""Log dialects: one small module each, with `sniff(document)` and `parse(document, source)`.
+
+A document is one decoded line (or file). `split` unwraps what holds several, `detect` finds the
+dialect of one. `parse` yields calls and raises ValueError("<reason>: <detail>").
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import fields
+from typing import Any, Protocol
+
+from tasks.core.records import Call, Rejected
+from tasks.ingest.dialects import (
+    anthropic,
+    batch,
+    helicone,
+    journal,
+    langfuse,
+    langsmith,
+    litellm,
+    messages,
+    mlflow,
+    openai,
+    openinference,
+    openllmetry,
+    otel,
+    responses,
+    stored,
+    tensorzero,
+)
+from tasks.ingest.dialects import quarantine as kept
+from tasks.ingest.wire import spans
+from tasks.ingest.wire.shape import NOT_A_CALL, loads
+
+
+class Dialect(Protocol):
+    """What a dialect's module offers."""
+
+    def sniff(self, document: Any) -> bool:
+        """Whether this document is of the dialect."""
+
+    def parse(self, document: Any, source: str) -> Iterable[Call]:
+        """The document's calls. Raises ValueError."""
+
+
+# In the order of asking: the first that recognises a document takes it.
+DIALECTS: Mapping[str, Dialect] = {
+    "kept": kept,
+    "journal": journal,
+    "litellm": litellm,
+    "batch": batch,
+    "anthropic": anthropic,
+    "openai": openai,
+    "responses": responses,
+    "stored": stored,
+    "helicone": helicone,
+    "langfuse": langfuse,
+    "langsmith": langsmith,
+    "tensorzero": tensorzero,
+    "mlflow": mlflow,
+    "openinference": openinference,
+    "openllmetry": openllmetry,
+    "otel": otel,
+    "messages": messages,
+}
+_CONTAINERS = frozenset(
+    {
+        "_source",
+        "doc",
+        "hits",
+        "resourceSpans",
+        "resource_spans",
+        "observations",
+        "data",
+        "spans",
+        "raw",
+    }
+)
+_QUARANTINED = frozenset(f.name for f in fields(Rejected))
+_ACTIONS = frozenset({"index", "create", "update", "delete"})
+
+
+def detect(document: Any) -> str | None:
+    """The name of the dialect that recognises this document, or None."""
+    return next((name for name, dialect in DIALECTS.items() if dialect.sniff(document)), None)
+
+
+def is_one(document: Any) -> bool:
+    """Whether a document is surely one record: `split` would give it back as it is."""
+    return isinstance(document, dict) and not document.keys() & _CONTAINERS
+
+
+def split(document: Any) -> Iterator[Any]:
+    """The records in a document: array items, pages, hits, spans, quarantined text; else itself."""
+    if isinstance(document, list):
+        for item in document:
+            yield from split(item)
+    elif not isinstance(document, dict):
+        yield document
+    elif isinstance(inner := document.get("_source") or document.get("doc"), dict):
+        named = {"_id": document["_id"]} if "_id" in document else {}
+        for item in split(inner):
+            yield {**named, **item} if isinstance(item, dict) else item
+    elif document.keys() == _QUARANTINED:
+        yield loads(document["raw"])
+    elif isinstance(hits := document.get("hits"), dict):
+        yield from split(hits.get("hits") or [])
+    elif "resourceSpans" in document or "resource_spans" in document:
+        yield from spans.trace(spans.otlp(document))
+    elif isinstance(document.get("observations"), list):
+        yield from langfuse.split(document)
+    elif _is_mlflow(document):
+        yield from mlflow.split(document)
+    elif isinstance(page := document.get("data"), list) and "messages" not in document:
+        yield from split(page)
+    else:
+        yield document
+
+
+def _is_mlflow(document: dict[str, Any]) -> bool:
+    data = loads(document.get("data"))
+    return "spans" in document or (isinstance(data, dict) and "spans" in data)
+
+
+def is_action(document: Any) -> bool:
+    """Whether this is an action line of Elasticsearch's bulk format, which holds no record."""
+    if not isinstance(document, dict) or len(document) != 1:
+        return False
+    ((name, body),) = document.items()
+    return name in _ACTIONS and isinstance(body, dict) and bool(body.keys() & {"_index", "_id"})
+
+
+__all__ = ["DIALECTS", "NOT_A_CALL", "Dialect", "detect", "is_action", "split"]

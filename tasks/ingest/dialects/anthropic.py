@@ -1,0 +1,39 @@
+"""Anthropic Messages pairs: `{request, response}` with content blocks, plain or streamed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from tasks.core.records import Call, Json
+from tasks.ingest.dialects import openai
+from tasks.ingest.wire import replies as answers
+from tasks.ingest.wire import requests as foreign
+from tasks.ingest.wire import shape
+from tasks.ingest.wire.shape import loads
+
+
+def sniff(document: Any) -> bool:
+    """Whether this is a pair whose reply (or request, when that failed) is Anthropic's."""
+    if not isinstance(document, dict) or "response" not in document or "v" in document:
+        return False
+    given = document["response"]
+    if isinstance(given, str):
+        return "message_start" in given[:300] or '"stop_reason"' in given
+    if isinstance(given, list):
+        return (
+            bool(given) and isinstance(given[0], dict) and given[0].get("type") == "message_start"
+        )
+    return isinstance(given, dict) and (given.get("type") == "message" or _failed(document, given))
+
+
+def _failed(document: Json, given: Json) -> bool:
+    asked = loads(document.get("request"))
+    return given.get("type") == "error" and isinstance(asked, dict) and "messages" in asked
+
+
+def parse(document: Any, source: str) -> Iterable[Call]:
+    """The call of one pair. Raises ValueError."""
+    pair = shape.mapping(document, "record")
+    asked = shape.mapping(loads(pair.get("request")), "request")
+    yield openai.call(pair, foreign.request(asked), answers.read(pair.get("response")), source)

@@ -1,0 +1,78 @@
+"""OpenInference spans (Phoenix and others): `llm.input_messages.<i>.message.*` and relatives."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from tasks.core.records import Call, Json
+from tasks.ingest.wire import replies as answers
+from tasks.ingest.wire import requests as foreign
+from tasks.ingest.wire import shape, spans
+from tasks.ingest.wire.completion import Completion
+from tasks.ingest.wire.shape import loads
+from tasks.ingest.wire.spans import Span
+
+
+def sniff(document: Any) -> bool:
+    """Whether this is a span of OpenInference."""
+    if not spans.is_span(document):
+        return False
+    found = spans.attributes(document)
+    return any(spans.at(found, p) for p in ("openinference.span.kind", "llm.input_messages"))
+
+
+def parse(document: Any, source: str) -> Iterable[Call]:
+    """The call of one span. Raises ValueError."""
+    yield call(spans.read(document), source)
+
+
+def call(span: Span, source: str) -> Call:
+    """The call that an LLM span tells of. Raises ValueError."""
+    kind = span.text("openinference.span.kind") or "LLM"
+    if kind.upper() != "LLM":
+        raise ValueError(f"{shape.NOT_A_CALL}: span of kind {kind[:60]}")
+    given = _answer(span)
+    return spans.to_call(
+        span,
+        source,
+        request(span),
+        given,
+        tokens=(span.get("llm.token_count.prompt"), span.get("llm.token_count.completion")),
+        model=span.text("llm.model_name"),
+        finish=span.get("llm.finish_reason"),
+    )
+
+
+def request(span: Span, settings: Json | None = None) -> Json:
+    """The request body that a span's attributes tell of. Raises ValueError."""
+    said = loads(span.get("llm.input_messages"))
+    native = spans.literal(span.get("input.value"))
+    body = {**(settings or {}), **spans.parameters(span, span.get("llm.invocation_parameters"))}
+    body.setdefault("model", span.text("llm.model_name"))
+    tools = span.get("llm.tools")
+    if isinstance(native, dict) and native.get("tools") and not tools:
+        tools = native["tools"]
+    if not said:
+        said = native if native else loads(span.get("llm.prompts"))
+    if isinstance(said, list):
+        said = [_message(m) for m in said]
+    return foreign.request({**body, "messages": said}, tools)
+
+
+def _message(raw: Any) -> Any:
+    """Roles that a framework left out are the user's."""
+    inner = raw.get("message") if isinstance(raw, dict) else None
+    if isinstance(inner, dict) and "role" not in inner:
+        return {"message": {"role": "user", **inner}}
+    return raw
+
+
+def _answer(span: Span) -> Completion | None:
+    """The reply, from the response body where one was logged: it also holds id and reason."""
+    native = spans.literal(span.get("output.value"))
+    if isinstance(native, dict) and native.keys() & {"choices", "output", "candidates"}:
+        return answers.read(native)
+    if said := loads(span.get("llm.output_messages")):
+        return answers.read(said)
+    return answers.read(native) if native else None

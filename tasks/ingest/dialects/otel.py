@@ -1,0 +1,150 @@
+"""OpenTelemetry GenAI spans: `gen_ai.*` attributes, today's and those of the older conventions.
+
+Also what frameworks put in their place: events per message, pydantic-ai's `events`, Vercel AI's
+`ai.*` and Google ADK's `gcp.vertex.agent.*`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from tasks.core.records import Call, Json
+from tasks.ingest.wire import replies as answers
+from tasks.ingest.wire import requests as foreign
+from tasks.ingest.wire import shape, spans
+from tasks.ingest.wire.completion import Completion
+from tasks.ingest.wire.shape import loads
+from tasks.ingest.wire.spans import Span
+
+OPERATIONS = ("", "chat", "generate_content", "text_completion", "completion")
+_DETAILS = "gen_ai.client.inference.operation.details"
+
+
+def sniff(document: Any) -> bool:
+    """Whether this is a span with attributes of the GenAI conventions."""
+    return spans.is_span(document) and has(document, "gen_ai.", "ai.", "gcp.vertex.agent.")
+
+
+def has(document: Json, *prefixes: str) -> bool:
+    """Whether a span has an attribute under one of these prefixes."""
+    found = spans.attributes(document)
+    return any(spans.at(found, p.rstrip(".")) is not None for p in prefixes)
+
+
+def parse(document: Any, source: str) -> Iterable[Call]:
+    """The call of one span. Raises ValueError."""
+    yield call(spans.read(document), source)
+
+
+def call(span: Span, source: str) -> Call:
+    """The call that a span's `gen_ai` attributes and events tell of. Raises ValueError."""
+    operation = span.text("gen_ai.operation.name")
+    if operation not in OPERATIONS:
+        raise ValueError(f"{shape.NOT_A_CALL}: operation {operation[:60]}")
+    asked, given = sent(span), received(span)
+    if not asked and given is None:
+        raise ValueError(f"{shape.NOT_A_CALL}: span {span.name[:60]!r} holds no messages")
+    return spans.to_call(
+        span,
+        source,
+        asked if "messages" in asked else foreign.request(asked),
+        given,
+        tokens=tokens(span),
+        id=span.text("gen_ai.response.id", "ai.response.id"),
+        model=span.text("gen_ai.response.model", "gen_ai.request.model", "ai.model.id"),
+        finish=span.get("gen_ai.response.finish_reasons") or span.get("ai.response.finishReason"),
+    )
+
+
+def tokens(span: Span) -> tuple[Any, Any]:
+    """Prompt and completion tokens in today's and in older attributes."""
+    paths = ("gen_ai.usage.input_tokens", "gen_ai.usage.prompt_tokens", "ai.usage.promptTokens")
+    more = ("gen_ai.usage.output_tokens", "gen_ai.usage.completion_tokens")
+    given = [span.get(p) for p in (*more, "ai.usage.completionTokens")]
+    taken = [span.get(p) for p in paths]
+    return next((t for t in taken if t is not None), None), next(
+        (g for g in given if g is not None), None
+    )
+
+
+def _merged(span: Span) -> Json:
+    """The span's own attributes, or those of the event that holds its details."""
+    for name, inner in span.events:
+        if name == _DETAILS or "gen_ai.input.messages" in inner:
+            return spans.tree(inner)
+    return {}
+
+
+def sent(span: Span) -> Json:
+    """The request body; empty when the span has none."""
+    details = _merged(span)
+
+    def look(path: str) -> Any:
+        return span.get(path) if span.get(path) is not None else spans.at(details, path)
+
+    if (native := loads(span.get("gcp.vertex.agent.llm_request"))) and isinstance(native, dict):
+        return foreign.request(native)
+    said = look("gen_ai.input.messages") or span.get("ai.prompt.messages") or _event_messages(span)
+    said = spans.literal(said) or spans.literal(span.get("gen_ai.prompt"))
+    if not said:
+        return {}
+    body: Json = {"messages": said if isinstance(said, list | dict) else str(said)}
+    if system := look("gen_ai.system_instructions"):
+        body["system"] = spans.literal(system)
+    body.update(spans.parameters(span))
+    tools = look("gen_ai.tool.definitions") or span.get("ai.prompt.tools")
+    return foreign.request(body, spans.literal(tools) or pydantic_tools(span))
+
+
+def pydantic_tools(span: Span) -> list[Json]:
+    """The tools that pydantic-ai logs as its own parameters."""
+    found = spans.literal(span.get("model_request_parameters"))
+    if not isinstance(found, dict):
+        return []
+    tools = [*(found.get("function_tools") or []), *(found.get("output_tools") or [])]
+    return [
+        {**t, "parameters": t.get("parameters_json_schema")} for t in tools if isinstance(t, dict)
+    ]
+
+
+def _all_events(span: Span) -> list[tuple[str, Json]]:
+    logged = loads(span.get("events"))
+    inner = [e for e in logged if isinstance(e, dict)] if isinstance(logged, list) else []
+    return [*span.events, *((shape.text(e.get("event.name") or e.get("event")), e) for e in inner)]
+
+
+def _event_messages(span: Span) -> list[Json]:
+    """Messages that were logged as one event each."""
+    made: list[Json] = []
+    for name, inner in _all_events(span):
+        role = name.removeprefix("gen_ai.").removesuffix(".message")
+        if role in ("system", "user", "assistant", "tool") and name.endswith(".message"):
+            known = {k: loads(v) if k == "tool_calls" else v for k, v in inner.items()}
+            made.append({"tool_call_id": inner.get("id"), **known, "role": role})
+        elif name == "gen_ai.content.prompt":
+            made.extend(foreign.said(spans.literal(inner.get("gen_ai.prompt"))))
+    return made
+
+
+def received(span: Span) -> Completion | None:
+    """The reply; None when the span has none."""
+    details = _merged(span)
+    native = loads(span.get("gcp.vertex.agent.llm_response"))
+    said = native if isinstance(native, dict) else span.get("gen_ai.output.messages")
+    said = said or spans.at(details, "gen_ai.output.messages")
+    for name, inner in _all_events(span):
+        if name == "gen_ai.choice" and not said:
+            message = loads(inner.get("message")) or inner
+            said = {"message": message, "finish_reason": inner.get("finish_reason")}
+        elif name == "gen_ai.content.completion" and not said:
+            said = inner.get("gen_ai.completion")
+    said = said or span.get("gen_ai.completion") or _vercel(span)
+    return answers.read(spans.literal(said)) if said else None
+
+
+def _vercel(span: Span) -> Json:
+    text, calls = span.get("ai.response.text"), loads(span.get("ai.response.toolCalls"))
+    if not text and not calls:
+        return {}
+    return {"role": "assistant", "content": text, "tool_calls": calls or []}

@@ -1,0 +1,28 @@
+"""OpenAI Responses API pairs: `{request: {input, instructions}, response: {output}}`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from tasks.core.records import Call
+from tasks.ingest.dialects import openai
+from tasks.ingest.wire import replies as answers
+from tasks.ingest.wire import requests as foreign
+from tasks.ingest.wire import shape
+from tasks.ingest.wire.shape import loads
+
+
+def sniff(document: Any) -> bool:
+    """Whether this is a pair of the Responses API."""
+    if not isinstance(document, dict) or "response" not in document:
+        return False
+    asked = loads(document.get("request"))
+    return isinstance(asked, dict) and "input" in asked and "messages" not in asked
+
+
+def parse(document: Any, source: str) -> Iterable[Call]:
+    """The call of one pair. Raises ValueError."""
+    pair = shape.mapping(document, "record")
+    asked = shape.mapping(loads(pair.get("request")), "request")
+    yield openai.call(pair, foreign.request(asked), answers.read(pair.get("response")), source)

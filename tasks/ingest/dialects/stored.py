@@ -1,0 +1,35 @@
+"""OpenAI stored completions: `chat.completion` objects with the messages that asked for them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from tasks.core.records import Call
+from tasks.ingest.dialects import openai
+from tasks.ingest.wire import replies as answers
+from tasks.ingest.wire import requests as foreign
+from tasks.ingest.wire import shape
+from tasks.ingest.wire.shape import first
+
+_ASKED = ("model", "tools", "tool_choice", "response_format", "temperature", "top_p", "seed")
+
+
+def sniff(document: Any) -> bool:
+    """Whether this is a stored completion."""
+    if not isinstance(document, dict):
+        return False
+    return document.get("object") in ("chat.completion", "response") and "request" not in document
+
+
+def parse(document: Any, source: str) -> Iterable[Call]:
+    """The call of one stored completion. Raises ValueError."""
+    found = shape.mapping(document, "stored completion")
+    said = first(found, "messages", "input", "input_messages")
+    if said is None:
+        raise ValueError(f"{shape.UNREADABLE}: the stored completion came without its messages")
+    kept = {k: found[k] for k in (*_ASKED, "instructions", "text") if found.get(k) is not None}
+    asked = foreign.request({**kept, "messages": said})
+    metadata = found.get("metadata")
+    pair = {**metadata, "request": asked} if isinstance(metadata, dict) else {}
+    yield openai.call(pair, asked, answers.read({**found, "messages": None}), source)

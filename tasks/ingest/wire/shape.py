@@ -1,0 +1,315 @@
+"""From what logs hold to the canonical OpenAI shape: messages, tools, times, usage, a `Call`.
+
+Every dialect is built from these functions. Each raises ValueError("<reason>: <detail>"): the
+reason is the quarantine's column, the detail is for the person who looks there.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+import msgspec
+
+from tasks.core.records import Json, digest, text_of
+
+UNREADABLE = "unreadable"
+NOT_A_CALL = "not a call"
+EMPTY = "empty reply"
+INCOMPLETE = "incomplete"  # our finish reason of a stream that broke off
+
+_PLAIN = ("system", "developer", "user", "assistant")
+_OWN = (*_PLAIN, "tool")
+ROLES = {
+    **{role: role for role in _OWN},
+    **{"human": "user", "ai": "assistant", "model": "assistant", "chain": "assistant"},
+    **{"function": "tool", "observation": "tool", "gpt": "assistant"},
+}
+_FINISH = {
+    **dict.fromkeys(("end_turn", "eos", "stop_sequence", "complete", "completed"), "stop"),
+    **dict.fromkeys(("max_tokens", "max_output_tokens", "model_length"), "length"),
+    **dict.fromkeys(("tool_use", "tool_call", "tool-calls", "function_call"), "tool_calls"),
+    **dict.fromkeys(("content-filter", "safety", "guardrail_intervened"), "content_filter"),
+}
+_TAKEN = (
+    *("prompt_tokens", "input_tokens", "input", "promptTokens", "inputTokens"),
+    *("prompt_token_count", "promptTokenCount"),
+)
+_GIVEN = (
+    *("completion_tokens", "output_tokens", "output", "completionTokens", "outputTokens"),
+    *("candidates_token_count", "candidatesTokenCount"),
+)
+_NAMED = ("name", "tool_call_id", "refusal")
+_SAID = frozenset({"role", "content"})
+_TOOL = frozenset({"type", "function"})
+_FUNCTION = frozenset({"name", "description", "parameters", "strict"})
+_TEXT_PARTS = frozenset({"text", "input_text", "output_text"})
+_LATEST = 4_102_444_800.0  # 2100: a later "time" is not one
+
+
+def mapping(value: Any, where: str) -> Json:
+    """`value` when it is a JSON object. Raises ValueError."""
+    if isinstance(value, dict):
+        return value
+    raise ValueError(f"{UNREADABLE}: {where} is {_kind(value)}, not an object")
+
+
+def sequence(value: Any, where: str) -> list[Any]:
+    """`value` when it is a JSON array. Raises ValueError."""
+    if isinstance(value, list):
+        return value
+    raise ValueError(f"{UNREADABLE}: {where} is {_kind(value)}, not an array")
+
+
+def _kind(value: Any) -> str:
+    names = {str: "text", bool: "a boolean", int: "a number", float: "a number", dict: "an object"}
+    return "absent" if value is None else names.get(type(value), "an array")
+
+
+def loads(value: Any) -> Any:
+    """A JSON document out of text; anything else (and text that is no JSON) as it is."""
+    if isinstance(value, str) and value.lstrip()[:1] in ("{", "[", '"'):
+        try:
+            return msgspec.json.decode(value)
+        except ValueError:
+            return value
+    return value
+
+
+def dumps(value: Any) -> str:
+    """JSON text with the separators that models write."""
+    return json.dumps(value, ensure_ascii=False)
+
+
+def first(source: Mapping[str, Any], *names: str) -> Any:
+    """The first of these keys that holds something."""
+    for name in names:
+        if (value := source.get(name)) is not None and value != "":
+            return value
+    return None
+
+
+def text(value: Any) -> str:
+    """A name or an id as text; empty when there is none."""
+    return str(value) if isinstance(value, str | int) and not isinstance(value, bool) else ""
+
+
+def whole(value: Any) -> int | None:
+    """A count of tokens, or None."""
+    if isinstance(value, str) and value.isdecimal() and len(value) < 10:
+        value = int(value)
+    if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 1e9:
+        return int(value)
+    return None
+
+
+def real(value: Any) -> float | None:
+    """A plain number, or None."""
+    if value is None:
+        return None
+    if isinstance(value, str):
+        try:
+            value = float(value)
+        except ValueError:
+            return None
+    good = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e300
+    return float(value) if good else None
+
+
+def seconds(value: Any) -> float | None:
+    """Seconds since the epoch out of s, ms, µs, ns, ISO 8601, an HTTP date; None if unusable."""
+    if type(value) is int and 1_000_000_000 < value < _LATEST:
+        return float(value)
+    if isinstance(value, datetime):
+        at: float | None = (value if value.tzinfo else value.replace(tzinfo=UTC)).timestamp()
+    else:
+        at = real(value)
+        at = _moment(value) if at is None and isinstance(value, str) else at
+    if at is None or at <= 0:
+        return None
+    for scale in (1e9, 1e6, 1e3):
+        if at > _LATEST * scale / 100:
+            at /= scale
+            break
+    return at if 0 < at < _LATEST else None
+
+
+def _moment(value: str) -> float | None:
+    cleaned = value.strip().removesuffix(" UTC")
+    try:
+        when = datetime.fromisoformat(cleaned)
+    except ValueError:
+        try:
+            when = parsedate_to_datetime(value)
+        except (ValueError, IndexError):
+            return None
+    return (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp()
+
+
+def elapsed(start: float | None, end: float | None) -> float | None:
+    """Seconds from start to end, or None."""
+    return end - start if start is not None and end is not None and end >= start else None
+
+
+def finish(value: Any) -> str | None:
+    """A finish reason in OpenAI's words."""
+    if not isinstance(value, str) or not value:
+        return None
+    return _FINISH.get(value.lower(), value.lower())
+
+
+def arguments(value: Any) -> str:
+    """Tool arguments as the JSON text that OpenAI's shape has; no arguments are `{}`."""
+    if value is None or value == "":
+        return "{}"
+    return value if isinstance(value, str) else dumps(value)
+
+
+def tool_call(raw: Any, index: int) -> Json:
+    """One tool call. A missing id is made from the call, so that its result can name it."""
+    call = mapping(raw, "tool call")
+    function = call.get("function")
+    function = function if isinstance(function, dict) else call
+    name = first(function, "name", "toolName") or text(call.get("function"))
+    if not isinstance(name, str) or not name:
+        raise ValueError(f"{UNREADABLE}: a tool call without a name")
+    args = arguments(first(function, "arguments", "args", "input", "parameters"))
+    found = text(first(call, "id", "call_id", "toolCallId", "tool_call_id"))
+    return {
+        "id": found or f"call_{digest(str(index), name, args)}",
+        "type": "function",
+        "function": {"name": name, "arguments": args},
+    }
+
+
+def _is_canonical(declared: Json) -> bool:
+    if declared.keys() != _TOOL or declared["type"] != "function":
+        return False
+    inner = declared["function"]
+    known = type(inner) is dict and inner.keys() <= _FUNCTION and type(inner.get("name")) is str
+    return known and type(inner.get("parameters", {})) is dict
+
+
+def tool(raw: Any) -> Json:
+    """One declared tool."""
+    declared = mapping(loads(raw), "tool")
+    if _is_canonical(declared):
+        return declared  # nearly every tool: nothing to do
+    function = loads(declared.get("function"))
+    function = function if isinstance(function, dict) else declared
+    if not isinstance(function.get("name"), str):
+        if "function" in declared or not isinstance(declared.get("type"), str):
+            raise ValueError(f"{UNREADABLE}: a tool without a name")
+        return declared  # a provider's built-in tool: named by its type alone
+    made = {
+        k: function[k] for k in ("name", "description", "strict") if function.get(k) is not None
+    }
+    schema = loads(first(function, "parameters", "input_schema", "inputSchema", "json_schema"))
+    if isinstance(schema, dict):
+        made["parameters"] = schema
+    return {"type": "function", "function": made}
+
+
+def content(value: Any) -> Any:
+    """A message's content: text, None, or a list of parts; images stay as references."""
+    if value is None or isinstance(value, str):
+        return value
+    if isinstance(value, list):
+        return [_part(p) for p in value]
+    return dumps(value)
+
+
+def _part(part: Any) -> Json:
+    if isinstance(part, str):
+        return {"type": "text", "text": part}
+    kind = mapping(part, "content part").get("type")
+    if kind in _TEXT_PARTS or (kind is None and "text" in part):
+        return {"type": "text", "text": str(first(part, "text", "content") or "")}
+    image = part.get("image_url")
+    url = image.get("url") if isinstance(image, dict) else image
+    if isinstance(url, str) and url.startswith("data:"):
+        return {"type": "image_url", "image_url": {"url": f"sha256:{digest(url, length=64)}"}}
+    return dict(part)
+
+
+def message(raw: Any) -> Json:
+    """One message of a request."""
+    found = mapping(raw, "message")
+    role = found.get("role")
+    if role in _PLAIN and len(found) == 2 and isinstance(found.get("content"), str):
+        return found  # nearly every message: nothing to do
+    known = ROLES.get(role.lower()) if isinstance(role, str) else None
+    if known is None:
+        raise ValueError(f"{UNREADABLE}: message with role {role!r}"[:200])
+    made: Json = {"role": known, "content": content(found.get("content"))}
+    made.update((k, named) for k in _NAMED if (named := text(found.get(k))))
+    _tool_parts(found, made)
+    return made
+
+
+def _tool_parts(found: Json, made: Json) -> None:
+    calls = found.get("tool_calls")
+    if not calls and isinstance(legacy := found.get("function_call"), dict):
+        calls = [legacy]
+    if calls:
+        made["tool_calls"] = [tool_call(c, i) for i, c in enumerate(sequence(calls, "tool_calls"))]
+    if found.get("role") in ("tool", "function") and "tool_call_id" not in made:
+        made["tool_call_id"] = ""  # `pair` fills it in
+
+
+def messages(raw: Any) -> list[Json]:
+    """A request's messages. Raises ValueError when there are none."""
+    made = [message(m) for m in sequence(raw, "messages")]
+    if not made:
+        raise ValueError(f"{UNREADABLE}: no messages")
+    _pair(made)
+    return made
+
+
+def _pair(made: Sequence[Json]) -> None:
+    """Give each tool result without an id the oldest call that still waits for one."""
+    waiting: list[str] = []
+    for one in made:
+        waiting.extend(c["id"] for c in one.get("tool_calls", ()))
+        if one["role"] == "tool":
+            if one.get("tool_call_id") == "" and waiting:
+                one["tool_call_id"] = waiting[0]
+            if one.get("tool_call_id") in waiting:
+                waiting.remove(one["tool_call_id"])
+
+
+def request(raw: Any) -> Json:
+    """A request body: nulls left out, legacy functions as tools, everything else as it came."""
+    body = {k: v for k, v in mapping(loads(raw), "request").items() if v is not None}
+    body["messages"] = messages(body.get("messages"))
+    tools = body.pop("tools", None) or body.pop("functions", None)
+    if tools:
+        body["tools"] = [tool(t) for t in sequence(tools, "tools")]
+    for name, kind in (("model", str), ("response_format", dict)):
+        if not isinstance(body.get(name, kind()), kind):
+            del body[name]
+    return body
+
+
+def reply(raw: Any) -> Json:
+    """The assistant's message: the target. Parts are joined to text, reasoning is left out."""
+    known = type(raw) is dict and raw.keys() == _SAID and raw["role"] == "assistant"
+    if known and type(raw["content"]) is str:
+        return dict(raw)  # nearly every reply: nothing to do
+    made = message({"role": "assistant", **mapping(raw, "reply")})
+    if made["role"] != "assistant":
+        raise ValueError(f"{UNREADABLE}: the reply's role is {made['role']}")
+    if isinstance(made["content"], list):
+        made["content"] = "".join(text_of([p]) for p in made["content"])
+    return made
+
+
+def usage(raw: Any) -> tuple[int | None, int | None]:
+    """(prompt tokens, completion tokens), each None when not stated."""
+    found = loads(raw)
+    if not isinstance(found, dict):
+        return None, None
+    return whole(first(found, *_TAKEN)), whole(first(found, *_GIVEN))

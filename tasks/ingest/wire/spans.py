@@ -1,0 +1,300 @@
+"""Spans, however they were exported: OTLP-JSON, SDK dumps, Phoenix rows, MLflow and Langfuse.
+
+A `Span` has its attributes as a tree: `llm.input_messages.0.message.role` is found at
+`attributes["llm"]["input_messages"][0]["message"]["role"]`, whether it came dotted or nested.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from tasks.core.records import Call, Json
+from tasks.ingest.wire import requests as foreign
+from tasks.ingest.wire import shape
+from tasks.ingest.wire.build import build
+from tasks.ingest.wire.completion import NOTHING, Completion
+from tasks.ingest.wire.shape import first, loads
+
+REPEATS = "flywheel.repeats"  # set by `mark` on a span that another one tells better
+_MESSAGES = ("gen_ai.prompt.", "gen_ai.input.messages", "llm.input_messages", "gen_ai.completion.")
+SESSIONS = (
+    *("gen_ai.conversation.id", "session.id", "langfuse.session.id", "thread_id"),
+    *("traceloop.association.properties.session_id", "gcp.vertex.agent.session_id"),
+    *("traceloop.association.properties.thread_id", "conversation_id"),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Span:
+    """What every exporter says about a span."""
+
+    id: str
+    name: str
+    start: float | None
+    end: float | None
+    attributes: Json
+    events: list[tuple[str, Json]]
+    error: str | None
+
+    def get(self, path: str) -> Any:
+        """The attribute (or subtree) under a dotted path, or None."""
+        return at(self.attributes, path)
+
+    def text(self, *paths: str) -> str:
+        """The first of these attributes that is a name."""
+        return next((t for p in paths if (t := shape.text(self.get(p)))), "")
+
+
+def at(tree: Any, path: str) -> Any:
+    """What stands in a tree under a dotted path; a value that has children is under the key ''."""
+    for part in path.split("."):
+        tree = tree.get(part) if isinstance(tree, dict) else None
+    return tree.get("", tree) if isinstance(tree, dict) else tree
+
+
+def tree(flat: Mapping[str, Any]) -> Json:
+    """Dotted keys as nested objects, and objects with numbers for keys as arrays."""
+    root: Json = {}
+    for key, value in flat.items():
+        node = root
+        *path, leaf = str(key).split(".")
+        for part in path:
+            inner = node.get(part)
+            if not isinstance(inner, dict):
+                inner = node[part] = {} if inner is None else {"": inner}
+            node = inner
+        value = _nested(value)
+        if isinstance(old := node.get(leaf), dict):
+            old.update(value if isinstance(value, dict) else {"": value})
+        else:
+            node[leaf] = value
+    return {k: _listed(v) for k, v in root.items()}
+
+
+def _nested(value: Any) -> Any:
+    if isinstance(value, dict):
+        return tree(value)
+    return [_nested(v) for v in value] if isinstance(value, list) else value
+
+
+def _listed(node: Any) -> Any:
+    if not isinstance(node, dict):
+        return node
+    made = {k: _listed(v) for k, v in node.items()}
+    if made and all(k.isdecimal() for k in made):
+        return [made[k] for k in sorted(made, key=int)]
+    return made
+
+
+def is_span(document: Any) -> bool:
+    """Whether a document is one span of any exporter."""
+    if not isinstance(document, dict):
+        return False
+    keys = document.keys()
+    named = keys & {"spanId", "span_id", "context", "context.span_id", "span_context", "spanID"}
+    return bool(named) and ("attributes" in keys or any(k.startswith("attributes.") for k in keys))
+
+
+def attributes(document: Json) -> Json:
+    """A span's attributes as a tree."""
+    raw = document.get("attributes")
+    if raw is None:
+        prefix = "attributes."
+        raw = {k[len(prefix) :]: v for k, v in document.items() if k.startswith(prefix)}
+    return tree({k: v for k, v in _pairs(loads(raw)) if v is not None})
+
+
+def _pairs(raw: Any) -> Iterator[tuple[str, Any]]:
+    if isinstance(raw, dict):
+        yield from raw.items()
+    elif isinstance(raw, list):  # OTLP: [{"key": ..., "value": {"stringValue": ...}}]
+        for one in raw:
+            if isinstance(one, dict) and isinstance(one.get("key"), str):
+                yield one["key"], _value(one.get("value"))
+
+
+def _value(raw: Any) -> Any:
+    if not isinstance(raw, dict) or len(raw) != 1:
+        return raw
+    ((kind, value),) = raw.items()
+    if kind == "arrayValue":
+        return [_value(v) for v in (value or {}).get("values") or []]
+    if kind == "kvlistValue":
+        return dict(_pairs((value or {}).get("values") or []))
+    if kind == "intValue":
+        return int(value)
+    return value if kind.endswith("Value") else raw
+
+
+def read(document: Any) -> Span:
+    """A document as a span. Raises ValueError."""
+    raw = shape.mapping(document, "span")
+    context = raw.get("context")
+    inner = context if isinstance(context, dict) else {}
+    names = ("spanId", "span_id", "context.span_id", "spanID", "id")
+    return Span(
+        id=shape.text(first(raw, *names) or first(inner, "span_id", "spanId")),
+        name=shape.text(raw.get("name")),
+        start=_time(raw, "startTimeUnixNano", "start_time_unix_nano", "start_time_ns", "startTime"),
+        end=_time(raw, "endTimeUnixNano", "end_time_unix_nano", "end_time_ns", "endTime"),
+        attributes=attributes(raw),
+        events=list(_events(raw.get("events"))),
+        error=_error(raw),
+    )
+
+
+def _time(raw: Json, *names: str) -> float | None:
+    plain = "start_time" if names[0].startswith("start") else "end_time"
+    return shape.seconds(first(raw, *names, plain))
+
+
+def _events(raw: Any) -> Iterator[tuple[str, Json]]:
+    found = loads(raw)
+    for event in found if isinstance(found, list) else []:
+        if isinstance(event, dict):
+            body = event.get("body")
+            inner = dict(_pairs(loads(event.get("attributes"))))
+            if isinstance(body, dict):
+                inner.update(body)
+            yield shape.text(first(event, "name", "event.name", "eventName")), inner
+
+
+def _error(raw: Json) -> str | None:
+    status = raw.get("status")
+    code = first(status, "code", "status_code") if isinstance(status, dict) else status
+    code = code or raw.get("status_code")
+    if code not in (2, "2", "ERROR", "STATUS_CODE_ERROR", "STATUS_ERROR"):
+        return None
+    said = first(status, "message", "description") if isinstance(status, dict) else None
+    return shape.text(said or raw.get("status_message")) or "error"
+
+
+def literal(value: Any) -> Any:
+    """JSON text, or the text that Python prints for such a value."""
+    found = loads(value)
+    if isinstance(found, str) and found[:1] in ("[", "{"):
+        try:
+            return ast.literal_eval(found)
+        except (ValueError, SyntaxError, MemoryError, RecursionError):
+            return found
+    return found
+
+
+def to_call(
+    span: Span,
+    source: str,
+    asked: Json,
+    answer: Completion | None,
+    *,
+    tokens: tuple[Any, Any] = (None, None),
+    id: str = "",
+    model: str = "",
+    finish: Any = None,
+) -> Call:
+    """The call that a model's span tells of; what it lacks is taken from the answer's body."""
+    if span.get(REPEATS):
+        raise ValueError(f"{shape.NOT_A_CALL}: {span.get(REPEATS)}")
+    if answer is None or (span.error and not (answer.reply.get("content") or answer.error)):
+        if not span.error:
+            raise ValueError(f"{shape.EMPTY}: the span holds no reply")
+        answer = Completion(reply=dict(NOTHING), error=span.error)
+    reason = finish[0] if isinstance(finish := literal(finish), list) and finish else finish
+    stated = (shape.whole(tokens[0]), shape.whole(tokens[1]))
+    fields = {
+        **answer.fields(),
+        "finish_reason": answer.finish_reason or shape.finish(reason),
+        "tokens": tuple(
+            s if s is not None else a for s, a in zip(stated, answer.tokens, strict=True)
+        ),
+        "model": answer.model or model,
+    }
+    return build(
+        source=source,
+        request=asked,
+        id=id or answer.id or span.id,
+        at=span.start or answer.at,
+        latency_s=shape.elapsed(span.start, span.end),
+        conversation_id=span.text(*SESSIONS),
+        client=span.text("user.id", "enduser.id", "service.name"),
+        hint=span.text("gen_ai.prompt.name", "llm.prompt_template.name", "langfuse.prompt.name"),
+        **fields,
+    )
+
+
+def parameters(span: Span, *more: Any) -> Json:
+    """Model and sampling parameters of a span, as a request body has them."""
+    made: Json = {}
+    for source in (*more, span.get("gen_ai.request")):
+        found = literal(source)
+        if isinstance(found, dict):
+            made.update({k: v for k, v in found.items() if k in foreign.PARAMETERS})
+    return made
+
+
+def otlp(document: Json) -> Iterator[Json]:
+    """The spans of an OTLP-JSON export, each with its resource's service name."""
+    for resource in _list(document, "resourceSpans", "resource_spans"):
+        shared = dict(_pairs((resource.get("resource") or {}).get("attributes")))
+        for scope in _list(resource, "scopeSpans", "scope_spans", "instrumentationLibrarySpans"):
+            for span in _list(scope, "spans"):
+                own = dict(_pairs(loads(span.get("attributes"))))
+                name = {k: v for k, v in shared.items() if k == "service.name"}
+                yield {**span, "attributes": {**name, **own}}
+
+
+def _list(node: Any, *names: str) -> list[Json]:
+    found = first(node, *names) if isinstance(node, dict) else None
+    return [x for x in found if isinstance(x, dict)] if isinstance(found, list) else []
+
+
+def mark(
+    spans: Iterable[Json],
+    is_call: Callable[[Json], bool],
+    is_full: Callable[[Json], bool],
+    flag: Callable[[Json, str], Json],
+) -> Iterator[Json]:
+    """Flag one of two spans of a trace that record the same model call, one above the other.
+
+    It is the one without structured messages, else the outer one.
+    """
+    known = list(spans)
+    calls = {_own(s): s for s in known if is_call(s)}
+    flagged: dict[str, str] = {}
+    for inner in calls.values():
+        outer = calls.get(_parent(inner))
+        if outer is not None and is_full(outer) and not is_full(inner):
+            flagged[_own(inner)] = "repeats the span above it"
+        elif outer is not None:
+            flagged[_own(outer)] = "wraps another model call"
+    for span in known:
+        why = flagged.get(_own(span)) if is_call(span) else None
+        yield flag(span, why) if why else span
+
+
+def _own(span: Json) -> str:
+    context = span.get("context")
+    inner = context.get("span_id") if isinstance(context, dict) else None
+    return shape.text(first(span, "spanId", "span_id", "id", "context.span_id") or inner)
+
+
+def _parent(span: Json) -> str:
+    names = ("parentSpanId", "parent_span_id", "parent_id", "parentObservationId")
+    return shape.text(first(span, *names, "parent_observation_id"))
+
+
+def trace(listed: Iterable[Json]) -> Iterator[Json]:
+    """The spans of OTLP or SDK exports, model calls that were recorded twice flagged."""
+    yield from mark(listed, _holds_messages, _holds_messages, _flag)
+
+
+def _holds_messages(span: Json) -> bool:
+    names = [k for k, _ in _pairs(loads(span.get("attributes")))]
+    agent = any(v in ("invoke_agent", "AGENT", "CHAIN") for _, v in _pairs(span.get("attributes")))
+    return not agent and any(n.startswith(_MESSAGES) for n in names)
+
+
+def _flag(span: Json, why: str) -> Json:
+    return {**span, "attributes": {**dict(_pairs(span.get("attributes"))), REPEATS: why}}

@@ -1,1 +1,0 @@
-"""What `tasks.deidentify` is made of: finding personal data, and surrogates in its place."""

@@ -1,0 +1,1 @@
+"""What people read: days, nights, charts and the page."""

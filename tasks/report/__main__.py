@@ -1,0 +1,5 @@
+"""`python -m tasks.report`."""
+
+from tasks.report.hop import main
+
+main()

@@ -1,0 +1,77 @@
+"""What the flywheel did: a table for the terminal and one self-contained page for the browser.
+
+`days` reads the journal, `nights` the nights' folders. Run it: `python -m tasks.report HOME`.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tasks.core import params
+from tasks.core.stage import write_atomic
+from tasks.report import page
+from tasks.report.days import Day, row
+from tasks.report.days import days as days
+from tasks.report.nights import Night, nights
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+
+def write(home: Path, found: Sequence[Day], *, now: datetime, target: float = 0.95) -> Path:
+    """Write `home/report.html` and return its path. `target` is the agreement asked for."""
+    done = nights(home)
+    path = home / "report.html"
+    write_atomic(path, page.render(found, done, advice(found, done, target), target, now).encode())
+    return path
+
+
+def advice(found: Sequence[Day], nights: Sequence[Night], target: float) -> str:
+    """The one thing to do next, in a sentence."""
+    if not any(day.calls for day in found):
+        return "No calls yet: point an agent's base URL at the gateway."
+    last = found[-1]
+    if last.audited and last.interval[1] < target:
+        return (
+            f"Audited agreement is {last.agreement:.1%}, below the {target:.0%} you asked for: "
+            "take the champions with the most disagreements back in MLflow, and retrain."
+        )
+    if not nights:
+        return "No night has run yet: “flywheel nightly” turns these calls into students."
+    waiting = [task for task in nights[-1].tasks if not task.passed]
+    if waiting:
+        top = waiting[0]
+        return (
+            f"The largest task still with the teacher is “{top.name}” ({top.calls:,} calls). "
+            + (top.reason or "No student was trained for it.")
+        )
+    return "Every task found has a student; the calls left are what the students are not sure of."
+
+
+def table(found: Sequence[Day]) -> Table:
+    """The days as a table for the terminal, 80 characters wide."""
+    from rich import box
+    from rich.table import Table
+
+    out = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    out.add_column("day", no_wrap=True)
+    for name in ("calls", "escalated", "audited agreement", "$/1,000", "p50 / p95 ms"):
+        out.add_column(name, justify="right", no_wrap=True)
+    for day in found:
+        out.add_row(*row(day))
+    return out
+
+
+def main() -> None:
+    """Print the table of a home folder and write its page."""
+    from rich.console import Console
+
+    home, settings = Path(sys.argv[1]), params.load()
+    found = days(home / "journal", settings.economics)
+    Console().print(table(found))
+    target = 1 - settings.calibrate.alpha
+    print(write(home, found, now=datetime.now(UTC), target=target))

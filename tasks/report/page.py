@@ -1,0 +1,208 @@
+"""The report as one HTML page without anything outside it: style, charts and tables are inline."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import date, datetime
+from html import escape
+from pathlib import Path
+
+from tasks.core.records import Counts
+from tasks.report import chart
+from tasks.report.days import Day, agreement, milliseconds, row
+from tasks.report.nights import Found, Night
+
+STYLE = Path(__file__).with_name("page.css")
+
+
+def render(
+    days: Sequence[Day], nights: Sequence[Night], advice: str, target: float, now: datetime
+) -> str:
+    """The page's HTML. `target` is the agreement asked for, `now` when the page was made."""
+    parts = [
+        '<!doctype html><html lang="en"><head><meta charset="utf-8">',
+        '<meta name="viewport" content="width=device-width, initial-scale=1">',
+        f"<title>Flywheel report</title><style>{STYLE.read_text()}</style></head><body><main>",
+        _header(days, now),
+        f'<p class="next"><b>Next:</b> {escape(advice)}</p>',
+        _tiles(days) + _charts(days, target) + _days(days) if days else "",
+        *(
+            _night(night, days[-1] if days and night is nights[-1] else None)
+            for night in reversed(nights)
+        ),
+        "</main></body></html>\n",
+    ]
+    return "\n".join(parts)
+
+
+def headline(days: Sequence[Day]) -> str:
+    """What happened, in a sentence."""
+    if not days:
+        return "Nothing has been recorded yet"
+    first, last = days[0].escalation, days[-1].escalation
+    if len(days) == 1:
+        return f"The large model answers {last:.0%} of the calls"
+    verb = "fell" if last < first else "rose" if last > first else "stayed"
+    what = f"from {first:.0%} to {last:.0%}" if last != first else f"at {last:.0%}"
+    return f"Calls that need the large model {verb} {what} in {len(days)} days"
+
+
+def _header(days: Sequence[Day], now: datetime) -> str:
+    made = f"made {now:%d %B %Y, %H:%M} UTC"
+    span = f"{sum(d.calls for d in days):,} calls, {_dates(days)} · " if days else ""
+    return (
+        f'<header><p class="eyebrow">Flywheel report</p><h1>{headline(days)}</h1>'
+        f'<p class="soft">{span}{made}</p></header>'
+    )
+
+
+def _dates(days: Sequence[Day]) -> str:
+    first, last = (_short(day.day) for day in (days[0], days[-1]))
+    return first if first == last else f"{first} – {last}"
+
+
+def _short(day: str) -> str:
+    try:
+        found = date.fromisoformat(day)
+    except ValueError:
+        return day
+    return f"{found.day} {found:%b}"
+
+
+def _tiles(days: Sequence[Day]) -> str:
+    last = days[-1]
+    low, high = last.interval
+    interval = f"{100 * low:.1f} – {100 * high:.1f} % with 95 % confidence, n={last.audited:,}"
+    saved = 1 - last.cost / last.unaided if last.unaided else 0.0
+    less = f"{saved:.0%} less than the teacher alone" if saved > 0 else "nothing saved yet"
+    shown = "–" if last.agreement is None else f"{last.agreement:.1%}"
+    tiles = (
+        ("Escalated", f"{last.escalation:.1%}", f"{last.escalated:,} of {last.calls:,} calls"),
+        ("Audited agreement", shown, interval if last.audited else "no student answered yet"),
+        ("Per 1,000 calls", f"${last.cost:.2f}", less),
+        ("Latency, p50", f"{milliseconds(last.p50)} ms", f"p95 {milliseconds(last.p95)} ms"),
+    )
+    cells = "".join(
+        f'<div class="tile"><span class="soft">{name}</span><strong>{value}</strong>'
+        f'<span class="soft">{note}</span></div>'
+        for name, value, note in tiles
+    )
+    return f'<h2>{_short(last.day)}, the newest day</h2><div class="tiles">{cells}</div>'
+
+
+def _charts(days: Sequence[Day], target: float) -> str:
+    share = [
+        chart.Point(
+            _short(d.day),
+            d.escalation,
+            d.escalation,
+            d.escalation,
+            f"{d.day}: {d.escalated:,} of {d.calls:,} calls escalated ({_reasons(d)})",
+        )
+        for d in days
+    ]
+    agreed = [
+        chart.Point(_short(d.day), d.agreement, *d.interval, f"{d.day}: {agreement(d)}")
+        for d in days
+    ]
+    figures = [
+        ("Escalation rate", "calls that the large model answered", chart.line(share, "escalation")),
+    ]
+    audited = [d for d in days if d.audited]
+    if audited:
+        floor = min([target, *(d.interval[0] for d in audited)])
+        drawn = chart.line(agreed, "agreement", floor=floor, target=target)
+        note = "audited answers that the teacher gave too, 95 % interval"
+        figures.append(("Audited agreement", note, drawn))
+    return (
+        '<div class="charts">'
+        + "".join(
+            f'<figure><h3>{name}</h3><p class="soft">{note}</p>{svg}</figure>'
+            for name, note, svg in figures
+        )
+        + "</div>"
+    )
+
+
+def _reasons(day: Day) -> str:
+    return ", ".join(f"{reason} {count:,}" for reason, count in day.reasons.items()) or "none"
+
+
+def _table(head: Sequence[str], rows: Iterable[str], numbers: Sequence[int] = ()) -> str:
+    names = "".join(
+        f'<th class="n">{name}</th>' if i in numbers else f"<th>{name}</th>"
+        for i, name in enumerate(head)
+    )
+    body = "".join(f"<tr>{cells}</tr>" for cells in rows)
+    return (
+        f'<div class="scroll"><table><thead><tr>{names}</tr></thead>'
+        f"<tbody>{body}</tbody></table></div>"
+    )
+
+
+def _n(value: str, below: str = "") -> str:
+    note = f'<span class="why">{escape(below)}</span>' if below else ""
+    return f'<td class="n">{escape(value)}{note}</td>'
+
+
+def _days(days: Sequence[Day]) -> str:
+    head = ("Day", "Calls", "Escalated", "Audited agreement", "$ per 1,000 calls", "p50 / p95, ms")
+    rows = [
+        f'<td><b>{escape(cells[0])}</b><span class="why">{escape(_why(day))}</span></td>'
+        + "".join(map(_n, cells[1:]))
+        for day in reversed(days)
+        for cells in [row(day)]
+    ]
+    return "<h2>Day by day</h2>" + _table(head, rows, range(1, 6))
+
+
+def _why(day: Day) -> str:
+    failed = f"; {day.failed:,} failed" if day.failed else ""
+    return f"escalated: {_reasons(day)}{failed}"
+
+
+def _night(night: Night, after: Day | None) -> str:
+    """A night's tasks and hops; unfolded when it is the newest, with the day `after` it."""
+    learned = sum(task.passed for task in night.tasks)
+    title = f"Night of {_short(night.day)}: {len(night.tasks)} tasks, {learned} with a student"
+    tasks = _table(
+        ("Task", "Calls", "Answered by", "Answers itself", "Agreement"),
+        (_task(task, after) for task in night.tasks),
+        (1, 3, 4),
+    )
+    hops = _table(("Hop", "In", "Kept", "Dropped"), map(_hop, night.hops), (1, 2))
+    body = f'{tasks}<h3 class="above">What each hop kept</h3>{hops}'
+    if after:
+        return f"<h2>{title}</h2>{body}"
+    return f"<details><summary>{title}</summary>{body}</details>"
+
+
+def _task(task: Found, after: Day | None) -> str:
+    who = f"student v{task.version}" if task.passed and task.version else "teacher"
+    why = (task.passed and task.certificate) or task.reason or "No student was trained."
+    seen = _served(task, after) if after and task.passed else ""
+    return (
+        f'<td><b>{escape(task.name)}</b> <span class="soft">{escape(task.category)}</span>'
+        f'<span class="why">{escape(why)}</span></td>'
+        + _n(f"{task.calls:,}")
+        + f'<td class="who {who.split()[0]}">{who}</td>'
+        + _n(f"{task.coverage:.0%}" if task.passed else "–", seen)
+        + _n("–" if task.agreement is None else f"{task.agreement:.1%}")
+    )
+
+
+def _served(task: Found, day: Day) -> str:
+    asked = day.asked.get(task.id, 0)
+    return f"{day.served.get(task.id, 0) / asked:.0%} on {_short(day.day)}" if asked else ""
+
+
+def _hop(counts: Counts) -> str:
+    dropped = ", ".join(f"{reason} {n:,}" for reason, n in counts.dropped.items()) or "nothing"
+    width = 100 * counts.kept / counts.read if counts.read else 100
+    bar = f'<span class="flow"><i style="width:{width:.1f}%"></i></span>'
+    return (
+        f"<td><b>{escape(counts.hop)}</b></td>"
+        + _n(f"{counts.read:,}")
+        + _n(f"{counts.kept:,}")
+        + f"<td>{escape(dropped)}{bar if counts.dropped else ''}</td>"
+    )

@@ -1,0 +1,1 @@
+"""Students: heads and LoRA adapters, from rows to an adapter folder."""

@@ -1,0 +1,169 @@
+"""An attempt: a base model with a fresh adapter, the rows it learns from, and how it is written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from tasks.core.contract import Contract, violation
+from tasks.core.params import Rung, Train
+from tasks.core.records import digest
+from tasks.core.rows import some
+from tasks.core.stage import Refused
+from tasks.dataset.hop import Row, rows
+from tasks.students import answer_templates as forms
+from tasks.students import minilm as encoder
+from tasks.students.adapters import adapter_digest
+from tasks.students.causal import ADAPTER_FILES, base_digest, base_path, base_width
+from tasks.train import causal as writing
+from tasks.train import encoder as filling
+from tasks.train import head_init as beginning
+from tasks.train.augmentation import swapped
+from tasks.train.distributed import Team
+from tasks.train.loop import Fitter
+
+WRITING = ("alpha", "rslora", "swaps")  # params of causal students alone
+LARGER, ROWS_PER_BATCH = 4, 300  # the encoder's batches grow with the rows, up to so many times
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """A model and the rows it learns from, how many were too long, its base, how to write it."""
+
+    fitter: Fitter
+    rows: int
+    too_long: int
+    base: str
+    base_digest: str
+    save: Callable[[Path], None]
+
+
+def rated(params: Train, rung: Rung) -> Train:
+    """The params with the rate and the optimizer that are used.
+
+    Muon where it has pretrained the base: students of others, like the encoder, it makes worse (Qu
+    et al. 2026, arXiv 2605.10468). The encoder's rate is that of nano. A linear student is one of
+    the encoder whose adapter stays as it began: it changes nothing.
+    """
+    if rung == "linear":
+        return msgspec.structs.replace(params, rank=1, epochs=0, sweep={})
+    muon = params.muon
+    if muon is None:
+        muon = rung == "causal" and params.base == "bundled"
+    if rung == "encoder":  # whose scale is fixed
+        sweep = {name: v for name, v in params.sweep.items() if name not in WRITING}
+        return msgspec.structs.replace(params, muon=muon, learning_rate=params.rate(), sweep=sweep)
+    rate = params.rate(base_width(base_path(params.base)))
+    return msgspec.structs.replace(params, muon=muon, learning_rate=rate)
+
+
+def second_try(params: Train) -> Train:
+    """The params after a divergence: a quarter of the rate, the next seed."""
+    return msgspec.structs.replace(params, learning_rate=params.rate() / 4, seed=params.seed + 1)
+
+
+def continues(warm: Path, params: Train, rung: Rung) -> bool:
+    """Whether an adapter can be gone on with: of the same base and shape as these params make."""
+    if rung != "causal":
+        return False  # its heads change with the rows
+    made = msgspec.json.decode((warm / ADAPTER_FILES[0]).read_bytes())
+    shape = [made.get(name) for name in ("r", "lora_alpha", "use_rslora", "use_dora")]
+    wanted = [params.rank, params.alpha, params.rslora, params.dora]
+    return shape == wanted and made.get("revision") == base_digest(base_path(params.base))
+
+
+def attempt(
+    dataset: Path, rung: Rung, contract: Contract, params: Train, warm: Path | None, team: Team
+) -> Attempt:
+    """The model and the rows of one attempt. Raises Refused without usable rows."""
+    found = rows(dataset / "train.parquet"), rows(dataset / "validation.parquet")
+    known, checked = found[0], some(found[1], params.validation_rows)
+    if rung == "causal":
+        made = _causal(known, checked, contract, params, warm, team)
+    else:  # always from fresh weights: the forms, and so the heads, change with the rows
+        made = _encoder(known, checked, contract, params, team)
+    if not made.fitter.examples or not made.fitter.validation:
+        raise Refused(
+            f"{dataset.name}: {len(made.fitter.examples)} training and "
+            f"{len(made.fitter.validation)} validation rows of at most "
+            f"{params.max_length} tokens, both are needed"
+        )
+    return made
+
+
+def _causal(
+    known: Sequence[Row],
+    checked: Sequence[Row],
+    contract: Contract,
+    params: Train,
+    warm: Path | None,
+    team: Team,
+) -> Attempt:
+    base = base_path(params.base)
+    name = base_digest(base)
+    model, tokenizer = writing.adapted(base, params, warm)
+    copies = swapped(known, params.swaps, params.seed)
+    copies = [row for row in copies if not violation(row.answer, contract)]
+    learned, again, measured = (
+        writing.examples(part, tokenizer, params.max_length) for part in (known, copies, checked)
+    )
+    ids = msgspec.json.encode([example.ids for example in (*learned, *again, *measured)])
+    origin = adapter_digest(warm) if warm else ""
+    fingerprint = digest(name, origin, msgspec.json.encode(params), ids)
+    every = [*learned, *again]
+    fitter = Fitter(model, every, measured, params, fingerprint, writing.completion, team)
+    write = partial(save, model, base=params.base, base_digest=name)
+    return Attempt(fitter, len(learned), len(known) - len(learned), params.base, name, write)
+
+
+def _encoder(
+    known: Sequence[Row], checked: Sequence[Row], contract: Contract, params: Train, team: Team
+) -> Attempt:
+    found = forms.learn([r.prompt for r in known], [r.answer for r in known], contract)
+    if isinstance(found, str):
+        raise Refused(f"the encoder cannot fill in these answers: {found}")
+    shape, reader = found
+    model = filling.fresh(shape, params)
+    learned, measured = (
+        filling.filled(part, shape, reader, params.max_length, recased=part is known)
+        for part in (known, checked)
+    )
+    beginning.expect(model, shape, learned)
+    batch = min(LARGER * params.batch, max(params.batch, len(learned) // ROWS_PER_BATCH))
+    # Where linear heads know the answers already, the encoder is only refined.
+    led = beginning.lead(model, shape, learned, always=not params.epochs)
+    rate = params.rate() / (2 if led else 1)
+    params = msgspec.structs.replace(params, batch=batch, learning_rate=rate)
+    body = [msgspec.json.encode(part) for part in (params, shape, learned, measured)]
+    fingerprint = digest(encoder.DIGEST, *body)
+    goal = filling.objective(shape, len(learned))
+    fitter = Fitter(model, learned, measured, params, fingerprint, goal, team)
+
+    def write(folder: Path) -> None:
+        save(model["encoder"], folder, base=encoder.NAME, base_digest=encoder.DIGEST)
+        filling.save_heads(model, shape, folder)
+
+    too_long = len(known) - len(learned)
+    return Attempt(fitter, len(learned), too_long, encoder.NAME, encoder.DIGEST, write)
+
+
+def save(model: Any, folder: Path, *, base: str, base_digest: str) -> None:
+    """Write an adapter in PEFT's own format, with a configuration of stable bytes."""
+    model.save_pretrained(folder, save_embedding_layers=False)
+    for extra in set(folder.iterdir()) - {folder / name for name in ADAPTER_FILES}:
+        extra.unlink()
+    path = folder / ADAPTER_FILES[0]
+    config = msgspec.json.decode(path.read_bytes())
+    modules = {name.split(".")[-1] for name in config["target_modules"]}  # a set, in any order
+    config |= {
+        "base_model_name_or_path": base,
+        "revision": base_digest,
+        "target_modules": sorted(modules),
+    }
+    body = msgspec.json.encode(config, order="sorted")
+    path.write_bytes(msgspec.json.format(body, indent=2))

@@ -1,0 +1,300 @@
+"""Train: one task's rows become a LoRA adapter on the base model.
+
+Completion-only loss, warm-up and cosine, early stopping on the validation rows; a loss that
+diverges is tried once more with a lower rate and another seed. The same rows, params and seed give
+the same adapter on the same machine; a checkpoint folder lets a killed training go on.
+
+    python -m tasks.train        (the DVC stage: data/dataset → data/train/<task>/<rung>)
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import time
+import warnings
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from tasks.core import params as settings
+from tasks.core import stage
+from tasks.core.params import Rung, Train
+from tasks.core.records import Counts
+from tasks.core.stage import Refused
+from tasks.core.task import Task, load_one
+from tasks.dataset.hop import Row, rows
+from tasks.students import answer_templates as forms
+from tasks.students.adapters import adapter_digest
+from tasks.students.causal import base_path, base_tokenizer
+from tasks.students.heads import Layout
+from tasks.train import causal as writing
+from tasks.train import domain, launch
+from tasks.train import encoder as filling
+from tasks.train.attempt import Attempt, attempt, continues, rated, second_try
+from tasks.train.distributed import joined
+from tasks.train.loop import Diverged, Mark, Progress, Run
+from tasks.train.monitor import Sample, watched
+from tasks.train.sweep import Make, Trial, choose, start, summary
+
+FITTING = 0.5  # a student that cannot read half of a task's calls is not worth its training
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Training:
+    """How an adapter came about. `best` is the step whose weights were kept."""
+
+    task: str
+    kind: Rung = "causal"
+    base: str
+    base_digest: str
+    adapter_digest: str
+    seed: int
+    learning_rate: float
+    rows: int
+    too_long: int
+    tokens: int
+    steps: int
+    best: int
+    seconds: float
+    losses: list[tuple[int, float]]
+    validation: list[Mark]
+    note: str = ""
+    trials: list[Trial] = field(default_factory=list)
+    usage: list[Sample] = field(default_factory=list)
+
+
+def adapter_name(task: str, version: int, digest: str) -> str:
+    """The name that an adapter is served under; never used twice for different bytes."""
+    return f"{task}-v{version}-{digest[:8]}"
+
+
+def train(
+    dataset: Path,
+    out: Path,
+    params: Train,
+    *,
+    rung: Rung = "causal",
+    minutes: float | None = None,
+    progress: Progress | None = None,
+    warm: Path | None = None,
+    checkpoint: Path | None = None,
+) -> Training:
+    """Train one task folder of `dataset` into `out`/adapter and `out`/training.json.
+
+    `rung` is the kind of student; `minutes` (else those of the params) end the training with the
+    best weights so far; `warm` is a causal adapter of the same base, gone on from where that wins;
+    `checkpoint` a folder outside `out` that a killed training goes on from. Raises Refused.
+    """
+    job = launch.Job(
+        dataset=str(dataset),
+        out=str(out),
+        params=params,
+        rung=rung,
+        minutes=params.minutes if minutes is None else minutes,
+        warm=str(warm or ""),
+        checkpoint=str(checkpoint or ""),
+    )
+    count = launch.processes(params, rung)
+    if count > 1:
+        launch.run(job, count, progress)
+    else:
+        _train(job, progress)
+    return load_training(out)
+
+
+def _train(job: launch.Job, progress: Progress | None) -> None:
+    """Do a job in this process, perhaps one of several: choose what to begin with, fit, write."""
+    began, team = time.monotonic(), joined()
+    dataset, out = Path(job.dataset), Path(job.out)
+    warm, checkpoint = (Path(path) if path else None for path in (job.warm, job.checkpoint))
+    task, how = load_one(dataset), (began + 60 * job.minutes, progress, checkpoint)
+    make = partial(attempt, dataset, job.rung, task.contract, team=team)
+    params, swept = choose(rated(job.params, job.rung), make, *how)
+    if warm and not continues(warm, params, job.rung):
+        warm = None
+    warm, starts = start(params, make, warm, *how)
+    with watched() as usage:
+        made, run, again = _fitted(params, make, warm, *how)
+    if team.main:
+        _write(
+            out,
+            made,
+            run,
+            task=task.id,
+            kind=job.rung,
+            seconds=round(time.monotonic() - began + run.earlier, 2),
+            note="; ".join(filter(None, [summary(swept), summary(starts), again])),
+            trials=[*swept, *starts],
+            usage=usage,
+        )
+        if checkpoint:
+            shutil.rmtree(checkpoint, ignore_errors=True)
+    team.wait()
+
+
+def _fitted(
+    params: Train,
+    make: Make,
+    warm: Path | None,
+    deadline: float,
+    progress: Progress | None,
+    checkpoint: Path | None,
+) -> tuple[Attempt, Run, str]:
+    """Train in full, once more after a divergence; the best weights, and what went wrong at first.
+
+    Raises Refused when it goes wrong twice.
+    """
+    note = ""
+    for chosen in (params, second_try(params)):
+        made = make(chosen, warm)
+        try:
+            run = _once(made, deadline, progress, checkpoint)
+        except Diverged as error:
+            note = f"{note}{error} at rate {chosen.rate():g}; "
+            del made  # before the next base is loaded
+            continue
+        made.fitter.restore(run)
+        return made, run, f"{note}trained again at rate {chosen.rate():g}" if note else ""
+    raise Refused(f"the training diverged twice: {note[:-2]}")
+
+
+def _once(
+    made: Attempt, deadline: float, progress: Progress | None, checkpoint: Path | None
+) -> Run:
+    """Train in full, or go on with it. Raises Diverged, as before where it has done so already."""
+    if not checkpoint:
+        return made.fitter.fit(deadline, progress, None)
+    place = checkpoint / f"full-{made.fitter.fingerprint[:16]}"
+    ended = place / "diverged"
+    if ended.exists():
+        raise Diverged(ended.read_text())
+    try:
+        return made.fitter.fit(deadline, progress, place)
+    except Diverged as error:
+        if made.fitter.team.main:
+            place.mkdir(parents=True, exist_ok=True)
+            stage.write_atomic(ended, str(error).encode())
+        raise
+
+
+def _write(out: Path, made: Attempt, run: Run, **known: Any) -> None:
+    """Write the adapter, and then how it came about: what is `known`, and what the run tells."""
+    fitter = made.fitter
+    made.save(out / "adapter")
+    training = Training(
+        base=made.base,
+        base_digest=made.base_digest,
+        adapter_digest=adapter_digest(out / "adapter"),
+        seed=fitter.params.seed,
+        learning_rate=fitter.params.rate(),
+        rows=made.rows,
+        too_long=made.too_long,
+        tokens=run.tokens,
+        steps=run.step,
+        best=run.best_mark.step,
+        losses=run.losses,
+        validation=run.marks,
+        **known,
+    )
+    stage.write_atomic(out / "training.json", msgspec.json.encode(training))
+
+
+def load_training(folder: Path) -> Training:
+    """Read training.json of a trained task. Raises Refused."""
+    try:
+        return msgspec.json.decode((folder / "training.json").read_bytes(), type=Training)
+    except FileNotFoundError:
+        raise Refused(f"no training at {folder}") from None
+
+
+def ladder(dataset: Path, params: Train) -> tuple[list[Rung], dict[Rung, str]]:
+    """The rungs of `params.rungs` worth a try for a task, and why the others are not."""
+    task, found = load_one(dataset), rows(dataset / "train.parquet")
+    reasons = {rung: _unfit(rung, found, task, params) for rung in params.rungs}
+    aside = {rung: reason for rung, reason in reasons.items() if reason}
+    return [rung for rung in params.rungs if rung not in aside], aside
+
+
+def _unfit(rung: Rung, found: Sequence[Row], task: Task, params: Train) -> str:
+    """Why a rung is not worth a try on these rows; empty when it is.
+
+    Answers that look open-ended may have forms all the same; without any nobody writes them.
+    """
+    if rung != "causal":
+        known = forms.learn([r.prompt for r in found], [r.answer for r in found], task.contract)
+        if isinstance(known, str):
+            return known
+        if rung == "linear" and Layout(known[0]).reads:
+            return "answers hold values that are copied"
+        fit = filling.fitting(found, params.max_length)
+    elif task.category == "open-ended":
+        return "open-ended, stays with the teacher"
+    else:
+        reader = base_tokenizer(base_path(params.base))
+        fit = len(writing.examples(found, reader, params.max_length))
+    if fit < FITTING * len(found):
+        return f"only {fit} of {len(found)} rows are within {params.max_length} tokens"
+    return ""
+
+
+def train_all(dataset: Path, out: Path, params: settings.Params) -> Counts:
+    """Train the first rung that fits each task folder of `dataset` into `out`/task/rung.
+
+    Whether to climb higher is the night's to decide. With `scope: domain`, each domain has a causal
+    student in `out`/domain/causal too. What no rung fits is dropped.
+    """
+    kept, dropped, own = 0, Counter[str](), params.train
+    folders = sorted(path.parent for path in dataset.glob("*/task.json"))
+    groups = _domains(folders, own)
+    for folder in folders:
+        try:
+            rungs, aside = ladder(folder, own)
+            for rung in rungs[:1]:
+                train(folder, out / folder.name / rung, own, rung=rung)
+            kept += bool(rungs)
+            dropped.update(
+                [] if rungs else [f"{folder.name}: {'; '.join(dict.fromkeys(aside.values()))}"]
+            )
+        except Refused as error:
+            dropped[str(error)] += 1
+    for name, tasks in groups.items():
+        source = out / name / domain.ROWS
+        domain.gather(dataset, name, tasks, source, params.dataset, own.validation_rows)
+        try:
+            train(source, out / name / "causal", domain.budget(own, len(tasks)))
+            kept += 1
+        except Refused as error:
+            dropped[f"{name}: {error}"] += 1
+    result = Counts("train", len(folders) + len(groups), kept, dict(dropped))
+    stage.finish(out, result)
+    return result
+
+
+def _domains(folders: Sequence[Path], params: Train) -> dict[str, list[str]]:
+    """The domains of the tasks that a causal student can learn; none unless they are asked for."""
+    if params.scope == "task":
+        return {}
+    causal = msgspec.structs.replace(params, rungs=["causal"])
+    able = [load_one(folder) for folder in folders if ladder(folder, causal)[0]]
+    return domain.group(able, params.domains)
+
+
+def main() -> Counts:
+    """The DVC stage."""
+    source, out, params = Path("data/dataset"), Path("data/train"), settings.load()
+    return stage.hop("train", out, lambda folder: train_all(source, folder, params))
+
+
+def part(job: launch.Job) -> None:
+    """One process of a launched training: what it is refused goes to the one that launched it."""
+    warnings.filterwarnings("ignore", category=FutureWarning)  # libraries to one another
+    try:
+        _train(job, lambda *told: launch.say(launch.Step(*told)))
+    except Refused as error:
+        launch.say(launch.Refusal(str(error)))

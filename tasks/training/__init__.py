@@ -1,1 +1,0 @@
-"""What `tasks.train` is made of: fitting, trials, and several processes."""

@@ -1,0 +1,1 @@
+"""Each call checked by itself, and the batch with Great Expectations."""

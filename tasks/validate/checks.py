@@ -1,0 +1,258 @@
+"""Whether one call may be learnt from: pure checks, each with a reason for the quarantine."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import msgspec
+
+from tasks.core.contract import spoken
+from tasks.core.params import Validate
+from tasks.core.records import Json, text_of
+
+Problem = tuple[str, str]  # (reason, detail); a detail never holds message text
+_ROLES = frozenset({"system", "developer", "user", "assistant", "tool"})
+_CUT = frozenset({"length", "incomplete"})
+
+
+class Function(msgspec.Struct, frozen=True):
+    """What a tool call calls."""
+
+    name: str
+    arguments: str
+
+
+class ToolCall(msgspec.Struct, frozen=True):
+    """One tool call of a message."""
+
+    id: str
+    function: Function
+
+
+class Message(msgspec.Struct, frozen=True):
+    """The parts of a message that are looked at."""
+
+    role: str = ""
+    content: str | list[dict[str, Any]] | None = None
+    tool_calls: list[ToolCall] | None = None
+    tool_call_id: str | None = None
+    refusal: str | None = None
+
+
+class Request(msgspec.Struct, frozen=True):
+    """The parts of a request that are looked at; tools repeat, so they are read once each."""
+
+    messages: list[Message]
+    model: str | None = None
+    tools: msgspec.Raw = msgspec.Raw(b"[]")
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """A stored call, decoded no further than its checks need."""
+
+    row: Json
+    request: Request
+    reply: Message
+
+    @property
+    def tools(self) -> Mapping[str, Any]:
+        """The declared tools' parameter schemas by name."""
+        return _declared(bytes(self.request.tools))
+
+    @property
+    def system(self) -> str:
+        """The system prompt; empty when there is none."""
+        said = (m for m in self.request.messages if m.role in ("system", "developer"))
+        return next((text_of(m.content) for m in said), "")
+
+
+_request = msgspec.json.Decoder(Request)
+_reply = msgspec.json.Decoder(Message)
+
+
+def view(row: Json) -> View:
+    """A row of a calls file, with the types that it must have. Raises ValueError."""
+    return View(row, _request.decode(row["request"]), _reply.decode(row["reply"]))
+
+
+@lru_cache(maxsize=512)
+def _declared(tools: bytes) -> Mapping[str, Any]:
+    functions = [t.get("function") for t in msgspec.json.decode(tools) or ()]
+    return {f["name"]: f.get("parameters") for f in functions if isinstance(f, dict)}
+
+
+def problem(seen: View, params: Validate) -> Problem | None:
+    """Why a call is not fit to be learnt from, or None."""
+    messages = seen.request.messages
+    return (
+        _outcome(seen)
+        or _roles(messages)
+        or _pairing(messages)
+        or _parts(messages)
+        or _tool_calls(seen)
+        or _size(seen, params.max_characters)
+        or _language(seen, params.scripts)
+    )
+
+
+def _outcome(seen: View) -> Problem | None:
+    """Whether the reply is a whole answer."""
+    reply, reason = seen.reply, seen.row["finish_reason"]
+    if error := seen.row["error"]:
+        return "error reply", str(error).partition(":")[0][:80]
+    if reason == "content_filter":
+        return "content filter", ""
+    if reply.refusal:
+        return "refusal", ""
+    if reason in _CUT:
+        return "truncated", f"finish reason {reason}"
+    if not reply.tool_calls and not spoken(text_of(reply.content)):
+        return "empty reply", "neither text nor tool calls"
+    return None
+
+
+def _roles(messages: Sequence[Message]) -> Problem | None:
+    if not messages:
+        return "roles", "no messages"
+    for index, message in enumerate(messages):
+        if message.role not in _ROLES:
+            return "roles", f"message {index} has no known role"
+    if not any(m.role in ("user", "tool", "system", "developer") for m in messages):
+        return "roles", "nothing is asked"
+    return None
+
+
+def _pairing(messages: Sequence[Message]) -> Problem | None:
+    """Every tool result answers a call that was made before it, once."""
+    waiting: set[str] = set()
+    for index, message in enumerate(messages):
+        if message.tool_calls:
+            waiting.update(c.id for c in message.tool_calls)
+        if message.role == "tool":
+            if message.tool_call_id not in waiting:
+                return "tool pairing", f"message {index} answers no call"
+            waiting.discard(message.tool_call_id)
+    return None
+
+
+def _parts(messages: Sequence[Message]) -> Problem | None:
+    """Images, sound and files are kept as references and never learnt from."""
+    for index, message in enumerate(messages):
+        if isinstance(message.content, list):
+            for part in message.content:
+                if part.get("type") != "text":
+                    return "not text", f"message {index} holds {str(part.get('type'))[:40]}"
+    return None
+
+
+def _tool_calls(seen: View) -> Problem | None:
+    for call in seen.reply.tool_calls or ():
+        name = call.function.name
+        try:
+            arguments = msgspec.json.decode(call.function.arguments)
+        except (ValueError, RecursionError):
+            return "arguments not JSON", f"of {name}"
+        if not isinstance(arguments, dict):
+            return "arguments not JSON", f"of {name}: not an object"
+        if seen.tools and name not in seen.tools:
+            return "undeclared tool", name
+        if found := misfit(arguments, seen.tools.get(name)):
+            return "arguments off schema", f"of {name}: {found}"
+    return None
+
+
+def misfit(value: Any, schema: Any) -> str:
+    """Where a value breaks a JSON Schema, without the value; empty when it fits.
+
+    A schema that is itself broken, or that points outside itself, judges nothing.
+    """
+    if not isinstance(schema, dict) or _surely_fits(value, schema):
+        return ""
+    from jsonschema import Draft202012Validator, SchemaError
+    from jsonschema.exceptions import UnknownType
+    from referencing import Registry
+    from referencing.exceptions import Unresolvable
+
+    # An empty registry: references to the network are never followed.
+    validator = Draft202012Validator(schema, registry=Registry())
+    try:
+        error = next(validator.iter_errors(value), None)
+        if error is not None:
+            Draft202012Validator.check_schema(schema)
+    except (Unresolvable, UnknownType, SchemaError, RecursionError, re.error):
+        return ""
+    except (TypeError, AttributeError, ValueError):
+        return ""  # what a schema of the wrong types causes in there
+    if error is None:
+        return ""
+    where = ".".join(str(p) for p in error.absolute_path if isinstance(p, int) or len(p) < 40)
+    return f"{where or 'the arguments'} break `{error.validator}`"
+
+
+_SIMPLE = frozenset({"type", "properties", "required", "enum", "items", "additionalProperties"})
+_IGNORED = frozenset({"description", "title", "default", "examples", "$schema"})
+_TYPES: dict[str, tuple[type, ...]] = {
+    **{"object": (dict,), "array": (list,), "string": (str,), "boolean": (bool,)},
+    **{"integer": (int,), "number": (int, float), "null": (type(None),)},
+}
+
+
+def _surely_fits(value: Any, schema: Any) -> bool:
+    """The common case without a validator: True only for plain schemas that the value fits."""
+    if not isinstance(schema, dict) or not schema.keys() <= _SIMPLE | _IGNORED:
+        return False
+    kind, choices = schema.get("type"), schema.get("enum")
+    if kind is not None and (not isinstance(kind, str) or type(value) not in _TYPES.get(kind, ())):
+        return False
+    if choices is not None and (not isinstance(choices, list) or value not in choices):
+        return False
+    if isinstance(value, dict):
+        return _object_fits(value, schema)
+    if isinstance(value, list) and "items" in schema:
+        return all(_surely_fits(v, schema["items"]) for v in value)
+    return True
+
+
+def _object_fits(value: Json, schema: Json) -> bool:
+    known, needed = schema.get("properties", {}), schema.get("required", [])
+    if not isinstance(known, dict) or not isinstance(needed, list):
+        return False
+    if not all(isinstance(n, str) and n in value for n in needed):
+        return False
+    if value.keys() - known.keys() and schema.get("additionalProperties", True) is not True:
+        return False
+    return all(_surely_fits(v, known[k]) for k, v in value.items() if k in known)
+
+
+def _size(seen: View, limit: int) -> Problem | None:
+    if len(seen.row["request"]) + len(seen.row["reply"]) <= limit:
+        return None  # the JSON around the texts only makes it longer
+    said = (*seen.request.messages, seen.reply)
+    size = sum(len(text_of(m.content)) for m in said)
+    size += sum(len(c.function.arguments) for m in said for c in m.tool_calls or ())
+    return ("too large", f"{size:,} characters, at most {limit:,}") if size > limit else None
+
+
+def _language(seen: View, scripts: Sequence[str]) -> Problem | None:
+    """Whether more than a tenth of the letters are in a script that was not asked for."""
+    if not scripts:
+        return None
+    said = "\n".join(text_of(m.content) for m in (*seen.request.messages, seen.reply))
+    if said.isascii():
+        return None if "LATIN" in scripts else ("language", "LATIN")
+    letters = [c for c in said if c.isalpha() and not c.isascii()]
+    foreign = [s for s in map(_script, letters) if s not in scripts]
+    if len(foreign) * 10 > sum(c.isalpha() for c in said):
+        return "language", max(set(foreign), key=foreign.count)
+    return None
+
+
+@lru_cache(maxsize=8192)
+def _script(letter: str) -> str:
+    return unicodedata.name(letter, "UNKNOWN").split(" ")[0]

@@ -1,1 +1,0 @@
-"""What `tasks.validate` checks: each call by itself, and the batch with Great Expectations."""
