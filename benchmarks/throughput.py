@@ -36,7 +36,7 @@ from tasks.core.contract import answer_of
 from tasks.core.params import Train
 from tasks.core.rows import Row
 from tasks.students.causal import base_path, base_tokenizer, load_base
-from tasks.train import causal as writing
+from tasks.train import causal
 from tasks.train.causal import Example, completion
 from tasks.train.distributed import Team
 from tasks.train.loop import Fitter
@@ -131,7 +131,7 @@ def rows_of(path: Path | None, count: int) -> list[Row]:
 
 def ours(examples: Sequence[Example], params: Train) -> float:
     """Tokens a second of `tasks.train.loop`."""
-    model, _ = writing.adapted(base_path(params.base), params, None)
+    model, _ = causal.adapted(base_path(params.base), params, None)
     fitter = Fitter(model, examples, examples[: params.batch], params, "", completion, Team())
     began = time.perf_counter()
     run = fitter.fit(time.monotonic() + 3600, None, None)
@@ -227,7 +227,7 @@ def main() -> None:
             Train(), base=base, batch=chosen.batch, max_length=room, epochs=10**6, marks=1
         )
         found = rows_of(chosen.data, 4 * chosen.steps * params.batch)
-        examples = writing.examples(found, base_tokenizer(base_path(base)), room)
+        examples = causal.examples(found, base_tokenizer(base_path(base)), room)
         if chosen.length:
             examples = packed(examples, room)
         speeds = compared(examples, params, chosen.steps, chosen.rounds)

@@ -11,13 +11,11 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from prefect import flow
-from prefect.client.schemas.objects import State
+from prefect import State, flow
 from prefect.states import Completed, Failed
 
-from flows import artifacts, steps
-from flows import console as show
-from flows.night import leaks as guard
+from flows import artifacts, console, steps
+from flows.night import leaks
 from flows.night.champions import champion
 from flows.night.hops import alone, open_night, warnings
 from flows.night.ladder import Outcome, aside, close, enough, ladder
@@ -50,7 +48,7 @@ def student(task: str, day: str, home: str) -> Outcome:
         raise refused[-1]
     outcome = steps.register(night, task, tries, serving)
     artifacts.student(outcome)
-    show.outcome(outcome)
+    console.outcome(outcome)
     return outcome
 
 
@@ -61,11 +59,11 @@ def nightly(
     """Learn from the calls of `day` (default: yesterday), or from `source`; raises Refused."""
     night = open_night(home, day or yesterday())
     with alone(night):
-        show.hop(steps.ingest(night, source or []))
-        show.hop(steps.validate(night), warnings(night))
-        show.hop(steps.deidentify(night))
-        show.hop(steps.cluster(night))
-        show.hop(steps.dataset(night), guard.left_out(night))
+        console.hop(steps.ingest(night, source or []))
+        console.hop(steps.validate(night), warnings(night))
+        console.hop(steps.deidentify(night))
+        console.hop(steps.cluster(night))
+        console.hop(steps.dataset(night), leaks.left_out(night))
         artifacts.hops(night)
         runs = [student(task, night.day, home, return_state=True) for task in trainable(night)]
         results = [run.result(raise_on_failure=False) for run in runs]
@@ -73,7 +71,7 @@ def nightly(
         broken = [str(result) for result in results if isinstance(result, Exception)]
         artifacts.night(night.day, close(night, outcomes))
         promote(home)
-        guard.logs(night)
+        leaks.logs(night)
         if broken:
             return Failed(message=f"{len(broken)} students failed: {'; '.join(broken)}")
         passed = sum(outcome.passed for outcome in outcomes)

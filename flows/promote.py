@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from prefect import flow
 
-from flows import console as show
-from flows import steps
+from flows import console, steps
 from serving.reconcile import Changes
 
 
@@ -17,5 +16,5 @@ from serving.reconcile import Changes
 def promote(home: str = ".flywheel/live") -> Changes | None:
     """Load new champions, switch the routes, unload what served before; raises PoolError."""
     changes: Changes | None = steps.promote(home)
-    show.changes(changes)
+    console.changes(changes)
     return changes

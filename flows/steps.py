@@ -1,4 +1,4 @@
-"""Every hop as a Prefect task: names, retries, time limits. No logic: see night, students."""
+"""Every hop as a Prefect task: names, retries, time limits. No logic: see flows/night."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from flows import artifacts
-from flows.night import hops as night
-from flows.night import ladder as students
+from flows.night import hops, ladder
 from flows.night.champions import Champion
 from flows.night.hops import Night
 from registry.choice import Rung
@@ -42,17 +41,17 @@ def _step(function: Callable[P, R], *, minutes: int, retries: int = 2) -> Callab
 
 def _train(night: Night, task: str, rung: Rung, serving: Champion | None) -> Path:
     with artifacts.training(task, rung) as told:
-        return students.train(night, task, rung, serving, told)
+        return ladder.train(night, task, rung, serving, told)
 
 
-ingest = _step(night.ingest, minutes=120)
-validate = _step(night.validate, minutes=60)
-deidentify = _step(night.deidentify, minutes=240)
-cluster = _step(night.cluster, minutes=120)
-dataset = _step(night.dataset, minutes=120)
+ingest = _step(hops.ingest, minutes=120)
+validate = _step(hops.validate, minutes=60)
+deidentify = _step(hops.deidentify, minutes=240)
+cluster = _step(hops.cluster, minutes=120)
+dataset = _step(hops.dataset, minutes=120)
 train = _step(_train, minutes=480)
-evaluate = _step(students.evaluate, minutes=60)
-calibrate = _step(students.calibrate, minutes=60)
-judge = _step(students.judge, minutes=5)
-register = _step(students.register, minutes=10)
-promote = _step(night.promote, minutes=10)
+evaluate = _step(ladder.evaluate, minutes=60)
+calibrate = _step(ladder.calibrate, minutes=60)
+judge = _step(ladder.judge, minutes=5)
+register = _step(ladder.register, minutes=10)
+promote = _step(hops.promote, minutes=10)

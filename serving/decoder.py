@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 
 from serving.completion import BadRequest
-from tasks.students import minilm as encoder
+from tasks.students import minilm
 from tasks.students.adapters import FILES, kind_of
 from tasks.students.causal import ADAPTER_FILES, Student, base_digest
 from tasks.students.decoding import Answer, Ask
@@ -85,7 +85,7 @@ class Engine:
         if others:
             raise BadRequest(f"{path} holds {others[0]}; only safetensors are loaded")
         config = msgspec.json.decode((found / ADAPTER_FILES[0]).read_bytes())
-        base = encoder.DIGEST if kind == "encoder" else self.digest
+        base = minilm.DIGEST if kind == "encoder" else self.digest
         if config.get("revision") != base:
             raise BadRequest(f"{path} was trained on another base than {self.name}")
         if not 0 < config.get("r", 0) <= MAX_RANK:

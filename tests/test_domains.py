@@ -11,7 +11,7 @@ import students as made
 import tiny
 from sqlalchemy import Engine, event
 
-from flows.night import ladder as students
+from flows.night import ladder
 from flows.night.champions import champion
 from flows.night.domains import domains, trained
 from flows.night.hops import Night
@@ -65,13 +65,11 @@ def dataset(night: Night) -> None:
 def tries(night: Night, task: str) -> list[Try]:
     """What the flow `student` does before it registers."""
     serving, result = champion(night, task), []
-    for rung in students.ladder(night, task, serving):
-        students.train(night, task, rung, serving)
-        card = students.evaluate(night, task, rung, serving)
-        proof = students.calibrate(night, task, rung)
-        result.append(
-            Try(rung, card, proof, students.judge(night, task, rung, card, proof, serving))
-        )
+    for rung in ladder.ladder(night, task, serving):
+        ladder.train(night, task, rung, serving)
+        card = ladder.evaluate(night, task, rung, serving)
+        proof = ladder.calibrate(night, task, rung)
+        result.append(Try(rung, card, proof, ladder.judge(night, task, rung, card, proof, serving)))
     return result
 
 
@@ -86,12 +84,12 @@ def night(tmp_path_factory: pytest.TempPathFactory) -> Night:
 def test_a_program_with_two_tasks_is_a_domain(night: Night) -> None:
     """A task that is alone in its program is none, and `scope: task` knows of no domains."""
     assert domains(night) == {NAME: list(TASKS)} == domains(night)
-    assert students.ladder(night, "a-1", None) == ["domain", "causal"]
-    assert students.ladder(night, "c-3", None) == ["causal"]
+    assert ladder.ladder(night, "a-1", None) == ["domain", "causal"]
+    assert ladder.ladder(night, "c-3", None) == ["causal"]
     plain = msgspec.structs.replace(night.params.train, scope="task")
     other = Night(night.home, night.day, msgspec.structs.replace(night.params, train=plain))
     assert domains(other) == {}
-    assert students.ladder(other, "a-1", None) == ["causal"]
+    assert ladder.ladder(other, "a-1", None) == ["causal"]
 
 
 def test_a_domain_is_trained_once_and_serves_each_of_its_tasks(night: Night) -> None:
@@ -100,10 +98,10 @@ def test_a_domain_is_trained_once_and_serves_each_of_its_tasks(night: Night) -> 
     for task in TASKS:
         domain, own = tries(night, task)
         assert (domain.rung, own.rung) == ("domain", "causal")
-        assert not students.enough(night, domain)  # its own is measured, whatever this one does
+        assert not ladder.enough(night, domain)  # its own is measured, whatever this one does
         assert domain.scorecard.adapter_digest != own.scorecard.adapter_digest
         both = [domain, replace(own, verdict=replace(own.verdict, passed=False))]
-        outcome = students.register(night, task, both, None)
+        outcome = ladder.register(night, task, both, None)
         assert (outcome.rung, outcome.version) == ("domain", 1)
         assert "its own student (causal) agrees on" in outcome.reason
         kept.append(champion(night, task))
@@ -128,8 +126,8 @@ def test_a_domain_that_serves_all_its_tasks_is_left_alone(night: Night) -> None:
         later.out(hop).parent.mkdir(exist_ok=True)
         later.out(hop).symlink_to(night.out(hop))
     assert domains(later) == {}
-    assert students.ladder(later, "a-1", champion(later, "a-1")) == []
-    assert students.ladder(later, "c-3", None) == ["causal"]
+    assert ladder.ladder(later, "a-1", champion(later, "a-1")) == []
+    assert ladder.ladder(later, "c-3", None) == ["causal"]
     strict = msgspec.structs.replace(later.params, calibrate=Calibrate(alpha=0.001))
     later = Night(night.home, later.day, strict)  # the certificates were of a higher risk
-    assert students.ladder(later, "a-1", champion(later, "a-1")) == ["causal"]
+    assert ladder.ladder(later, "a-1", champion(later, "a-1")) == ["causal"]

@@ -20,8 +20,7 @@ from tasks.students.answer_templates import learn
 from tasks.students.encoder import EncoderStudent
 from tasks.students.heads import FORM, with_heads
 from tasks.students.minilm import DIGEST, LENGTH, shared
-from tasks.train import encoder as filling
-from tasks.train import head_init as beginning
+from tasks.train import encoder, head_init
 from tasks.train.hop import Training, ladder, train
 
 CONTRACT = Contract(
@@ -101,7 +100,7 @@ def test_some_rows_are_learned_in_another_case() -> None:
             for i in range(32)]  # fmt: skip
     found = learn([r.prompt for r in rows], [r.answer for r in rows], CONTRACT)
     assert not isinstance(found, str), found
-    plain, recased = (filling.filled(rows, *found, LENGTH, recased=on) for on in (False, True))
+    plain, recased = (encoder.filled(rows, *found, LENGTH, recased=on) for on in (False, True))
     changed = [i for i, (a, b) in enumerate(zip(plain, recased, strict=True)) if a != b]
     assert changed == list(range(0, 32, 4))
     assert all(a.ids == b.ids and a.copied == b.copied for a, b in zip(plain, recased, strict=True))
@@ -198,10 +197,10 @@ def test_a_field_begins_as_empty_as_it_is() -> None:
     found = learn([r.prompt for r in rows], [r.answer for r in rows], CONTRACT)
     assert not isinstance(found, str), found
     forms, reader = found
-    model, learned = filling.fresh(forms, PARAMS), filling.filled(rows, forms, reader, LENGTH)
-    measure = filling.objective(forms, len(rows))
+    model, learned = encoder.fresh(forms, PARAMS), encoder.filled(rows, forms, reader, LENGTH)
+    measure = encoder.objective(forms, len(rows))
     before = float(measure(model, learned)[0].detach().mean())
-    beginning.expect(model, forms, learned)
+    head_init.expect(model, forms, learned)
     assert float(measure(model, learned)[0].detach().mean()) < before - 1
     answer = EncoderStudent(model, forms).answer([rows[1].prompt])[0]
     assert json.loads(answer.text)["who"] is None
@@ -220,11 +219,11 @@ def test_what_is_whole_is_written_as_it_was(answers: list[dict[str, object]]) ->
     assert not isinstance(found, str), found
     forms, reader = found
     fields = {field.name: field for field in forms.fields}
-    for row, one in zip(rows, filling.filled(rows, forms, reader, LENGTH), strict=True):
+    for row, one in zip(rows, encoder.filled(rows, forms, reader, LENGTH), strict=True):
         form = forms.forms[one.closed[FORM]]
         values = {name: fields[name].values[place] for name, place in one.closed.items()
                   if name in fields}  # fmt: skip
-        values |= {name: "Ann" if spans != [filling.NOTHING] else fields[name].nothing
+        values |= {name: "Ann" if spans != [encoder.NOTHING] else fields[name].nothing
                    for name, spans in one.copied.items() if name not in values}  # fmt: skip
         if one.whole:
             written = forms.write(forms.forms.index(form), values)
@@ -240,8 +239,8 @@ def test_many_rows_give_the_choices_a_start() -> None:
     assert not isinstance(found, str), found
     forms, reader = found
     rows = [Row(str(i), 0.0, "", prompt, wish, 1.0) for i, (prompt, wish) in enumerate(pairs)]
-    model, learned = filling.fresh(forms, PARAMS), filling.filled(rows, forms, reader, LENGTH)
-    assert not beginning.lead(model, forms, learned[:500])
-    assert beginning.lead(model, forms, learned)
+    model, learned = encoder.fresh(forms, PARAMS), encoder.filled(rows, forms, reader, LENGTH)
+    assert not head_init.lead(model, forms, learned[:500])
+    assert head_init.lead(model, forms, learned)
     said = EncoderStudent(model, forms).answer([row.prompt for row in rows[:100]])
     assert sum(a.text == r.answer for a, r in zip(said, rows, strict=False)) >= 95

@@ -13,10 +13,7 @@ import pytest
 import students
 import tiny
 
-from flows.night import champions
-from flows.night import hops as nights
-from flows.night import leaks as guard
-from flows.night import savings as worth
+from flows.night import champions, hops, leaks, savings
 from flows.night.champions import Champion, origin
 from flows.night.hops import Night
 from flows.night.ladder import aside, enough
@@ -61,8 +58,8 @@ def ready(night: Night, scores: dict[str, float]) -> None:
 
 def test_a_dataset_that_gives_away_an_original_trains_nothing(night: Night) -> None:
     """It is named with a count, never with the value; the other task goes on."""
-    assert guard.datasets(night) == {"b-2": 2}
-    assert [task.id for task in guard.clean(night)] == ["a-1"]
+    assert leaks.datasets(night) == {"b-2": 2}
+    assert [task.id for task in leaks.clean(night)] == ["a-1"]
     assert MAIL not in night.out("leaks.json").read_text()
 
 
@@ -74,7 +71,7 @@ def test_what_a_task_lacks_is_said(night: Night) -> None:
         "d-4": {"refused": "not ready"},
     }
     stage.finish(night.out("dataset"), Counts("dataset", 4, 4, {}), {"tasks": tasks})
-    assert guard.left_out(night) == [
+    assert leaks.left_out(night) == [
         f"c-3: collecting, 17 of {night.params.dataset.min_rows} rows",
         "d-4: not ready",
         "b-2: 2 replaced values stand in its dataset",
@@ -95,26 +92,26 @@ def test_what_may_save_most_is_trained_first(tmp_path: Path) -> None:
     save(night.out("cluster", "tasks.json"), found)
     ready(night, {"many": 90.0, "long": 80.0, "poor": 41.0})
     assert trainable(night) == ["long", "poor", "many"]
-    long, poor = (worth.saving(night, task, 0.0) for task in found[1:])
+    long, poor = (savings.saving(night, task, 0.0) for task in found[1:])
     assert long == pytest.approx((900_000 * 2.5 + 300 * 0.75 * 7.5) / 1e6 * 0.8)
     assert poor < long
-    assert worth.saving(night, found[1], 0.6) == pytest.approx(long / 4)
-    assert worth.saving(night, found[1], 0.9) == 0
+    assert savings.saving(night, found[1], 0.6) == pytest.approx(long / 4)
+    assert savings.saving(night, found[1], 0.9) == 0
     seconds = 3600 * long / 0.8 * 0.5 * 14 / 0.1  # that cost what half of the calls do
-    assert worth.pays(night, found[1], 0.5, 0.9 * seconds)
-    assert not worth.pays(night, found[1], 0.5, 1.1 * seconds)
+    assert savings.pays(night, found[1], 0.5, 0.9 * seconds)
+    assert not savings.pays(night, found[1], 0.5, 1.1 * seconds)
     (earlier := night.home / "nights" / "2026-03-01" / "deidentify").mkdir(parents=True)
     stage.finish(earlier, Counts("deidentify", 0, 0))
-    assert worth.saving(night, found[1], 0.0) == pytest.approx(long / 2)  # two nights' calls
+    assert savings.saving(night, found[1], 0.0) == pytest.approx(long / 2)  # two nights' calls
 
 
 def test_a_log_that_gives_away_an_original_is_named(night: Night) -> None:
     """The night says which file it is, without the value."""
-    guard.logs(night)
+    leaks.logs(night)
     (night.home / "logs").mkdir()
     (night.home / "logs" / "gateway.log").write_text(f"asked by {MAIL}\n")
     with pytest.raises(Refused, match=r"logs/gateway.log \(1\)") as refused:
-        guard.logs(night)
+        leaks.logs(night)
     assert MAIL not in str(refused.value)
 
 
@@ -207,17 +204,17 @@ def test_a_night_reads_on_from_the_last(tmp_path: Path) -> None:
     ingest = msgspec.structs.replace(params.ingest, source=[str(log)])
     params = msgspec.structs.replace(params, ingest=ingest)
     log.write_bytes(_line("a", "2026-03-01") + _line("b", "2026-03-02"))
-    first = nights.ingest(Night(tmp_path, "2026-03-01", params))
+    first = hops.ingest(Night(tmp_path, "2026-03-01", params))
     assert first == Counts("ingest", 2, 1, {"outside window": 1})
     stage.finish(tmp_path / "nights/2026-03-01/deidentify", Counts("deidentify", 1, 1))
     with log.open("ab") as file:
         file.write(_line("late", "2026-03-01") + _line("old", "2026-01-01"))
-    second = nights.ingest(Night(tmp_path, "2026-03-02", params))
+    second = hops.ingest(Night(tmp_path, "2026-03-02", params))
     assert second == Counts("ingest", 4, 2, {"duplicate": 1, "outside window": 1})
-    third = nights.ingest(Night(tmp_path, "2026-03-03", params))  # the second one died
+    third = hops.ingest(Night(tmp_path, "2026-03-03", params))  # the second one died
     assert third == Counts("ingest", 4, 2, {"duplicate": 1, "outside window": 1})
     with pytest.raises(stage.Refused, match="no calls"):
-        nights.ingest(Night(tmp_path, "2026-03-02", load()))
+        hops.ingest(Night(tmp_path, "2026-03-02", load()))
 
 
 def test_given_logs_do_not_move_the_mark(tmp_path: Path) -> None:
@@ -228,15 +225,15 @@ def test_given_logs_do_not_move_the_mark(tmp_path: Path) -> None:
     (old := tmp_path / "old.jsonl").write_bytes(_line("old", "2026-02-01"))
     ingest = msgspec.structs.replace(load().ingest, source=[str(log)])
     params = msgspec.structs.replace(load(), ingest=ingest)
-    assert nights.ingest(Night(tmp_path, "2026-03-05", params), [str(old)]).kept == 1
+    assert hops.ingest(Night(tmp_path, "2026-03-05", params), [str(old)]).kept == 1
     stage.finish(tmp_path / "nights/2026-03-05/deidentify", Counts("deidentify", 1, 1))
-    assert nights.ingest(Night(tmp_path, "2026-03-06", params)).kept == 6
+    assert hops.ingest(Night(tmp_path, "2026-03-06", params)).kept == 6
 
 
 def test_nights_of_a_home_come_one_at_a_time(tmp_path: Path) -> None:
     night = Night(tmp_path / "home", "2026-03-01", load())
-    with nights.alone(night), pytest.raises(stage.Refused, match="another night"):  # noqa: SIM117
-        with nights.alone(night):
+    with hops.alone(night), pytest.raises(stage.Refused, match="another night"):  # noqa: SIM117
+        with hops.alone(night):
             pass
-    with nights.alone(night):
+    with hops.alone(night):
         pass

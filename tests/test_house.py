@@ -25,8 +25,8 @@ HOMES = {
     "presidio_analyzer": {"tasks/deidentify/detectors.py"},
     "presidio_anonymizer": {"tasks/deidentify/cleaner.py"},
     "peft": {
-        *(f"tasks/train/{name}.py" for name in ("writing", "filling")),
-        *(f"tasks/students/{name}.py" for name in ("student", "filler")),
+        *(f"tasks/train/{name}.py" for name in ("causal", "encoder")),
+        *(f"tasks/students/{name}.py" for name in ("causal", "encoder")),
         "tasks/deidentify/tagger.py",
     },
     "accelerate": {"tasks/train/distributed.py"},
@@ -83,7 +83,7 @@ def test_a_hop_has_one_name_everywhere() -> None:
     stages = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
     sections = yaml.safe_load((ROOT / "params.yaml").read_text())
     for hop in HOPS:
-        assert (ROOT / "tasks" / f"{hop}.py").exists()
+        assert (ROOT / "tasks" / hop / "hop.py").exists()
         assert hop in sections
         assert hop in Params.__struct_fields__
         assert stages[hop]["cmd"].split()[-1] == f"tasks.{hop}"

@@ -210,7 +210,7 @@ def test_the_command_runs_as_a_dvc_stage(
     write(tmp_path / "log.jsonl", [pair()])
     (tmp_path / "params.yaml").write_text("ingest: {source: [log.jsonl]}")
     monkeypatch.setenv("FLYWHEEL_PARAMS", str(tmp_path / "params.yaml"))
-    stage.main(module._run)
+    stage.main(module.main)
     assert capsys.readouterr().out == "ingest: 1 in, 1 kept, dropped: none\n"
     assert stage.manifest(Path("data/ingest"))["dialects"] == {"openai": 1}  # type: ignore[index]
 

@@ -10,19 +10,19 @@ from pathlib import Path
 import httpx
 import pytest
 
-from flows.cli import stack as local
+from flows.cli import stack
 from tasks.core.stage import Refused
 
 
-def server(port: int) -> local.Service:
+def server(port: int) -> stack.Service:
     command = [sys.executable, "-m", "http.server", str(port), "--bind", "127.0.0.1"]
-    return local.Service("files", command, port, "/")
+    return stack.Service("files", command, port, "/")
 
 
 def test_a_service_runs_only_inside_its_context(tmp_path: Path) -> None:
     """It answers inside; afterwards nothing listens there any more."""
-    service = server(local.free_port())
-    with local.running([service], tmp_path):
+    service = server(stack.free_port())
+    with stack.running([service], tmp_path):
         assert httpx.get(service.url).status_code == 200
     with pytest.raises(httpx.ConnectError):
         httpx.get(service.url)
@@ -30,11 +30,11 @@ def test_a_service_runs_only_inside_its_context(tmp_path: Path) -> None:
 
 def test_a_service_that_dies_says_why(tmp_path: Path) -> None:
     """The last line of its log is part of the sentence, and the others are stopped."""
-    good = server(local.free_port())
-    bad = local.Service("pool", [sys.executable, "-c", "raise SystemExit('no weights')"], 1)
+    good = server(stack.free_port())
+    bad = stack.Service("pool", [sys.executable, "-c", "raise SystemExit('no weights')"], 1)
     with (
         pytest.raises(Refused, match=r"the pool did not start: no weights .*pool\.log"),
-        local.running([good, bad], tmp_path),
+        stack.running([good, bad], tmp_path),
     ):
         pass
     with pytest.raises(httpx.ConnectError):
@@ -48,23 +48,23 @@ def test_a_port_in_use_is_refused_by_name() -> None:
         taken.listen()
         port = taken.getsockname()[1]
         with pytest.raises(Refused, match=f"port {port} .* --gateway-port"):
-            local.claim_port(port, "gateway")
-    assert local.claim_port(0, "gateway") > 0
+            stack.claim_port(port, "gateway")
+    assert stack.claim_port(0, "gateway") > 0
 
 
 def test_two_stacks_do_not_share_a_home(tmp_path: Path) -> None:
     """The second one is refused; a home is free again when the first has ended."""
     home = tmp_path / "home"
-    with local.lock(home):
+    with stack.lock(home):
         if os.fork() == 0:  # flock excludes other open files, so try from another process
             try:
-                with local.lock(home):
+                with stack.lock(home):
                     os._exit(1)
             except Refused:
                 os._exit(0)
         _, status = os.wait()
         assert os.waitstatus_to_exitcode(status) == 0
-    with local.lock(home):
+    with stack.lock(home):
         pass
 
 
@@ -72,8 +72,8 @@ def test_a_stack_that_was_killed_is_forgotten(tmp_path: Path) -> None:
     """Its process id may be somebody else's by now."""
     home = tmp_path / "home"
     home.mkdir()
-    (home / local.STACK).write_text('{"FLYWHEEL_PID": "1"}')
-    with local.lock(home):
-        assert local.stack(home) == {"FLYWHEEL_PID": "1"}
-    assert local.stack(home) == {}
-    assert not (home / local.STACK).exists()
+    (home / stack.STACK).write_text('{"FLYWHEEL_PID": "1"}')
+    with stack.lock(home):
+        assert stack.stack(home) == {"FLYWHEEL_PID": "1"}
+    assert stack.stack(home) == {}
+    assert not (home / stack.STACK).exists()

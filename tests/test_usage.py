@@ -9,16 +9,16 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from tasks.train import monitor as usage
+from tasks.train import monitor
 
 
 def test_samples_come_while_it_runs_and_at_its_end() -> None:
     """Even a short run has one; each knows its time, and the names are MLflow's."""
-    with usage.watched() as samples:
+    with monitor.watched() as samples:
         assert samples == []
     assert len(samples) == 1
     began = time.time()
-    with usage.watched(0.01) as samples:
+    with monitor.watched(0.01) as samples:
         while len(samples) < 3:
             time.sleep(0.01)
     times = [sample.at for sample in samples]
@@ -35,7 +35,7 @@ def test_samples_come_while_it_runs_and_at_its_end() -> None:
 
 def test_a_failure_ends_the_watch() -> None:
     """Nothing is sampled any more when the body has failed."""
-    with pytest.raises(ValueError, match="diverged"), usage.watched(0.01) as samples:
+    with pytest.raises(ValueError, match="diverged"), monitor.watched(0.01) as samples:
         raise ValueError("diverged")
     count = len(samples)
     time.sleep(0.05)
@@ -44,9 +44,9 @@ def test_a_failure_ends_the_watch() -> None:
 
 def test_long_runs_are_sampled_sparsely(monkeypatch: pytest.MonkeyPatch) -> None:
     """Never more than so many samples, from the beginning to the end."""
-    monkeypatch.setattr(usage, "MOST", 10)
+    monkeypatch.setattr(monitor, "MOST", 10)
     began = time.time()
-    with usage.watched(0.002) as samples:
+    with monitor.watched(0.002) as samples:
         time.sleep(0.3)
     assert 3 <= len(samples) <= 10
     assert samples[0].at - began < 0.2
@@ -65,23 +65,23 @@ def test_gpus_are_seen(monkeypatch: pytest.MonkeyPatch) -> None:
         utilization=lambda number: 93,
     )
     monkeypatch.setattr(torch, "cuda", cuda)
-    values = usage.sample().values
+    values = monitor.sample().values
     assert values["gpu_0_memory_usage_megabytes"] == 20_000
     assert values["gpu_0_memory_usage_percentage"] == 25
     assert values["gpu_0_utilization_percentage"] == 93
     cuda.utilization = silent
-    assert "gpu_0_utilization_percentage" not in usage.sample().values
+    assert "gpu_0_utilization_percentage" not in monitor.sample().values
 
 
 def test_a_container_has_less_memory_than_its_machine(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its limit counts where it has one."""
-    monkeypatch.setattr(usage, "CONTAINER", tmp_path)
-    whole = usage.free_memory()
+    monkeypatch.setattr(monitor, "CONTAINER", tmp_path)
+    whole = monitor.free_memory()
     assert whole > 10_000
     (tmp_path / "memory.current").write_text("3000\n")
     (tmp_path / "memory.max").write_text("10000\n")
-    assert usage.free_memory() == 7000
+    assert monitor.free_memory() == 7000
     (tmp_path / "memory.max").write_text("max\n")
-    assert usage.free_memory() > 10_000
+    assert monitor.free_memory() > 10_000

@@ -13,8 +13,7 @@ from tasks.core.params import Train
 from tasks.core.stage import Refused
 from tasks.students.adapters import kind_of
 from tasks.students.causal import Student, base_digest
-from tasks.train import causal as writing
-from tasks.train import fused
+from tasks.train import causal, fused
 from tasks.train.attempt import save
 from tasks.train.causal import Example, adapted, completion
 from tasks.train.hop import train
@@ -49,7 +48,7 @@ def test_activations_that_are_computed_again_change_nothing(
     """Where memory is short they are not kept; the gradients are the same bits, fused or not."""
     params = msgspec.structs.replace(params, dora=dora)
     kept, plain = gradients(params)
-    monkeypatch.setattr(writing, "free_memory", lambda: 1_000_000)
+    monkeypatch.setattr(causal, "free_memory", lambda: 1_000_000)
     again, same = gradients(params)
     assert (kept, again) == (False, True)
     assert len(plain) == 2 * 7 * (3 if dora else 2)
@@ -99,7 +98,7 @@ def test_a_base_in_4_bits_learns(
 ) -> None:
     """QLoRA leaves an adapter as any other, repeatably; it is served on the whole base."""
     pytest.importorskip("bitsandbytes")
-    monkeypatch.setattr(writing, "crowded", lambda *_: short)
+    monkeypatch.setattr(causal, "crowded", lambda *_: short)
     params = msgspec.structs.replace(params, quantize=True)
     model, _ = adapted(Path(params.base), params, None)
     layer = model.get_base_model().get_decoder().layers[0].mlp.up_proj
@@ -116,6 +115,6 @@ def test_a_base_in_4_bits_learns(
 
 def test_4_bits_need_bitsandbytes(params: Train, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without it, asking for them is refused with what to install."""
-    monkeypatch.setattr(writing, "find_spec", lambda _: None)
+    monkeypatch.setattr(causal, "find_spec", lambda _: None)
     with pytest.raises(Refused, match=r"pip install .*qlora"):
         adapted(Path(params.base), msgspec.structs.replace(params, quantize=True), None)

@@ -8,8 +8,8 @@ import shutil
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
-from flows import console as show
-from flows.cli import stack as local
+from flows import console
+from flows.cli import stack
 from tasks.core.params import load
 from tasks.core.stage import Refused
 
@@ -17,15 +17,15 @@ FIRST = date(2026, 3, 2)  # a Monday, so that the sample's week looks like one
 CONCURRENCY = 48
 
 
-def _services(home: Path, base: str) -> dict[str, local.Service]:
-    teacher = local.teacher_server(local.free_port())
-    pool = local.pool_server(home, local.free_port(), base)
+def _services(home: Path, base: str) -> dict[str, stack.Service]:
+    teacher = stack.teacher_server(stack.free_port())
+    pool = stack.pool_server(home, stack.free_port(), base)
     services = [
-        local.prefect_server(home, local.free_port()),
-        local.mlflow_server(home, local.free_port()),
+        stack.prefect_server(home, stack.free_port()),
+        stack.mlflow_server(home, stack.free_port()),
         teacher,
         pool,
-        local.gateway_server(home, local.free_port(), pool.url, "--replay"),
+        stack.gateway_server(home, stack.free_port(), pool.url, "--replay"),
     ]
     return {service.name: service for service in services}
 
@@ -35,7 +35,7 @@ def _traffic(gateway: str, calls: int, day: date, seed: int) -> None:
 
     from examples.agent import traffic
 
-    async def send(advance: show.Advance) -> None:
+    async def send(advance: console.Advance) -> None:
         done = 0
 
         def one(*_: object) -> None:
@@ -48,14 +48,14 @@ def _traffic(gateway: str, calls: int, day: date, seed: int) -> None:
                 client, "large", calls, day=day, seed=seed, concurrency=CONCURRENCY, on_call=one
             )
 
-    with show.bar(f"traffic of {day}", calls) as advance:
+    with console.bar(f"traffic of {day}", calls) as advance:
         asyncio.run(send(advance))
 
 
 def run(home: Path, calls: int, days: int, seed: int) -> None:
     """Start over in `home`, send the traffic, learn each night, and report."""
     base = load().train.base
-    with local.lock(home):
+    with stack.lock(home):
         shutil.rmtree(home, ignore_errors=True)
         services = _services(home, base)
         os.environ.update(
@@ -65,17 +65,17 @@ def run(home: Path, calls: int, days: int, seed: int) -> None:
             POOL_URL=services["pool"].url,
             PREFECT_HOME=str(home / "prefect"),
         )
-        os.environ.update(local.QUIET)
-        show.say("Starting Prefect, MLflow, the simulated teacher, the pool and the gateway")
-        with local.running(list(services.values()), home):
+        os.environ.update(stack.QUIET)
+        console.say("Starting Prefect, MLflow, the simulated teacher, the pool and the gateway")
+        with stack.running(list(services.values()), home):
             from flows.nightly import nightly
 
             for number in range(days):
                 day = FIRST + timedelta(days=number)
-                show.say(f"\nDay {number + 1} · {day}")
+                console.say(f"\nDay {number + 1} · {day}")
                 _traffic(services["gateway"].url, calls, day, seed + number)
                 if number < days - 1:
-                    show.say(f"Night of {day}")
+                    console.say(f"Night of {day}")
                     nightly(day=day.isoformat(), home=str(home))
         summary(home)
 
@@ -88,6 +88,6 @@ def summary(home: Path) -> None:
         raise Refused(f"{home} has no journal to report on; `flywheel run` makes one")
     params = load()
     days = report.days(home / "journal", params.economics)
-    show.console.print(report.table(days))
+    console.console.print(report.table(days))
     page = report.write(home, days, now=datetime.now(UTC), target=1 - params.calibrate.alpha)
-    show.say(f"Report: {page}")
+    console.say(f"Report: {page}")

@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from flows import console as show
+from flows import console
 from tasks.core.stage import Refused
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
@@ -106,7 +106,7 @@ def nightly(
         error = state.result(raise_on_failure=False)
         if isinstance(error, Refused):
             raise error
-        show.say(state.message or str(state.type))
+        console.say(state.message or str(state.type))
     raise typer.Exit(0 if state.is_completed() else 1)
 
 
@@ -130,7 +130,7 @@ def ingest(
 
     if not dry_run:
         raise Refused("`flywheel ingest` only looks; `flywheel nightly --source` learns")
-    show.say(look([path]).table())
+    console.say(look([path]).table())
 
 
 @app.command()
@@ -166,7 +166,7 @@ def data_get(
     if place.exists():
         raise Refused(f"{place} is there already")
     part = name if found.scope == TASK else ""  # a domain's student learned from all its tasks
-    show.say(str(ledger.restore(home.resolve(), found.dataset, place, part)))
+    console.say(str(ledger.restore(home.resolve(), found.dataset, place, part)))
 
 
 @app.command()
@@ -184,7 +184,7 @@ def main() -> None:
     try:
         app()
     except Refused as error:
-        show.console.print(f"flywheel: {error}", style="red")
+        console.console.print(f"flywheel: {error}", style="red")
         sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, cast
 
 import msgspec
 
-from flows import console as show
+from flows import console
 from flows.cli import stack as local
 from tasks.core.params import load
 from tasks.core.stage import write_atomic
@@ -32,11 +32,11 @@ def _services(home: Path, gateway: int, mlflow: int, prefect: int) -> dict[str, 
 
 def _addresses(services: dict[str, local.Service]) -> None:
     teacher = "simulated" if "teacher" in services else os.environ["TEACHER_BASE_URL"]
-    show.say(f"gateway     {services['gateway'].url}/v1   (point your agents' base URL here)")
-    show.say(f"MLflow UI   {services['mlflow'].url}/#/models")
-    show.say(f"Prefect UI  {services['prefect'].url}")
-    show.say(f"teacher     {teacher}")
-    show.say("Ctrl-C or `make down` stops it.")
+    console.say(f"gateway     {services['gateway'].url}/v1   (point your agents' base URL here)")
+    console.say(f"MLflow UI   {services['mlflow'].url}/#/models")
+    console.say(f"Prefect UI  {services['prefect'].url}")
+    console.say(f"teacher     {teacher}")
+    console.say("Ctrl-C or `make down` stops it.")
 
 
 def up(home: Path, gateway: int, mlflow: int, prefect: int) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from flows.night import leaks as guard
+from flows.night import leaks
 from flows.night.champions import champion, enough
 from flows.night.hops import Night, found
 from registry.choice import Rung
@@ -38,7 +38,7 @@ def domains(night: Night) -> dict[str, list[str]]:
 def _decide(night: Night, out: Path) -> None:
     params, data = night.params, night.out("dataset")
     causal = msgspec.structs.replace(params.train, rungs=["causal"])
-    able = {task.id for task in guard.clean(night) if ladder(data / task.id, causal)[0]}
+    able = {task.id for task in leaks.clean(night) if ladder(data / task.id, causal)[0]}
     groups = domain.group([t for t in found(night) if t.id in able], params.train.domains)
     groups = {n: tasks for n, tasks in groups.items() if not all(_settled(night, t) for t in tasks)}
     for name, tasks in groups.items():

@@ -15,10 +15,8 @@ import msgspec
 import tasks.calibrate.hop
 import tasks.evaluate.hop
 import tasks.train.hop
-from flows import console as show
-from flows.night import champions, domains
-from flows.night import leaks as guard
-from flows.night import savings as worth
+from flows import console
+from flows.night import champions, domains, leaks, savings
 from flows.night.champions import Champion, origin
 from flows.night.hops import Night, found
 from flows.night.hops import figures as night_figures
@@ -75,12 +73,12 @@ def aside(refused: list[Refused], tries: Sequence[Try]) -> Iterator[None]:
     try:
         yield
     except Refused as error:
-        show.say(str(error))
+        console.say(str(error))
         refused.append(error)
     except Exception as error:  # a dearer base may break anywhere; the cheaper student stands
         if not tries:
             raise
-        show.say(f"A dearer student failed: {type(error).__name__}: {error}")
+        console.say(f"A dearer student failed: {type(error).__name__}: {error}")
 
 
 def enough(night: Night, last: Try) -> bool:
@@ -100,7 +98,7 @@ def enough(night: Night, last: Try) -> bool:
     done = night.out("train").glob("*/*/training.json")
     seconds = [load_training(file.parent).seconds for file in done]
     known = load_one(night.out("dataset", last.scorecard.task))
-    if not worth.pays(night, known, last.coverage, max(seconds)):
+    if not savings.pays(night, known, last.coverage, max(seconds)):
         return True
     return last.rung != "linear" and sum(seconds) > 60 * night.params.train.budget
 
@@ -123,7 +121,7 @@ def train(
         source = domains.dataset(night, task, rung).parent
         params = domain.budget(params, len(domains.domains(night)[source.name]))
     if not out.exists():
-        with show.bar(f"{task} · {rung}", 100) as advance, stage.fresh(out) as folder:
+        with console.bar(f"{task} · {rung}", 100) as advance, stage.fresh(out) as folder:
 
             def progress(step: int, steps: int, loss: float) -> None:
                 advance(100 * step // max(steps, 1))
@@ -166,7 +164,7 @@ def calibrate(night: Night, task: str, rung: Rung) -> Certificate | str:
     """Certify a threshold at the chosen risk, or say why there is none."""
     out, params = night.out("calibrate", task, rung), night.params
     each = len(params.train.rungs)
-    every = len(guard.clean(night)) * each + sum(map(len, domains.domains(night).values()))
+    every = len(leaks.clean(night)) * each + sum(map(len, domains.domains(night).values()))
     own = len(ladder(night, task, None))  # the best of them is kept
     if not out.exists():
         with stage.fresh(out) as folder:
@@ -203,7 +201,7 @@ def judge(
         night.params.judge,
         held=held,
         serving=serving.certificate if serving else None,
-        leaked=guard.count(night, made),
+        leaked=leaks.count(night, made),
     )
 
 

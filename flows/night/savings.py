@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flows.night import leaks as guard
+from flows.night import leaks
 from flows.night.champions import champion
 from flows.night.hops import Night
 from tasks.core import economics, stage
@@ -52,4 +52,4 @@ def trainable(night: Night) -> list[str]:
         known = serving.certificate if serving else None
         return saving(night, task, known.coverage if known else 0.0)
 
-    return [task.id for task in sorted(guard.clean(night), key=gain, reverse=True)]
+    return [task.id for task in sorted(leaks.clean(night), key=gain, reverse=True)]

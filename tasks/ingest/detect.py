@@ -25,11 +25,11 @@ from tasks.ingest.dialects import (
     openinference,
     openllmetry,
     otel,
+    quarantine,
     responses,
     stored,
     tensorzero,
 )
-from tasks.ingest.dialects import quarantine as kept
 from tasks.ingest.wire import spans
 from tasks.ingest.wire.shape import NOT_A_CALL, loads
 
@@ -46,7 +46,7 @@ class Dialect(Protocol):
 
 # In the order of asking: the first that recognises a document takes it.
 DIALECTS: Mapping[str, Dialect] = {
-    "kept": kept,
+    "kept": quarantine,
     "journal": journal,
     "litellm": litellm,
     "batch": batch,

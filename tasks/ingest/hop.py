@@ -17,7 +17,7 @@ from tasks.core import stage
 from tasks.core.params import Ingest, load
 from tasks.core.records import Call, Counts, Rejected
 from tasks.core.stage import Refused
-from tasks.ingest import detect as dialects
+from tasks.ingest import detect
 from tasks.ingest.dialects import batch
 from tasks.ingest.preview import Summary
 from tasks.ingest.shards import Shards, day_of, row
@@ -79,11 +79,11 @@ def read(
 
 
 def _split(found: Document) -> Iterator[Document]:
-    if dialects.is_one(found.value):
+    if detect.is_one(found.value):
         yield found
         return
     try:
-        for number, item in enumerate(dialects.split(found.value), 1):
+        for number, item in enumerate(detect.split(found.value), 1):
             place = found.source if number == 1 else f"{found.source}.{number}"
             yield Document(place, item, found.flat)
     except _CONFUSED:
@@ -93,22 +93,22 @@ def _split(found: Document) -> Iterator[Document]:
 def _detect(value: Any, last: str) -> str:
     """The dialect of one record: most often that of the record before it."""
     try:
-        if last and dialects.DIALECTS[last].sniff(value):
+        if last and detect.DIALECTS[last].sniff(value):
             return last
-        return dialects.detect(value) or ""
+        return detect.detect(value) or ""
     except _CONFUSED:
         return ""
 
 
 def _parse(named: str, item: Document) -> list[Taken] | Rejected:
-    if dialects.is_action(item.value):
+    if detect.is_action(item.value):
         return reject(item.source, shape.NOT_A_CALL, "an Elasticsearch action line")
     if not named:
         return reject(item.source, UNKNOWN, _looks(item.value), _raw(item.value))
     try:
         if not item.flat and _deep([item.value]):
             raise ValueError(f"{shape.UNREADABLE}: nested more than {MAX_DEPTH} levels deep")
-        return [(c, row(c)) for c in dialects.DIALECTS[named].parse(item.value, item.source)]
+        return [(c, row(c)) for c in detect.DIALECTS[named].parse(item.value, item.source)]
     except _CONFUSED as error:
         reason, found, detail = str(error).partition(": ")
         if not isinstance(error, ValueError) or not found:
@@ -150,7 +150,7 @@ def _pour(entry: str, names: Sequence[str], dialect: str, sink: Shards) -> Count
 
 
 def _unrecognised(entry: str, records: int, first: Rejected) -> Refused:
-    known = ", ".join(dialects.DIALECTS)
+    known = ", ".join(detect.DIALECTS)
     return Refused(
         f"{entry}: none of its {records:,} records looks like a call in a known dialect "
         f"({known}); the first, {first.source}, is {first.reason}: {first.detail[:160]}"
@@ -159,8 +159,8 @@ def _unrecognised(entry: str, records: int, first: Rejected) -> Refused:
 
 def _plan(sources: Sequence[str], params: Ingest) -> list[tuple[str, list[str], str]]:
     """(source, its files, dialect) for each configured source. Raises Refused."""
-    if params.dialect != "auto" and params.dialect not in dialects.DIALECTS:
-        known = ", ".join(("auto", *dialects.DIALECTS))
+    if params.dialect != "auto" and params.dialect not in detect.DIALECTS:
+        known = ", ".join(("auto", *detect.DIALECTS))
         raise Refused(f"ingest.dialect is {params.dialect!r}; known dialects are {known}")
     return [(entry, resolve(entry), params.dialect) for entry in sources]
 

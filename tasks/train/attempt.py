@@ -16,13 +16,11 @@ from tasks.core.records import digest
 from tasks.core.rows import some
 from tasks.core.stage import Refused
 from tasks.dataset.hop import Row, rows
-from tasks.students import answer_templates as forms
-from tasks.students import minilm as encoder
+from tasks.students import answer_templates, minilm
 from tasks.students.adapters import adapter_digest
 from tasks.students.causal import ADAPTER_FILES, base_digest, base_path, base_width
-from tasks.train import causal as writing
+from tasks.train import causal, head_init
 from tasks.train import encoder as filling
-from tasks.train import head_init as beginning
 from tasks.train.augmentation import swapped
 from tasks.train.distributed import Team
 from tasks.train.loop import Fitter
@@ -106,17 +104,17 @@ def _causal(
 ) -> Attempt:
     base = base_path(params.base)
     name = base_digest(base)
-    model, tokenizer = writing.adapted(base, params, warm)
+    model, tokenizer = causal.adapted(base, params, warm)
     copies = swapped(known, params.swaps, params.seed)
     copies = [row for row in copies if not violation(row.answer, contract)]
     learned, again, measured = (
-        writing.examples(part, tokenizer, params.max_length) for part in (known, copies, checked)
+        causal.examples(part, tokenizer, params.max_length) for part in (known, copies, checked)
     )
     ids = msgspec.json.encode([example.ids for example in (*learned, *again, *measured)])
     origin = adapter_digest(warm) if warm else ""
     fingerprint = digest(name, origin, msgspec.json.encode(params), ids)
     every = [*learned, *again]
-    fitter = Fitter(model, every, measured, params, fingerprint, writing.completion, team)
+    fitter = Fitter(model, every, measured, params, fingerprint, causal.completion, team)
     write = partial(save, model, base=params.base, base_digest=name)
     return Attempt(fitter, len(learned), len(known) - len(learned), params.base, name, write)
 
@@ -124,7 +122,7 @@ def _causal(
 def _encoder(
     known: Sequence[Row], checked: Sequence[Row], contract: Contract, params: Train, team: Team
 ) -> Attempt:
-    found = forms.learn([r.prompt for r in known], [r.answer for r in known], contract)
+    found = answer_templates.learn([r.prompt for r in known], [r.answer for r in known], contract)
     if isinstance(found, str):
         raise Refused(f"the encoder cannot fill in these answers: {found}")
     shape, reader = found
@@ -133,23 +131,23 @@ def _encoder(
         filling.filled(part, shape, reader, params.max_length, recased=part is known)
         for part in (known, checked)
     )
-    beginning.expect(model, shape, learned)
+    head_init.expect(model, shape, learned)
     batch = min(LARGER * params.batch, max(params.batch, len(learned) // ROWS_PER_BATCH))
     # Where linear heads know the answers already, the encoder is only refined.
-    led = beginning.lead(model, shape, learned, always=not params.epochs)
+    led = head_init.lead(model, shape, learned, always=not params.epochs)
     rate = params.rate() / (2 if led else 1)
     params = msgspec.structs.replace(params, batch=batch, learning_rate=rate)
     body = [msgspec.json.encode(part) for part in (params, shape, learned, measured)]
-    fingerprint = digest(encoder.DIGEST, *body)
+    fingerprint = digest(minilm.DIGEST, *body)
     goal = filling.objective(shape, len(learned))
     fitter = Fitter(model, learned, measured, params, fingerprint, goal, team)
 
     def write(folder: Path) -> None:
-        save(model["encoder"], folder, base=encoder.NAME, base_digest=encoder.DIGEST)
+        save(model["encoder"], folder, base=minilm.NAME, base_digest=minilm.DIGEST)
         filling.save_heads(model, shape, folder)
 
     too_long = len(known) - len(learned)
-    return Attempt(fitter, len(learned), too_long, encoder.NAME, encoder.DIGEST, write)
+    return Attempt(fitter, len(learned), too_long, minilm.NAME, minilm.DIGEST, write)
 
 
 def save(model: Any, folder: Path, *, base: str, base_digest: str) -> None:

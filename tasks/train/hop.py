@@ -10,7 +10,6 @@ the same adapter on the same machine; a checkpoint folder lets a killed training
 from __future__ import annotations
 
 import shutil
-import sys
 import time
 import warnings
 from collections import Counter
@@ -29,13 +28,12 @@ from tasks.core.records import Counts
 from tasks.core.stage import Refused
 from tasks.core.task import Task, load_one
 from tasks.dataset.hop import Row, rows
-from tasks.students import answer_templates as forms
+from tasks.students import answer_templates
 from tasks.students.adapters import adapter_digest
 from tasks.students.causal import base_path, base_tokenizer
 from tasks.students.heads import Layout
 from tasks.train import causal as writing
-from tasks.train import domain, launch
-from tasks.train import encoder as filling
+from tasks.train import domain, encoder, launch
 from tasks.train.attempt import Attempt, attempt, continues, rated, second_try
 from tasks.train.distributed import joined
 from tasks.train.loop import Diverged, Mark, Progress, Run
@@ -227,12 +225,13 @@ def _unfit(rung: Rung, found: Sequence[Row], task: Task, params: Train) -> str:
     Answers that look open-ended may have forms all the same; without any nobody writes them.
     """
     if rung != "causal":
-        known = forms.learn([r.prompt for r in found], [r.answer for r in found], task.contract)
+        prompts, wishes = [r.prompt for r in found], [r.answer for r in found]
+        known = answer_templates.learn(prompts, wishes, task.contract)
         if isinstance(known, str):
             return known
         if rung == "linear" and Layout(known[0]).reads:
             return "answers hold values that are copied"
-        fit = filling.fitting(found, params.max_length)
+        fit = encoder.fitting(found, params.max_length)
     elif task.category == "open-ended":
         return "open-ended, stays with the teacher"
     else:

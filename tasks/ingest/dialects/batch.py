@@ -10,9 +10,7 @@ from typing import Any
 
 from tasks.core.records import Call, Json
 from tasks.ingest.dialects import openai
-from tasks.ingest.wire import replies as answers
-from tasks.ingest.wire import requests as foreign
-from tasks.ingest.wire import shape
+from tasks.ingest.wire import replies, requests, shape
 
 
 def sniff(document: Any) -> bool:
@@ -32,8 +30,8 @@ def parse(document: Any, source: str) -> Iterable[Call]:
     response = line.get("response")
     given = response.get("body") if isinstance(response, dict) else None
     asked = shape.mapping(line["body"], "body")
-    made = answers.read({"error": line["error"]} if line.get("error") else given)
-    yield openai.call({"id": line["custom_id"]}, foreign.request(asked), made, source)
+    made = replies.read({"error": line["error"]} if line.get("error") else given)
+    yield openai.call({"id": line["custom_id"]}, requests.request(asked), made, source)
 
 
 class Joiner:

@@ -6,9 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from tasks.core.records import Call, Json
-from tasks.ingest.wire import replies as answers
-from tasks.ingest.wire import requests as foreign
-from tasks.ingest.wire import shape
+from tasks.ingest.wire import replies, requests, shape
 from tasks.ingest.wire.build import build
 from tasks.ingest.wire.completion import NOTHING, Completion
 from tasks.ingest.wire.shape import first, loads
@@ -30,7 +28,7 @@ def parse(document: Any, source: str) -> Iterable[Call]:
     taken, made = shape.usage(row)
     yield build(
         source=source,
-        request=foreign.request({"model": row.get("model"), **asked}),
+        request=requests.request({"model": row.get("model"), **asked}),
         id=given.id or first(row, "response_id", "request_id"),
         at=start or given.at,
         latency_s=stated / 1e3 if stated is not None else shape.elapsed(start, end),
@@ -47,7 +45,7 @@ def _answer(row: Json) -> Completion:
         return Completion(reply=dict(NOTHING), error=f"status {status}")
     if isinstance(body, dict) and isinstance(body.get("streamed_data"), list | str):
         body = body["streamed_data"]
-    return answers.read(body)
+    return replies.read(body)
 
 
 def _session(row: Json) -> Any:

@@ -11,9 +11,7 @@ from typing import Any
 
 from tasks.core.records import Call, Json
 from tasks.ingest.dialects import openinference, otel
-from tasks.ingest.wire import replies as answers
-from tasks.ingest.wire import requests as foreign
-from tasks.ingest.wire import shape, spans
+from tasks.ingest.wire import replies, requests, shape, spans
 from tasks.ingest.wire.build import build
 from tasks.ingest.wire.completion import NOTHING, Completion
 from tasks.ingest.wire.shape import first, loads
@@ -23,7 +21,7 @@ _TYPES = frozenset(
     {"SPAN", "GENERATION", "EVENT", "AGENT", "TOOL", "CHAIN", "RETRIEVER", "EVALUATOR"}
     | {"EMBEDDING", "GUARDRAIL"}
 )
-_SETTINGS = (*foreign.PARAMETERS, "instructions", "system_instruction", "text")
+_SETTINGS = (*requests.PARAMETERS, "instructions", "system_instruction", "text")
 
 
 def sniff(document: Any) -> bool:
@@ -128,8 +126,8 @@ def _request(seen: Json, span: Span) -> Json:
     if span.get("llm.input_messages"):
         return openinference.request(span, body)
     if isinstance(asked, dict) and not asked.get("role"):
-        return foreign.request({**body, **asked}, spans.literal(tools) or asked.get("tools"))
-    return foreign.request({**body, "messages": asked}, spans.literal(tools) or None)
+        return requests.request({**body, **asked}, spans.literal(tools) or asked.get("tools"))
+    return requests.request({**body, "messages": asked}, spans.literal(tools) or None)
 
 
 def _answer(seen: Json, span: Span) -> Completion:
@@ -138,8 +136,8 @@ def _answer(seen: Json, span: Span) -> Completion:
         text = shape.text(first(seen, "statusMessage", "status_message"))
         return Completion(reply=dict(NOTHING), error=text[:500] or "error")
     if not said and span.get("llm.output_messages") is not None:
-        return answers.read(span.get("llm.output_messages"))
-    return answers.read(_calls_only(said))
+        return replies.read(span.get("llm.output_messages"))
+    return replies.read(_calls_only(said))
 
 
 def _calls_only(said: Any) -> Any:

@@ -6,9 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from tasks.core.records import Call, Json
-from tasks.ingest.wire import replies as answers
-from tasks.ingest.wire import requests as foreign
-from tasks.ingest.wire import shape
+from tasks.ingest.wire import replies, requests, shape
 from tasks.ingest.wire.build import build
 from tasks.ingest.wire.completion import NOTHING, Completion
 from tasks.ingest.wire.shape import first, loads
@@ -38,7 +36,7 @@ def parse(document: Any, source: str) -> Iterable[Call]:
     taken, made = shape.usage(run)
     yield build(
         source=source,
-        request=foreign.request(body, body.get("tools") or settings.get("functions")),
+        request=requests.request(body, body.get("tools") or settings.get("functions")),
         id=run.get("id"),
         at=start or given.at,
         latency_s=shape.elapsed(start, end),
@@ -56,7 +54,7 @@ def _object(value: Any) -> Json:
 def _answer(run: Json) -> Completion:
     if run.get("error") and not run.get("outputs"):
         return Completion(reply=dict(NOTHING), error=str(run["error"])[:500])
-    return answers.read(run.get("outputs"))
+    return replies.read(run.get("outputs"))
 
 
 def _feedback(raw: Any) -> float | None:

@@ -6,9 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from tasks.core.records import Call, Json
-from tasks.ingest.wire import replies as answers
-from tasks.ingest.wire import requests as foreign
-from tasks.ingest.wire import shape
+from tasks.ingest.wire import replies, requests, shape
 from tasks.ingest.wire.build import build
 from tasks.ingest.wire.completion import NOTHING, Completion
 from tasks.ingest.wire.shape import first, loads
@@ -43,7 +41,7 @@ def parse(document: Any, source: str) -> Iterable[Call]:
     taken, made = shape.usage(line)
     yield build(
         source=source,
-        request=foreign.request(body, tools),
+        request=requests.request(body, tools),
         id=given.id or line.get("id"),
         at=start or given.at,
         latency_s=shape.elapsed(start, end),
@@ -57,7 +55,7 @@ def _answer(line: Json) -> Completion:
     error = first(line, "error_str") or _information(line.get("error_information"))
     if line.get("status") == "failure" or (error and not line.get("response")):
         return Completion(reply=dict(NOTHING), error=shape.text(error)[:500] or "failure")
-    return answers.read(line.get("response"))
+    return replies.read(line.get("response"))
 
 
 def _information(raw: Any) -> str:

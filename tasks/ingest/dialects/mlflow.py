@@ -6,9 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from tasks.core.records import Call, Json
-from tasks.ingest.wire import replies as answers
-from tasks.ingest.wire import requests as foreign
-from tasks.ingest.wire import shape, spans
+from tasks.ingest.wire import replies, requests, shape, spans
 from tasks.ingest.wire.shape import first, loads
 
 _KINDS = ("CHAT_MODEL", "LLM")
@@ -70,8 +68,8 @@ def parse(document: Any, source: str) -> Iterable[Call]:
     yield spans.to_call(
         span,
         source,
-        foreign.request(body, tools or body.get("tools")),
-        answers.read(given) if given else None,
+        requests.request(body, tools or body.get("tools")),
+        replies.read(given) if given else None,
         tokens=shape.usage(used),
         model=shape.text(named),
     )

@@ -6,9 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from tasks.core.records import Call, Json
-from tasks.ingest.wire import replies as answers
-from tasks.ingest.wire import requests as foreign
-from tasks.ingest.wire import shape, spans
+from tasks.ingest.wire import replies, requests, shape, spans
 from tasks.ingest.wire.completion import Completion
 from tasks.ingest.wire.shape import loads
 from tasks.ingest.wire.spans import Span
@@ -57,7 +55,7 @@ def request(span: Span, settings: Json | None = None) -> Json:
         said = native if native else loads(span.get("llm.prompts"))
     if isinstance(said, list):
         said = [_message(m) for m in said]
-    return foreign.request({**body, "messages": said}, tools)
+    return requests.request({**body, "messages": said}, tools)
 
 
 def _message(raw: Any) -> Any:
@@ -72,7 +70,7 @@ def _answer(span: Span) -> Completion | None:
     """The reply, from the response body where one was logged: it also holds id and reason."""
     native = spans.literal(span.get("output.value"))
     if isinstance(native, dict) and native.keys() & {"choices", "output", "candidates"}:
-        return answers.read(native)
+        return replies.read(native)
     if said := loads(span.get("llm.output_messages")):
-        return answers.read(said)
-    return answers.read(native) if native else None
+        return replies.read(said)
+    return replies.read(native) if native else None

@@ -7,9 +7,7 @@ from typing import Any
 
 from tasks.core.records import Call, Json
 from tasks.ingest.dialects import otel
-from tasks.ingest.wire import replies as answers
-from tasks.ingest.wire import requests as foreign
-from tasks.ingest.wire import shape, spans
+from tasks.ingest.wire import replies, requests, shape, spans
 from tasks.ingest.wire.completion import Completion
 from tasks.ingest.wire.spans import Span
 
@@ -47,7 +45,7 @@ def call(span: Span, source: str) -> Call:
     return spans.to_call(
         span,
         source,
-        foreign.request(body, span.get("llm.request.functions") or span.get("gen_ai.tool")),
+        requests.request(body, span.get("llm.request.functions") or span.get("gen_ai.tool")),
         _answer(given),
         tokens=(prompt, completion),
         id=span.text("gen_ai.response.id"),
@@ -67,7 +65,7 @@ def _answer(raw: Any) -> Completion | None:
         return None
     one = raw[0]
     if one.get("role") == "assistant" or "content" in one or "tool_calls" in one:
-        return answers.read([{"role": "assistant", **_message(one)}])
+        return replies.read([{"role": "assistant", **_message(one)}])
     if shape.finish(one.get("finish_reason")) == "content_filter":
         return Completion(
             reply={"role": "assistant", "content": None}, finish_reason="content_filter"

@@ -10,9 +10,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from tasks.core.records import Call, Json
-from tasks.ingest.wire import replies as answers
-from tasks.ingest.wire import requests as foreign
-from tasks.ingest.wire import shape, spans
+from tasks.ingest.wire import replies, requests, shape, spans
 from tasks.ingest.wire.completion import Completion
 from tasks.ingest.wire.shape import loads
 from tasks.ingest.wire.spans import Span
@@ -48,7 +46,7 @@ def call(span: Span, source: str) -> Call:
     return spans.to_call(
         span,
         source,
-        asked if "messages" in asked else foreign.request(asked),
+        asked if "messages" in asked else requests.request(asked),
         given,
         tokens=tokens(span),
         id=span.text("gen_ai.response.id", "ai.response.id"),
@@ -84,7 +82,7 @@ def sent(span: Span) -> Json:
         return span.get(path) if span.get(path) is not None else spans.at(details, path)
 
     if (native := loads(span.get("gcp.vertex.agent.llm_request"))) and isinstance(native, dict):
-        return foreign.request(native)
+        return requests.request(native)
     said = look("gen_ai.input.messages") or span.get("ai.prompt.messages") or _event_messages(span)
     said = spans.literal(said) or spans.literal(span.get("gen_ai.prompt"))
     if not said:
@@ -94,7 +92,7 @@ def sent(span: Span) -> Json:
         body["system"] = spans.literal(system)
     body.update(spans.parameters(span))
     tools = look("gen_ai.tool.definitions") or span.get("ai.prompt.tools")
-    return foreign.request(body, spans.literal(tools) or pydantic_tools(span))
+    return requests.request(body, spans.literal(tools) or pydantic_tools(span))
 
 
 def pydantic_tools(span: Span) -> list[Json]:
@@ -123,7 +121,7 @@ def _event_messages(span: Span) -> list[Json]:
             known = {k: loads(v) if k == "tool_calls" else v for k, v in inner.items()}
             made.append({"tool_call_id": inner.get("id"), **known, "role": role})
         elif name == "gen_ai.content.prompt":
-            made.extend(foreign.said(spans.literal(inner.get("gen_ai.prompt"))))
+            made.extend(requests.said(spans.literal(inner.get("gen_ai.prompt"))))
     return made
 
 
@@ -140,7 +138,7 @@ def received(span: Span) -> Completion | None:
         elif name == "gen_ai.content.completion" and not said:
             said = inner.get("gen_ai.completion")
     said = said or span.get("gen_ai.completion") or _vercel(span)
-    return answers.read(spans.literal(said)) if said else None
+    return replies.read(spans.literal(said)) if said else None
 
 
 def _vercel(span: Span) -> Json:

@@ -7,9 +7,7 @@ from typing import Any
 
 from tasks.core.records import Call
 from tasks.ingest.dialects import openai
-from tasks.ingest.wire import replies as answers
-from tasks.ingest.wire import requests as foreign
-from tasks.ingest.wire import shape
+from tasks.ingest.wire import replies, requests, shape
 from tasks.ingest.wire.shape import loads
 
 
@@ -25,4 +23,4 @@ def parse(document: Any, source: str) -> Iterable[Call]:
     """The call of one pair. Raises ValueError."""
     pair = shape.mapping(document, "record")
     asked = shape.mapping(loads(pair.get("request")), "request")
-    yield openai.call(pair, foreign.request(asked), answers.read(pair.get("response")), source)
+    yield openai.call(pair, requests.request(asked), replies.read(pair.get("response")), source)

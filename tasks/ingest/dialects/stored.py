@@ -7,9 +7,7 @@ from typing import Any
 
 from tasks.core.records import Call
 from tasks.ingest.dialects import openai
-from tasks.ingest.wire import replies as answers
-from tasks.ingest.wire import requests as foreign
-from tasks.ingest.wire import shape
+from tasks.ingest.wire import replies, requests, shape
 from tasks.ingest.wire.shape import first
 
 _ASKED = ("model", "tools", "tool_choice", "response_format", "temperature", "top_p", "seed")
@@ -29,7 +27,7 @@ def parse(document: Any, source: str) -> Iterable[Call]:
     if said is None:
         raise ValueError(f"{shape.UNREADABLE}: the stored completion came without its messages")
     kept = {k: found[k] for k in (*_ASKED, "instructions", "text") if found.get(k) is not None}
-    asked = foreign.request({**kept, "messages": said})
+    asked = requests.request({**kept, "messages": said})
     metadata = found.get("metadata")
     pair = {**metadata, "request": asked} if isinstance(metadata, dict) else {}
-    yield openai.call(pair, asked, answers.read({**found, "messages": None}), source)
+    yield openai.call(pair, asked, replies.read({**found, "messages": None}), source)

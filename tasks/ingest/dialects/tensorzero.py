@@ -6,9 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from tasks.core.records import Call, Json
-from tasks.ingest.wire import replies as answers
-from tasks.ingest.wire import requests as foreign
-from tasks.ingest.wire import shape
+from tasks.ingest.wire import replies, requests, shape
 from tasks.ingest.wire.build import build
 from tasks.ingest.wire.completion import Completion
 from tasks.ingest.wire.shape import first, loads
@@ -58,11 +56,11 @@ def _uuid_time(value: Any) -> float | None:
 
 
 def _raw_request(row: Json) -> Json:
-    return foreign.request(shape.mapping(loads(row.get("raw_request")), "raw_request"))
+    return requests.request(shape.mapping(loads(row.get("raw_request")), "raw_request"))
 
 
 def _raw_answer(row: Json) -> Completion:
-    return answers.read(row.get("raw_response"))
+    return replies.read(row.get("raw_response"))
 
 
 def _request(row: Json) -> Json:
@@ -78,14 +76,14 @@ def _request(row: Json) -> Json:
         body["response_format"] = {"type": "json_schema", "json_schema": form}
     offered = loads(row.get("tool_params"))
     tools = first(offered, "tools_available") if isinstance(offered, dict) else None
-    return foreign.request(body, tools or row.get("dynamic_tools"))
+    return requests.request(body, tools or row.get("dynamic_tools"))
 
 
 def _answer(output: Any) -> Completion:
     if isinstance(output, dict) and ("raw" in output or "parsed" in output):
         raw = output.get("raw")
         content = raw if isinstance(raw, str) and raw else shape.dumps(output.get("parsed"))
-        return answers.read({"role": "assistant", "content": content})
+        return replies.read({"role": "assistant", "content": content})
     if isinstance(output, list):
-        return answers.read({"role": "assistant", "content": output})
-    return answers.read(output)
+        return replies.read({"role": "assistant", "content": output})
+    return replies.read(output)

@@ -12,8 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tasks.core.records import Call, Json
-from tasks.ingest.wire import requests as foreign
-from tasks.ingest.wire import shape
+from tasks.ingest.wire import requests, shape
 from tasks.ingest.wire.build import build
 from tasks.ingest.wire.completion import NOTHING, Completion
 from tasks.ingest.wire.shape import first, loads
@@ -230,7 +229,7 @@ def parameters(span: Span, *more: Any) -> Json:
     for source in (*more, span.get("gen_ai.request")):
         found = literal(source)
         if isinstance(found, dict):
-            made.update({k: v for k, v in found.items() if k in foreign.PARAMETERS})
+            made.update({k: v for k, v in found.items() if k in requests.PARAMETERS})
     return made
 
 

@@ -1,0 +1,179 @@
+"""Recorded calls as traffic: the teacher that says again what it said, and the agents that ask.
+
+The key of a request names its call, so that equal requests have the answers of their own time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import groupby
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import httpx
+import msgspec
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from flows import local
+from serving import wire
+from tasks.ingest import ingest
+from tasks.logs.shards import day_of
+from tasks.params import Ingest
+from tasks.records import Call, Json, read
+from tasks.stage import Refused
+from tasks.task import Task
+
+AT_ONCE = 16
+SECONDS = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """What became of one recorded call: who answered it, why, with what, and how long it took."""
+
+    call: Call
+    by: str
+    reason: str
+    task: str
+    reply: Json
+    seconds: float
+
+    @property
+    def served(self) -> bool:
+        """Whether a student answered."""
+        return self.by == "student"
+
+
+def days(data: Path) -> list[tuple[str, list[Call]]]:
+    """The calls of a log of any dialect by UTC day, oldest first. Raises Refused."""
+    with TemporaryDirectory() as folder:
+        ingest([str(data)], Path(folder), Ingest())
+        calls = sorted(read(Path(folder) / "calls"), key=lambda call: (call.at, call.id))
+    whole = [
+        c for c in calls if not c.error and (c.reply.get("content") or c.reply.get("tool_calls"))
+    ]
+    if not whole:
+        raise Refused(f"{data} holds no answered calls")
+    return [(day, list(some)) for day, some in groupby(whole, key=lambda call: day_of(call.at))]
+
+
+@dataclass(slots=True)
+class Teacher:
+    """Answers each call as recorded, or as `shifted` says from some moment on."""
+
+    calls: dict[str, Call]
+    shifted: dict[str, Json] = field(default_factory=dict)
+
+    def reply(self, name: str) -> Json:
+        """What the teacher says to a call today."""
+        return self.shifted.get(name) or self.calls[name].reply
+
+    def shift(self, task: Task) -> int:
+        """Rename the task's answers from now on; return how many calls that concerns.
+
+        Each answer becomes the next one of the task's different answers: what a model says whose
+        labels were renamed, or whose schema means something else.
+        """
+        mine = [c for c in self.calls.values() if task.template.payload(c.request) is not None]
+        said = sorted({_said(call.reply) for call in mine})
+        after = dict(zip(said, [*said[1:], *said[:1]], strict=True))
+        for call in mine:
+            renamed = msgspec.json.decode(after[_said(call.reply)])
+            self.shifted[call.id] = {**call.reply, **renamed}
+        return len(mine)
+
+    async def chat(self, http: Request) -> Response:
+        """POST /v1/chat/completions."""
+        request, name = await http.json(), http.headers["authorization"].removeprefix("Bearer ")
+        call, message = self.calls[name], self.reply(name)
+        finish = "tool_calls" if message.get("tool_calls") else call.finish_reason or "stop"
+        usage = {
+            "prompt_tokens": call.prompt_tokens or 0,
+            "completion_tokens": call.completion_tokens or 0,
+            "total_tokens": (call.prompt_tokens or 0) + (call.completion_tokens or 0),
+        }
+        body = {
+            "id": f"chatcmpl-{name}",
+            "object": "chat.completion",
+            "created": int(call.at),
+            "model": call.model or "recorded",
+            "choices": [{"index": 0, "message": message, "finish_reason": finish}],
+            "usage": usage,
+        }
+        return wire.response(body, request, {})
+
+
+def _said(reply: Json) -> bytes:
+    """What a reply says, to be compared."""
+    return msgspec.json.encode({key: reply.get(key) for key in ("content", "tool_calls")})
+
+
+@contextmanager
+def served(teacher: Teacher) -> Iterator[str]:
+    """The teacher's base URL while the body runs."""
+    import uvicorn
+
+    async def health(_: Request) -> Response:
+        return JSONResponse({"status": "ok"})
+
+    routes = [
+        Route("/v1/chat/completions", teacher.chat, methods=["POST"]),
+        Route("/v1/models", health),
+    ]
+    port = local.free_port()
+    server = uvicorn.Server(uvicorn.Config(Starlette(routes=routes), port=port, log_level="error"))
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    while not server.started and thread.is_alive():
+        time.sleep(0.05)
+    try:
+        yield f"http://127.0.0.1:{port}/v1"
+    finally:
+        server.should_exit = True
+        thread.join()
+
+
+async def send(gateway: str, calls: Sequence[Call], advance: Callable[[int], None]) -> list[Sent]:
+    """Ask the gateway the calls in their order, some at once."""
+    waiting, sent = iter(calls), list[Sent]()
+
+    async def work(client: httpx.AsyncClient) -> None:
+        for call in waiting:
+            sent.append(await _asked(client, gateway, call))
+            advance(len(sent))
+
+    async with httpx.AsyncClient(timeout=SECONDS) as client:
+        await asyncio.gather(*(work(client) for _ in range(AT_ONCE)))
+    return sent
+
+
+async def _asked(client: httpx.AsyncClient, gateway: str, call: Call) -> Sent:
+    headers = {
+        "authorization": f"Bearer {call.id}",
+        "x-flywheel-at": str(call.at),
+        "x-client-id": call.client,
+        "x-conversation-id": call.conversation,
+    }
+    began = time.perf_counter()
+    plain = {k: v for k, v in call.request.items() if k not in ("stream", "stream_options")}
+    found = await client.post(f"{gateway}/v1/chat/completions", json=plain, headers=headers)
+    seconds = time.perf_counter() - began
+    if found.is_error:
+        raise Refused(f"call {call.id}: the gateway answered {found.status_code}: {found.text}")
+    said = found.headers
+    return Sent(
+        call,
+        said["x-flywheel-served-by"],
+        said["x-flywheel-reason"],
+        said.get("x-flywheel-task", ""),
+        found.json()["choices"][0]["message"],
+        seconds,
+    )

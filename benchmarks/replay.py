@@ -1,0 +1,246 @@
+"""A recorded log as if it were live: day by day through gateway, pool and nights, all of them real.
+
+    python -m benchmarks.replay --data calls.jsonl.gz [--nights 2,4,8 | every:2] [--days 14]
+        [--home FOLDER] [--shift TASK:DAY] [--no-oracle]
+
+The recorded reply is the teacher. For each day: the calls, the share that still went to the
+teacher and why, how many of *all* served answers are what the teacher would have said, and the
+share that an oracle would serve with the same students. With --shift the teacher renames the
+answers of one task (by the beginning of its id) from that day on. Draws a plot; the last line is
+JSON. Days are numbered from 1; --home is emptied first.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import shutil
+import statistics
+import sys
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from tempfile import gettempdir
+
+from rich.table import Table
+
+from benchmarks import oracle, recorded, sets
+from benchmarks.recorded import Sent, Teacher
+from flows import local, show
+from tasks.contract import agree, answer
+from tasks.evaluation.metrics import wilson
+from tasks.params import load
+from tasks.records import Call
+from tasks.stage import Refused
+from tasks.task import Task
+from tasks.task import load as load_tasks
+
+WIDE = 50
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Day:
+    """One day: counts of calls; `agreed` of the `served` answers are what the teacher says."""
+
+    number: int
+    day: str
+    calls: int
+    served: int
+    agreed: int
+    reasons: dict[str, int]
+    student_ms: float
+    teacher_ms: float
+    oracle: int | None = None
+
+    @property
+    def escalation(self) -> float:
+        """The share that the teacher answered."""
+        return 1 - self.served / self.calls
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is replayed: the days of traffic, those with a night after them, and the shift."""
+
+    nights: frozenset[int]
+    shift: tuple[str, int] | None = None
+
+
+@contextmanager
+def stack(home: Path, teacher: str) -> Iterator[str]:
+    """The services of a home, with a teacher of its own; gives the gateway's address."""
+    pool = local.pool_server(home, local.free_port(), load().train.base)
+    services = [
+        local.prefect_server(home, local.free_port()),
+        local.mlflow_server(home, local.free_port()),
+        pool,
+        local.gateway_server(home, local.free_port(), pool.url, "--replay"),
+    ]
+    named = {service.name: service.url for service in services}
+    os.environ.update(
+        TEACHER_BASE_URL=teacher,
+        PREFECT_API_URL=named["prefect"] + "/api",
+        MLFLOW_TRACKING_URI=named["mlflow"],
+        POOL_URL=named["pool"],
+        PREFECT_HOME=str(home / "prefect"),
+        **local.QUIET,
+    )
+    with local.running(services, home):
+        yield named["gateway"]
+
+
+def replay(
+    home: Path, days: Sequence[tuple[str, list[Call]]], plan: Plan
+) -> tuple[list[Day], Teacher]:
+    """Send the days, with a night after those of the plan; the figures of each day."""
+    teacher = Teacher({call.id: call for _, calls in days for call in calls})
+    shutil.rmtree(home, ignore_errors=True)
+    found = []
+    with local.lock(home), recorded.served(teacher) as url, stack(home, url) as gateway:
+        from flows.nightly import nightly
+
+        for number, (day, calls) in enumerate(days, 1):
+            if plan.shift and plan.shift[1] == number:
+                _shift(teacher, home, plan.shift[0])
+            with show.bar(f"day {number} · {day}", len(calls)) as advance:
+                sent = asyncio.run(recorded.send(gateway, calls, advance))
+            found.append(_figures(number, day, sent, home, teacher))
+            show.say(f"  {found[-1].escalation:.1%} escalated; {_reasons(found[-1])}")
+            if number in plan.nights and number < len(days):
+                nightly(day=day, home=str(home), return_state=True)
+    return found, teacher
+
+
+def _tasks(home: Path) -> dict[str, Task]:
+    """The tasks that the last night found."""
+    nights = sorted((home / "nights").glob("*/cluster/tasks.json"))
+    return {task.id: task for task in load_tasks(nights[-1])} if nights else {}
+
+
+def _shift(teacher: Teacher, home: Path, name: str) -> None:
+    mine = [task for key, task in _tasks(home).items() if key.startswith(name)]
+    if not mine:
+        raise Refused(f"--shift: no task begins with {name!r}; there are {', '.join(_tasks(home))}")
+    show.say(f"The teacher renames its answers to {teacher.shift(mine[0])} calls of {mine[0].id}")
+
+
+def _figures(number: int, day: str, sent: list[Sent], home: Path, teacher: Teacher) -> Day:
+    known, served = _tasks(home), [one for one in sent if one.served]
+    agreed = 0
+    for one in served:
+        contract = known[one.task].contract
+        said = answer(one.reply, contract), answer(teacher.reply(one.call.id), contract)
+        agreed += agree(*said, contract)
+    return Day(
+        number=number,
+        day=day,
+        calls=len(sent),
+        served=len(served),
+        agreed=agreed,
+        reasons=dict(Counter(one.reason for one in sent if not one.served).most_common()),
+        student_ms=_median(one.seconds for one in served),
+        teacher_ms=_median(one.seconds for one in sent if not one.served),
+    )
+
+
+def _median(seconds: Iterator[float]) -> float:
+    found = list(seconds)
+    return round(1000 * statistics.median(found), 1) if found else 0.0
+
+
+def _reasons(day: Day) -> str:
+    return ", ".join(f"{reason} {count}" for reason, count in day.reasons.items())
+
+
+def table(days: Sequence[Day]) -> Table:
+    """The days for people."""
+    made = Table("day", "calls", "escalated", "served", "agreed", "oracle", "why escalated")
+    for day in days:
+        agreed = f"{day.agreed / day.served:.1%}" if day.served else "–"
+        best = "–" if day.oracle is None else f"{day.oracle / day.calls:.1%}"
+        why = _reasons(day)
+        made.add_row(
+            f"{day.number}", f"{day.calls}", f"{day.escalation:.1%}", f"{day.served}", agreed,
+            best, why,
+        )  # fmt: skip
+    return made
+
+
+def plot(days: Sequence[Day]) -> None:
+    """A bar of each day's escalation; `|` is where the oracle's would end."""
+    show.say("\nShare that the teacher answers (| the oracle's)")
+    for day in days:
+        bar = list("█" * round(WIDE * day.escalation) + " " * WIDE)[: WIDE + 1]
+        if day.oracle is not None:
+            bar[round(WIDE * (1 - day.oracle / day.calls))] = "|"
+        show.say(f"{day.number:>4} {''.join(bar)} {day.escalation:.1%}")
+
+
+def summary(days: Sequence[Day]) -> dict[str, object]:
+    """All that the last line says."""
+    served, agreed = sum(day.served for day in days), sum(day.agreed for day in days)
+    low, high = wilson(agreed / served if served else 0.0, served)
+    best = [day.oracle for day in days if day.oracle is not None]
+    return {
+        "calls": sum(day.calls for day in days),
+        "served": served,
+        "agreement": round(agreed / served, 4) if served else None,
+        "interval": [round(low, 4), round(high, 4)] if served else None,
+        "of_oracle": round(served / sum(best), 4) if sum(best) else None,
+        "escalation": {day.number: round(day.escalation, 4) for day in days},
+        "days": [asdict(day) for day in days],
+    }
+
+
+def numbers(said: str, last: int) -> frozenset[int]:
+    """`2,4,8` or `every:2` as the numbers of days. Raises Refused."""
+    try:
+        if said.startswith("every:"):
+            step = int(said.removeprefix("every:"))
+            return frozenset(range(step, last + 1, step))
+        return frozenset(int(part) for part in said.split(","))
+    except ValueError:
+        raise Refused(f"--nights is {said!r}; say 2,4,8 or every:2") from None
+
+
+def run(chosen: argparse.Namespace) -> dict[str, object]:
+    """Replay, and show what came of it."""
+    days = recorded.days(chosen.data)[: chosen.days]
+    name, _, since = chosen.shift.rpartition(":") if chosen.shift else ("", "", "")
+    if chosen.shift and not since.isdecimal():
+        raise Refused(f"--shift is {chosen.shift!r}; say TASK:DAY, such as route-1a2b3c:5")
+    plan = Plan(numbers(chosen.nights, len(days)), (name, int(since)) if name else None)
+    found, teacher = replay(chosen.home.resolve(), days, plan)
+    if not chosen.no_oracle:
+        with show.stage("asking the oracle"):
+            best = oracle.share(chosen.home, days, teacher.reply, load().calibrate.alpha)
+        found = [replace(day, oracle=best[day.day]) for day in found]
+    show.console.print(table(found))
+    plot(found)
+    return summary(found)
+
+
+def main() -> None:
+    """Read the arguments and print the figures."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--data", type=Path, default=sets.home() / "mixes" / "visible.jsonl.gz")
+    parser.add_argument("--nights", default="every:1", help="2,4,8 or every:2 (default: every day)")
+    parser.add_argument("--days", type=int, default=None, help="the first of them only")
+    parser.add_argument("--home", type=Path, default=Path(gettempdir()) / "flywheel-replay")
+    parser.add_argument("--shift", default="", help="TASK:DAY")
+    parser.add_argument("--no-oracle", action="store_true", help="leave the oracle out")
+    try:
+        print(json.dumps(run(parser.parse_args())))
+    except Refused as error:
+        print(f"flywheel: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
+
+
+if __name__ == "__main__":
+    main()
