@@ -14,16 +14,14 @@ from tasks.cluster.naming import constant_text
 from tasks.core.contract import Contract, violation
 from tasks.core.params import Rung, Train
 from tasks.core.records import digest
-from tasks.core.rows import some
+from tasks.core.rows import Row, rows, some
 from tasks.core.stage import Refused
 from tasks.core.task import load_one
-from tasks.dataset.hop import Row, rows
 from tasks.students import answer_templates, minilm
 from tasks.students.adapters import adapter_digest
 from tasks.students.causal import ADAPTER_FILES, base_digest, base_path, base_width
 from tasks.students.heads import Layout
-from tasks.train import causal, head_init, kernel_fit
-from tasks.train import encoder as filling
+from tasks.train import causal, encoder, head_init, kernel_fit
 from tasks.train.augmentation import swapped
 from tasks.train.distributed import Team
 from tasks.train.loop import Fitter
@@ -135,10 +133,10 @@ def _encoder(
     if isinstance(found, str):
         raise Refused(f"the encoder cannot fill in these answers: {found}")
     shape, reader = found
-    model = filling.fresh(shape, params)
-    kept = filling.readable(known, params.max_length)
+    model = encoder.fresh(shape, params)
+    kept = encoder.readable(known, params.max_length)
     learned, measured = (
-        filling.filled(part, shape, reader, params.max_length, recased=part is kept)
+        encoder.filled(part, shape, reader, params.max_length, recased=part is kept)
         for part in (kept, checked)
     )
     fitted = None
@@ -153,12 +151,12 @@ def _encoder(
     body = [msgspec.json.encode(part) for part in (params, shape, learned, measured)]
     fingerprint = digest(minilm.DIGEST, *body)
     kernel = fitted.head if fitted else None
-    goal = filling.objective(shape, len(learned), kernel)
+    goal = encoder.objective(shape, len(learned), kernel)
     fitter = Fitter(model, learned, measured, params, fingerprint, goal, team)
 
     def write(folder: Path) -> None:
         save(model["encoder"], folder, base=minilm.NAME, base_digest=minilm.DIGEST)
-        filling.save_heads(model, shape, folder, kernel)
+        encoder.save_heads(model, shape, folder, kernel)
         if fitted:
             kernel_fit.write(folder.with_name(kernel_fit.FILE), kept, fitted)
 
