@@ -28,14 +28,14 @@ from pathlib import Path
 import msgspec
 import pyarrow.parquet as pq
 
-from tasks import records
-from tasks.contract import answer_of
-from tasks.deidentify import deidentify
-from tasks.ingest import ingest
-from tasks.params import Deidentify, Ingest, Validate
-from tasks.records import CALLS, Call, CleanCall, Rejected, Writer, text_of
-from tasks.stage import Refused
-from tasks.validation.checks import problem, view
+from tasks.core import records
+from tasks.core.contract import answer_of
+from tasks.core.params import Deidentify, Ingest, Validate
+from tasks.core.records import CALLS, Call, CleanCall, Rejected, Writer, text_of
+from tasks.core.stage import Refused
+from tasks.deidentify.hop import deidentify
+from tasks.ingest.hop import ingest
+from tasks.validate.checks import problem, view
 
 WORDS_KEPT = 0.995  # of the words of texts without personal data
 NUMBERS = {"one": 1, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8}

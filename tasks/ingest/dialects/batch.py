@@ -9,8 +9,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from tasks.core.records import Call, Json
-from tasks.ingest.dialects import openai
-from tasks.ingest.wire import replies, requests, shape
+from tasks.ingest.wire import pairs, replies, requests, shape
 
 
 def sniff(document: Any) -> bool:
@@ -30,8 +29,8 @@ def parse(document: Any, source: str) -> Iterable[Call]:
     response = line.get("response")
     given = response.get("body") if isinstance(response, dict) else None
     asked = shape.mapping(line["body"], "body")
-    made = replies.read({"error": line["error"]} if line.get("error") else given)
-    yield openai.call({"id": line["custom_id"]}, requests.request(asked), made, source)
+    made = replies.read({"error": line["error"]} if line.get("error") else given, body=True)
+    yield pairs.call({"id": line["custom_id"]}, requests.request(asked), made, source)
 
 
 class Joiner:

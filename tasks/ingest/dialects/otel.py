@@ -10,8 +10,9 @@ from collections.abc import Iterable
 from typing import Any
 
 from tasks.core.records import Call, Json
-from tasks.ingest.wire import replies, requests, shape, spans
+from tasks.ingest.wire import messages, replies, requests, shape, spans
 from tasks.ingest.wire.completion import Completion
+from tasks.ingest.wire.lenient import literal
 from tasks.ingest.wire.shape import loads
 from tasks.ingest.wire.spans import Span
 
@@ -84,20 +85,20 @@ def sent(span: Span) -> Json:
     if (native := loads(span.get("gcp.vertex.agent.llm_request"))) and isinstance(native, dict):
         return requests.request(native)
     said = look("gen_ai.input.messages") or span.get("ai.prompt.messages") or _event_messages(span)
-    said = spans.literal(said) or spans.literal(span.get("gen_ai.prompt"))
+    said = literal(said) or literal(span.get("gen_ai.prompt"))
     if not said:
         return {}
     body: Json = {"messages": said if isinstance(said, list | dict) else str(said)}
     if system := look("gen_ai.system_instructions"):
-        body["system"] = spans.literal(system)
+        body["system"] = literal(system)
     body.update(spans.parameters(span))
     tools = look("gen_ai.tool.definitions") or span.get("ai.prompt.tools")
-    return requests.request(body, spans.literal(tools) or pydantic_tools(span))
+    return requests.request(body, literal(tools) or pydantic_tools(span))
 
 
 def pydantic_tools(span: Span) -> list[Json]:
     """The tools that pydantic-ai logs as its own parameters."""
-    found = spans.literal(span.get("model_request_parameters"))
+    found = literal(span.get("model_request_parameters"))
     if not isinstance(found, dict):
         return []
     tools = [*(found.get("function_tools") or []), *(found.get("output_tools") or [])]
@@ -121,7 +122,7 @@ def _event_messages(span: Span) -> list[Json]:
             known = {k: loads(v) if k == "tool_calls" else v for k, v in inner.items()}
             made.append({"tool_call_id": inner.get("id"), **known, "role": role})
         elif name == "gen_ai.content.prompt":
-            made.extend(requests.said(spans.literal(inner.get("gen_ai.prompt"))))
+            made.extend(messages.said(literal(inner.get("gen_ai.prompt"))))
     return made
 
 
@@ -138,7 +139,7 @@ def received(span: Span) -> Completion | None:
         elif name == "gen_ai.content.completion" and not said:
             said = inner.get("gen_ai.completion")
     said = said or span.get("gen_ai.completion") or _vercel(span)
-    return replies.read(spans.literal(said)) if said else None
+    return replies.read(literal(said)) if said else None
 
 
 def _vercel(span: Span) -> Json:

@@ -6,15 +6,15 @@ A `Span` has its attributes as a tree: `llm.input_messages.0.message.role` is fo
 
 from __future__ import annotations
 
-import ast
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from tasks.core.records import Call, Json
-from tasks.ingest.wire import requests, shape
+from tasks.ingest.wire import outcome, requests, shape, times
 from tasks.ingest.wire.build import build
 from tasks.ingest.wire.completion import NOTHING, Completion
+from tasks.ingest.wire.lenient import literal
 from tasks.ingest.wire.shape import first, loads
 
 REPEATS = "flywheel.repeats"  # set by `mark` on a span that another one tells better
@@ -147,7 +147,7 @@ def read(document: Any) -> Span:
 
 def _time(raw: Json, *names: str) -> float | None:
     plain = "start_time" if names[0].startswith("start") else "end_time"
-    return shape.seconds(first(raw, *names, plain))
+    return times.seconds(first(raw, *names, plain))
 
 
 def _events(raw: Any) -> Iterator[tuple[str, Json]]:
@@ -169,17 +169,6 @@ def _error(raw: Json) -> str | None:
         return None
     said = first(status, "message", "description") if isinstance(status, dict) else None
     return shape.text(said or raw.get("status_message")) or "error"
-
-
-def literal(value: Any) -> Any:
-    """JSON text, or the text that Python prints for such a value."""
-    found = loads(value)
-    if isinstance(found, str) and found[:1] in ("[", "{"):
-        try:
-            return ast.literal_eval(found)
-        except (ValueError, SyntaxError, MemoryError, RecursionError):
-            return found
-    return found
 
 
 def to_call(
@@ -204,7 +193,7 @@ def to_call(
     stated = (shape.whole(tokens[0]), shape.whole(tokens[1]))
     fields = {
         **answer.fields(),
-        "finish_reason": answer.finish_reason or shape.finish(reason),
+        "finish_reason": answer.finish_reason or outcome.finish(reason),
         "tokens": tuple(
             s if s is not None else a for s, a in zip(stated, answer.tokens, strict=True)
         ),
@@ -215,7 +204,7 @@ def to_call(
         request=asked,
         id=id or answer.id or span.id,
         at=span.start or answer.at,
-        latency_s=shape.elapsed(span.start, span.end),
+        latency_s=times.elapsed(span.start, span.end),
         conversation_id=span.text(*SESSIONS),
         client=span.text("user.id", "enduser.id", "service.name"),
         hint=span.text("gen_ai.prompt.name", "llm.prompt_template.name", "langfuse.prompt.name"),
