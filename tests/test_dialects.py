@@ -405,7 +405,7 @@ def test_every_recorded_pair_is_a_call() -> None:
 def test_framework_traces_hold_the_calls_that_they_show() -> None:
     """Eleven agent frameworks' traces give their model calls, each once, and nothing else."""
     found = dry_run([str(DATA / "traces")])
-    assert found.calls == 19
+    assert found.calls == 17  # and two of which a message was never logged
     assert found.with_usage == found.with_latency == found.calls
     assert found.records == found.calls + found.repeats + found.reasons.total()
     said = found.table()

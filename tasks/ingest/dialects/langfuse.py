@@ -11,7 +11,7 @@ from typing import Any
 
 from tasks.core.records import Call, Json
 from tasks.ingest.dialects import openinference, otel
-from tasks.ingest.wire import outcome, replies, requests, shape, spans, times
+from tasks.ingest.wire import outcome, replies, requests, shape, spans, times, traces
 from tasks.ingest.wire.build import build
 from tasks.ingest.wire.completion import NOTHING, Completion
 from tasks.ingest.wire.lenient import literal
@@ -45,7 +45,7 @@ def split(document: Json) -> Iterator[Json]:
         for o in document["observations"]
         if isinstance(o, dict)
     ]
-    yield from spans.mark(listed, _is_call, _is_full, lambda o, why: {**o, spans.REPEATS: why})
+    yield from traces.mark(listed, _is_call, _is_full, lambda o, why: {**o, spans.REPEATS: why})
 
 
 def _is_call(observation: Json) -> bool:
@@ -133,8 +133,8 @@ def _request(seen: Json, span: Span) -> Json:
 
 def _answer(seen: Json, span: Span) -> Completion:
     said = loads(seen.get("output"))
-    if seen.get("level") == "ERROR" and not said:
-        text = shape.text(first(seen, "statusMessage", "status_message"))
+    text = shape.text(first(seen, "statusMessage", "status_message"))
+    if seen.get("level") == "ERROR" and (text or not said):
         return Completion(reply=dict(NOTHING), error=text[:500] or "error")
     if not said and span.get("llm.output_messages") is not None:
         return replies.read(span.get("llm.output_messages"))

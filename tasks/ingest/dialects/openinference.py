@@ -55,7 +55,7 @@ def request(span: Span, settings: Json | None = None) -> Json:
     if not said:
         said = native if native else loads(span.get("llm.prompts"))
     if isinstance(said, list):
-        said = [_message(m) for m in said]
+        said = [_message(m) for m in spans.all_there(said)]
     return requests.request({**body, "messages": said}, tools)
 
 

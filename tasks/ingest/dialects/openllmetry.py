@@ -35,7 +35,7 @@ def call(span: Span, source: str) -> Call:
         if kind and span.get("gen_ai.input.messages") is None:
             raise ValueError(f"{shape.NOT_A_CALL}: span of kind {kind[:60]}")
         return otel.call(span, source)
-    body: Json = {"messages": [_message(m) for m in asked if isinstance(m, dict)]}
+    body: Json = {"messages": [_message(m) for m in spans.all_there(asked)]}
     body.update(spans.parameters(span))
     if (schema := literal(span.get("gen_ai.request.structured_output_schema"))) and (
         isinstance(schema, dict)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from tasks.core.records import Call, Json
-from tasks.ingest.wire import replies, requests, shape, times
+from tasks.ingest.wire import completion, outcome, replies, requests, shape, times
 from tasks.ingest.wire.build import build
 from tasks.ingest.wire.completion import Completion
-from tasks.ingest.wire.shape import loads
+from tasks.ingest.wire.shape import first, loads
 
 _SESSIONS = dict.fromkeys(("conversation_id", "conversation", "session_id", "thread_id")).keys()
 _LATENCIES = frozenset(
@@ -51,3 +52,51 @@ def _conversation(pair: Json, asked: Json) -> Any:
     if found is None and isinstance(metadata := asked.get("metadata"), dict):
         return shape.first(metadata, *_SESSIONS)
     return found
+
+
+def body(value: Any) -> Any:
+    """A body that stands alone, or in an HTTP message with its URL and status."""
+    found = loads(value)
+    if isinstance(found, dict) and "body" in found and found.keys() & {"url", "status", "headers"}:
+        return loads(found["body"])
+    return found
+
+
+def given(response: Any, status: Any) -> Any:
+    """A response's body; of one that failed without a word, its status."""
+    code = shape.whole(status)
+    if code is None or code < 400 or (isinstance(response, dict) and response.get("error")):
+        return response
+    return {"error": {"code": str(code), "message": f"status {code}"}}
+
+
+def with_tokens(call: Call, taken: Any, made: Any) -> Call:
+    """A call with the tokens that the envelope states, where its body states none."""
+    if call.prompt_tokens is not None or call.completion_tokens is not None:
+        return call
+    return replace(call, prompt_tokens=shape.whole(taken), completion_tokens=shape.whole(made))
+
+
+def observed(
+    span: Json, asked: Json, source: str, *, usage: Any, start: float | None, **more: Any
+) -> Call:
+    """The call of an observer's span: `asked` holds its request, `output` its answer.
+
+    Raises ValueError.
+    """
+    error = more.pop("error", None)
+    output = loads(span.get("output"))
+    answer = completion.failed(error) if error and not output else replies.read(output)
+    stated = outcome.usage(usage)
+    fields = answer.fields()
+    if any(t is not None for t in stated):
+        fields["tokens"] = stated
+    return build(
+        source=source,
+        request=requests.request(asked, asked.get("tools")),
+        id=answer.id or span.get("id"),
+        at=start or answer.at,
+        client=shape.text(first(asked, "user", "user_id")),
+        **more,
+        **fields,
+    )

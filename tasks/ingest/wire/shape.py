@@ -17,6 +17,7 @@ UNREADABLE = "unreadable"
 NOT_A_CALL = "not a call"
 EMPTY = "empty reply"
 TRUNCATED = "truncated"
+INCOMPLETE = "incomplete"
 UNSUPPORTED = "unsupported"  # a part of the call that OpenAI's chat shape cannot say
 STATEFUL = "history not in the log"
 NOT_TEXT = "not text"
