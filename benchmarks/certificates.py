@@ -29,7 +29,8 @@ from rich.table import Table
 
 from benchmarks import sets
 from benchmarks.curation import read
-from tasks.calibrate.hop import score, threshold
+from tasks.calibrate.hop import score
+from tasks.calibrate.walk import threshold
 from tasks.cluster.signatures import user_text
 from tasks.core.contract import answer_of
 from tasks.evaluate.answers import read_answers

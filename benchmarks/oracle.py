@@ -13,11 +13,11 @@ from pathlib import Path
 
 from serving.escalate import decide, unsupported
 from serving.route import Route, Router
-from tasks.calibrate import confidence
-from tasks.contract import agree, answer
-from tasks.records import Call, Json
+from tasks.calibrate.hop import confidence
+from tasks.core.contract import agree, answer
+from tasks.core.records import Call, Json
+from tasks.core.task import Task, load_one
 from tasks.students.adapters import open_student
-from tasks.task import Task, load_one
 
 Said = tuple[float, bool]  # an answer's confidence, and whether it is the teacher's
 Reply = Callable[[str], Json]

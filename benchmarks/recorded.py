@@ -22,14 +22,14 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from flows import local
-from serving import wire
-from tasks.ingest import ingest
-from tasks.logs.shards import day_of
-from tasks.params import Ingest
-from tasks.records import Call, Json, read
-from tasks.stage import Refused
-from tasks.task import Task
+from flows.cli import stack
+from serving.completion import respond
+from tasks.core.params import Ingest
+from tasks.core.records import Call, Json, read
+from tasks.core.stage import Refused
+from tasks.core.task import Task
+from tasks.ingest.hop import ingest
+from tasks.ingest.shards import day_of
 
 AT_ONCE = 16
 SECONDS = 120.0
@@ -108,7 +108,7 @@ class Teacher:
             "choices": [{"index": 0, "message": message, "finish_reason": finish}],
             "usage": usage,
         }
-        return wire.response(body, request, {})
+        return respond(body, request, {})
 
 
 def _said(reply: Json) -> bytes:
@@ -128,7 +128,7 @@ def served(teacher: Teacher) -> Iterator[str]:
         Route("/v1/chat/completions", teacher.chat, methods=["POST"]),
         Route("/v1/models", health),
     ]
-    port = local.free_port()
+    port = stack.free_port()
     server = uvicorn.Server(uvicorn.Config(Starlette(routes=routes), port=port, log_level="error"))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()

@@ -30,14 +30,16 @@ from rich.table import Table
 
 from benchmarks import oracle, recorded, sets
 from benchmarks.recorded import Sent, Teacher
-from flows import local, show
-from tasks.contract import agree, answer
-from tasks.evaluation.metrics import wilson
-from tasks.params import load
-from tasks.records import Call
-from tasks.stage import Refused
-from tasks.task import Task
-from tasks.task import load as load_tasks
+from flows import console
+from flows.cli import processes
+from flows.cli import stack as local
+from tasks.core.contract import agree, answer
+from tasks.core.params import load
+from tasks.core.records import Call
+from tasks.core.stage import Refused
+from tasks.core.task import Task
+from tasks.core.task import load as load_tasks
+from tasks.evaluate.metrics import wilson
 
 WIDE = 50
 
@@ -89,7 +91,7 @@ def stack(home: Path, teacher: str) -> Iterator[str]:
         PREFECT_HOME=str(home / "prefect"),
         **local.QUIET,
     )
-    with local.running(services, home):
+    with processes.running(services, home):
         yield named["gateway"]
 
 
@@ -106,10 +108,10 @@ def replay(
         for number, (day, calls) in enumerate(days, 1):
             if plan.shift and plan.shift[1] == number:
                 _shift(teacher, home, plan.shift[0])
-            with show.bar(f"day {number} · {day}", len(calls)) as advance:
+            with console.bar(f"day {number} · {day}", len(calls)) as advance:
                 sent = asyncio.run(recorded.send(gateway, calls, advance))
             found.append(_figures(number, day, sent, home, teacher))
-            show.say(f"  {found[-1].escalation:.1%} escalated; {_reasons(found[-1])}")
+            console.say(f"  {found[-1].escalation:.1%} escalated; {_reasons(found[-1])}")
             if number in plan.nights and number < len(days):
                 nightly(day=day, home=str(home), return_state=True)
     return found, teacher
@@ -125,7 +127,9 @@ def _shift(teacher: Teacher, home: Path, name: str) -> None:
     mine = [task for key, task in _tasks(home).items() if key.startswith(name)]
     if not mine:
         raise Refused(f"--shift: no task begins with {name!r}; there are {', '.join(_tasks(home))}")
-    show.say(f"The teacher renames its answers to {teacher.shift(mine[0])} calls of {mine[0].id}")
+    console.say(
+        f"The teacher renames its answers to {teacher.shift(mine[0])} calls of {mine[0].id}"
+    )
 
 
 def _figures(number: int, day: str, sent: list[Sent], home: Path, teacher: Teacher) -> Day:
@@ -172,12 +176,12 @@ def table(days: Sequence[Day]) -> Table:
 
 def plot(days: Sequence[Day]) -> None:
     """A bar of each day's escalation; `|` is where the oracle's would end."""
-    show.say("\nShare that the teacher answers (| the oracle's)")
+    console.say("\nShare that the teacher answers (| the oracle's)")
     for day in days:
         bar = list("█" * round(WIDE * day.escalation) + " " * WIDE)[: WIDE + 1]
         if day.oracle is not None:
             bar[round(WIDE * (1 - day.oracle / day.calls))] = "|"
-        show.say(f"{day.number:>4} {''.join(bar)} {day.escalation:.1%}")
+        console.say(f"{day.number:>4} {''.join(bar)} {day.escalation:.1%}")
 
 
 def summary(days: Sequence[Day]) -> dict[str, object]:
@@ -216,10 +220,10 @@ def run(chosen: argparse.Namespace) -> dict[str, object]:
     plan = Plan(numbers(chosen.nights, len(days)), (name, int(since)) if name else None)
     found, teacher = replay(chosen.home.resolve(), days, plan)
     if not chosen.no_oracle:
-        with show.stage("asking the oracle"):
-            best = oracle.share(chosen.home, days, teacher.reply, load().calibrate.alpha)
+        with console.stage("asking the oracle"):
+            best = oracle.share(chosen.home, days, teacher.reply, load().calibrate.accepted())
         found = [replace(day, oracle=best[day.day]) for day in found]
-    show.console.print(table(found))
+    console.console.print(table(found))
     plot(found)
     return summary(found)
 

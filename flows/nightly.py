@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from prefect import State, flow
+from prefect import State, flow, runtime
 from prefect.states import Completed, Failed
 
 from flows import artifacts, console, steps
@@ -39,7 +39,7 @@ def student(task: str, day: str, home: str) -> Outcome:
         with aside(refused, tries):
             steps.train(night, task, rung, serving)
             scorecard = steps.evaluate(night, task, rung, serving)
-            certificate = steps.calibrate(night, task, rung)
+            certificate = steps.calibrate(night, task, rung, serving)
             verdict = steps.judge(night, task, rung, scorecard, certificate, serving)
             tries.append(Try(rung, scorecard, certificate, verdict))
         if tries and enough(night, tries[-1]):
@@ -58,7 +58,7 @@ def nightly(
 ) -> State[None]:
     """Learn from the calls of `day` (default: yesterday), or from `source`; raises Refused."""
     night = open_night(home, day or yesterday())
-    with alone(night):
+    with alone(night, wait=bool(runtime.deployment.id)):
         console.hop(steps.ingest(night, source or []))
         console.hop(steps.validate(night), warnings(night))
         console.hop(steps.deidentify(night))

@@ -5,14 +5,12 @@ from __future__ import annotations
 import json
 from textwrap import wrap
 
-import msgspec
-
 from registry.bundle import Lineage
 from registry.gate import Verdict
-from tasks.calibrate.hop import Certificate
+from tasks.core.certificate import Certificate
+from tasks.core.scorecard import Scorecard
 from tasks.core.task import Task
 from tasks.core.template import Pattern
-from tasks.evaluate.hop import Scorecard
 from tasks.report.nights import sentence
 
 AHEAD = "ahead of the champion by"
@@ -87,7 +85,7 @@ def version(
     lineage: Lineage,
 ) -> str:
     """The description of one version: the verdict, the proof, the figures, where it comes from."""
-    proof = sentence(msgspec.to_builtins(certificate)) if certificate else "There is none."
+    proof = sentence(certificate) if certificate else "There is none."
     return "\n\n".join(
         (
             f"{'Passed' if verdict.passed else 'Refused'}. {verdict.reason}",

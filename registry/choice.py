@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from registry.gate import NOISE, Verdict
-from tasks.calibrate.hop import Certificate
 from tasks.core import params
+from tasks.core.certificate import Certificate
+from tasks.core.scorecard import Scorecard
 from tasks.evaluate.answers import Answers
-from tasks.evaluate.hop import Scorecard
 from tasks.evaluate.metrics import mcnemar
 
 Rung = params.Rung | Literal["domain"]

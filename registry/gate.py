@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from tasks.calibrate.hop import Certificate, HeldOut
+from tasks.calibrate.hop import HeldOut
+from tasks.core.certificate import Certificate, Risk
 from tasks.core.params import Judge
-from tasks.evaluate.hop import Scorecard
+from tasks.core.scorecard import Scorecard
 from tasks.evaluate.metrics import wilson
 
 NOISE = 0.05  # a paired difference less likely than this is not chance
+MARGIN = 0.02  # of the calls, that a challenger has to be certified for beyond the champion
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +23,24 @@ class Verdict:
     reason: str
 
 
+def to_beat(
+    serving: Certificate | None, now: HeldOut | None, alpha: float, risk: Risk = "selective"
+) -> float:
+    """The share of the calls that a challenger has to be certified for.
+
+    Each change of champion is another chance to be wrong, so it has to bring something. `now` is
+    what the champion does on tonight's calls: one that is more often wrong than was certified need
+    not be beaten, nor one that was proven at a higher risk than `alpha` or at another kind of risk,
+    and one that serves less than it did need only be beaten at that.
+    """
+    if serving is None or serving.alpha > alpha or serving.risk != risk:
+        return 0.0
+    if now and now.breaks(serving):
+        return 0.0
+    most = wilson(now.coverage, now.n)[1] if now else 1.0
+    return round(min(serving.coverage, most) + MARGIN, 4)
+
+
 def judge(
     scorecard: Scorecard,
     certificate: Certificate | str | None,
@@ -29,26 +49,34 @@ def judge(
     *,
     held: HeldOut | None = None,
     serving: Certificate | None = None,
+    now: HeldOut | None = None,
     leaked: int = 0,
 ) -> Verdict:
     """Let a student pass, or say which condition it fails first.
 
     A `certificate` that is text is the reason why there is none. `champion` and `serving` are the
-    scorecard and the certificate of the student that serves now; `held` is how the threshold fared
-    on the test set, which it was not chosen on; `leaked` counts values that de-identification
-    replaced and that stand in the student or its answers.
+    scorecard and the certificate of the student that serves now, `now` is what that one does on
+    tonight's calls; `held` is how the threshold fared on the test set, which it was not chosen on;
+    `leaked` counts values that de-identification replaced and that stand in the student or its
+    answers.
     """
     if leaked:
         return Verdict(False, f"It gives away {leaked} values that had been de-identified.")
     if not isinstance(certificate, Certificate):
         return Verdict(False, f"There is no certificate: {certificate or 'nothing was proven'}.")
-    for objection in _objections(scorecard, certificate, champion, params, held, serving):
+    for objection in _objections(scorecard, certificate, champion, params, held):
         return Verdict(False, objection)
+    rival = serving if serving and serving.adapter_digest != certificate.adapter_digest else None
+    least = to_beat(rival, now, certificate.alpha, certificate.risk)
+    if rival and certificate.coverage < least:
+        said = f"It would answer {certificate.coverage:.1%} of the calls; the champion answers"
+        return Verdict(False, f"{said} {rival.coverage:.1%}, at least {least:.1%} is asked for.")
     reason = f"It answers {certificate.coverage:.0%} of the calls by itself"
     if held and held.served:
         reason += f", and {held.agreement:.1%} of those as the teacher does"
-    if serving and serving.adapter_digest != certificate.adapter_digest:
-        reason += f"; the champion answers {serving.coverage:.0%}"
+    if rival:
+        reason += f"; the champion answers {rival.coverage:.0%}"
+        reason += " and is wrong more often than certified" * bool(now and now.breaks(rival))
     return Verdict(True, f"{reason}.")
 
 
@@ -58,7 +86,6 @@ def _objections(
     champion: Scorecard | None,
     params: Judge,
     held: HeldOut | None,
-    serving: Certificate | None,
 ) -> Iterator[str]:
     """Every condition that the student fails, the gravest first."""
     if certificate.adapter_digest != scorecard.adapter_digest:
@@ -68,7 +95,7 @@ def _objections(
             f"It would answer {certificate.coverage:.1%} of the calls; "
             f"at least {params.min_coverage:.0%} is asked for."
         )
-    if held and held.high < 1 - certificate.alpha:
+    if held and held.breaks(certificate):
         yield (
             f"On the test set {held.agreement:.1%} of the {held.served} answers let through are "
             f"the teacher's; {1 - certificate.alpha:.0%} is asked for."
@@ -83,10 +110,4 @@ def _objections(
         yield (
             f"On the same {scorecard.n} test calls the champion is right {scorecard.worse} times "
             f"where this student is wrong, and wrong {scorecard.better} times where it is right."
-        )
-    rival = serving if serving and serving.alpha <= certificate.alpha else None  # a like proof
-    if rival and wilson(certificate.coverage, certificate.n)[1] < rival.coverage:
-        yield (
-            f"It would answer {certificate.coverage:.1%} of the calls, "
-            f"the champion answers {rival.coverage:.1%}."
         )

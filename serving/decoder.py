@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 
-from serving.completion import BadRequest
+from serving.chat_request import BadRequest
 from tasks.students import minilm
 from tasks.students.adapters import FILES, kind_of
 from tasks.students.causal import ADAPTER_FILES, Student, base_digest

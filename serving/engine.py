@@ -16,10 +16,12 @@ import secrets
 import signal
 import socket
 import sys
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TypeVar
+from uuid import uuid4
 
 import msgspec
 import uvicorn
@@ -30,8 +32,8 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response, Strea
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from serving import completion
-from serving.completion import BadRequest, ChatRequest
+from serving import chat_request, completion
+from serving.chat_request import BadRequest, ChatRequest
 from serving.decoder import Engine, Job
 from tasks.core.stage import Refused
 from tasks.students.causal import Student, base_path
@@ -103,7 +105,7 @@ def _decoded(body: bytes, kind: type[T]) -> T:
 async def chat(request: Request) -> Response:
     """One chat completion, whole or as server-sent events."""
     engine = _engine(request)
-    asked = completion.parse(await request.body())
+    asked = chat_request.parse(await request.body())
     if asked.model not in engine.models:
         raise BadRequest(f"The model `{asked.model}` does not exist.", 404, "model")
     student, _ = engine.models[asked.model]
@@ -112,19 +114,28 @@ async def chat(request: Request) -> Response:
         answer = await asyncio.wrap_future(engine.submit(job))
     except KeyError:
         raise BadRequest(f"The model `{asked.model}` does not exist.", 404, "model") from None
-    parts = (asked, answer, len(job.ask.ids), student.speller(answer))
-    if asked.stream:
-        return StreamingResponse(completion.chunks(*parts), media_type="text/event-stream")
-    return JSONResponse(completion.whole(*parts))
+    body = completion.completion(
+        uuid4().hex,
+        asked.model,
+        {"role": "assistant", "content": answer.text, "tool_calls": []},
+        created=int(time.time()),
+        finish_reason=answer.finish_reason,
+        tokens=(len(job.ask.ids), len(answer.tokens)),
+        logprobs=completion.logprobs(answer, student.speller(answer)) if asked.logprobs else None,
+    )
+    if not asked.stream:
+        return JSONResponse(body)
+    events = completion.chunks(body, asked.stream_options)
+    return StreamingResponse(events, media_type="text/event-stream")
 
 
 def _job(asked: ChatRequest, student: Student | EncoderStudent) -> Job:
-    grammar = completion.form(asked)
+    grammar = chat_request.form(asked)
     complaint = student.complaint(grammar) if grammar else None
     if complaint:
         raise BadRequest(complaint)
     limit = asked.max_completion_tokens or asked.max_tokens or student.length
-    ask = student.asked(completion.conversation(asked), grammar, limit)
+    ask = student.asked(chat_request.conversation(asked), grammar, limit)
     if not student.fits(ask):
         raise BadRequest(
             f"This model's maximum context length is {student.length} tokens; "

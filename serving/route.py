@@ -44,15 +44,19 @@ class Match:
 
 class _File(msgspec.Struct):
     routes: list[Route]
+    shadows: list[Route] = []
     digest: str = ""
 
 
 class Router:
     """Finds the route of a request; of several that match, the one with the most constant text."""
 
-    def __init__(self, routes: Sequence[Route] = (), digest: str = "") -> None:
+    def __init__(
+        self, routes: Sequence[Route] = (), digest: str = "", shadows: Sequence[Route] = ()
+    ) -> None:
         self.routes = sorted(routes, key=lambda r: (-r.task.template.characters, r.task.id))
         self.digest = digest
+        self.shadows = Router(shadows) if shadows else None  # asked in the background only
         self._signs = [sign for route in self.routes for sign in _signs(route)]
 
     @classmethod
@@ -64,7 +68,7 @@ class Router:
             return cls()
         except (msgspec.ValidationError, msgspec.DecodeError) as error:
             raise Refused(f"{path}: {error}") from None
-        return cls(found.routes, found.digest)
+        return cls(found.routes, found.digest, found.shadows)
 
     def find(self, request: Json) -> Match | None:
         """The route of a request; None when it belongs to no task or its prompt has changed."""

@@ -12,11 +12,12 @@ import httpx
 import msgspec
 
 from examples import desk, teacher
-from serving.ask import Students
 from serving.gateway import Gateway, app
 from serving.journal import Journal
 from serving.pool import Pool
 from serving.route import Route, Routes
+from serving.shadow import FOLDER, Shadows
+from serving.students import Students
 from serving.teacher import Teacher
 from tasks.cluster.template_mining import mine
 from tasks.core.contract import answer_of, infer
@@ -100,11 +101,13 @@ def gateway(
         client = httpx.AsyncClient(transport=httpx.MockTransport(pool))
         students = {"causal": Pool("http://pool", client)}
     mine = httpx.AsyncClient(transport=httpx.MockTransport(large))
+    routes = Routes(home / "routes.json")
     return Gateway(
-        students=Students(Routes(home / "routes.json"), students, serve),
+        students=Students(routes, students, serve),
         teacher=Teacher("http://teacher/v1", mine),
         journal=Journal(home / "journal"),
         settings=serve,
+        shadows=Shadows(routes, students, serve, home / FOLDER),
         replay=True,
     )
 

@@ -11,9 +11,8 @@ from registry import card, figures
 from registry.bundle import Asked, Lineage
 from registry.gate import Verdict
 from tasks.core.contract import Contract
-from tasks.evaluate.lines import Line
-from tasks.evaluate.quality import Difference
-from tasks.train.hop import Mark
+from tasks.core.scorecard import Difference, Line
+from tasks.core.training import Mark
 
 LINEAGE = Lineage(night="2026-03-14", dataset="2dbf.dir", base="bundled", rows={"train": 420})
 
@@ -63,8 +62,9 @@ def test_a_version_shows_its_proof_and_its_rivals() -> None:
         LINEAGE,
     )
     assert text.startswith("Passed. It answers 86%")
-    assert "With 90% confidence at most 5% of the answers that it serves differ" in text
-    assert "7 of 258" in text
+    assert "At most 5% of the served answers are other than the teacher's" in text
+    assert "258 of 300 calls on the task's template (86%), 7 of them wrongly" in text
+    assert "2.7% of those served, 2.3% of all" in text
     assert "majority answer    31.0%    26.0% – 36.3%" in text
     assert "`2dbf.dir` (DVC): 420 train" in text
 

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import random
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -17,15 +18,15 @@ from tasks.cluster.hop import cluster
 from tasks.core.contract import Contract
 from tasks.core.params import Cluster, Dataset
 from tasks.core.records import CleanCall, Counts, read_rejected
-from tasks.core.rows import Candidate
+from tasks.core.rows import Candidate, Row, rows
 from tasks.core.stage import Refused, manifest
 from tasks.core.task import load_one
 from tasks.dataset.answer_formats import replaced
 from tasks.dataset.curate import conflicts, curate
-from tasks.dataset.hop import Row, dataset, near_duplicates, rows
+from tasks.dataset.hop import dataset, near_duplicates
 from tasks.dataset.label_errors import doubtful
 from tasks.dataset.readiness import readiness
-from tasks.dataset.splits import SPLITS, Groups, leaks, share_out
+from tasks.dataset.splits import LEARNED, SPLITS, Groups, Split, leaks, share_out
 from tests.traffic import LABELS, WORDS, orders, tickets, write
 
 PARAMS = Dataset(min_rows=60)
@@ -101,23 +102,41 @@ def test_students_read_payloads(tmp_path: Path) -> None:
     assert load_one(one(out)).contract.labels == tuple(sorted(LABELS))
 
 
-def test_bad_replies_are_never_targets(tmp_path: Path) -> None:
-    """Errors, cut and refused replies, bad feedback, students' answers and slips are set aside."""
-    good = list(tickets(150))
+def test_what_the_teacher_did_not_answer_is_set_aside(tmp_path: Path) -> None:
+    """Errors, cut and filtered replies and students' answers are in no split."""
     bad = {
         "error": {"error": "timeout"},
         "truncated": {"finish_reason": "length"},
         "refusal": {"finish_reason": "content_filter"},
-        "negative feedback": {"feedback": -1.0},
         "not the teacher's": {"answered_by": "router-v1-aaaa"},
-        "off contract": {"reply": {"role": "assistant", "content": "I would say billing, but"}},
     }
     slips = [
         dataclasses.replace(c, **change)
-        for c, change in zip(tickets(6, seed=9, start=500), bad.values(), strict=True)
+        for c, change in zip(tickets(4, seed=9, start=500), bad.values(), strict=True)
     ]
-    _, counts = night(tmp_path, [*good, *slips])
+    _, counts = night(tmp_path, [*tickets(150), *slips])
     assert {reason: counts.dropped[reason] for reason in bad} == dict.fromkeys(bad, 1)
+
+
+@pytest.mark.parametrize(
+    ("reason", "slip"),
+    [
+        ("negative feedback", lambda number: {"feedback": -1.0}),
+        ("off contract", lambda number: {"reply": {"content": f"Let me see, {number} is"}}),
+    ],
+)
+def test_slips_are_measured_with_and_never_learned(
+    tmp_path: Path, reason: str, slip: Callable[[int], dict[str, object]]
+) -> None:
+    """A reply off contract or disliked is a calibration or test row, as live calls get such too."""
+    calls = tickets(4, seed=9, start=500)
+    made = [dataclasses.replace(c, **slip(number)) for number, c in enumerate(calls)]
+    out, counts = night(tmp_path, [*tickets(200), *made])
+    ids = {call.id for call in made}
+    found = {split: sum(row.id in ids for row in kept) for split, kept in parts(one(out)).items()}
+    assert found["train"] == found["validation"] == 0
+    assert found["calibration"] + found["test"] > 0
+    assert sum(found.values()) + counts.dropped[reason] == 4
 
 
 def test_the_test_set_only_grows(tmp_path: Path) -> None:
@@ -127,7 +146,7 @@ def test_the_test_set_only_grows(tmp_path: Path) -> None:
     second, _ = night(tmp_path / "2", more, previous=first)
     before, after = parts(one(first)), parts(one(second))
     assert {r.id for r in before["test"]} < {r.id for r in after["test"]}
-    for split in SPLITS[:3]:
+    for split in LEARNED:
         assert not {r.id for r in before[split]} & {r.id for r in after["test"]}
 
 
@@ -235,8 +254,9 @@ def test_groups_are_shared_out_whole(sizes: dict[str, int], seed: int) -> None:
 
 def test_what_a_student_may_have_learned_does_not_become_test() -> None:
     """When a training group and a test group turn out to be one, the training rows are left out."""
-    found = share_out({"both": [0, 1, 2]}, {"both": ""}, {0: "test", 1: "train"}, PARAMS)
-    assert found == {0: "test", 2: "test"}
+    past: dict[int, Split] = {0: "test", 1: "train", 2: "calibration"}
+    found = share_out({"both": [0, 1, 2, 3]}, {"both": ""}, past, PARAMS)
+    assert found == {0: "test", 2: "test", 3: "test"}
 
 
 def test_labels_are_spread_over_the_splits() -> None:

@@ -17,10 +17,11 @@ import tiny
 from tasks.calibrate.hop import calibrate_all
 from tasks.core.params import Dataset, Evaluate, Params, Train
 from tasks.core.rows import retagged, rows, write_rows
+from tasks.core.scorecard import Scorecard
 from tasks.core.stage import Refused
 from tasks.core.task import load_one
 from tasks.evaluate.answers import answered
-from tasks.evaluate.hop import Scorecard, evaluate, evaluate_all
+from tasks.evaluate.hop import evaluate, evaluate_all
 from tasks.train.domain import budget, gather, group, tag
 from tasks.train.hop import load_training, train, train_all
 

@@ -19,7 +19,7 @@ import httpx
 import pytest
 import tiny
 
-from serving.completion import BadRequest
+from serving.chat_request import BadRequest
 from serving.decoder import MAX_WAITING, Engine, Job
 from serving.engine import app, listen
 from serving.pool import Pool, PoolError

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.evidence import ALARM, Detector, Proof, interval
+from tasks.core.evidence import ALARM, Detector, Proof, interval
 
 ALPHA, DELTA = 0.05, 0.1
 

@@ -9,11 +9,11 @@ import students
 from hypothesis import given
 from hypothesis import strategies as st
 
-from registry.gate import Verdict, judge
-from tasks.calibrate.hop import Certificate, HeldOut
+from registry.gate import Verdict, judge, to_beat
+from tasks.calibrate.hop import HeldOut
+from tasks.core.certificate import Certificate
 from tasks.core.params import Judge
-from tasks.evaluate.hop import Scorecard
-from tasks.evaluate.lines import Line
+from tasks.core.scorecard import Line, Scorecard
 from tasks.evaluate.metrics import wilson
 
 PARAMS = Judge()
@@ -23,6 +23,12 @@ def held(served: int, wrong: int) -> HeldOut:
     agreement = 1 - wrong / served
     low, high = wilson(agreement, served)
     return HeldOut(n=320, served=served, coverage=0.8, agreement=agreement, low=low, high=high)
+
+
+def seen(coverage: float, agreement: float) -> HeldOut:
+    low, high = wilson(agreement, 300 * coverage)
+    found = {"coverage": coverage, "agreement": agreement, "low": low, "high": high}
+    return HeldOut(n=300, served=round(300 * coverage), **found)
 
 
 def test_a_lower_risk_may_answer_less() -> None:
@@ -83,7 +89,7 @@ REFUSALS = {
             "champion": students.scorecard("old"),
             "serving": students.certificate("old", coverage=0.95),
         },
-        r"86\.0% of the calls, the champion answers 95\.0%",
+        r"86\.0% of the calls; the champion answers 95\.0%, at least 97\.0%",
     ),
 }
 
@@ -112,10 +118,25 @@ def test_differences_within_noise_do_not_refuse() -> None:
         students.scorecard("old"),
         PARAMS,
         held=held(270, 14),
-        serving=students.certificate("old", coverage=0.88),
+        serving=students.certificate("old", coverage=0.84),
     )
     assert verdict.passed
-    assert "the champion answers 88%" in verdict.reason
+    assert "the champion answers 84%" in verdict.reason
+
+
+def test_a_champion_is_not_locked_in() -> None:
+    """One that is seen to be wrong too often is no rival, one that serves less a lesser one."""
+    old = students.certificate("old", coverage=0.95)
+    assert to_beat(old, None, 0.05) == 0.97
+    assert to_beat(old, seen(1.0, 0.85), 0.05) == 0.0
+    assert 0.5 < to_beat(old, seen(0.5, 0.98), 0.05) < 0.6
+    assert to_beat(old, seen(0.94, 0.98), 0.05) == 0.97
+    assert to_beat(old, None, 0.01) == to_beat(old, None, 0.05, "marginal") == 0.0
+    card = students.scorecard()
+    now = seen(1.0, 0.85)
+    verdict = judge(card, students.certificate(), None, PARAMS, serving=old, now=now)
+    assert verdict.passed
+    assert "wrong more often than certified" in verdict.reason
 
 
 def test_judging_the_champion_again_gives_the_same_verdict() -> None:

@@ -18,6 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
+from tasks.core.certificate import Refusal
 from tasks.core.params import Economics
 from tasks.core.records import Counts
 from tasks.core.stage import finish
@@ -160,7 +161,8 @@ def night(folder: Path) -> None:
     ]
     (folder / "cluster" / "tasks.json").write_text(json.dumps(tasks))
     (folder / "calibrate" / TASK / "encoder").mkdir(parents=True)
-    proof = {"alpha": 0.05, "delta": 0.1, "n": 100, "accepted": 80, "wrong": 1, "coverage": 0.8}
+    proof = {"n": 100, "accepted": 80, "wrong": 1, "coverage": 0.8, "alpha": 0.05, "delta": 0.1}
+    proof |= {"task": TASK, "adapter_digest": "d", "threshold": -1.0, "floor": 0.0, "p": 0.04}
     (folder / "calibrate" / TASK / "encoder" / "certificate.json").write_text(json.dumps(proof))
     outcomes = [
         {
@@ -182,14 +184,13 @@ def test_a_night_is_read_from_its_folders(tmp_path: Path) -> None:
     assert [counts.hop for counts in newest.hops] == ["ingest", "validate", "cluster"]
     first, second = newest.tasks
     assert (first.name, first.version, first.passed) == ("Route <a> message", 2, True)
-    assert "1 of 80" in first.certificate
+    assert "80 of 100 calls on the task's template (80%), 1 of them" in first.certificate
     assert (second.passed, second.reason) == (False, "No proof.")
 
 
 def test_a_refused_certificate_is_a_sentence() -> None:
     """Both a proof and the lack of one can be said in words."""
-    assert sentence({"refused": "too few rows"}) == "No certificate: too few rows."
-    assert sentence(None) == ""
+    assert sentence(Refusal(refused="too few rows")) == "No certificate: too few rows."
 
 
 def test_the_table_fits_a_terminal(tmp_path: Path) -> None:

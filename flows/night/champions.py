@@ -5,15 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from flows.night.hops import Night
-from registry import bundle
+from flows.night.hops import Night, ended
+from registry import bundle, gate
 from registry.choice import Rung
 from registry.store import Version
 from registry.version import TASK
-from tasks.calibrate.hop import Certificate, load_certificate
-from tasks.dataset.hop import rows
+from tasks.calibrate.hop import HeldOut, held_out
+from tasks.core.certificate import Certificate, load_certificate, read_proof
+from tasks.core.rows import retagged, rows
+from tasks.core.task import load_one
 from tasks.dataset.splits import SPLITS
+from tasks.evaluate.answers import answered
+from tasks.evaluate.metrics import wilson
 from tasks.students.adapters import kind_of, stale
+
+FEWEST = 30  # rows newer than its proof that say something about a champion
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,10 +78,50 @@ def origin(night: Night, task: str, rung: Rung, serving: Champion | None) -> Pat
 def enough(night: Night, serving: Champion | None) -> bool:
     """Whether a champion is certified for so many of the calls that nothing is trained beside it.
 
-    At the risk that is accepted now, or a lower one. What it does on later calls is the audit's
-    business.
+    At the risk that is accepted now, or a lower one, and as long as it is also seen on later calls.
     """
     proven, asked = serving.certificate if serving else None, night.params.calibrate
-    if proven is None or proven.alpha > asked.alpha or proven.delta > asked.delta:
+    if serving is None or proven is None or proven.delta > asked.delta:
         return False
-    return proven.coverage >= night.params.train.enough
+    accepted = asked.accepted(proven.task, load_one(serving.bundle).family)
+    if proven.alpha > accepted or proven.coverage < night.params.train.enough:
+        return False
+    now = standing(night, serving)
+    most = wilson(now.coverage, now.n)[1] if now else 1.0
+    return most >= night.params.train.enough and not (now and now.breaks(proven))
+
+
+def standing(night: Night, serving: Champion) -> HeldOut | None:
+    """What a champion does on tonight's held-out calls that are newer than its proof.
+
+    None where there are too few, or it cannot be asked.
+    """
+    proven, known = serving.certificate, load_one(serving.bundle)
+    made = (bundle.read(serving.bundle, "lineage") or {}).get("night", "")
+    files = [night.out("dataset", known.id, f"{s}.parquet") for s in ("calibration", "test")]
+    if proven is None or not made or not all(file.exists() for file in files):
+        return None
+    newer = [row for file in files for row in rows(file) if row.at >= ended(made)]
+    if len(newer) < FEWEST:
+        return None
+    tag = load_one(files[0].parent).template.tag
+    asked = retagged(newer, tag, known.template.tag)
+    adapter, cache = serving.bundle / "adapter", night.home / "answers"
+    return held_out(
+        proven, answered(asked, known.contract, adapter, night.params.evaluate, cache=cache)
+    )
+
+
+def to_beat(night: Night, serving: Champion | None) -> float:
+    """The share of the calls that a challenger has to be certified for; 0 where nobody serves."""
+    if serving is None:
+        return 0.0
+    known, asked = load_one(serving.bundle), night.params.calibrate
+    alpha = asked.accepted(known.id, known.family)
+    return gate.to_beat(serving.certificate, standing(night, serving), alpha, asked.risk)
+
+
+def attempts(night: Night, task: str) -> int:
+    """How many times the task's students were put to the proof, in all nights of this home."""
+    proofs = night.home.glob(f"nights/*/calibrate/{task}/*/certificate.json")
+    return max((read_proof(path).attempt for path in proofs), default=0)

@@ -25,13 +25,14 @@ from registry.choice import Rung, Try
 from registry.gate import Verdict
 from registry.store import Version
 from serving.referee import referee
-from tasks.calibrate.hop import Certificate, held_out, load_certificate
+from tasks.calibrate.hop import held_out
 from tasks.core import stage
+from tasks.core.certificate import Certificate, load_certificate
+from tasks.core.scorecard import Scorecard
 from tasks.core.stage import Refused
 from tasks.core.task import load_one
 from tasks.dataset.splits import SPLITS
 from tasks.evaluate.answers import read_answers
-from tasks.evaluate.hop import Scorecard
 from tasks.train import domain
 from tasks.train.hop import load_training
 from tasks.train.loop import Progress
@@ -160,12 +161,14 @@ def evaluate(night: Night, task: str, rung: Rung, serving: Champion | None) -> S
     return msgspec.json.decode((out / "scorecard.json").read_bytes(), type=Scorecard)
 
 
-def calibrate(night: Night, task: str, rung: Rung) -> Certificate | str:
-    """Certify a threshold at the chosen risk, or say why there is none."""
+def calibrate(
+    night: Night, task: str, rung: Rung, serving: Champion | None = None
+) -> Certificate | str:
+    """Certify a threshold at the chosen risk, or say why there is none.
+
+    No attempt is spent on what would hardly serve more than the champion.
+    """
     out, params = night.out("calibrate", task, rung), night.params
-    each = len(params.train.rungs)
-    every = len(leaks.clean(night)) * each + sum(map(len, domains.domains(night).values()))
-    own = len(ladder(night, task, None))  # the best of them is kept
     if not out.exists():
         with stage.fresh(out) as folder:
             tasks.calibrate.hop.calibrate(
@@ -173,7 +176,9 @@ def calibrate(night: Night, task: str, rung: Rung) -> Certificate | str:
                 domains.trained(night, task, rung),
                 folder,
                 params.calibrate,
-                tests=every if params.calibrate.correct else own,
+                attempt=champions.attempts(night, task) + 1,
+                tests=len(leaks.clean(night)) if params.calibrate.correct else 1,
+                least=max(params.judge.min_coverage, champions.to_beat(night, serving)),
                 evaluation=params.evaluate,
                 cache=night.home / "answers",
             )
@@ -201,6 +206,7 @@ def judge(
         night.params.judge,
         held=held,
         serving=serving.certificate if serving else None,
+        now=champions.standing(night, serving) if serving else None,
         leaked=leaks.count(night, made),
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -12,6 +13,7 @@ from msgspec import Meta
 from tasks.core.stage import Refused
 
 DEFAULT = Path(__file__).parents[2] / "params.yaml"
+DEFAULT_ALPHA = "default"
 Share = Annotated[float, Meta(ge=0, le=1)]
 Risk = Annotated[float, Meta(gt=0, lt=1)]
 Count = Annotated[int, Meta(ge=1)]
@@ -58,7 +60,9 @@ class Deidentify(Section, frozen=True):
     """Which personal data is replaced.
 
     `ner` finds names and places: `bundled`, `spacy:NAME`, `transformers:NAME`, or `none` (patterns
-    and cues only, by explicit choice). `languages` beside English add their national numbers.
+    and cues only, by explicit choice). `languages` are read; a call in another one is set aside
+    under its name, unless `other_languages` lets it pass as it is read. A line is the template's
+    when it stands in `public_conversations` conversations and names an organisation, not a person.
     `keep` are types that are found but left as they are; `keys` are more JSON keys with their type.
     `probe` values of each type are planted each night; below the `floor` of recall (`floors` by
     type) nothing trains.
@@ -67,11 +71,11 @@ class Deidentify(Section, frozen=True):
     threshold: Share = 0.35
     ner: str = "bundled"
     tagger_threshold: Share = 0.35
-    languages: tuple[str, ...] = ("en",)
+    languages: tuple[str, ...] = ("de", "en", "es", "fr", "it", "nl", "pt")
     keep: tuple[str, ...] = ("LOCATION", "ORGANIZATION", "DATE_TIME")
     keys: dict[str, str] = msgspec.field(default_factory=dict)
     public_conversations: int = 20
-    foreign_scripts: Literal["quarantine", "pass"] = "quarantine"
+    other_languages: Literal["quarantine", "pass"] = "quarantine"
     probe: int = 40
     floor: Share = 0.9
     floors: dict[str, Share] = msgspec.field(default_factory=dict)
@@ -185,16 +189,30 @@ class Evaluate(Section, frozen=True):
 
 
 class Calibrate(Section, frozen=True):
-    """The risk that the team accepts: at most `alpha` wrong served, with confidence 1 - `delta`.
+    """The risk that the team accepts: at most `alpha`, and `delta` that a task's proofs are loose.
 
-    Delta is divided by the number of students that a task may have, as the best is kept, and with
-    `correct` by that of all of a night (Bonferroni).
+    `alpha` is a number, or one for each pattern of task ids or programs, of which the first that
+    fits counts, and for `default`. The `risk` is `selective`, wrong among the served answers, or
+    `marginal`, wrong and served among all calls of the task. Delta is for all attempts of a task,
+    on any night, and with `correct` for all tasks of a night (Bonferroni).
     """
 
-    alpha: Risk = 0.05
+    alpha: Risk | dict[str, Risk] = 0.05
     delta: Risk = 0.1
+    risk: Literal["selective", "marginal"] = "selective"
     correct: bool = False
     seed: int = 0
+
+    def accepted(self, *names: str) -> float:
+        """The alpha of a task that is known by these names; without one, the default."""
+        if not isinstance(self.alpha, dict):
+            return self.alpha
+        fits = (
+            alpha
+            for pattern, alpha in self.alpha.items()
+            if pattern != DEFAULT_ALPHA and any(fnmatchcase(name, pattern) for name in names)
+        )
+        return next(fits, self.alpha[DEFAULT_ALPHA])
 
 
 class Judge(Section, frozen=True):
@@ -205,12 +223,17 @@ class Judge(Section, frozen=True):
 
 
 class Serve(Section, frozen=True):
-    """The gateway: how long (seconds, tokens) an answer may be, and the share that is audited."""
+    """The gateway: how long (seconds, tokens) an answer may be, and the share that is audited.
+
+    `shadow` is the share of the pool's time in which students that still lack proof are asked in
+    the background; 0 leaves them out.
+    """
 
     student_timeout: float = 2.0
     teacher_timeout: float = 600.0
     answer_tokens: int = 256
     audit: Share = 0.1
+    shadow: Share = 0.2
 
 
 class Economics(Section, frozen=True):
@@ -221,6 +244,17 @@ class Economics(Section, frozen=True):
     student_input: float = 0.02
     student_output: float = 0.08
     compute_hour: float = 0.1
+
+
+class Schedule(Section, frozen=True):
+    """When `flywheel up` runs what: nights as a cron expression, promotions every so many seconds.
+
+    The cron is read in `timezone` (`Europe/Berlin`): at two o'clock there, in summer and in winter.
+    """
+
+    nightly: str = "0 2 * * *"
+    timezone: str = "UTC"
+    promote: Annotated[int, Meta(ge=5)] = 180
 
 
 class Params(Section, frozen=True):
@@ -237,6 +271,7 @@ class Params(Section, frozen=True):
     judge: Judge = Judge()
     serve: Serve = Serve()
     economics: Economics = Economics()
+    schedule: Schedule = Schedule()
 
 
 def load(path: Path | None = None) -> Params:
@@ -248,6 +283,9 @@ def load(path: Path | None = None) -> Params:
         raise Refused(f"no params file at {path}") from None
     except (msgspec.ValidationError, msgspec.DecodeError) as error:
         raise Refused(f"{path}: {error}") from None
+    alpha = found.calibrate.alpha
+    if isinstance(alpha, dict) and DEFAULT_ALPHA not in alpha:
+        raise Refused(f"{path}: calibrate.alpha has no `{DEFAULT_ALPHA}`, only {', '.join(alpha)}")
     if found.serve.answer_tokens > found.evaluate.max_tokens:
         raise Refused(
             f"{path}: serve.answer_tokens is {found.serve.answer_tokens}, more than "

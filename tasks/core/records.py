@@ -29,7 +29,9 @@ class Call:
     `at` is seconds since the epoch, UTC. `request` is the request body (`messages`, `tools`,
     `response_format`, ...), `reply` the assistant message. `source` says where the call was read
     (`file:line`). `weight` is how many calls of the true traffic this one stands for: an audited
-    answer drawn with probability p weighs 1/p. `student` keeps what a student answered, if one did.
+    answer drawn with probability p weighs 1/p. `rate` is that p where a student stood before the
+    teacher, whether it answered or not, and 1 where none did. `student` keeps what a student
+    answered, if one did.
     """
 
     id: str
@@ -50,6 +52,7 @@ class Call:
     error: str | None = None
     feedback: float | None = None
     weight: float = 1.0
+    rate: float = 1.0
 
     @property
     def messages(self) -> list[Json]:

@@ -16,6 +16,7 @@ _SCHEMA = pa.schema(
         for name in ("id", "at", "group", "prompt", "answer", "weight")
     ]
     + [pa.field("feedback", pa.float64()), pa.field("opening", pa.string())]
+    + [pa.field("rate", pa.float64())]
 )
 
 
@@ -25,7 +26,8 @@ class Row:
 
     `at` is when it was asked, `group` what it must not be separated from, `weight` how many calls
     of the true traffic it stands for, `feedback` what people thought of the answer, if anything.
-    Rows of one conversation have the same `opening`.
+    Rows of one conversation have the same `opening`. `rate` is the share of a student's answers
+    that were audited when the row was asked; 1 where no student stood before the teacher.
     """
 
     id: str
@@ -36,20 +38,26 @@ class Row:
     weight: float
     feedback: float | None = None
     opening: str | None = None
+    rate: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A row before it has its group, with what the splits and the curation want to know."""
+    """A row before it has its group, with what the splits and the curation want to know.
+
+    `flaw` is why nothing may be learned from its answer: it can only be a calibration or test row.
+    """
 
     row: Row
     source: str = ""
+    flaw: str = ""
     carried: bool = False  # a test row of an earlier night whose call was not read tonight
 
 
 def rows(path: Path) -> list[Row]:
     """Read one split."""
-    return [Row(**record) for record in pq.read_table(path, schema=_SCHEMA).to_pylist()]
+    found = pq.read_table(path, schema=_SCHEMA).to_pylist()
+    return [Row(**{**record, "rate": record["rate"] or 1.0}) for record in found]
 
 
 def some(found: Sequence[Row], most: int) -> list[Row]:

@@ -24,7 +24,7 @@ def replaced(found: Sequence[Candidate], contract: Contract) -> dict[int, str | 
     """The places of rows in a replaced format, with their answer in the newest one if it has one.
 
     A format is replaced when its last use is before the newest one's first. Formats that go on side
-    by side are one task's optional keys, and stay.
+    by side are one task's optional keys, and stay; so do stragglers, which are slips of today.
     """
     if contract.kind != "json":
         return {}
@@ -45,7 +45,8 @@ def replaced(found: Sequence[Candidate], contract: Contract) -> dict[int, str | 
     for form in sorted(old):
         places = [place for place, found_form in enumerate(keys) if found_form == form]
         moves = _successors([values[place] for place in places], latest)
-        result.update((place, _moved(values[place], moves)) for place in places)
+        past = (place for place in places if found[place].row.at < start)
+        result.update((place, _moved(values[place], moves)) for place in past)
     return result
 
 

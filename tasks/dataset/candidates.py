@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from tasks.cluster.signatures import user_text
@@ -14,6 +15,7 @@ from tasks.core.rows import Candidate, Row
 from tasks.core.task import Task
 from tasks.deidentify import conversations
 
+OFF_CONTRACT = "off contract"
 FEW_REFUSALS = 0.05  # where more replies apologise, apologising is the work
 
 
@@ -56,17 +58,26 @@ def candidate_of(call: CleanCall, task: Task | None) -> Candidate | str:
     if payload is None:
         return "off template"
     said = answer(call.reply, task.contract)
-    if violation(said, task.contract):
-        return "off contract"
     # The turns of one conversation begin alike, which tells where no conversation id does.
     begun = digest(user_text(call.request)) if task.template.turns else None
     opening = conversations.opening(call.conversation) if call.conversation else begun
     prompt = task.template.prompt(payload)
-    row = Row(call.id, call.at, "", prompt, said, call.weight, call.feedback, opening)
-    return Candidate(row, call.source)
+    row = Row(call.id, call.at, "", prompt, said, call.weight, call.feedback, opening, call.rate)
+    return Candidate(row, call.source, flaw=_flaw(call, said, task))
+
+
+def _flaw(call: CleanCall, said: str, task: Task) -> str:
+    """Why nothing may be learned from an answer; empty where something may.
+
+    The teacher gives such answers to live calls too, so they count wherever students are measured.
+    """
+    if violation(said, task.contract):
+        return OFF_CONTRACT
+    return "negative feedback" if call.feedback is not None and call.feedback < 0 else ""
 
 
 def _unusable(call: CleanCall) -> str | None:
+    """Why a call has no whole answer of the teacher's; the audit cannot count such a one either."""
     if call.answered_by != TEACHER:
         return "not the teacher's"
     if call.error:
@@ -75,16 +86,13 @@ def _unusable(call: CleanCall) -> str | None:
         return "truncated"
     if call.finish_reason == "content_filter" or call.reply.get("refusal"):
         return "refusal"
-    if call.feedback is not None and call.feedback < 0:
-        return "negative feedback"
     return None
 
 
-def without_refusals(task: Task, found: list[Candidate], aside: Aside) -> list[Candidate]:
-    """Prose tasks: apologies go, unless apologising is what the task does."""
+def without_refusals(task: Task, found: list[Candidate]) -> list[Candidate]:
+    """Prose tasks: apologies are not learned, unless apologising is what the task does."""
     sorry = [c for c in found if task.contract.kind == "text" and refusal(c.row.answer)]
     if not sorry or len(sorry) > FEW_REFUSALS * len(found):
         return found
-    aside.drop(sorry, "refusal", task.id)
     gone = {candidate.row.id for candidate in sorry}
-    return [candidate for candidate in found if candidate.row.id not in gone]
+    return [replace(c, flaw=c.flaw or "refusal") if c.row.id in gone else c for c in found]

@@ -1,15 +1,16 @@
 """A task's calls into train, validation, calibration and test sets (`python -m tasks.dataset`).
 
 Only good replies of the teacher are targets. Training rows are cleaned and de-duplicated, with
-frequencies kept as weights; calibration and test keep the traffic as it is, slips included, because
-a certificate has to speak for it. What has been test data stays test data.
+frequencies kept as weights; calibration and test keep the traffic as it is, replies off contract
+and refusals included, because a certificate has to speak for it: there they are disagreements, as
+the audit counts them. What has been test data stays test data.
 """
 
 from __future__ import annotations
 
 import os
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain, pairwise
@@ -35,7 +36,7 @@ from tasks.dataset.curate import curate
 from tasks.dataset.history import HOMES, Past, hold, recall
 from tasks.dataset.readiness import readiness
 from tasks.dataset.scrub import REASON, Scrubber
-from tasks.dataset.splits import SPLITS, Groups, Split, leaks, share_out
+from tasks.dataset.splits import LEARNED, SPLITS, Groups, Split, leaks, share_out
 from tasks.deidentify.hop import load_key
 from tasks.deidentify.leak_check import ORDINARY, Originals
 
@@ -104,7 +105,7 @@ def _make(
 ) -> tuple[dict[str, Any], int]:
     """Write one task's splits; returns its part of the manifest and how many calls are in them."""
     known = {candidate.row.id for candidate in found}
-    found = without_refusals(task, found, aside)
+    found = without_refusals(task, found)
     found += [Candidate(row, carried=True) for row in past.test if row.id not in known]
     found.sort(key=lambda candidate: (candidate.row.at, candidate.row.id))
     clean = scrubber.scrub(found, task.contract)
@@ -118,7 +119,8 @@ def _make(
     parts["train"] = curated.kept
     every = [candidate for split in SPLITS for candidate in parts[split]]
     final = {split: [candidate.row for candidate in parts[split]] for split in SPLITS}
-    index = readiness(final["train"], [c.row for c in every], aside.of[task.id], task.contract)
+    lost = aside.of[task.id] + Counter(c.flaw for c in every if c.flaw)
+    index = readiness(final["train"], [c.row for c in every], lost, task.contract)
     figures: dict[str, Any] = {split: len(final[split]) for split in SPLITS}
     figures |= {"carried": sum(c.carried for c in every), "readiness": index}
     figures |= {"cleaned again": clean.cleaned, "rows": len(every)}
@@ -140,10 +142,12 @@ def _current(task: Task, found: list[Candidate], aside: Aside) -> list[Candidate
     result = []
     for place, candidate in enumerate(found):
         said = moved.get(place, candidate.row.answer)
-        if said is None or violation(said, task.contract):
+        dated = place in moved or candidate.carried
+        if said is None or (dated and violation(said, task.contract)):
             aside.drop([candidate], "old format", task.id)
-        else:
-            result.append(replace(candidate, row=replace(candidate.row, answer=said)))
+            continue
+        flaw = "" if place in moved else candidate.flaw
+        result.append(replace(candidate, row=replace(candidate.row, answer=said), flaw=flaw))
     return result
 
 
@@ -177,6 +181,9 @@ def _split(
     for place, candidate in enumerate(found):
         if place not in splits:
             aside.drop([candidate], "would leak into test", task.id)
+            continue
+        if candidate.flaw and splits[place] in LEARNED:
+            aside.drop([candidate], candidate.flaw, task.id)
             continue
         group = found[groups.find(place)].row.id
         parts[splits[place]].append(replace(candidate, row=replace(candidate.row, group=group)))

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from tasks.core.contract import Contract, agree, violation
 from tasks.core.params import Evaluate
 from tasks.core.records import digest
-from tasks.dataset.hop import Row
+from tasks.core.rows import Row
 from tasks.evaluate import metrics
 from tasks.students.adapters import adapter_digest, open_student
 from tasks.students.causal import Student, base_digest
@@ -38,6 +38,7 @@ class Answered:
     logprobs: tuple[float, ...]
     finish_reason: str
     group: str = ""  # rows of one conversation, and near-duplicates, share it
+    rate: float = 1.0  # of the audit, where a student stood before the teacher
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,7 +101,7 @@ def _cached(
 def _reweighed(answers: Answers, found: Sequence[Row]) -> Answers:
     """The answers as those to tonight's rows, which may stand for more calls than before."""
     rows = [
-        replace(said, weight=row.weight, at=row.at, group=row.group)
+        replace(said, weight=row.weight, at=row.at, group=row.group, rate=row.rate)
         for said, row in zip(answers.rows, found, strict=True)
     ]
     return replace(answers, rows=rows)
@@ -134,6 +135,7 @@ def _ask(
                 logprobs=answer.logprobs,
                 finish_reason=answer.finish_reason,
                 group=row.group,
+                rate=row.rate,
             )
             for row, answer in zip(found, said, strict=True)
         ],

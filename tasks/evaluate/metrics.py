@@ -5,11 +5,20 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from tasks.core.contract import Contract, normal
 
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Flags = Sequence[bool] | NDArray[np.bool_]
+    Groups = Sequence[str] | NDArray[np.int_]
+
 Z = 1.959964  # the normal quantile of a two-sided 95 % interval
 MAX_CLOSED = 200
+LARGEST = 5  # rows of a group that count towards a proof
 
 
 def wilson(share: float, n: float) -> tuple[float, float]:
@@ -44,25 +53,52 @@ def binomial_tail(k: int, n: int, p: float) -> float:
     return min(1.0, total)
 
 
-def grouped_tail(wrong: Sequence[bool], groups: Sequence[str], p: float) -> float:
+def effective(groups: Groups) -> float:
+    """The effective number of groups of unequal size, each of at most `LARGEST` rows (Kish)."""
+    import numpy as np
+
+    sizes = np.minimum(np.unique(groups, return_counts=True)[1], LARGEST)
+    return float(sizes.sum() ** 2 / (sizes**2).sum())
+
+
+def grouped_tail(wrong: Flags, groups: Groups, p: float) -> float:
     """`binomial_tail` of rows that come in groups, such as the calls of a conversation.
 
     Mistakes that come together are fewer than they seem: the binomial is taken at the effective
-    sample size (Korn and Graubard 1998, Survey Methodology 24, 193-201). Where few groups were
-    wrong that size is a guess, so it is never less than the chance that none of them would be.
+    sample size (Korn and Graubard 1998, Survey Methodology 24, 193-201), and is never less than
+    the chance that none of so many groups would be wrong. A few large groups would make that size a
+    guess: the rows have to prove it all together, and again with each group as at most `LARGEST`.
+    """
+    import numpy as np
+
+    n = len(wrong)
+    names, place = np.unique(groups, return_inverse=True)
+    bad = np.array(wrong, dtype=float)
+    alone = binomial_tail(int(bad.sum()), n, p)
+    if len(names) == n or not 0 < p < 1 or bad.all():
+        return alone
+    sizes = np.bincount(place).astype(np.float64)
+    hits = np.bincount(place, weights=bad).astype(np.float64)
+    few = np.minimum(sizes, float(LARGEST))
+    capped = _clustered_tail(hits * few / sizes, few, p)
+    return max(alone, _clustered_tail(hits, sizes, p, len(names)), capped)
+
+
+def _clustered_tail(
+    hits: NDArray[np.float64], sizes: NDArray[np.float64], p: float, least: float | None = None
+) -> float:
+    """The tail of groups with so many `hits`, which are rows that count in part where capped.
+
+    `least` is how many groups count where none is wrong; Kish's number unless it is given.
     """
     from scipy.special import betainc
 
-    n, k, sizes = len(wrong), sum(wrong), Counter(groups)
-    alone = binomial_tail(k, n, p)
-    if len(sizes) == n or not 0 < p < 1 or k == n:
-        return alone
-    hits = Counter(group for group, bad in zip(groups, wrong, strict=True) if bad)
-    share, count = k / n, len(sizes)
-    spread = sum((hits[group] - share * size) ** 2 for group, size in sizes.items())
-    effect = spread * count / max(1, count - 1) / (n * share * (1 - share)) if k else 1.0
-    fewer = float(betainc((n - k) / effect, k / effect + 1, 1 - p)) if effect > 1 else alone
-    return max(alone, fewer, (1 - p) ** count)
+    n, k, count = sizes.sum(), hits.sum(), len(sizes)
+    share = k / n
+    spread = ((hits - share * sizes) ** 2).sum() * count / max(1, count - 1)
+    effect = max(1.0, spread / (n * share * (1 - share))) if k else 1.0
+    tail = float(betainc((n - k) / effect, k / effect + 1, 1 - p))
+    return max(tail, float((1 - p) ** (least or n**2 / (sizes**2).sum())))
 
 
 def mcnemar(better: int, worse: int) -> float:

@@ -73,5 +73,5 @@ def main() -> None:
     home, settings = Path(sys.argv[1]), params.load()
     found = days(home / "journal", settings.economics)
     Console().print(table(found))
-    target = 1 - settings.calibrate.alpha
+    target = 1 - settings.calibrate.accepted()
     print(write(home, found, now=datetime.now(UTC), target=target))

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from tasks.core import stage
+from tasks.core.certificate import Certificate, Refusal, read_proof
 from tasks.core.records import Counts
 
 _OUTCOME = frozenset({"version", "passed", "reason", "agreement", "coverage"})
@@ -44,23 +45,26 @@ def _json(path: Path) -> Any:
     return msgspec.json.decode(path.read_bytes()) if path.exists() else None
 
 
-def sentence(certificate: Mapping[str, Any] | None) -> str:
-    """What a certificate, or the refusal of one, says in words; empty without either."""
-    if not certificate:
-        return ""
-    if "refused" in certificate:
-        return f"No certificate: {certificate['refused']}."
+def sentence(found: Certificate | Refusal) -> str:
+    """What a certificate, or the refusal of one, says in words."""
+    if isinstance(found, Refusal):
+        return f"No certificate: {found.refused}."
+    of = "the task's calls get an answer" if found.risk == "marginal" else "the served answers are"
     return (
-        f"With {1 - certificate['delta']:.0%} confidence at most {certificate['alpha']:.0%} of the "
-        f"answers that it serves differ from the teacher's: in the proof {certificate['wrong']} of "
-        f"{certificate['accepted']:,} did. It serves {certificate['coverage']:.0%} of the calls."
+        f"At most {100 * found.alpha:g}% of {of} other than the teacher's. In the proof it would "
+        f"serve {found.accepted:,} of {found.n:,} calls on the task's template "
+        f"({found.coverage:.0%}), {found.wrong} of them wrongly: {found.selective:.1%} of those "
+        f"served, {found.marginal:.1%} of all. The chance that a task is ever given a certificate "
+        f"that promises too much is at most {100 * found.delta:g}%, over all its attempts; this "
+        f"was attempt {found.attempt}."
     )
 
 
-def _proof(folder: Path, task: str, outcomes: Mapping[str, Any]) -> Path:
-    """The certificate of the student that a task's night ended with."""
+def _proof(folder: Path, task: str, outcomes: Mapping[str, Any]) -> str:
+    """What the certificate says of the student that a task's night ended with, if any did."""
     rung = str(outcomes.get(task, {}).get("rung", ""))
-    return folder / "calibrate" / task / rung / "certificate.json"
+    file = folder / "calibrate" / task / rung / "certificate.json"
+    return sentence(read_proof(file)) if file.exists() else ""
 
 
 def _night(folder: Path) -> Night:
@@ -72,7 +76,7 @@ def _night(folder: Path) -> Night:
             name=task["name"],
             category=task["category"],
             calls=task["size"],
-            certificate=sentence(_json(_proof(folder, task["id"], outcomes))),
+            certificate=_proof(folder, task["id"], outcomes),
             **{k: v for k, v in outcomes.get(task["id"], {}).items() if k in _OUTCOME},
         )
         for task in _json(folder / "cluster" / "tasks.json") or ()

@@ -13,14 +13,12 @@ import msgspec
 from tasks.core.contract import Contract, violation
 from tasks.core.params import Rung, Train
 from tasks.core.records import digest
-from tasks.core.rows import some
+from tasks.core.rows import Row, rows, some
 from tasks.core.stage import Refused
-from tasks.dataset.hop import Row, rows
 from tasks.students import answer_templates, minilm
 from tasks.students.adapters import adapter_digest
 from tasks.students.causal import ADAPTER_FILES, base_digest, base_path, base_width
-from tasks.train import causal, head_init
-from tasks.train import encoder as filling
+from tasks.train import causal, encoder, head_init
 from tasks.train.augmentation import swapped
 from tasks.train.distributed import Team
 from tasks.train.loop import Fitter
@@ -126,9 +124,9 @@ def _encoder(
     if isinstance(found, str):
         raise Refused(f"the encoder cannot fill in these answers: {found}")
     shape, reader = found
-    model = filling.fresh(shape, params)
+    model = encoder.fresh(shape, params)
     learned, measured = (
-        filling.filled(part, shape, reader, params.max_length, recased=part is known)
+        encoder.filled(part, shape, reader, params.max_length, recased=part is known)
         for part in (known, checked)
     )
     head_init.expect(model, shape, learned)
@@ -139,12 +137,12 @@ def _encoder(
     params = msgspec.structs.replace(params, batch=batch, learning_rate=rate)
     body = [msgspec.json.encode(part) for part in (params, shape, learned, measured)]
     fingerprint = digest(minilm.DIGEST, *body)
-    goal = filling.objective(shape, len(learned))
+    goal = encoder.objective(shape, len(learned))
     fitter = Fitter(model, learned, measured, params, fingerprint, goal, team)
 
     def write(folder: Path) -> None:
         save(model["encoder"], folder, base=minilm.NAME, base_digest=minilm.DIGEST)
-        filling.save_heads(model, shape, folder)
+        encoder.save_heads(model, shape, folder)
 
     too_long = len(known) - len(learned)
     return Attempt(fitter, len(learned), too_long, minilm.NAME, minilm.DIGEST, write)

@@ -33,13 +33,16 @@ def parse(document: Any, source: str) -> Iterable[Call]:
     """The call of one journal line. Raises ValueError.
 
     An audited answer counts as the teacher's, for as many calls as the audit's rate says it
-    stands for; an answer that was served unseen keeps its student's name.
+    stands for; an answer that was served unseen keeps its student's name. The rate is known of
+    escalated calls, too, where a student was asked first.
     """
     line = upgrade(shape.mapping(document, "journal line"))
     audit = line["audit"] if isinstance(line.get("audit"), dict) else {}
     audited = bool(audit.get("reply"))
     served = shape.text(line.get("answered_by")) or TEACHER
     said = {**line, **{k: v for k, v in audit.items() if v}} if audited else line
+    student = line.get("student") if isinstance(line.get("student"), dict) else None
+    rate = _rate(line) if student or served != TEACHER else 1.0
     raw, error = said.get("reply"), line.get("error")
     if isinstance(raw, str):
         raw = {"role": "assistant", "content": raw}
@@ -59,12 +62,13 @@ def parse(document: Any, source: str) -> Iterable[Call]:
         client=shape.text(line.get("client")),
         hint=shape.text(line.get("hint")),
         answered_by=TEACHER if audited else served,
-        student=line.get("student") if isinstance(line.get("student"), dict) else None,
+        student=student,
         error=error if isinstance(error, str | None) else shape.dumps(error),
-        weight=_weight(line) if audited and served != TEACHER else 1.0,
+        weight=1 / rate if audited and served != TEACHER else 1.0,
+        rate=rate,
     )
 
 
-def _weight(line: Json) -> float:
+def _rate(line: Json) -> float:
     rate = shape.real(line.get("audit_rate"))
-    return 1 / rate if rate is not None and 0 < rate <= 1 else 1.0
+    return rate if rate is not None and 0 < rate <= 1 else 1.0

@@ -1,0 +1,159 @@
+"""Shadows: students that are asked in the background about calls that the teacher answers anyway.
+
+They are never in a caller's way: a call is put aside when its answer is known, and asked later by
+one worker, which leaves the pool alone for most of the time (`serve.shadow`); while too many wait,
+new ones are let go of. What a shadow said, and whether the teacher said the same, is added to
+`home/shadow/<adapter>/<day>.jsonl`; the teacher's answer is in the journal under the same id.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import os
+import time
+from collections import deque
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+
+from serving import escalate
+from serving.pool import Pool, PoolError
+from serving.route import Match, Routes
+from tasks.calibrate.hop import confidence
+from tasks.calibrate.shadow import Seen, conversation_of
+from tasks.core.contract import agree, answer
+from tasks.core.params import Serve
+from tasks.core.records import Json
+from tasks.students.causal import Answer
+
+log = logging.getLogger("flywheel.gateway")
+
+FOLDER = "shadow"
+WAITING = 2_000  # calls that wait for their shadow
+IDLE = 0.2  # seconds between two looks at an empty queue
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    """A call that the teacher answered: what is needed to ask its shadow and to compare.
+
+    `rate` is 1 for an audited call, else the audit's: where a champion stands before the teacher,
+    an escalated call is on record in any case, and a served one only when it is audited.
+    """
+
+    id: str
+    at: float
+    conversation: str
+    request: Json
+    reply: Json
+    rate: float
+
+
+@dataclass(slots=True)
+class Shadows:
+    """The shadows of a gateway and the calls that wait for them."""
+
+    routes: Routes
+    pools: Mapping[str, Pool]
+    settings: Serve
+    folder: Path
+    _queue: deque[_Waiting] = field(default_factory=lambda: deque(maxlen=WAITING))
+    asked: int = 0
+
+    def offer(self, line: Json, reply: Json, *, audited: bool = False) -> None:
+        """Put a call aside that the teacher answered, by its line of the journal."""
+        wanted = self.settings.shadow and self.routes.current().shadows
+        if wanted and len(self._queue) < WAITING:
+            known = line["id"], line["at"], line["conversation"], line["request"]
+            self._queue.append(_Waiting(*known, reply, 1.0 if audited else line["audit_rate"]))
+
+    @property
+    def waiting(self) -> int:
+        """How many calls still wait for their shadow."""
+        return len(self._queue)
+
+    async def run(self) -> None:
+        """Ask one call after the other, for ever, within the budget of the pool's time."""
+        while True:
+            if not self._queue:
+                await asyncio.sleep(IDLE)
+                continue
+            began = time.perf_counter()
+            try:
+                await self._ask(self._queue.popleft())
+            except Exception:  # nobody waits for it; the next call may go well
+                log.exception("a shadow could not be asked")
+            spent = time.perf_counter() - began
+            await asyncio.sleep(spent * (1 / self.settings.shadow - 1))
+
+    async def _ask(self, call: _Waiting) -> None:
+        router = self.routes.current()
+        shadows = router.shadows
+        match = shadows.find(call.request) if shadows else None
+        pool = self.pools.get(match.route.kind) if match else None
+        if match is None or pool is None or escalate.unsupported(call.request):
+            return
+        try:
+            given = await self._answered(pool, match)
+        except PoolError as error:
+            log.warning("shadow %s: %s", match.route.adapter, error)
+            return
+        self.asked += 1
+        led = any(route.task.id == match.route.task.id for route in router.routes)
+        line = _compared(match, call, given) | {"share": call.rate if led else 1.0}
+        if line["share"] > 0:
+            self._append(match.route.adapter, call, line)
+
+    async def _answered(self, pool: Pool, match: Match) -> Answer | None:
+        """What the shadow says; None for what would never be served. Raises PoolError."""
+        limit = self.settings.student_timeout
+        try:
+            async with asyncio.timeout(limit):
+                tokens = self.settings.answer_tokens
+                return await pool.answer(match.route.adapter, match.prompt, tokens, limit)
+        except TimeoutError:
+            return None
+        except PoolError as error:
+            if error.reason in (escalate.TIMEOUT, escalate.NO_LOGPROBS):
+                return None
+            raise
+
+    def _append(self, adapter: str, call: _Waiting, found: Json) -> None:
+        day = datetime.fromtimestamp(call.at, UTC).date().isoformat()
+        path = self.folder / adapter / f"{day}.jsonl"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        try:
+            os.write(file, msgspec.json.encode({"v": 1, **found}) + b"\n")
+        finally:
+            os.close(file)
+
+
+def _compared(match: Match, call: _Waiting, given: Answer | None) -> Json:
+    """The line about one answer of a shadow."""
+    task = match.route.task
+    servable = given is not None and escalate.decide(task, -math.inf, call.request, given).serve
+    said = given.text if given else ""
+    return {
+        "call": call.id,
+        "at": call.at,
+        "conversation": conversation_of(call.id, call.conversation, call.request, task),
+        "version": match.route.version,
+        "answer": said,
+        "score": confidence(given.logprobs) if given and servable else None,
+        "agrees": bool(given) and agree(answer(call.reply, task.contract), said, task.contract),
+    }
+
+
+def seen(home: Path, adapter: str) -> Iterator[Seen]:
+    """All that a shadow was asked, oldest day first; a line that a crash tore is left out."""
+    for path in sorted((home / FOLDER / adapter).glob("*.jsonl")):
+        for line in path.read_bytes().split(b"\n"):
+            with suppress(msgspec.DecodeError):
+                yield msgspec.json.decode(line, type=Seen)

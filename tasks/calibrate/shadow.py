@@ -1,0 +1,201 @@
+"""Shadow: how a student that only lacks proof earns its certificate on live traffic.
+
+Before its first call is seen, thresholds are written down (`Plan`); then each labelled call moves
+the evidence for each of them. They are tested in a fixed order, strictest first, so that the whole
+δ is there for each; the certificate's is the loosest that is proven with all those before it.
+Calls of one conversation are wrong together: one of each counts, drawn by its id, once the
+conversation has been quiet for a while. What training saw counts for nothing. Pure.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from tasks.cluster.signatures import user_text
+from tasks.core.certificate import Certificate, Risk, spent
+from tasks.core.evidence import Proof
+from tasks.core.records import Json, digest
+from tasks.core.task import Task
+
+TENTHS = 10
+HALF = 0.5  # of alpha: the risk at which, by the rows that choose, the first threshold stands
+FEW = 5  # accepted rows under which nothing is said about a threshold
+QUIET = 600.0  # seconds without a call after which a conversation is over
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """A call that the teacher answered and the shadow was asked: `score` None when unservable.
+
+    `conversation` is the call's own id where it belongs to none. `share` is the calls that it
+    stands for, of the most that one may stand for: 1 while no other student answers.
+    """
+
+    call: str
+    at: float
+    conversation: str
+    score: float | None
+    agrees: bool
+    share: float = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What a shadow has to prove; `thresholds` in the order of their tests.
+
+    `learned` are the conversations that its training saw. `before` are calls that it did not see,
+    of the time before it was loaded, asked as they came in.
+    """
+
+    task: str
+    adapter_digest: str
+    alpha: float
+    delta: float
+    attempt: int
+    thresholds: tuple[float, ...]
+    tests: int = 1
+    risk: Risk = "selective"
+    learned: tuple[str, ...] = ()
+    before: tuple[Seen, ...] = ()
+
+    @property
+    def level(self) -> float:
+        """The part of delta that this attempt is tested at."""
+        return spent(self.delta, self.attempt) / self.tests
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """How far a shadow's proof is: by its best proven threshold, or the first that is not.
+
+    `n` calls counted, `live` of them since it was loaded, `accepted` at the threshold, `wrong` of
+    those. `lacking` is how many more right answers are the least that prove the first threshold.
+    """
+
+    n: int
+    live: int
+    accepted: int
+    wrong: int
+    share: float
+    unaided: float
+    threshold: float
+    evidence: float
+    proven: bool
+    lacking: int
+
+
+def conversation_of(call: str, named: str, request: Json, task: Task) -> str:
+    """What a call belongs to: the conversation that the agent names, or that begins like it.
+
+    Its own id where the task's calls are no turns of anything.
+    """
+    if named:
+        return digest(named)
+    return digest(user_text(request)) if task.template.turns else call
+
+
+def thresholds(scores: Sequence[float], right: Sequence[bool], alpha: float) -> tuple[float, ...]:
+    """The thresholds to test, in their order, chosen on rows that will be no part of the proof.
+
+    Tenths of the servable answers, from the loosest whose risk is at most half of alpha there (the
+    least risky where there is none) to the last. Empty when every one is hopeless.
+    """
+    pairs = zip(scores, right, strict=True)
+    ranked = sorted((pair for pair in pairs if pair[0] > -math.inf), reverse=True)
+    if len(ranked) < FEW:
+        return ()
+    counts = sorted({max(1, len(ranked) * tenth // TENTHS) for tenth in range(1, TENTHS + 1)})
+    risks = [sum(not good for _, good in ranked[:count]) / count for count in counts]
+    sound = [place for place, risk in enumerate(risks) if risk <= HALF * alpha]
+    first = max(sound, default=min(range(len(risks)), key=risks.__getitem__))
+    if risks[first] > alpha:
+        return ()
+    return tuple(dict.fromkeys(ranked[count - 1][0] for count in counts[first:]))
+
+
+def once(calls: Iterable[Seen], learned: Iterable[str] = ()) -> Iterator[Seen]:
+    """One call of each conversation that is over, drawn by its id; none that training saw.
+
+    A conversation that wakes again after a quiet time has had its turn.
+    """
+    known, begun = set(learned), dict[str, list[Seen]]()
+    ordered = sorted(calls, key=lambda call: (call.at, call.call))
+    now = ordered[-1].at if ordered else 0.0
+    for call in ordered:
+        mine = begun.setdefault(call.conversation, [])
+        if call.conversation not in known and (not mine or call.at - mine[-1].at <= QUIET):
+            mine.append(call)
+        else:
+            known.add(call.conversation)
+    ended = [
+        mine
+        for name, mine in begun.items()
+        if mine and (name == mine[0].call or now - mine[-1].at > QUIET)
+    ]
+    for mine in sorted(ended, key=lambda mine: (mine[-1].at, mine[-1].call)):
+        yield min(mine, key=lambda call: digest(call.call, "shadow"))
+
+
+def standing(plan: Plan, live: Iterable[Seen]) -> Standing:
+    """What the calls seen so far prove."""
+    before = list(once(plan.before, plan.learned))
+    after = list(once(live, (*plan.learned, *(seen.conversation for seen in plan.before))))
+    counted, proofs = [*before, *after], [Proof(plan.alpha) for _ in plan.thresholds]
+    for seen in counted:
+        for threshold, proof in zip(plan.thresholds, proofs, strict=True):
+            accepted = seen.score is not None and seen.score >= threshold
+            if accepted or plan.risk == "marginal":
+                proof.see(accepted and not seen.agrees, seen.share)
+    passed = 0
+    while passed < len(proofs) and proofs[passed].proven(plan.level):
+        passed += 1
+    place = max(0, passed - 1)
+    return _standing(plan, place, passed > 0, proofs, counted, len(after))
+
+
+def _standing(
+    plan: Plan, place: int, proven: bool, proofs: list[Proof], counted: list[Seen], live: int
+) -> Standing:
+    threshold, best = plan.thresholds[place], proofs[place]
+    served = [seen for seen in counted if seen.score is not None and seen.score >= threshold]
+    whole = sum(seen.share for seen in counted)
+    right = sum(seen.share for seen in counted if seen.agrees and seen.score is not None)
+    return Standing(
+        n=len(counted),
+        live=live,
+        accepted=len(served),
+        wrong=sum(not seen.agrees for seen in served),
+        share=sum(seen.share for seen in served) / whole if whole else 0.0,
+        unaided=right / whole if whole else 0.0,
+        threshold=threshold,
+        evidence=best.peak,
+        proven=proven,
+        lacking=0 if proven else best.lacking(plan.level),
+    )
+
+
+def certificate(plan: Plan, found: Standing) -> Certificate | None:
+    """The certificate that the calls prove; None while they do not."""
+    if not found.proven:
+        return None
+    over = 1 - found.unaided - plan.alpha
+    floor = max(0.0, over / (1 - plan.alpha if plan.risk == "selective" else 1))
+    return Certificate(
+        task=plan.task,
+        adapter_digest=plan.adapter_digest,
+        threshold=found.threshold,
+        alpha=plan.alpha,
+        delta=plan.delta,
+        n=found.n,
+        accepted=found.accepted,
+        wrong=found.wrong,
+        coverage=round(found.share, 4),
+        floor=round(floor, 4),
+        p=math.exp(-found.evidence),
+        method="shadow",
+        risk=plan.risk,
+        attempt=plan.attempt,
+        tests=plan.tests,
+    )
