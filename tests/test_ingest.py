@@ -22,7 +22,7 @@ from tasks.core.params import Ingest, Validate
 from tasks.core.records import Call, Counts, Rejected
 from tasks.core.stage import Refused
 from tasks.ingest import hop as module
-from tasks.ingest import shards, json_lines
+from tasks.ingest import json_lines, shards
 from tasks.ingest.encoding import Line
 from tasks.ingest.hop import ingest
 from tasks.validate.hop import validate
