@@ -18,7 +18,7 @@ from unattended import YESTERDAY, Up, calls, flywheel, params, scheduled, until,
 from flows.cli import processes
 from serving.reconcile import routes
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1200)]
 PROXY = {"HTTP_PROXY": "http://127.0.0.1:9", "http_proxy": "http://127.0.0.1:9"}
 KINDS = ("route", "triage")
 
@@ -29,7 +29,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("unattended")
     lines = [msgspec.json.encode(call) + b"\n" for call in calls(500, *KINDS)]
     (folder / "log.jsonl").write_bytes(b"".join(lines))
-    params(folder, folder / "log.jsonl", nightly="*/2 * * * *", promote=10)
+    params(folder, folder / "log.jsonl", nightly="*/3 * * * *", promote=60)
     return folder
 
 
@@ -81,9 +81,9 @@ def test_a_scheduled_promotion_follows_the_alias(stack: Up) -> None:
     """A person takes a champion away, and later gives it back: the gateway does both by itself."""
     (task, number), *_ = sorted(registered(stack).items())
     set_champion(stack, task, None)
-    until(lambda: task not in served(stack), 60)
+    until(lambda: task not in served(stack), 150)
     set_champion(stack, task, number)
-    until(lambda: task in served(stack), 60)
+    until(lambda: task in served(stack), 150)
     assert scheduled(stack.runs("promote"), "COMPLETED")
 
 
@@ -114,7 +114,7 @@ def test_a_service_that_is_killed_comes_back(stack: Up, name: str) -> None:
     }[name]
     os.kill(stack.service(module), signal.SIGKILL)
     until(lambda: f"the {name} died (SIGKILL) and starts again" in stack.said, 10)
-    until(lambda: httpx.get(url).is_success, 60)
+    until(lambda: httpx.get(url).is_success, 150)
 
 
 def test_without_its_registry_a_promotion_says_so(stack: Up) -> None:
