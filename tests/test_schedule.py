@@ -14,6 +14,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from prefect.settings import PREFECT_API_URL, temporary_settings
 from unattended import until
 
 from flows import dead_runs, schedule
@@ -80,9 +81,8 @@ def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     server = stack.prefect_server(home, stack.free_port())
     off = {**server.env, "PREFECT_SERVER_SERVICES_SCHEDULER_ENABLED": "false"}
     silent = processes.Service(server.name, server.command, server.port, server.ready, off)
-    with pytest.MonkeyPatch.context() as patch, processes.running([silent], home):
-        patch.setenv("PREFECT_API_URL", f"{server.url}/api")
-        patch.setenv("PREFECT_HOME", str(home / "prefect"))
+    settings = {PREFECT_API_URL: f"{server.url}/api"}
+    with temporary_settings(settings), processes.running([silent], home):
         yield f"{server.url}/api"
 
 
@@ -112,7 +112,7 @@ def test_a_run_whose_process_is_gone_is_marked_within_two_minutes(api: str, tmp_
     found = httpx.post(f"{api}/automations/filter", json={}).json()
     assert [one["name"] for one in found] == [dead_runs.NAME]
     (tmp_path / "sleeper.py").write_text(SLEEPER)
-    env = {**os.environ, "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30"}
+    env = {**os.environ, "PREFECT_API_URL": api, "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30"}
     command = [sys.executable, "sleeper.py"]
     run = subprocess.Popen(command, cwd=tmp_path, env=env, stdout=subprocess.PIPE)
     assert run.stdout
