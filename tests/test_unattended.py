@@ -12,6 +12,7 @@ from pathlib import Path
 
 import httpx
 import msgspec
+import psutil
 import pytest
 from unattended import YESTERDAY, Up, calls, flywheel, params, scheduled, until, up
 
@@ -129,17 +130,28 @@ def test_without_its_registry_a_promotion_says_so(stack: Up) -> None:
     assert routes(stack.home) == before
 
 
-def test_a_night_that_was_killed_begins_again(stack: Up, folder: Path) -> None:
+def test_a_closed_terminal_ends_everything(stack: Up) -> None:
+    """SIGHUP is what SIGTERM is: no process lives on, no port stays taken."""
+    gateway = stack.gateway
+    stack.process.send_signal(signal.SIGHUP)
+    stack.process.wait(60)
+    assert processes.left(f"{stack.home}#") == []
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(gateway)
+    assert flywheel("down", "--home", str(stack.home)).returncode == 2
+
+
+def test_a_night_that_was_killed_begins_again(folder: Path) -> None:
     """All is killed in mid-night: `down` ends the rest, `up` marks the run and ends the night."""
     env = {"FLYWHEEL_PARAMS": str(folder / "params.yaml")}
     home = folder / "home2"
     with up(home, env) as first:
         running = until(lambda: [r for r in first.runs("nightly") if r["state_type"] == "RUNNING"])
-        left = processes.left(f"{home}#")
+        started = psutil.Process(first.process.pid).children()
         first.process.kill()
-        for process in left:
-            if "flows.cli.processes" in " ".join(process.cmdline()):
-                process.kill()
+        for process in started:
+            if "flows.cli.processes" in process.cmdline():
+                process.kill()  # the guard
         first.process.wait()
     assert processes.left(f"{home}#")
     down = flywheel("down", "--home", str(home))
@@ -158,14 +170,3 @@ def test_a_night_that_was_killed_begins_again(stack: Up, folder: Path) -> None:
         late = [r for r in second.runs("promote") if r["state_name"] == "Late"]
         assert len(late) <= 1
     assert (home / "nights" / str(YESTERDAY) / "judge.json").exists()
-
-
-def test_a_closed_terminal_ends_everything(stack: Up) -> None:
-    """SIGHUP is what SIGTERM is: no process lives on, no port stays taken. Comes last."""
-    gateway = stack.gateway
-    stack.process.send_signal(signal.SIGHUP)
-    stack.process.wait(60)
-    assert processes.left(f"{stack.home}#") == []
-    with pytest.raises(httpx.ConnectError):
-        httpx.get(gateway)
-    assert flywheel("down", "--home", str(stack.home)).returncode == 2
