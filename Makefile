@@ -1,7 +1,7 @@
 # Two commands are enough: `make run` and `make test`. Each sets up .venv the first time.
 PYTHON ?= python3.11
 BIN := .venv/bin
-.PHONY: run up down test logic vllm repro check format clean
+.PHONY: run up down test logic fuzz vllm repro check docs format clean
 
 run: .venv/ready        ## watch the loop turn: three days of traffic, two nights
 	$(BIN)/flywheel run
@@ -19,6 +19,9 @@ test: .venv/ready       ## logic suite, then the flow and end-to-end tests
 logic: .venv/ready      ## only the logic suite (< 60 s)
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile
 
+fuzz: .venv/ready       ## the logic suite with other random examples than usual
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile --hypothesis-profile=default
+
 vllm: .venv/ready .venv-vllm/ready  ## vLLM itself (on the CPU) in the embedded engine's place
 	$(BIN)/pytest -m vllm
 
@@ -29,6 +32,9 @@ check: .venv/ready      ## lint, format and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+docs: .venv/ready        ## the documentation site, in build/site
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 
 format: .venv/ready
 	$(BIN)/ruff check --fix .

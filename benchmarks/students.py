@@ -39,6 +39,7 @@ from tasks.core.certificate import Certificate, Refusal
 from tasks.core.params import Calibrate, Cluster, Evaluate, Rung, Train
 from tasks.core.records import CleanCall
 from tasks.core.rows import Candidate, Row
+from tasks.core.scorecard import Line
 from tasks.core.stage import Refused
 from tasks.core.task import Task, load, save
 from tasks.dataset.candidates import candidate_of
@@ -46,7 +47,7 @@ from tasks.dataset.curate import curate
 from tasks.dataset.hop import write_rows
 from tasks.dataset.splits import LEARNED
 from tasks.evaluate.answers import Answers, answered, write_answers
-from tasks.evaluate.lines import Line, baselines, line
+from tasks.evaluate.lines import baselines, line
 from tasks.evaluate.metrics import closed
 from tasks.students.causal import Student, base_path
 from tasks.students.minilm import embed
@@ -210,7 +211,7 @@ def _progress(name: str) -> Callable[[int, int, float], None]:
 
 
 def _asked(folder: Path, out: Path, part: str, task: Task, asked: Evaluate) -> Answers:
-    from tasks.dataset.hop import rows
+    from tasks.core.rows import rows
 
     return answered(rows(folder / f"{part}.parquet"), task.contract, out / "adapter", asked)
 

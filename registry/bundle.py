@@ -22,10 +22,10 @@ from typing import Any
 import msgspec
 
 from tasks.calibrate.hop import score
+from tasks.core.rows import rows
+from tasks.core.scorecard import Scorecard
 from tasks.core.stage import Refused, fresh, write_atomic
-from tasks.dataset.hop import rows
 from tasks.evaluate.answers import Answered, read_answers
-from tasks.evaluate.hop import Scorecard
 from tasks.students.adapters import adapter_digest
 
 QUESTIONS = 5  # in a canary

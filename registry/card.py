@@ -8,9 +8,9 @@ from textwrap import wrap
 from registry.bundle import Lineage
 from registry.gate import Verdict
 from tasks.core.certificate import Certificate
+from tasks.core.scorecard import Scorecard
 from tasks.core.task import Task
 from tasks.core.template import Pattern
-from tasks.evaluate.hop import Scorecard
 from tasks.report.nights import sentence
 
 AHEAD = "ahead of the champion by"

@@ -11,9 +11,10 @@ from registry import bundle as bundles
 from registry import figures, plots
 from registry.bundle import Lineage
 from tasks.core.certificate import Certificate
+from tasks.core.scorecard import Scorecard
 from tasks.core.task import Task
-from tasks.evaluate.hop import Scorecard
-from tasks.train.hop import Training, load_training
+from tasks.core.training import Training
+from tasks.train.hop import load_training
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

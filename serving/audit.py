@@ -12,8 +12,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from serving import metrics
-from serving.call import Call, said
+from serving.exchange import Exchange, reply_fields
 from serving.journal import Journal
 from serving.metrics import Metrics
 from serving.shadow import Shadows
@@ -43,9 +42,9 @@ class Audits:
     _running: set[asyncio.Task[None]] = field(default_factory=set)
     _turn: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(AT_ONCE))
 
-    def start(self, call: Call, line: Json, contract: Contract, served: str) -> None:
+    def start(self, exchange: Exchange, line: Json, contract: Contract, served: str) -> None:
         """Audit a served answer, then write the call's line."""
-        task = asyncio.create_task(self._audit(call, line, contract, served))
+        task = asyncio.create_task(self._audit(exchange, line, contract, served))
         self._running.add(task)
         task.add_done_callback(self._running.discard)
 
@@ -57,25 +56,25 @@ class Audits:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
 
-    async def _audit(self, call: Call, line: Json, contract: Contract, served: str) -> None:
+    async def _audit(self, exchange: Exchange, line: Json, contract: Contract, served: str) -> None:
         try:
             async with self._turn:
-                found = await self._asked(call)
+                found = await self._ask_teacher(exchange)
             agrees = agree(answer(found.reply, contract), served, contract)
-            line["audit"] = {**said(found), "agrees": agrees}
+            line["audit"] = {**reply_fields(found), "agrees": agrees}
             self.shadows.offer(line, found.reply, audited=True)
-            self.metrics.count(metrics.AUDITS, "outcome", "agrees" if agrees else "disagrees")
+            self.metrics.audits.labels("agrees" if agrees else "disagrees").inc()
         except (TeacherDown, ValueError) as error:
-            self.metrics.count(metrics.AUDITS, "outcome", "failed")
-            log.warning("call %s: the audit failed (%s)", call.id, type(error).__name__)
+            self.metrics.audits.labels("failed").inc()
+            log.warning("call %s: the audit failed (%s)", exchange.id, type(error).__name__)
         finally:
             if not self.journal.keep(line):
-                self.metrics.count(metrics.UNWRITTEN)
+                self.metrics.unwritten.inc()
 
-    async def _asked(self, call: Call) -> completion.Completion:
+    async def _ask_teacher(self, exchange: Exchange) -> completion.Completion:
         """The teacher's completion, never streamed. Raises TeacherDown or ValueError."""
-        plain = {k: v for k, v in call.request.items() if k not in ("stream", "stream_options")}
-        response = await self.teacher.ask(msgspec.json.encode(plain), plain, call.headers)
+        plain = {k: v for k, v in exchange.request.items() if k not in ("stream", "stream_options")}
+        response = await self.teacher.ask(msgspec.json.encode(plain), plain, exchange.headers)
         content = await read(response, self.teacher.url)
         if response.is_error:
             raise ValueError(f"HTTP {response.status_code}")

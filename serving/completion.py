@@ -1,214 +1,128 @@
-"""Chat completions in vLLM's shape: what a request may ask for, and how a reply is written.
-
-Used by the embedded engine; what it cannot do is refused, never ignored.
-"""
+"""OpenAI-shaped chat completions, whole and in chunks: what the gateway and the engine write."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any
-from uuid import uuid4
+from collections.abc import Callable, Iterator, Mapping
 
 import msgspec
+from starlette.responses import JSONResponse, Response
 
-from tasks.core.records import Json, text_of
-from tasks.core.template import texts_of
-from tasks.students.causal import choice_grammar, json_grammar, regex_grammar
+from serving.exchange import Exchange
+from serving.route import Route
+from tasks.core.contract import reply_of
+from tasks.core.records import Json
 from tasks.students.decoding import Answer
 
-MAX_TOP = 20
 LEAST = -9999.0  # JSON has no infinity; vLLM writes this, too
 Spell = Callable[[int], str]  # the text of a token
 
 
-class BadRequest(Exception):  # noqa: N818 - it reads as what the client sent
-    """A request that gets an error reply; the text is the message."""
-
-    def __init__(self, message: str, status: int = 400, param: str | None = None) -> None:
-        super().__init__(message)
-        self.status, self.param = status, param
-
-
-class StructuredOutputs(msgspec.Struct, frozen=True):
-    """vLLM's own way to hold an answer to a form; one of them at a time."""
-
-    json: Json | str | None = None
-    choice: list[str] | None = None
-    regex: str | None = None
-    json_object: bool | None = None
-    grammar: str | None = None
-    structural_tag: str | None = None
-
-
-class ChatRequest(msgspec.Struct, frozen=True):
-    """The fields of a chat completion request that the engine reads."""
-
-    model: str
-    messages: list[Json]
-    max_tokens: int | None = None
-    max_completion_tokens: int | None = None
-    temperature: float | None = None
-    logit_bias: Json | None = None
-    n: int | None = None
-    stop: Any = None
-    tools: list[Json] | None = None
-    stream: bool | None = None
-    stream_options: Json | None = None
-    logprobs: bool | None = None
-    top_logprobs: int | None = None
-    response_format: Json | None = None
-    structured_outputs: StructuredOutputs | None = None
+def completion(
+    id: str,
+    model: str,
+    message: Json,
+    *,
+    created: int,
+    finish_reason: str,
+    tokens: tuple[int, int],
+    logprobs: Json | None = None,
+) -> Json:
+    """The body of a chat completion with one choice; `tokens` are those read and written."""
+    choice = {
+        "index": 0,
+        "message": message,
+        "logprobs": logprobs,
+        "finish_reason": finish_reason,
+    }
+    return {
+        "id": f"chatcmpl-{id}",
+        "object": "chat.completion",
+        "created": created,
+        "model": model,
+        "choices": [choice],
+        "usage": {
+            "prompt_tokens": tokens[0],
+            "completion_tokens": tokens[1],
+            "total_tokens": sum(tokens),
+        },
+    }
 
 
-def parse(body: bytes) -> ChatRequest:
-    """A request from its JSON text. Raises BadRequest."""
-    try:
-        request = msgspec.json.decode(body, type=ChatRequest)
-    except (msgspec.ValidationError, msgspec.DecodeError) as error:
-        raise BadRequest(str(error)) from None
-    if not request.messages:
-        raise BadRequest("messages must not be empty", param="messages")
-    if request.n not in (None, 1):
-        raise BadRequest("one choice is given; n must be 1", param="n")
-    if request.temperature:
-        raise BadRequest("answers are greedy; temperature must be 0", param="temperature")
-    for name in ("stop", "tools", "logit_bias"):
-        if getattr(request, name):
-            raise BadRequest(f"{name} is not supported", param=name)
-    if not 0 <= (request.top_logprobs or 0) <= MAX_TOP:
-        raise BadRequest(f"top_logprobs must be 0 to {MAX_TOP}", param="top_logprobs")
-    if request.top_logprobs and not request.logprobs:
-        raise BadRequest("top_logprobs needs logprobs", param="top_logprobs")
-    limit = request.max_completion_tokens or request.max_tokens
-    if limit is not None and limit < 1:
-        raise BadRequest("max_tokens must be at least 1", param="max_tokens")
-    return request
+def chunks(body: Json, options: object = None) -> Iterator[bytes]:
+    """A completion as server-sent events: the role, the answer, the end, and `[DONE]`.
+
+    `options` are the request's `stream_options`, which may ask for the usage.
+    """
+    choice = body["choices"][0]
+    message = choice["message"]
+    head = {key: body[key] for key in ("id", "created", "model")}
+    head["object"] = "chat.completion.chunk"
+    answer: Json = {"content": message["content"]}
+    if message.get("tool_calls"):
+        calls = enumerate(message["tool_calls"])
+        answer["tool_calls"] = [{"index": index, **call} for index, call in calls]
+    role = {"role": message["role"], "content": ""}
+    for delta, logprobs, finish in (
+        (role, None, None),
+        (answer, choice["logprobs"], None),
+        ({}, None, choice["finish_reason"]),
+    ):
+        part = {"index": 0, "delta": delta, "logprobs": logprobs, "finish_reason": finish}
+        yield event({**head, "choices": [part]})
+    if isinstance(options, dict) and options.get("include_usage"):
+        yield event({**head, "choices": [], "usage": body["usage"]})
+    yield b"data: [DONE]\n\n"
 
 
-def conversation(request: ChatRequest) -> list[Json]:
-    """The messages as a chat template reads them: roles and plain texts. Raises BadRequest."""
-    for message in request.messages:
-        if not isinstance(message.get("role"), str):
-            raise BadRequest("every message needs a role", param="messages")
-        if texts_of(message) is None:
-            raise BadRequest("only text can be read", param="messages")
-    return [
-        {"role": message["role"], "content": text_of(message.get("content"))}
-        for message in request.messages
-    ]
+def of_student(exchange: Exchange, route: Route, answer: Answer) -> Json:
+    """The chat completion that a student's answer is.
+
+    Its usage is the student's: the tokens that it wrote, and a quarter of the characters it read.
+    """
+    message = reply_of(answer.text, route.task.contract, salt=exchange.id)
+    read = round(len(exchange.match.prompt) / 4) if exchange.match else 0
+    return completion(
+        exchange.id,
+        str(exchange.request.get("model") or ""),
+        message,
+        created=int(exchange.at),
+        finish_reason="tool_calls" if message.get("tool_calls") else "stop",
+        tokens=(read, len(answer.logprobs)),
+    )
 
 
-def form(request: ChatRequest) -> str | None:
-    """The grammar that a request holds its answer to, or None. Raises BadRequest."""
-    wanted = request.structured_outputs
-    if wanted is not None:
-        return _structured(wanted)
-    asked = request.response_format or {}
-    kind = asked.get("type", "text")
-    if kind == "text":
-        return None
-    if kind == "json_object":
-        return json_grammar({"type": "object"})
-    schema = (asked.get("json_schema") or {}).get("schema")
-    if kind != "json_schema" or not isinstance(schema, dict):
-        raise BadRequest(f"response_format {kind} is not understood", param="response_format")
-    return json_grammar(schema)
+def respond(body: Json, request: Json, headers: Mapping[str, str]) -> Response:
+    """The completion as the request wants it: whole, or as a stream."""
+    if not request.get("stream"):
+        return JSONResponse(body, headers=headers)
+    events = b"".join(chunks(body, request.get("stream_options")))
+    return Response(events, headers=headers, media_type="text/event-stream")
 
 
-def _structured(wanted: StructuredOutputs) -> str:
-    given = [name for name in wanted.__struct_fields__ if getattr(wanted, name) is not None]
-    if len(given) != 1:
-        raise BadRequest("structured_outputs takes exactly one form", param="structured_outputs")
-    if wanted.json is not None:
-        return json_grammar(_schema(wanted.json))
-    if wanted.choice is not None:
-        if not wanted.choice:
-            raise BadRequest("choice must not be empty", param="structured_outputs")
-        return choice_grammar(wanted.choice)
-    if wanted.regex is not None:
-        return regex_grammar(wanted.regex)
-    if wanted.json_object:
-        return json_grammar({"type": "object"})
-    raise BadRequest(f"{given[0]} is not supported", param="structured_outputs")
+def event(body: Json) -> bytes:
+    """One server-sent event."""
+    return b"data: " + msgspec.json.encode(body) + b"\n\n"
 
 
-def _schema(given: Json | str) -> Json:
-    if not isinstance(given, str):
-        return given
-    try:
-        return msgspec.json.decode(given, type=Json)
-    except (msgspec.ValidationError, msgspec.DecodeError) as error:
-        message = f"structured_outputs.json is no JSON schema: {error}"
-        raise BadRequest(message, param="structured_outputs") from None
+def error(sentence: str, kind: str, code: str | None = None) -> Json:
+    """An error body that the clients of OpenAI and of Anthropic understand."""
+    inner = {"message": sentence, "type": kind, "param": None, "code": code}
+    return {"type": "error", "error": inner}
+
+
+def logprobs(answer: Answer, spell: Spell) -> Json:
+    """Every token's raw log-probability, the end token's too, with the most probable ones."""
+    tops = answer.tops or ((),) * len(answer.tokens)
+    return {
+        "content": [
+            _token(spell, token, value)
+            | {"top_logprobs": [_token(spell, *other) for other in others]}
+            for token, value, others in zip(answer.tokens, answer.logprobs, tops, strict=True)
+        ]
+    }
 
 
 def _token(spell: Spell, token: int, logprob: float) -> Json:
     text = spell(token)
     logprob = max(logprob, LEAST)
     return {"token": text, "logprob": logprob, "bytes": list(text.encode(errors="replace"))}
-
-
-def logprobs(answer: Answer, spell: Spell) -> Json:
-    """Every token's raw log-probability, the end token's too, with the likeliest ones beside."""
-    tops = answer.tops or ((),) * len(answer.tokens)
-    return {
-        "content": [
-            _token(spell, token, value)
-            | {"top_logprobs": [_token(spell, *other) for other in likeliest]}
-            for token, value, likeliest in zip(answer.tokens, answer.logprobs, tops, strict=True)
-        ]
-    }
-
-
-def _head(kind: str, model: str) -> Json:
-    return {
-        "id": f"chatcmpl-{uuid4().hex}",
-        "object": kind,
-        "created": int(time.time()),
-        "model": model,
-    }
-
-
-def usage(prompt_tokens: int, answer: Answer) -> Json:
-    """Token counts."""
-    written = len(answer.tokens)
-    return {
-        "prompt_tokens": prompt_tokens,
-        "completion_tokens": written,
-        "total_tokens": prompt_tokens + written,
-    }
-
-
-def whole(request: ChatRequest, answer: Answer, prompt_tokens: int, spell: Spell) -> Json:
-    """The reply to a request that does not stream."""
-    choice = {
-        "index": 0,
-        "message": {"role": "assistant", "content": answer.text, "tool_calls": []},
-        "logprobs": logprobs(answer, spell) if request.logprobs else None,
-        "finish_reason": answer.finish_reason,
-        "stop_reason": None,
-    }
-    head = _head("chat.completion", request.model)
-    return {**head, "choices": [choice], "usage": usage(prompt_tokens, answer)}
-
-
-def chunks(request: ChatRequest, answer: Answer, prompt_tokens: int, spell: Spell) -> Iterator[str]:
-    """The server-sent events of a reply; an answer is short, so its text is one of them."""
-    head = _head("chat.completion.chunk", request.model)
-    told = logprobs(answer, spell) if request.logprobs else None
-    deltas: Sequence[tuple[Json, Json | None, str | None]] = [
-        ({"role": "assistant", "content": ""}, None, None),
-        ({"content": answer.text}, told, None),
-        ({}, None, answer.finish_reason),
-    ]
-    for delta, scores, finish in deltas:
-        choice = {"index": 0, "delta": delta, "logprobs": scores, "finish_reason": finish}
-        yield _event({**head, "choices": [choice]})
-    if (request.stream_options or {}).get("include_usage"):
-        yield _event({**head, "choices": [], "usage": usage(prompt_tokens, answer)})
-    yield "data: [DONE]\n\n"
-
-
-def _event(chunk: Json) -> str:
-    return f"data: {msgspec.json.encode(chunk).decode()}\n\n"

@@ -16,10 +16,12 @@ import secrets
 import signal
 import socket
 import sys
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TypeVar
+from uuid import uuid4
 
 import msgspec
 import uvicorn
@@ -30,14 +32,15 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response, Strea
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from serving import completion
-from serving.completion import BadRequest, ChatRequest
+from serving import chat_request, completion
+from serving.chat_request import BadRequest, ChatRequest
 from serving.decoder import Engine, Job
 from tasks.core.stage import Refused
 from tasks.students.causal import Student, base_path
 from tasks.students.encoder import EncoderStudent
 
 T = TypeVar("T")
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
 def _engine(request: Request) -> Engine:
@@ -61,9 +64,9 @@ async def models(request: Request) -> Response:
             "owned_by": "flywheel",
             "root": str(path),
             "parent": None if name == engine.name else engine.name,
-            "max_model_len": student.length if name == engine.name else None,
+            "max_model_len": engine.student.length if name == engine.name else None,
         }
-        for name, (student, path) in list(engine.models.items())
+        for name, path in list(engine.models.items())
     ]
     return JSONResponse({"object": "list", "data": data})
 
@@ -103,28 +106,39 @@ def _decoded(body: bytes, kind: type[T]) -> T:
 async def chat(request: Request) -> Response:
     """One chat completion, whole or as server-sent events."""
     engine = _engine(request)
-    asked = completion.parse(await request.body())
-    if asked.model not in engine.models:
-        raise BadRequest(f"The model `{asked.model}` does not exist.", 404, "model")
-    student, _ = engine.models[asked.model]
+    asked = chat_request.parse(await request.body())
+    missing = BadRequest(f"The model `{asked.model}` does not exist.", 404, "model")
+    try:
+        student = await asyncio.to_thread(engine.student_of, asked.model)
+    except KeyError:
+        raise missing from None
     job = _job(asked, student)
     try:
         answer = await asyncio.wrap_future(engine.submit(job))
     except KeyError:
-        raise BadRequest(f"The model `{asked.model}` does not exist.", 404, "model") from None
-    parts = (asked, answer, len(job.ask.ids), student.speller(answer))
-    if asked.stream:
-        return StreamingResponse(completion.chunks(*parts), media_type="text/event-stream")
-    return JSONResponse(completion.whole(*parts))
+        raise missing from None
+    body = completion.completion(
+        uuid4().hex,
+        asked.model,
+        {"role": "assistant", "content": answer.text, "tool_calls": []},
+        created=int(time.time()),
+        finish_reason=answer.finish_reason,
+        tokens=(len(job.ask.ids), len(answer.tokens)),
+        logprobs=completion.logprobs(answer, student.speller(answer)) if asked.logprobs else None,
+    )
+    if not asked.stream:
+        return JSONResponse(body)
+    events = completion.chunks(body, asked.stream_options)
+    return StreamingResponse(events, media_type="text/event-stream")
 
 
 def _job(asked: ChatRequest, student: Student | EncoderStudent) -> Job:
-    grammar = completion.form(asked)
+    grammar = chat_request.form(asked)
     complaint = student.complaint(grammar) if grammar else None
     if complaint:
         raise BadRequest(complaint)
     limit = asked.max_completion_tokens or asked.max_tokens or student.length
-    ask = student.asked(completion.conversation(asked), grammar, limit)
+    ask = student.asked(chat_request.conversation(asked), grammar, limit)
     if not student.fits(ask):
         raise BadRequest(
             f"This model's maximum context length is {student.length} tokens; "
@@ -207,6 +221,12 @@ def run(arguments: argparse.Namespace) -> None:
     """Load the base and serve until SIGTERM or Ctrl-C. Raises Refused."""
     import torch
 
+    token = os.environ.get(arguments.token_env)
+    if not token and arguments.host not in LOOPBACK:
+        raise Refused(
+            f"{arguments.token_env} is empty: a pool that listens on {arguments.host} takes orders "
+            "to load weights, so it needs a token"
+        )
     torch.set_num_threads(arguments.threads)
     place = listen(arguments.host, arguments.port)
     arguments.adapters.mkdir(parents=True, exist_ok=True)
@@ -214,7 +234,7 @@ def run(arguments: argparse.Namespace) -> None:
     host, port = place.getsockname()[:2]
     print(f"engine: {engine.name} on http://{host}:{port}", flush=True)
     config = uvicorn.Config(
-        app(engine, os.environ.get(arguments.token_env)),
+        app(engine, token),
         log_level="warning",
         timeout_graceful_shutdown=5,
     )
@@ -228,7 +248,7 @@ def main() -> None:
     parser.add_argument("--adapters", type=Path, required=True, help="only from here")
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=8100)
-    parser.add_argument("--max-adapters", type=int, default=32)
+    parser.add_argument("--max-adapters", type=int, default=32, help="of them in memory at once")
     parser.add_argument("--threads", type=int, default=max(1, (os.cpu_count() or 1) // 2))
     parser.add_argument("--token-env", default="POOL_TOKEN", help="variable with the bearer token")
     # The server finishes what it is doing and then raises the signal again.

@@ -20,7 +20,7 @@ from tasks.students.causal import Answer
 NO_POOL = "no pool"
 POOL_ERROR = "pool error"
 POOL_REFUSED = "pool refused"
-POOL_RESTING = "pool resting"
+CIRCUIT_OPEN = "circuit open"  # the circuit breaker of a pool that keeps failing
 TIMEOUT = "timeout"
 POOL_AWAY = (TIMEOUT, POOL_ERROR)  # reasons that concern the pool, not one call
 TRUNCATED = "truncated"

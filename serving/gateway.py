@@ -34,21 +34,21 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from serving import escalate, metrics, wire
-from serving.ask import Students
+from serving import completion, escalate
 from serving.audit import Audits, drawn
-from serving.call import Call, said
+from serving.exchange import Exchange, reply_fields
 from serving.journal import Journal
 from serving.metrics import Metrics
 from serving.pool import pools
 from serving.route import Routes
 from serving.shadow import FOLDER, Shadows
+from serving.students import Students
 from serving.teacher import Teacher, TeacherDown, back, http_client, read
 from tasks.core import params
 from tasks.core.params import Serve
 from tasks.core.records import TEACHER
 from tasks.core.stage import Refused
-from tasks.ingest.wire import completion
+from tasks.ingest.wire import completion as replies
 from tasks.students.causal import Answer
 
 log = logging.getLogger("flywheel.gateway")
@@ -59,7 +59,7 @@ LONE = re.compile(
     rb"|(?<!\\u[dD][89abAB][\da-fA-F]{2})\\u[dD][c-fC-F][\da-fA-F]{2}"
 )
 SYNC_SECONDS = 1.0
-SHUTDOWN_SECONDS = 5
+SHUTDOWN_SECONDS = int(os.environ.get("SHUTDOWN_SECONDS", "5"))  # for calls under way
 KEEP_ALIVE_SECONDS = 75  # longer than clients keep idle connections, so that they close first
 STUDENT = "student"
 
@@ -88,18 +88,21 @@ class Gateway:
             request = msgspec.json.decode(LONE.sub(rb"\\ufffd", body), type=dict[str, Any])
         except (msgspec.DecodeError, RecursionError):
             sentence = "the body is not a JSON object"
-            return JSONResponse(wire.error(sentence, "invalid_request_error"), status_code=400)
-        call = Call(uuid.uuid4().hex, self._time(http.headers), start, body, request, http.headers)
-        self.metrics.count(metrics.CALLS)
+            return JSONResponse(
+                completion.error(sentence, "invalid_request_error"), status_code=400
+            )
+        headers = http.headers
+        exchange = Exchange(uuid.uuid4().hex, self._time(headers), start, body, request, headers)
+        self.metrics.calls.labels("chat").inc()
         try:
-            answer = await self.students.ask(call)
+            answer = await self.students.ask(exchange)
             if answer is not None:
-                return self._serve(call, answer)
+                return self._serve(exchange, answer)
         except Exception:  # an answer that cannot be served is only a reason to escalate
-            log.exception("call %s", call.id)
-            call.reason = escalate.STUDENT_ERROR
-        self.metrics.count(metrics.ESCALATED, "reason", call.reason)
-        return await self._escalate(call)
+            log.exception("call %s", exchange.id)
+            exchange.reason = escalate.STUDENT_ERROR
+        self.metrics.escalated(exchange.reason)
+        return await self._escalate(exchange)
 
     def _time(self, headers: Mapping[str, str]) -> float:
         if self.replay and "x-flywheel-at" in headers:
@@ -109,39 +112,41 @@ class Gateway:
                     return at
         return time.time()
 
-    def _serve(self, call: Call, answer: Answer) -> Response:
-        assert call.match is not None  # no answer without a route
-        route = call.match.route
-        body = wire.completion(call, route, answer)
-        found = completion.read(body)
-        line = call.line(self.settings.audit, **said(found), answered_by=route.adapter)
-        response = wire.response(body, call.request, call.response_headers(STUDENT))
-        if drawn(call.id, self.settings.audit):
-            self.audits.start(call, line, route.task.contract, answer.text)
+    def _serve(self, exchange: Exchange, answer: Answer) -> Response:
+        assert exchange.match is not None  # no answer without a route
+        route = exchange.match.route
+        body = completion.of_student(exchange, route, answer)
+        found = replies.read(body)
+        line = exchange.line(self.settings.audit, **reply_fields(found), answered_by=route.adapter)
+        response = completion.respond(body, exchange.request, exchange.response_headers(STUDENT))
+        if drawn(exchange.id, self.settings.audit):
+            self.audits.start(exchange, line, route.task.contract, answer.text)
         else:
             self.journal.append(line)
-        self.metrics.count(metrics.SERVED, "adapter", route.adapter)
-        self.metrics.add(metrics.SECONDS, "by", STUDENT, line["latency_s"])
+        self.metrics.served.labels(route.adapter).inc()
+        self.metrics.seconds.labels(STUDENT).observe(line["latency_s"])
         return response
 
-    async def _escalate(self, call: Call) -> Response:
+    async def _escalate(self, exchange: Exchange) -> Response:
         try:
-            response = await self.teacher.ask(call.body, call.request, call.headers)
-            self.metrics.count(metrics.TEACHER, "status", str(response.status_code))
-            headers = {**back(response), **call.response_headers(TEACHER)}
+            response = await self.teacher.ask(exchange.body, exchange.request, exchange.headers)
+            self.metrics.teacher.labels(str(response.status_code)).inc()
+            headers = {**back(response), **exchange.response_headers(TEACHER)}
             if "text/event-stream" in response.headers.get("content-type", ""):
-                return StreamingResponse(self._tee(call, response), response.status_code, headers)
+                return StreamingResponse(
+                    self._tee(exchange, response), response.status_code, headers
+                )
             content = await read(response, self.teacher.url)
         except TeacherDown as error:
-            self.metrics.count(metrics.TEACHER, "status", "0")
-            self._record(call, b"", error=str(error))
-            headers = call.response_headers(TEACHER)
-            return JSONResponse(wire.error(str(error), "teacher_error"), 502, headers)
+            self.metrics.teacher.labels("0").inc()
+            self._record(exchange, b"", error=str(error))
+            headers = exchange.response_headers(TEACHER)
+            return JSONResponse(completion.error(str(error), "teacher_error"), 502, headers)
         failed = f"HTTP {response.status_code}" if response.is_error else None
-        self._record(call, content, error=failed)
+        self._record(exchange, content, error=failed)
         return Response(content, response.status_code, headers)
 
-    async def _tee(self, call: Call, response: httpx.Response) -> AsyncIterator[bytes]:
+    async def _tee(self, exchange: Exchange, response: httpx.Response) -> AsyncIterator[bytes]:
         """Pass the teacher's stream on as it comes; record it when it ends or breaks off."""
         parts: list[bytes] = []
         broken: str | None = "the client left before the end of the stream"
@@ -152,33 +157,33 @@ class Gateway:
             broken = None
         except httpx.HTTPError as error:
             broken = f"the teacher's stream broke off ({type(error).__name__})"
-            yield wire.event(wire.error(broken, "teacher_error"))
+            yield completion.event(completion.error(broken, "teacher_error"))
         finally:
-            self._record(call, b"".join(parts), error=broken)
+            self._record(exchange, b"".join(parts), error=broken)
             await response.aclose()
 
-    def _record(self, call: Call, content: bytes, error: str | None) -> None:
+    def _record(self, exchange: Exchange, content: bytes, error: str | None) -> None:
         """Write the line of a call that the teacher answered, or failed to answer."""
-        line = call.line(self.settings.audit, error=error)
+        line = exchange.line(self.settings.audit, error=error)
         if content and error is None:
             try:
-                found = completion.read(content.decode("utf-8", "replace"))
+                found = replies.read(content.decode("utf-8", "replace"))
             except ValueError:
                 line["error"] = "the teacher's reply cannot be read"
             else:
-                line |= {**said(found), "error": found.error}
+                line |= {**reply_fields(found), "error": found.error}
                 if found.error is None:
                     self.shadows.offer(line, found.reply)
-        self.metrics.add(metrics.SECONDS, "by", TEACHER, line["latency_s"])
-        if not self.journal.keep(line):  # the client gets its answer, which may have been dear
-            self.metrics.count(metrics.UNWRITTEN)
+        self.metrics.seconds.labels(TEACHER).observe(line["latency_s"])
+        if not self.journal.keep(line):  # the client gets its answer, which may have been costly
+            self.metrics.unwritten.inc()
 
     async def models(self, http: Request) -> Response:
         """GET /v1/models: the teacher's."""
         try:
             response = await self.teacher.models(http.headers)
         except TeacherDown as error:
-            return JSONResponse(wire.error(str(error), "teacher_error"), 502)
+            return JSONResponse(completion.error(str(error), "teacher_error"), 502)
         return Response(response.content, response.status_code, back(response))
 
     async def state(self, _: Request) -> Response:
@@ -192,12 +197,11 @@ class Gateway:
             }
             for r in self.students.routes.current().routes
         ]
+        counts = self.metrics.state()
         return JSONResponse(
             {
-                "calls": self.metrics.total(metrics.CALLS),
-                "served": self.metrics.by(metrics.SERVED),
-                "escalated": self.metrics.by(metrics.ESCALATED),
-                "audits": self.metrics.by(metrics.AUDITS),
+                **counts,
+                "calls": sum(counts["calls"].values()),
                 "routes": routes,
                 "shadows": {"asked": self.shadows.asked, "waiting": self.shadows.waiting},
                 "teacher": self.teacher.url,

@@ -1,61 +1,69 @@
-"""The gateway's counters, in the text format that Prometheus reads."""
+"""The gateway's metrics, as Prometheus reads them."""
 
 from __future__ import annotations
 
-from collections import Counter
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 
-CALLS = "flywheel_calls_total"
-SERVED = "flywheel_served_total"
-ESCALATED = "flywheel_escalations_total"
-AUDITS = "flywheel_audits_total"
-TEACHER = "flywheel_teacher_responses_total"
-UNWRITTEN = "flywheel_unwritten_total"
-SECONDS = "flywheel_call_seconds_total"
-_HELP = {
-    CALLS: "Calls received.",
-    SERVED: "Calls answered by a student, by adapter.",
-    ESCALATED: "Calls that went to the teacher, by reason.",
-    AUDITS: "Served answers that were also sent to the teacher, by outcome.",
-    TEACHER: "The teacher's responses, by HTTP status (0: none).",
-    UNWRITTEN: "Answered calls that could not be written to the journal.",
-    SECONDS: "Seconds from a call's arrival to the end of its answer, by who answered.",
-}
+LABELS = 200  # different values of a label; a client could think of any number of option names
+SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)
 
 
 class Metrics:
-    """Counters, each with at most one label."""
+    """Counters and latencies of one gateway."""
 
     def __init__(self) -> None:
-        self._values: Counter[tuple[str, str, str]] = Counter()
-        self._sums: dict[tuple[str, str, str], float] = {}
+        self._registry = CollectorRegistry()
+        self.calls = self._counter("calls", "Calls received, by API.", "api")
+        self.served = self._counter("served", "Calls answered by a student, by adapter.", "adapter")
+        self._escalated = self._counter(
+            "escalations", "Calls that went to the teacher, by reason.", "reason"
+        )
+        self.audits = self._counter(
+            "audits", "Served answers that were also sent to the teacher, by outcome.", "outcome"
+        )
+        self.teacher = self._counter(
+            "teacher_responses", "The teacher's responses, by HTTP status (0: none).", "status"
+        )
+        self.unwritten = self._counter(
+            "unwritten", "Answered calls that could not be written to the journal."
+        )
+        self.seconds = Histogram(
+            "flywheel_call_seconds",
+            "Seconds from a call's arrival to the end of its answer, by who answered.",
+            ("by",),
+            registry=self._registry,
+            buckets=SECONDS,
+        )
+        self._reasons: set[str] = set()
 
-    def count(self, name: str, label: str = "", value: str = "") -> None:
-        """Add one."""
-        self._values[name, label, value] += 1
+    def _counter(self, name: str, text: str, *labels: str) -> Counter:
+        return Counter(f"flywheel_{name}", text, labels, registry=self._registry)
 
-    def add(self, name: str, label: str, value: str, amount: float) -> None:
-        """Add an amount."""
-        key = (name, label, value)
-        self._sums[key] = self._sums.get(key, 0.0) + amount
+    def escalated(self, reason: str) -> None:
+        """Count an escalation."""
+        if reason not in self._reasons and len(self._reasons) >= LABELS:
+            reason = "other"
+        self._reasons.add(reason)
+        self._escalated.labels(reason).inc()
 
-    def total(self, name: str) -> int:
-        """A counter's sum over its labels."""
-        return sum(count for (counter, _, _), count in self._values.items() if counter == name)
-
-    def by(self, name: str) -> dict[str, int]:
-        """A counter's values by label value."""
-        return {value: n for (counter, _, value), n in self._values.items() if counter == name}
+    def state(self) -> dict[str, dict[str, int]]:
+        """The counts so far, by metric and label value."""
+        named = {
+            "calls": self.calls,
+            "served": self.served,
+            "escalated": self._escalated,
+            "audits": self.audits,
+        }
+        return {
+            name: {
+                next(iter(sample.labels.values())): int(sample.value)
+                for metric in counter.collect()
+                for sample in metric.samples
+                if sample.name.endswith("_total")
+            }
+            for name, counter in named.items()
+        }
 
     def text(self) -> str:
-        """Everything, in Prometheus' exposition format."""
-        lines: list[str] = []
-        values: dict[tuple[str, str, str], float] = {**self._values, **self._sums}
-        for name, description in _HELP.items():
-            lines += [f"# HELP {name} {description}", f"# TYPE {name} counter"]
-            for (counter, label, value), number in sorted(values.items()):
-                if counter == name:
-                    safe = value.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")
-                    lines.append(
-                        f'{name}{{{label}="{safe}"}} {number}' if label else f"{name} {number}"
-                    )
-        return "\n".join(lines) + "\n"
+        """Everything, in Prometheus' text format."""
+        return generate_latest(self._registry).decode()

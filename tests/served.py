@@ -12,12 +12,12 @@ import httpx
 import msgspec
 
 from examples import desk, teacher
-from serving.ask import Students
 from serving.gateway import Gateway, app
 from serving.journal import Journal
 from serving.pool import Pool
 from serving.route import Route, Routes
 from serving.shadow import FOLDER, Shadows
+from serving.students import Students
 from serving.teacher import Teacher
 from tasks.cluster.template_mining import mine
 from tasks.core.contract import answer_of, infer

@@ -14,7 +14,7 @@ from tasks.core.params import Deidentify
 from tasks.core.records import CALLS, Call, read_clean, read_rejected, write
 from tasks.core.stage import Refused
 from tasks.deidentify.call_texts import pieces, rewrite
-from tasks.deidentify.cleaner import INCONSISTENT, SCRIPT, norm
+from tasks.deidentify.cleaner import INCONSISTENT, norm
 from tasks.deidentify.conversations import conversation_of, is_sealed, sealed
 from tasks.deidentify.hop import deidentify, judge, load_key, probe
 from tasks.deidentify.leak_check import Originals, leaks
@@ -190,18 +190,21 @@ def test_secrets_are_replaced_everywhere(tmp_path, secret):
     assert len({c.request["messages"][0]["content"] for c in found}) == 1
 
 
-def test_a_text_in_another_script_stops_at_the_gate(tmp_path):
-    """What the tagger cannot read does not pass; a single sign does."""
+def test_a_text_in_a_language_that_is_not_read_is_set_aside_under_its_name(tmp_path):
+    """Russian, Chinese and Polish do not pass; a single sign and a supported language do."""
     calls = [call("1", "меня зовут Иван"), call("2", "the angle π is 3.14"), call("3", "我叫李娜")]
+    calls.append(call("4", "Gdzie jest moja paczka, dlaczego jeszcze jej nie ma?"))
+    calls.append(call("5", "Die Lieferung kam zu spät, bitte erstatten Sie den Betrag."))
     counts, found = clean(tmp_path, calls)
-    assert counts.dropped == {SCRIPT: 2}
-    assert [c.id for c in found] == ["2"]
-    assert {r.reason for r in read_rejected(tmp_path / "out/quarantine.parquet")} == {SCRIPT}
+    assert counts.dropped == {"language: Russian": 1, "language: Chinese": 1, "language: Polish": 1}
+    assert [c.id for c in found] == ["2", "5"]
+    reasons = {r.reason for r in read_rejected(tmp_path / "out/quarantine.parquet")}
+    assert reasons == set(counts.dropped)
     assert "Иван" not in (tmp_path / "out/quarantine.parquet").read_bytes().decode(errors="ignore")
     counts, _ = clean(
-        tmp_path / "b", calls, Deidentify(ner="none", probe=0, foreign_scripts="pass")
+        tmp_path / "b", calls, Deidentify(ner="none", probe=0, other_languages="pass")
     )
-    assert counts.kept == 3
+    assert counts.kept == 5
 
 
 def test_an_address_stays_coherent_when_the_reply_splits_it(tmp_path):

@@ -18,7 +18,7 @@ from starlette.datastructures import Headers
 from examples import teacher as large
 from serving import gateway as module
 from serving.audit import drawn
-from serving.call import Call
+from serving.exchange import Exchange
 from tasks.core.params import Serve
 from tasks.core.stage import Refused
 from tasks.ingest.dialects import journal as dialect
@@ -139,7 +139,7 @@ def test_a_pool_that_keeps_failing_is_left_alone_for_a_while(home: Path) -> None
 
     built = served.gateway(home, dead)
     reasons = [post(built).headers["x-flywheel-reason"] for _ in range(5)]
-    assert reasons == ["pool error"] * 3 + ["pool resting"] * 2
+    assert reasons == ["pool error"] * 3 + ["circuit open"] * 2
     assert len(asked) == 3
 
 
@@ -253,7 +253,7 @@ def test_an_audited_answer_is_compared_with_the_teachers(
     assert line["audit"]["agrees"] is agrees
     assert line["answered_by"] == ROUTE.adapter
     outcome = "agrees" if agrees else "disagrees"
-    assert f'flywheel_audits_total{{outcome="{outcome}"}} 1' in built.metrics.text()
+    assert f'flywheel_audits_total{{outcome="{outcome}"}} 1.0' in built.metrics.text()
 
 
 def test_the_draw_is_a_share_and_can_be_repeated() -> None:
@@ -292,7 +292,7 @@ def test_tool_calls_are_served_in_the_openai_shape(home: Path) -> None:
     assert made["id"].startswith("call_")
     assert json.loads(made["function"]["arguments"]) == call["arguments"]
     events = list(sse(post(served.gateway(home, pool), {**request, "stream": True})))
-    delta = events[0]["choices"][0]["delta"]["tool_calls"][0]
+    delta = events[1]["choices"][0]["delta"]["tool_calls"][0]
     assert (delta["index"], delta["function"]) == (0, made["function"])
 
 
@@ -309,7 +309,7 @@ def test_a_student_streams_too(home: Path) -> None:
     request = {**REQUEST, "stream": True, "stream_options": {"include_usage": True}}
     events = list(sse(post(served.gateway(home, served.student(OTHER)), request)))
     assert "".join(c["delta"].get("content") or "" for e in events for c in e["choices"]) == OTHER
-    assert [c["finish_reason"] for e in events for c in e["choices"]] == [None, "stop"]
+    assert [c["finish_reason"] for e in events for c in e["choices"]] == [None, None, "stop"]
     assert events[-1]["usage"]["completion_tokens"] == 2
 
 
@@ -358,9 +358,9 @@ def test_a_client_that_leaves_is_recorded(home: Path) -> None:
 
     async def leave() -> None:
         body = json.dumps(REQUEST).encode()
-        call = Call("one", 1.0, time.perf_counter(), body, REQUEST, Headers())
+        exchange = Exchange("one", 1.0, time.perf_counter(), body, REQUEST, Headers())
         response = await built.teacher.ask(body, REQUEST, {})
-        passing = built._tee(call, response)
+        passing = built._tee(exchange, response)
         await anext(passing)
         await passing.aclose()
 
@@ -407,9 +407,9 @@ def test_counters_state_and_health(home: Path) -> None:
     post(built)
     post(built, {"messages": [{"role": "user", "content": "hi"}]})
     text = get(built, "/metrics").text
-    assert "flywheel_calls_total 2" in text
-    assert f'flywheel_served_total{{adapter="{ROUTE.adapter}"}} 1' in text
-    assert 'flywheel_escalations_total{reason="no task"} 1' in text
+    assert 'flywheel_calls_total{api="chat"} 2.0' in text
+    assert f'flywheel_served_total{{adapter="{ROUTE.adapter}"}} 1.0' in text
+    assert 'flywheel_escalations_total{reason="no task"} 1.0' in text
     state = get(built, "/").json()
     assert state["served"] == {ROUTE.adapter: 1}
     assert {r["adapter"] for r in state["routes"]} == {ROUTE.adapter, TOOLS.adapter}

@@ -51,10 +51,27 @@ def parsed(path: Path) -> list[ast.AST]:
 @cache
 def imports(path: Path) -> frozenset[str]:
     """The packages that a file imports."""
-    nodes = parsed(path)
+    return frozenset(name.split(".")[0] for name in modules(path))
+
+
+@cache
+def modules(path: Path) -> frozenset[str]:
+    """The modules that a file imports, `from a import b` as `a.b`."""
+    nodes = [node for node in parsed(path) if node not in _types_only(path)]
     names = [a.name for node in nodes if isinstance(node, ast.Import) for a in node.names]
-    names += [n.module for n in nodes if isinstance(n, ast.ImportFrom) and n.module]
-    return frozenset(name.split(".")[0] for name in names)
+    for node in nodes:
+        if isinstance(node, ast.ImportFrom) and node.module:
+            names += [f"{node.module}.{a.name}" for a in node.names]
+    return frozenset(names)
+
+
+@cache
+def _types_only(path: Path) -> frozenset[ast.AST]:
+    """What stands under `if TYPE_CHECKING`: nothing is imported there when the program runs."""
+    blocks = [
+        n for n in parsed(path) if isinstance(n, ast.If) and "TYPE_CHECKING" in ast.dump(n.test)
+    ]
+    return frozenset(child for block in blocks for child in ast.walk(block))
 
 
 @pytest.mark.parametrize("path", sources(*ROOMS), ids=lambda p: str(p.relative_to(ROOT)))
@@ -63,6 +80,43 @@ def test_imports_point_one_way(path: Path) -> None:
     room = path.relative_to(ROOT).parts[0]
     allowed = set(ROOMS[ROOMS.index(room) :])
     assert imports(path) & set(ROOMS) <= allowed
+
+
+# Inside tasks/: each room may import itself and those before it.
+HALL = ("core", "students", *HOPS, "report")
+
+
+@pytest.mark.parametrize("path", sources("tasks"), ids=lambda p: str(p.relative_to(ROOT)))
+def test_a_hop_imports_the_vocabulary_and_the_hops_before_it(path: Path) -> None:
+    """Inside tasks/, imports point from later rooms to earlier ones: no circles of folders."""
+    room = path.relative_to(ROOT / "tasks").parts[0]
+    if room != "__init__.py":
+        allowed = HALL[: HALL.index(room) + 1]
+        assert {m.split(".")[1] for m in modules(path) if m.startswith("tasks.")} <= set(allowed)
+
+
+FLOORS = (  # flows/: the command line over the flows over what a night does
+    {"cli", "schedule", "deploy"},
+    {"nightly", "promote", "steps"},
+    {"artifacts", "dead_runs"},
+    {"night"},
+    {"console"},
+)
+
+
+@pytest.mark.parametrize("path", sources("flows"), ids=lambda p: str(p.relative_to(ROOT)))
+def test_flows_has_no_circles(path: Path) -> None:
+    """The command line imports flows, flows import what a night does, never the other way."""
+    room = path.relative_to(ROOT / "flows").with_suffix("").parts[0]
+    if room != "__init__":
+        floor = next(i for i, rooms in enumerate(FLOORS) if room in rooms)
+        below = set().union(*FLOORS[floor:])
+        assert {m.split(".")[1] for m in modules(path) if m.startswith("flows.")} <= below
+
+
+def test_a_night_knows_no_prefect() -> None:
+    """What a night does is plain functions: only flows beside it know the orchestrator."""
+    assert not [p for p in sources("flows/night") if "prefect" in imports(p)]
 
 
 @pytest.mark.parametrize("tool", HOMES)

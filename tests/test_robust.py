@@ -77,7 +77,7 @@ def test_one_pool_rests_and_the_other_does_not(home: Path) -> None:
     asked = {"model": "large", **served.requests("tools", 1)[0]}
     found = reasons(send(built, asked, GOOD, asked, GOOD, asked, asked, GOOD))
     assert found[::2] == ["pool error", "pool error", "pool error", "served"]
-    assert found[1::2] == ["served", "served", "pool resting"]
+    assert found[1::2] == ["served", "served", "circuit open"]
 
 
 @pytest.mark.parametrize(
@@ -138,15 +138,18 @@ def test_a_full_disk_costs_no_client_its_answer(
     monkeypatch.setattr(built.journal, "append", full)
     (response,) = send(built, GOOD)
     assert reasons([response]) == ["student error"]
-    assert "flywheel_unwritten_total 1" in built.metrics.text()
+    assert "flywheel_unwritten_total 1.0" in built.metrics.text()
     assert "flywheel_served_total{" not in built.metrics.text()
 
 
 def test_an_answer_that_found_nothing_can_be_told() -> None:
     """JSON has no infinity; the gateway reads a logprob that no threshold reaches."""
     nothing = Answer("", (0.0, -math.inf), "stop", (0, 1), pieces=("form", "None"))
-    asked = completion.ChatRequest("a", [{"role": "user", "content": "x"}], logprobs=True)
-    body = JSONResponse(completion.whole(asked, nothing, 3, nothing.pieces.__getitem__)).body
-    heard = read(json.loads(bytes(body)), "a")
+    scores = completion.logprobs(nothing, nothing.pieces.__getitem__)
+    message = {"role": "assistant", "content": ""}
+    told = {"created": 0, "finish_reason": "stop", "tokens": (3, 2), "logprobs": scores}
+    body = completion.completion("1", "a", message, **told)
+    text = JSONResponse(body).body
+    heard = read(json.loads(bytes(text)), "a")
     assert heard.logprobs == (0.0, completion.LEAST)
     assert not decide(ROUTE.task, -9000.0, {}, heard).serve

@@ -12,9 +12,8 @@ from registry.store import Version
 from registry.version import TASK
 from tasks.calibrate.hop import HeldOut, held_out
 from tasks.core.certificate import Certificate, load_certificate, read_proof
-from tasks.core.rows import retagged
+from tasks.core.rows import retagged, rows
 from tasks.core.task import load_one
-from tasks.dataset.hop import rows
 from tasks.dataset.splits import SPLITS
 from tasks.evaluate.answers import answered
 from tasks.evaluate.metrics import wilson

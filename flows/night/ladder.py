@@ -28,11 +28,11 @@ from serving.referee import referee
 from tasks.calibrate.hop import held_out
 from tasks.core import stage
 from tasks.core.certificate import Certificate, load_certificate
+from tasks.core.scorecard import Scorecard
 from tasks.core.stage import Refused
 from tasks.core.task import load_one
 from tasks.dataset.splits import SPLITS
 from tasks.evaluate.answers import read_answers
-from tasks.evaluate.hop import Scorecard
 from tasks.train import domain
 from tasks.train.hop import load_training
 from tasks.train.loop import Progress

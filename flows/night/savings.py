@@ -6,8 +6,8 @@ from flows.night import leaks
 from flows.night.champions import champion
 from flows.night.hops import Night
 from tasks.core import economics, stage
+from tasks.core.rows import rows
 from tasks.core.task import Task
-from tasks.dataset.hop import rows
 
 CHARACTERS = 4  # of a token, about
 

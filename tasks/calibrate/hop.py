@@ -26,9 +26,9 @@ from tasks.core import stage
 from tasks.core.certificate import Certificate, Refusal, Step, spent
 from tasks.core.params import Calibrate, Evaluate
 from tasks.core.records import Counts, digest
+from tasks.core.rows import rows
 from tasks.core.stage import Refused
 from tasks.core.task import load_one
-from tasks.dataset.hop import rows
 from tasks.evaluate.answers import Answered, Answers, answered
 from tasks.evaluate.metrics import effective, weighted, wilson
 from tasks.train.domain import students

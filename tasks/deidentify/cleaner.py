@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from itertools import count
 from typing import Any
@@ -18,22 +18,19 @@ import msgspec
 
 from tasks.core.params import Deidentify
 from tasks.core.records import Call
-from tasks.deidentify.boilerplate import SYSTEM, Everyday, Public, is_secret
+from tasks.deidentify.boilerplate import SYSTEM, Public
 from tasks.deidentify.call_texts import Change, each_message, each_request, rewrite
 from tasks.deidentify.findings import Finding
+from tasks.deidentify.languages import foreign
 from tasks.deidentify.leak_check import Originals
+from tasks.deidentify.organisations import CONSTANT
 from tasks.deidentify.scanner import Found, Scanned, leaves
 from tasks.deidentify.second_pass import sweep
 from tasks.deidentify.surrogates import Surrogates
 
 REPLY = "reply"
 SOFT = frozenset({"PERSON", "LOCATION", "ORGANIZATION", "ADDRESS", "DATE_TIME"})
-READERS = frozenset({"tagger", "spacy", "model"})  # detectors that read, and so misread
-FOREIGN = re.compile(
-    "[\u0370-\u03ff\u0400-\u052f\u0530-\u058f\u0590-\u07ff\u0900-\u0fff\u1000-\u137f\u1780-\u17ff"
-    "\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\U00020000-\U0002ffff]{2}"
-)
-SCRIPT, INCONSISTENT = "script the tagger cannot read", "inconsistent surrogates"
+UNREAD, INCONSISTENT = "language: ", "inconsistent surrogates"
 _NORM = re.compile(r"[\W_]+")
 
 
@@ -91,15 +88,14 @@ class Cleaner:
         self,
         params: Deidentify,
         public: Public,
-        everyday: Everyday,
         constant: Surrogates,
         originals: Originals,
     ) -> None:
         from presidio_anonymizer import AnonymizerEngine
 
         self._keep = frozenset(params.keep)
-        self._gate = params.foreign_scripts == "quarantine"
-        self._public, self._everyday = public, everyday
+        self._read = tuple(params.languages) if params.other_languages == "quarantine" else ()
+        self._public = public
         self._constant, self._originals = constant, originals
         self._engine = AnonymizerEngine()
         self.entities: Counter[str] = Counter()
@@ -107,21 +103,24 @@ class Cleaner:
 
     def clean(self, call: Call, texts: Sequence[Text], people: Surrogates) -> dict[str, Any]:
         """The call's fields with surrogates. Raises Quarantined with the reason."""
-        if self._gate and any(t.role not in SYSTEM and FOREIGN.search(t.text) for t in texts):
-            raise Quarantined(SCRIPT)
+        if self._read and (name := self._unread(texts)):
+            raise Quarantined(UNREAD + name)
         if not any(t.scanned for t in texts):
             return visit(call, lambda role: lambda path, text: text)
         return _OneCall(self, call, texts, people).fields()
+
+    def _unread(self, texts: Sequence[Text]) -> str:
+        """The language that a text of the call, or all that is said in it, is in, if not read."""
+        said = [t.text for t in texts if t.role not in SYSTEM]
+        found = (foreign(text, self._read) for text in [*said, "\n".join(said)])
+        return next((name for name in found if name), "")
 
     def wanted(self, text: Text) -> Iterator[Found]:
         """What was found in a string and is no part of the template."""
         for leaf in text.scanned:
             for found in leaf:
-                finding = found.finding
-                if finding.kind in self._keep or self._public(text.role, found.mark):
-                    continue
-                read = finding.kind in SOFT and finding.detector in READERS
-                if not (read and self._everyday(found.text, finding.kind)):
+                kept = found.finding.kind in self._keep
+                if not kept and not self._public(text.role, found.mark):
                     yield found
 
     def replace(self, text: str, findings: Sequence[tuple[Finding, Surrogates]]) -> str:
@@ -147,7 +146,7 @@ class Cleaner:
         return [
             (f.finding, self._constant)
             for f in text.scanned[index]
-            if is_secret(f.finding.kind) and self._public(text.role, f.mark)
+            if f.finding.kind in CONSTANT and self._public(text.role, f.mark)
         ]
 
 
@@ -243,12 +242,25 @@ class _OneCall:
 
 
 def _apart(findings: Sequence[tuple[Finding, Surrogates]]) -> list[tuple[Finding, Surrogates]]:
-    """Without overlaps; what comes first in the list stays."""
+    """Without overlaps; what comes first in the list stays, and of a name what it leaves free."""
     kept: list[tuple[Finding, Surrogates]] = []
     for finding, people in findings:
-        if not any(finding.start < k.end and k.start < finding.end for k, _ in kept):
-            kept.append((finding, people))
+        free = list(_free(finding, [k for k, _ in kept]))
+        kept += [(f, people) for f in free if f == finding or f.kind == "PERSON"]
     return kept
+
+
+def _free(finding: Finding, taken: Sequence[Finding]) -> Iterator[Finding]:
+    """The stretches of a finding that no other covers."""
+    at = finding.start
+    for other in sorted(taken):
+        if other.end <= at or other.start >= finding.end:
+            continue
+        if other.start > at:
+            yield replace(finding, start=at, end=other.start)
+        at = max(at, other.end)
+    if at == finding.start or at < finding.end:
+        yield replace(finding, start=at)
 
 
 def _template(texts: Sequence[Text], wanted: Sequence[Sequence[Found]]) -> str:

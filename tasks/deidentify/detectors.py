@@ -18,6 +18,7 @@ from tasks.core.params import Deidentify
 from tasks.core.records import digest
 from tasks.core.stage import Refused
 from tasks.deidentify.findings import PRIORITY, Finding, resolve
+from tasks.deidentify.name_check import checked
 from tasks.deidentify.ner_model import model
 from tasks.deidentify.patterns import SHAPES
 from tasks.deidentify.phones import phones
@@ -38,9 +39,12 @@ def version(params: Deidentify) -> str:
     parts = [
         here / name
         for name in (
+            "cues.py",
             "detectors.py",
             "findings.py",
+            "languages.py",
             "ner_model.py",
+            "name_check.py",
             "patterns.py",
             "phones.py",
             "scanner.py",
@@ -108,13 +112,16 @@ def _stock() -> list[Any]:
 
 
 def _foreign(languages: Sequence[str]) -> list[Any]:
-    """Presidio's recognisers of other languages: their national numbers, checked by checksum."""
+    """Presidio's recognisers of other languages: their national numbers, checked by checksum.
+
+    All stand under one language, so that a text is read once, whatever it is written in.
+    """
     from presidio_analyzer import PatternRecognizer, RecognizerRegistry
 
     common = {"CREDIT_CARD", "IBAN_CODE", "EMAIL_ADDRESS", "IP_ADDRESS", "CRYPTO", "URL"}
     common |= {"DATE_TIME", "MAC_ADDRESS", "UUID", "MEDICAL_LICENSE"}
     found = []
-    for language in languages:
+    for language in set(languages) - {"en"}:
         registry = RecognizerRegistry(supported_languages=[language])
         registry.load_predefined_recognizers(languages=[language])
         found += [
@@ -122,7 +129,12 @@ def _foreign(languages: Sequence[str]) -> list[Any]:
             for r in registry.recognizers
             if isinstance(r, PatternRecognizer) and not common & set(r.supported_entities)
         ]
+    for recognizer in found:
+        recognizer.supported_language = "en"
     return found
+
+
+_NATIONAL = re.compile(r"(?=(?:[^\W_]*\d){5})[^\W_]{6,}")  # a word with five digits, at least
 
 
 def _needs() -> dict[str, re.Pattern[str]]:
@@ -182,7 +194,6 @@ class Detector:
         logger.addHandler(self._timeouts)
         logger.setLevel(logging.WARNING)
         logger.propagate = False  # its messages may hold text
-        self._languages = list(dict.fromkeys(("en", *params.languages)))
         self._model = model(params)
         self._engine = self.engine([])
 
@@ -192,7 +203,7 @@ class Detector:
         from presidio_analyzer.nlp_engine import NoOpNlpEngine
 
         needs = _needs()
-        registry = RecognizerRegistry(supported_languages=self._languages)
+        registry = RecognizerRegistry(supported_languages=["en"])
         for recognizer in _stock():
             need = needs[recognizer.supported_entities[0]]
             recognizer.analyze = _only_if(need, recognizer.analyze)
@@ -200,14 +211,15 @@ class Detector:
         kinds = sorted({shape.kind for shape in SHAPES} | {"PHONE_NUMBER"})
         for recognizer in [_recogniser("shape", shapes, kinds), *more]:
             registry.add_recognizer(recognizer)
-        for recognizer in _foreign(self._languages[1:]):
+        for recognizer in _foreign(self.params.languages):
+            recognizer.analyze = _only_if(_NATIONAL, recognizer.analyze)
             registry.add_recognizer(recognizer)
-        nlp = NoOpNlpEngine([{"lang_code": code, "model_name": "none"} for code in self._languages])
+        nlp = NoOpNlpEngine([{"lang_code": "en", "model_name": "none"}])
         nlp.load()
         return AnalyzerEngine(
             registry,
             nlp,
-            supported_languages=self._languages,
+            supported_languages=["en"],
             context_aware_enhancer=_context_class(),
         )
 
@@ -221,18 +233,14 @@ class Detector:
         plain = [text.translate(NORMAL) for text in segments]
         named = self._model(plain) if self._model else [[] for _ in plain]
         return [
-            resolve(text, self._by_pattern(text) + names)
+            resolve(text, self._by_pattern(text) + checked(text, names))
             for text, names in zip(plain, named, strict=True)
         ]
 
     def _by_pattern(self, text: str) -> list[Finding]:
         before = self._timeouts.count
         threshold = self.params.threshold
-        results = [
-            result
-            for language in self._languages
-            for result in self._engine.analyze(text, language, score_threshold=threshold)
-        ]
+        results = self._engine.analyze(text, "en", score_threshold=threshold)
         if self._timeouts.count != before:
             raise Refused("a pattern of the de-identification timed out; no text passes unscanned")
         return [

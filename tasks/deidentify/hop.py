@@ -22,7 +22,7 @@ from tasks.core import stage
 from tasks.core.params import Deidentify, load
 from tasks.core.records import CLEAN, REJECTED, Call, CleanCall, Counts, Rejected, Writer, read
 from tasks.core.stage import Refused
-from tasks.deidentify.boilerplate import Everyday, Public
+from tasks.deidentify.boilerplate import Public
 from tasks.deidentify.cleaner import Cleaner, Quarantined, Text, strings
 from tasks.deidentify.conversations import conversation_of, is_sealed, sealed
 from tasks.deidentify.detectors import Detector, version
@@ -59,13 +59,10 @@ class Night:
         self._key = key
         self.scanner = scanner or Scanner(Detector(params), params.keys, key)
         self._public = Public(params.public_conversations)
-        self._everyday = Everyday(params.public_conversations)
         self._people: dict[str, Surrogates] = {}
         self._recent: deque[Surrogates] = deque()
         self.originals = Originals(key)
-        self.cleaner = Cleaner(
-            params, self._public, self._everyday, Surrogates(key, ""), self.originals
-        )
+        self.cleaner = Cleaner(params, self._public, Surrogates(key, ""), self.originals)
 
     def survey(self, calls: Iterable[Call]) -> int:
         """First pass: scan every distinct string, count lines. Returns the number of calls."""
@@ -78,7 +75,6 @@ class Night:
             for _, path, text in strings(call):
                 if text:
                     waiting.append((conversation, self.scanner.add(path, text)))
-                    self._everyday.note(conversation, text)
             if self.scanner.waiting >= WAITING:
                 self._count(waiting)
         self._count(waiting)
@@ -121,7 +117,8 @@ def probe(
     scanner: Scanner | None = None,
 ) -> dict[str, Recall]:
     """Recall per type: personal data planted in a sample of these calls and looked for again."""
-    trials = planted(_sample(calls, SAMPLE, seed), params.probe, seed)
+    again = max(params.probe // 2, params.public_conversations)
+    trials = planted(_sample(calls, SAMPLE, seed), params.probe, again, seed)
     night = Night(params, key, scanner)
     night.survey(call for _, _, call in trials)
     return recalls([(kind, not _survives(night, value, call)) for kind, value, call in trials])

@@ -206,19 +206,40 @@ def _with_json(text: str, key: str, value: str) -> str:
     return f"{text}\n{json.dumps(body)}"
 
 
-def planted(calls: Sequence[Call], per_kind: int, seed: int) -> list[tuple[str, str, Call]]:
-    """Calls with one planted value each: type, value, call. Each has a conversation of its own."""
+def planted(
+    calls: Sequence[Call], per_kind: int, again: int, seed: int
+) -> list[tuple[str, str, Call]]:
+    """Calls with a planted value each: type, value, call; each is a conversation of its own.
+
+    Half of the values of a type occur once. The others are one value that `again` calls share in
+    the same words, as somebody's signature or in a prompt that names its user: whoever writes often
+    is no template.
+    """
     rng = Random(seed)
     order = list(calls)
     rng.shuffle(order)
     source = cycle(order or [Call(id="", at=0.0, source="", request={"messages": []}, reply={})])
     out = []
     for kind, how in PLANTS.items():
-        for number in range(per_kind):
-            value = how.make(rng)
-            call = plant(next(source), value, how, rng)
+        once = [how.make(rng) for _ in range(per_kind - per_kind // 2)]
+        made = [(value, plant(next(source), value, how, rng)) for value in once]
+        often, sentence = how.make(rng), rng.choice(how.sentences)
+        made += [(often, _signed(next(source), sentence.format(often), n)) for n in range(again)]
+        for number, (value, call) in enumerate(made):
             out.append((kind, value, replace(call, conversation=f"probe:{kind}:{number}")))
     return out
+
+
+def _signed(call: Call, line: str, number: int) -> Call:
+    """The call with a line of its own at the end of the user's words, or of the prompt's."""
+    role = "system" if number % 4 == 3 else "user"
+    messages = [dict(m) for m in call.messages]
+    mine = [m for m in messages if m.get("role") == role and isinstance(m.get("content"), str)]
+    if mine:
+        mine[-1]["content"] = f"{mine[-1]['content']}\n{line}"
+    else:
+        messages.insert(0 if role == "system" else len(messages), {"role": role, "content": line})
+    return replace(call, request=call.request | {"messages": messages})
 
 
 def survives(value: str, clean: Call) -> bool:

@@ -20,6 +20,7 @@ from tasks.core.records import digest
 from tasks.core.stage import write_atomic
 from tasks.deidentify.call_texts import rewrite
 from tasks.deidentify.findings import Finding
+from tasks.deidentify.organisations import organisational
 from tasks.deidentify.patterns import ADDRESS_PARTS, by_key, last_key
 
 SEGMENT = 480  # characters; longer texts are cut at blank lines, lines or sentences
@@ -121,11 +122,10 @@ def cut(found: Sequence[Leaf]) -> Iterator[tuple[str, list[_Slice]]]:
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """Where a finding stands: names of its line, of the line's skeleton and of what fills it."""
+    """Where a finding stands: its line's name, and whether it shows to be an organisation's."""
 
     line: str
-    skeleton: str
-    filler: str
+    organisational: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,12 +261,8 @@ def marked(leaf: Leaf, findings: Sequence[Finding]) -> Iterator[Found]:
         start = leaf.text.rfind("\n", 0, finding.start) + 1
         end = leaf.text.find("\n", finding.end)
         end = len(leaf.text) if end < 0 else end
-        skeleton, filler, at = leaf.path + "\0", "", start
-        for other in findings:
-            if start <= other.start and other.end <= end:
-                skeleton += _NUMBERED.sub("0", leaf.text[at : other.start]) + f"<{other.kind}>"
-                filler += leaf.text[other.start : other.end] + "\0"
-                at = other.end
-        skeleton += _NUMBERED.sub("0", leaf.text[at:end])
-        mark = Mark(digest(skeleton, filler), digest(skeleton), digest(filler))
-        yield Found(finding, leaf.text[finding.start : finding.end], mark)
+        text = leaf.text[finding.start : finding.end]
+        before, after = leaf.text[start : finding.start], leaf.text[finding.end : end]
+        line = _NUMBERED.sub("0", before) + f"<{text}>" + _NUMBERED.sub("0", after)
+        shared = organisational(finding.kind, text, before, after)
+        yield Found(finding, text, Mark(digest(leaf.path, line), shared))

@@ -1,11 +1,10 @@
-"""A call on its way through the gateway, and what is kept of it: response headers, journal line."""
+"""A request on its way through the gateway, and what is kept of it: headers and journal line."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from serving.route import Match
 from tasks.core.records import TEACHER, Json
@@ -13,8 +12,8 @@ from tasks.ingest.wire.completion import Completion
 
 
 @dataclass(slots=True)
-class Call:
-    """One call; `match`, `reason` and `student` become known while it is answered.
+class Exchange:
+    """One request; `match`, `reason` and `student` become known while it is answered.
 
     `start` is the clock's reading at its arrival, `at` its time in seconds since the epoch.
     """
@@ -29,8 +28,8 @@ class Call:
     reason: str = ""
     student: Json | None = None
 
-    def sound(self) -> bool:
-        """Whether the request is a chat request at all: lists of objects where they belong."""
+    def is_chat(self) -> bool:
+        """Return whether this is a chat request at all: lists of objects where they belong."""
         messages, tools = self.request.get("messages"), self.request.get("tools")
         return _objects(messages) and (tools is None or _objects(tools))
 
@@ -43,11 +42,11 @@ class Call:
             headers["x-flywheel-version"] = str(self.match.route.version)
         return {**headers, "x-flywheel-reason": self.reason}
 
-    def line(self, audit_rate: float, **more: Any) -> Json:
-        """The journal line of the call. Client headers with secrets never enter it."""
+    def line(self, audit_rate: float, **more: object) -> Json:
+        """The journal line. Client headers with secrets never enter it."""
         metadata = self.request.get("metadata")
-        said: Json = metadata if isinstance(metadata, dict) else {}
-        conversation = said.get("conversation_id") or said.get("session_id")
+        labels: Json = metadata if isinstance(metadata, dict) else {}
+        conversation = labels.get("conversation_id") or labels.get("session_id")
         return {
             "id": self.id,
             "at": self.at,
@@ -59,7 +58,7 @@ class Call:
             "latency_s": round(time.perf_counter() - self.start, 6),
             "client": self.headers.get("x-client-id") or str(self.request.get("user") or ""),
             "conversation": self.headers.get("x-conversation-id") or str(conversation or ""),
-            "hint": str(said.get("workload_id") or said.get("task") or ""),
+            "hint": str(labels.get("workload_id") or labels.get("task") or ""),
             "answered_by": TEACHER,
             "reason": self.reason,
             "student": self.student,
@@ -71,11 +70,11 @@ class Call:
         }
 
 
-def _objects(value: Any) -> bool:
+def _objects(value: object) -> bool:
     return isinstance(value, list) and all(isinstance(item, dict) for item in value)
 
 
-def said(found: Completion) -> Json:
+def reply_fields(found: Completion) -> Json:
     """The fields of a line (or of its audit) that hold what a model said."""
     prompt, completion = found.tokens
     return {

@@ -1,0 +1,83 @@
+"""Asking an exchange's student: route, limits, pool and decision; every "no" has its reason."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from serving import escalate
+from serving.breaker import CircuitBreaker
+from serving.exchange import Exchange
+from serving.pool import Pool, PoolError
+from serving.route import Match, Routes
+from tasks.calibrate.hop import confidence
+from tasks.core.params import Serve
+from tasks.students.causal import Answer
+
+log = logging.getLogger("flywheel.gateway")
+
+
+@dataclass(slots=True)
+class Students:
+    """The students behind the routes, and the pool of each kind."""
+
+    routes: Routes
+    pools: Mapping[str, Pool]
+    settings: Serve
+    _breakers: dict[str, CircuitBreaker] = field(
+        default_factory=lambda: defaultdict(CircuitBreaker)
+    )
+
+    async def ask(self, exchange: Exchange) -> Answer | None:
+        """The student's answer if it may be served; else `exchange.reason` says why not."""
+        router = self.routes.current()
+        exchange.match = router.find(exchange.request) if exchange.is_chat() else None
+        if exchange.match is None:
+            exchange.reason = router.miss(exchange.request)
+            return None
+        exchange.reason = escalate.unsupported(exchange.request) or ""
+        answer = None if exchange.reason else await self._answer(exchange, exchange.match)
+        if answer is None:
+            return None
+        route = exchange.match.route
+        exchange.student = {
+            "answer": answer.text,
+            "confidence": confidence(answer.logprobs) if answer.logprobs else None,
+            "adapter": route.adapter,
+            "version": route.version,
+        }
+        decision = escalate.decide(route.task, route.threshold, exchange.request, answer)
+        exchange.reason = decision.reason
+        return answer if decision.serve else None
+
+    async def _answer(self, exchange: Exchange, match: Match) -> Answer | None:
+        pool = self.pools.get(match.route.kind)
+        if pool is None:
+            exchange.reason = escalate.NO_POOL
+            return None
+        breaker = self._breakers[pool.url]
+        if not breaker.allows():
+            exchange.reason = escalate.CIRCUIT_OPEN
+            return None
+        try:
+            answer = await self._ask_pool(pool, match)
+        except (TimeoutError, PoolError) as error:
+            exchange.reason = error.reason if isinstance(error, PoolError) else escalate.TIMEOUT
+            log.warning("call %s: %s", exchange.id, exchange.reason)
+            if exchange.reason in escalate.POOL_AWAY:
+                breaker.failed()
+            else:
+                breaker.succeeded()
+            return None
+        breaker.succeeded()
+        return answer
+
+    async def _ask_pool(self, pool: Pool, match: Match) -> Answer:
+        route, limit = match.route, self.settings.student_timeout
+        async with asyncio.timeout(limit):
+            return await pool.answer(
+                route.adapter, match.prompt, self.settings.answer_tokens, limit
+            )

@@ -1,0 +1,84 @@
+"""What stands in front of names, streets and an organisation's own values, in seven languages.
+
+Plain tables of words; `name_check`, `organisations` and `patterns` read them.
+"""
+
+# ruff: noqa: E501 - a regular expression is read on one line
+from __future__ import annotations
+
+import re
+
+I = re.IGNORECASE  # noqa: E741 - as in the re module's own names
+
+_INTRODUCED = (
+    # English
+    r"my name(?:['’]s| is)?|name is|names? (?:are|is)|i am|i['’]m|this is|it['’]s|call me|called|named|known as|contact|ask(?: for)?|"
+    r"tell|speak (?:to|with)|talk(?:ing)? (?:to|with)|spoke (?:to|with)|regards|cheers|sincerely|thanks|thank you|yours|love|best|signed|"
+    r"dear|hi|hello|hey|attn|c/o|mr|mrs|ms|miss|mx|dr|prof|sir|madam|written by|sent by|on behalf of|"
+    # German
+    r"ich hei(?:ß|ss)e|hei(?:ß|ss)t|mein name(?: ist|:)?|name ist|ich bin(?: der| die)?|hier (?:ist|spricht)|herrn?|frau|fräulein|hallo|liebe[rs]?|"
+    r"sehr geehrter?|(?:viele|beste|freundliche[nr]?|herzliche|liebe) gr(?:ü|ue)(?:ß|ss)e(?:n)?(?: von)?|mfg|lg|vg|gez\.?|frage[n]? nach|"
+    # Spanish
+    r"me llamo|mi nombre es|nombre es|soy|se llama|señor(?:a|ita)?|sr(?:a|ta)?|don|doña|hola|estimad[oa]|querid[oa]|(?:un )?saludos?(?: de)?|atentamente|atte|"
+    # French
+    r"je m['’]appelle|s['’]appelle|mon nom est|nom est|je suis|ici|monsieur|madame|mademoiselle|mme|mlle|bonjour|bonsoir|salut|chère?|cordialement|"
+    r"bien à vous|salutations|"
+    # Italian
+    r"mi chiamo|si chiama|il mio nome è|nome è|sono|signor(?:e|a|ina)?|sig(?:\.?ra|na)?|dott(?:\.?ssa|ore|oressa)?|ciao|salve|buongiorno|gentile|egregi[oa]|car[oa]|"
+    r"(?:cordiali|distinti) saluti|saluti(?: da)?|un saluto|"
+    # Dutch
+    r"ik heet|heet|mijn naam(?: is|:)?|naam is|ik ben|u spreekt met|meneer|mevrouw|dhr|mevr|mw|beste|geachte(?: heer)?|lieve|hoi|dag|"
+    r"(?:met vriendelijke |vriendelijke |hartelijke )?groet(?:en|jes)?(?: van)?|mvg|"
+    # Portuguese
+    r"(?:o )?meu nome é|nome é|(?:eu )?me chamo|chamo-me|chama-se|eu sou|sou(?: [oa])?|aqui é(?: [oa])?|senhora?|dona|olá|oi|prezad[oa]|car[oa]|"
+    r"atenciosamente|(?:com os melhores )?cumprimentos|abraços?|obrigad[oa]"
+)
+_LABELS = (
+    r"(?:user|customer|client|patient|passenger|guest|contact|name|full name|from|to|cc|author|owner|assignee|recipient|sender|manager|doctor|driver|employee|caller|reporter|"
+    r"kund(?:e|in)|absender|empfänger|ansprechpartner(?:in)?|nombre|cliente|paciente|nom|prénom|client|nome|cliente|paziente|naam|klant|patiënt)\s?"
+)
+NAME_CUE = re.compile(
+    rf"(?:^|(?<=[^\w]))(?:{_LABELS}:\s|(?:{_INTRODUCED})(?:[.,:]{{0,2}}\s{{0,2}}|\s*\n\s*|[-–—]\s?)(?:[A-Z]\.\s?)?)[*_\"'“]{{0,2}}$",
+    I,
+)
+# What people do, behind a name.
+PERSON_ACT = re.compile(
+    r"\s*(?:['’]s (?:\w+ )?(?:account|order|card|phone|number|address|birthday|email|reservation|flight|wife|husband|son|daughter)|,? (?:who|born|aged?)\b|"
+    r"(?:called|call|said|says|wants?|wanted|asked|asks|wrote|writes|lives?|works?|needs?|complained|ordered|paid|signed|told|sent|replied|reported|booked|is my|was born|"
+    r"hat (?:an)?gerufen|ruft|rief|möchte|wohnt|schrieb|sagt|bittet|llamó|llama|vive|quiere|dice|escribió|pide|a appelé|habite|veut|souhaite|dit|écrit|demande|"
+    r"ha chiamato|chiama|abita|vuole|dice|scrive|chiede|heeft gebeld|belt|belde|woont|wil|zegt|vraagt|ligou|mora|quer|diz|escreveu|pede)\b)",
+    I,
+)
+AMOUNT = re.compile(
+    r"\d\s?(?:mg|mcg|µg|ug|g|kg|ml|mmol|meq|iu|units?|gb|mb|kb|ms|s|sec|min|h|hrs?|x|%|bid|tid|qid|prn|bps|rps|qps|eur|usd|€|\$)\b",
+    I,
+)
+
+STREET = re.compile(
+    # what follows a street's name in English, German and Dutch
+    r"(?:\b|(?<=\w))(?:street|avenue|boulevard|crescent|terrace|parkway|highway|stra(?:ß|ss)e|strasse|gasse|allee|platz|straat|laan|plein|gracht|kade|singel|dijk)\b|"
+    r"(?:\b|(?<=[a-zäöüß]))(?:weg|ring|damm|ufer|steig|pad|hof)\b(?=\s+\d)|(?<=[a-zäöüß])str\.|"
+    r"\b(?:st|ave|rd|road|blvd|ln|lane|dr|drive|ct|court|pl|place|way|hwy|pkwy|cir|circle|sq|square|trail|loop|pike|path|row|walk|alley|plaza|point|cove|ridge|mews|close|"
+    r"apt|apartment|suite|ste|unit|p\.?\s?o\.?\s?box|floor|str|wohnung|postfach|whg)\b|"
+    # what precedes it in the Romance languages
+    r"\b(?:rue|chemin|impasse|quai|route|calle|c/|avda|avenida|av|paseo|ronda|plaza|camino|carrer|via|viale|corso|piazza|piazzale|largo|vicolo|strada|borgo|contrada|rua|travessa|praça|"
+    r"alameda|estrada|rodovia|urbanización|glorieta|pasaje|cuesta|rotonda|lungomare)\b", I)  # fmt: skip
+
+# An organisation's own number or place, not a person's.
+OFFICE = re.compile(
+    r"\b(?:our|company|head|main|central|customer|technical)?\s?(?:office|offices|headquarters|hq|store|shop|warehouse|branch|depot|hotline|helpline|help ?desk|helpdesk|service desk|"
+    r"reception|front desk|switchboard|support(?: team| line)?|customer (?:service|care)|call cent(?:er|re)|emergency|visit us|returns? (?:to|address)|"
+    r"filiale|zentrale|geschäftsstelle|kundenservice|kundendienst|hauptsitz|oficina|tienda|sede|atención al cliente|bureau|magasin|siège|service client|ufficio|negozio|assistenza|"
+    r"kantoor|winkel|klantenservice|hoofdkantoor|escritório|loja|atendimento)\b[^\n]{0,24}$", I)  # fmt: skip
+NOT_OFFICE = re.compile(
+    r"\b(?:my|his|her|their|mein|meine|mi|mon|ma|mio|mia|mijn|meu|minha)\s+(?:\w+\s+)?\w+\b[^\n]{0,24}$",
+    I,
+)
+BOT = re.compile(
+    r"\b(?:you are|you're|your name is|called|named|act as|this is|i am|du bist|sie sind|dein name ist|eres|te llamas|tu es|vous êtes|sei|ti chiami|je bent|jij bent|você é|tu és)\s+[*_\"'“]{0,2}$",
+    I,
+)
+BOT_WORK = re.compile(
+    r"\b(?:assistant|agent|bot|chat ?bot|copilot|ai|model|helper|concierge|assistent(?:in)?|asistente|assistente|agente)\b",
+    I,
+)

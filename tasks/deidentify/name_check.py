@@ -1,0 +1,193 @@
+"""Whether what a model took for a name is one: vocabulary, spelling and what stands around it.
+
+A small model reads a word that it never saw as a name: a German noun, a drug, a daemon, a typo. So
+its findings are held against the words of the language (`languages`), and keep what is no word,
+what is a known name in a name's place, and what stands behind a cue ("my name is", "Herr", "Dr.").
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import lru_cache
+
+from tasks.deidentify.cues import AMOUNT, NAME_CUE, PERSON_ACT, STREET
+from tasks.deidentify.findings import Finding
+from tasks.deidentify.languages import COMMON, KNOWN, frequency, is_typo, language
+from tasks.deidentify.wordlists import fold, is_name, ordinary, word_set
+
+_TOKEN = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*")
+_PART = re.compile(r"[^\W_]+(?:[.'’/-][^\W_]+)*")
+_CODE = re.compile(r"[a-zß-ÿ][A-Z]")  # camelCase
+_SCOTTISH = re.compile(r"(?:Mc|Mac|De|Di|La|Le|Van|O['’]|D['’])[A-ZÀ-Þ]")
+_OPENING = re.compile(r"(?:^|[.!?:\n]\s*|[-*•\"'(]\s*)$")
+_NOUN = re.compile(  # a German word in front of a noun, never of a name alone
+    r"\b(?:d(?:as|en|em|es)|(?:k|m|d|s)?ein(?:e[nmrs]?)?|unser\w*|eur\w*|ihre?[nmrs]?|i[mns]|am|ans|"
+    r"aufs|zu[mr]|vo[mn]|beim|diese[nmrs]?|jede[nmrs]?|welche[nmrs]?|viele|alle|per|pro|ohne|\w+(?:e[nmrs]))\s+$",
+)
+TYPICAL = 0.8  # how much commoner a word is at home than in English, for a name that is a word too
+SURNAMES = 4.0  # rarer English words with a capital may be names that no list has
+ORDINARY, UNKNOWN, NAME = 0, 1, 2
+READERS = frozenset({"tagger", "spacy", "model"})
+
+
+def checked(text: str, findings: list[Finding]) -> list[Finding]:
+    """The findings of a segment that hold, cut to what is no ordinary word."""
+    if not any(f.detector in READERS for f in findings):
+        return findings
+    tongue = language(text)
+    homes = [f for f in findings if f.kind == "ADDRESS" and is_address(text, f, tongue)]
+    out: list[Finding] = []
+    for finding in findings:
+        beside = any(
+            -1 <= finding.start - h.end <= 4 or -1 <= h.start - finding.end <= 4 for h in homes
+        )
+        if finding.detector not in READERS or (finding.kind == "LOCATION" and beside):
+            out.append(finding)
+        elif finding.kind == "ADDRESS":
+            out += [_place(text, finding)] if finding in homes else []
+        else:
+            out += _names(text, finding, tongue)
+    return out
+
+
+def _place(text: str, finding: Finding) -> Finding:
+    """An address without the small words in front of it and behind it."""
+    parts = [
+        m
+        for m in _PART.finditer(text, finding.start, finding.end)
+        if not m.group().islower() or STREET.search(m.group())
+    ]
+    return replace(finding, start=parts[0].start(), end=parts[-1].end()) if parts else finding
+
+
+def _names(text: str, finding: Finding, tongue: str) -> Iterator[Finding]:
+    """The finding without ordinary words at its edges; nothing when no name is left."""
+    tokens = list(_TOKEN.finditer(text, finding.start, finding.end))
+    held = [_weigh(text, token, tongue) for token in tokens]
+    for i, token in enumerate(tokens):  # beside a name, a name that is a word is a name
+        beside = NAME in held[max(0, i - 1) : i + 2]
+        if held[i] != NAME and beside and _second(token.group(), tongue):
+            held[i] = NAME
+    unknown = [token for token, weight in zip(tokens, held, strict=True) if weight]
+    if NAME not in held and not _like_a_person(text, finding, unknown):
+        return
+    first = next(i for i, h in enumerate(held) if h)
+    last = next(i for i in reversed(range(len(held))) if held[i])
+    start = finding.start if first == 0 else tokens[first].start()
+    end = finding.end if last == len(tokens) - 1 else tokens[last].end()
+    yield Finding(start, end, finding.kind, finding.score, finding.detector)
+
+
+def _like_a_person(text: str, finding: Finding, unknown: list[re.Match[str]]) -> bool:
+    """Whether unknown words with capitals stand where a person does, or are two of a kind."""
+    if not unknown:
+        return False
+    start, end = unknown[0].start(), unknown[-1].end()
+    line = text[text.rfind("\n", 0, start) + 1 :].partition("\n")[0].strip(" \t.,!;:\"'*_-")
+    if PERSON_ACT.match(text, end) or line == text[start:end]:
+        return True
+    rare = all(frequency(t.group(), "en") < KNOWN for t in unknown)
+    return len(unknown) > 1 and rare and finding.score >= 0.9
+
+
+def _second(word: str, tongue: str) -> bool:
+    """Whether a word beside a name is its other half: a name, or one not too common."""
+    if is_name(fold(word)):
+        return True
+    often = max(frequency(word, tongue), frequency(word, "en"))
+    if word.islower():
+        return often < KNOWN and not is_typo(word, tongue or "en")
+    return not _CODE.search(word) and often < (3.5 if tongue == "de" else 4.5)
+
+
+def _weigh(text: str, token: re.Match[str], tongue: str) -> int:
+    """How much a word is a name where it stands: ORDINARY, UNKNOWN (with a capital) or NAME."""
+    word, before = token.group(), text[max(0, token.start() - 40) : token.start()]
+    if fold(word) in word_set("particles"):
+        return ORDINARY
+    if _CODE.search(word) and not _SCOTTISH.match(word):
+        return ORDINARY
+    around = text[token.start() - 1 : token.start()] + text[token.end() : token.end() + 1]
+    if set(around) & set("_/\\=<>@#") or re.search(r"\d", around):
+        return NAME if is_name(fold(word)) else ORDINARY
+    cued = NAME_CUE.search(before) is not None
+    shouted = word.isupper() and len(word) > 1
+    if word.islower() or (shouted and text.isupper()):
+        return _low(word.lower(), tongue, cued)
+    if shouted:
+        known = is_name(fold(word)) and frequency(word, tongue) < COMMON
+        return NAME if cued or known else ORDINARY
+    return _capital(word, tongue, cued, before)
+
+
+@lru_cache(maxsize=65_536)
+def _low(word: str, tongue: str, cued: bool) -> int:
+    """A word in lower case: a name only if known as one, or unknown and behind a cue."""
+    often = max(frequency(word, tongue), frequency(word, "en"))
+    if not is_name(fold(word)):
+        return NAME if cued and often < KNOWN and not is_typo(word, tongue or "en") else ORDINARY
+    if often >= 5.5:
+        return ORDINARY
+    doubtful = fold(word) in ordinary() or len(word) < 3 or _typical(word, tongue)
+    return ORDINARY if doubtful and not cued else NAME
+
+
+@lru_cache(maxsize=65_536)
+def _typical(word: str, tongue: str) -> bool:
+    """Whether a name is a word of the language: more common there than names are elsewhere."""
+    own, english = frequency(word, tongue), frequency(word, "en")
+    return tongue not in {"", "en"} and own >= 3.5 and own - english >= TYPICAL
+
+
+def _capital(word: str, tongue: str, cued: bool, before: str) -> int:
+    low, opening = word.lower(), _OPENING.search(before) is not None
+    often = max(frequency(low, tongue), frequency(low, "en"))
+    known = is_name(fold(word))
+    if cued:
+        return ORDINARY if often >= 5.5 and not known else NAME
+    if known:
+        return ORDINARY if _as_word(word, tongue, often, opening, before) else NAME
+    if often >= (SURNAMES if tongue == "en" else COMMON):
+        return ORDINARY
+    if tongue == "de" and (_NOUN.search(before) or compound(low)):
+        return ORDINARY
+    return ORDINARY if (opening or len(word) > 5) and is_typo(low, tongue or "en") else UNKNOWN
+
+
+def _as_word(word: str, tongue: str, often: float, opening: bool, before: str) -> bool:
+    """Whether a known name is used as the word that it is too: `der Koch`, `Will it come`."""
+    if tongue == "de":
+        return _NOUN.search(before) is not None and (_typical(word, tongue) or often >= COMMON)
+    doubtful = fold(word) in ordinary() or _typical(word, tongue) or often >= 5.5
+    return opening and doubtful
+
+
+@lru_cache(maxsize=65_536)
+def compound(word: str) -> bool:
+    """Whether a German word is two or three common words in one."""
+    for cut in range(4, len(word) - 3):
+        head, tail = word[:cut], word[cut:]
+        if frequency(tail, "de") < COMMON and not (len(tail) >= 8 and compound(tail)):
+            continue
+        if any(frequency(h, "de") >= COMMON for h in (head, head.removesuffix("s"), head + "e")):
+            return True
+    return False
+
+
+def is_address(text: str, finding: Finding, tongue: str) -> bool:
+    """Whether a supposed address has what addresses have: a street word, or a number and a name."""
+    found = text[finding.start : finding.end]
+    if STREET.search(found):
+        return True
+    if AMOUNT.search(text, finding.start, finding.end + 6):
+        return False
+    numbered = re.search(r"\b\d{1,6}[A-Za-z]? [A-ZÀ-Þ]|[A-ZÀ-Þ][\w.' -]+,? \d{4,5}\b", found)
+    return numbered is not None and any(_unusual(t, tongue) for t in _TOKEN.findall(found))
+
+
+def _unusual(word: str, tongue: str) -> bool:
+    often = max(frequency(word, tongue), frequency(word, "en"))
+    named = is_name(fold(word)) or often < COMMON
+    return word[0].isupper() and len(word) > 1 and not _CODE.search(word) and named
