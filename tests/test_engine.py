@@ -18,8 +18,10 @@ from typing import Any
 import httpx
 import pytest
 import tiny
+from upstream import application
 
 from serving.chat_request import BadRequest
+from serving.client import Client
 from serving.decoder import MAX_WAITING, Engine, Job
 from serving.engine import app, listen
 from serving.pool import Pool, PoolError
@@ -101,9 +103,8 @@ def test_the_engine_answers_as_the_student_was_measured(engine: Engine, home: Pa
     """Through HTTP, the pool's client reads the same text and log-probabilities."""
 
     async def run() -> Answer:
-        transport = httpx.ASGITransport(app(engine))
-        async with httpx.AsyncClient(transport=transport) as client:
-            return await Pool("http://pool", client).answer(NAME, PROMPT, 64, 30.0)
+        async with Client() as client:
+            return await Pool(application(app(engine)), client).answer(NAME, PROMPT, 64, 30.0)
 
     answer = asyncio.run(run())
     student = Student.load(home / "tiny", home / "adapters" / NAME / "adapter")
@@ -248,8 +249,8 @@ def test_adapters_come_and_go(engine: Engine, home: Path) -> None:
 
     async def run() -> tuple[set[str], list[str]]:
         refusals = []
-        async with httpx.AsyncClient(transport=httpx.ASGITransport(app(engine))) as client:
-            pool = Pool("http://pool", client)
+        async with Client() as client:
+            pool = Pool(application(app(engine)), client)
             await pool.load("second", path)
             for name in ("second", "third"):
                 try:

@@ -13,6 +13,7 @@ import httpx
 import pytest
 import served
 from starlette.responses import JSONResponse
+from upstream import nowhere
 
 from serving import completion
 from serving.escalate import decide
@@ -66,14 +67,10 @@ def test_a_refused_call_says_nothing_about_the_pool(home: Path) -> None:
 
 def test_one_pool_rests_and_the_other_does_not(home: Path) -> None:
     """Students of the encoder may be served elsewhere: each server has its own record."""
-
-    def dead(_: httpx.Request) -> httpx.Response:
-        raise httpx.ConnectError("refused")
-
     served.write_routes(home, replace(TOOLS, kind="encoder"), ROUTE)
     built = served.gateway(home, served.student("other"))
-    client = httpx.AsyncClient(transport=httpx.MockTransport(dead))
-    built.students.pools = {**built.students.pools, "encoder": Pool("http://apart", client)}
+    apart = Pool(nowhere(), built.teacher.client)
+    built.students.pools = {**built.students.pools, "encoder": apart}
     asked = {"model": "large", **served.requests("tools", 1)[0]}
     found = reasons(send(built, asked, GOOD, asked, GOOD, asked, asked, GOOD))
     assert found[::2] == ["pool error", "pool error", "pool error", "served"]

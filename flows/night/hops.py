@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import httpx
 import msgspec
 
 import tasks.calibrate.hop
@@ -30,6 +29,7 @@ import tasks.train.hop
 import tasks.validate.hop
 from registry import ledger
 from registry.store import Store
+from serving.client import Client
 from serving.pool import pools
 from serving.reconcile import Changes, reconcile
 from tasks.core import stage
@@ -234,7 +234,7 @@ def promote(home: str | Path) -> Changes | None:
     base = load().train.base
 
     async def act() -> Changes:
-        async with httpx.AsyncClient() as client:
+        async with Client() as client:
             return await reconcile(home, store, pools(os.environ, client), base)
 
     return asyncio.run(act())
