@@ -34,7 +34,7 @@ def read(body: bytes) -> Json:
     body = body.removeprefix(_BOM)
     try:
         return msgspec.json.decode(body, type=dict[str, Any])
-    except (msgspec.DecodeError, RecursionError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         pass
     try:
         found = _whole(json.loads(body))

@@ -17,7 +17,6 @@ import contextlib
 import logging
 import math
 import os
-import socket
 import sys
 import time
 import uuid
@@ -39,6 +38,7 @@ from serving.client import Body, Client
 from serving.exchange import CHAT, Exchange, api_of, reply_fields
 from serving.journal import Journal
 from serving.keys import AcceptedKeys
+from serving.listen import listen
 from serving.metrics import Metrics
 from serving.pool import pools
 from serving.relay import JSON, Passed, Relay
@@ -281,14 +281,7 @@ def serve(gateway: Gateway, host: str, port: int) -> None:
     """Serve until interrupted. Raises Refused when the port is taken."""
     import uvicorn
 
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # With the protocol left out asyncio does not set TCP_NODELAY, and each answer waits 40 ms.
-    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((host, port))
-    except OSError as error:
-        raise Refused(f"cannot listen on {host}:{port}: {error.strerror}") from None
+    listener = listen(host, port)
     config = uvicorn.Config(
         app(gateway),
         http="httptools",

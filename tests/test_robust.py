@@ -113,14 +113,16 @@ def test_half_an_emoji_goes_on_as_it_came(home: Path) -> None:
 
 
 def test_a_clients_name_may_have_an_umlaut(home: Path) -> None:
+    """UTF-8 in a header goes on byte for byte, Latin-1 as the same text."""
     seen: list[bytes] = []
 
     def large(request: httpx.Request) -> httpx.Response:
         seen.append(dict(request.headers.raw)[b"user-agent"])
         return served.large(request)
 
-    send(served.gateway(home, None, large), GOOD, user_agent="Müller".encode("latin-1"))
-    assert seen == ["Müller".encode("latin-1")]
+    for encoding in ("utf-8", "latin-1"):
+        send(served.gateway(home, None, large), GOOD, user_agent="Müller".encode(encoding))
+    assert seen == ["Müller".encode()] * 2
 
 
 def test_a_full_disk_costs_no_client_its_answer(
