@@ -31,6 +31,7 @@ from rich.table import Table
 from benchmarks import oracle, recorded, sets
 from benchmarks.recorded import Sent, Teacher
 from flows import console
+from flows.cli import processes
 from flows.cli import stack as local
 from tasks.core.contract import agree, answer
 from tasks.core.params import load
@@ -90,7 +91,7 @@ def stack(home: Path, teacher: str) -> Iterator[str]:
         PREFECT_HOME=str(home / "prefect"),
         **local.QUIET,
     )
-    with local.running(services, home):
+    with processes.running(services, home):
         yield named["gateway"]
 
 

@@ -62,6 +62,24 @@ def outcome(result: Outcome) -> None:
     console.print(f"  {result.task:<36} {verdict:<8} {result.reason}")
 
 
+def night(tasks: int, outcomes: Sequence[Outcome], broken: Sequence[str]) -> str:
+    """What a night came to, in a sentence: how many students passed, or why there is none.
+
+    `tasks` is how many were found; `broken` has the errors of those whose training failed.
+    """
+    passed, tried = sum(one.passed for one in outcomes), len(outcomes) + len(broken)
+    errors = f"{len(broken)} of {tried} failed: {'; '.join(broken)}" if broken else ""
+    if passed:
+        return "; ".join(filter(None, [f"{passed} of {tried} students passed", errors]))
+    if not tasks:
+        why = "no task was found, too few calls are alike (`cluster.min_calls` in params.yaml)"
+    elif not tried:
+        why = f"of {tasks} tasks found, none has data to learn from yet (see `dataset` above)"
+    else:
+        why = "; ".join(filter(None, [*(f"{o.task}: {o.reason}" for o in outcomes), errors]))
+    return f"No student passed tonight: {why}"
+
+
 def changes(result: Changes | None) -> None:
     """Print what the pool serves now."""
     if result is None:

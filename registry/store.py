@@ -16,6 +16,8 @@ from contextlib import suppress
 from importlib.metadata import version as installed
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.error import HTTPError
+from urllib.request import urlopen
 
 import msgspec
 
@@ -42,6 +44,7 @@ ABOUT = {
     NIGHTS: "One run for each night: calls in and kept, tasks, recall of planted personal data.",
     ROUTERS: "Which task a call belongs to: the templates of all tasks, a version for each change.",
 }
+REACH_SECONDS = 10.0
 OURS = {"made_by": "flywheel"}
 CANDIDATE, CHAMPION = "candidate", "champion"
 NEEDS = ("torch", "transformers", "peft", "safetensors", "llguidance")
@@ -54,12 +57,26 @@ class Store:
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
         os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
         os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
+        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")  # 7 take four minutes
         from mlflow.tracking import MlflowClient
 
         for chatty in ("mlflow", "alembic"):
             logging.getLogger(chatty).setLevel(logging.WARNING)
         self.uri = tracking_uri
         self.client = MlflowClient(tracking_uri, registry_uri=tracking_uri)
+
+    def reach(self) -> None:
+        """Raise Refused where the registry's server does not answer; a database is always there."""
+        if not self.uri.startswith("http"):
+            return
+        try:
+            with urlopen(f"{self.uri.rstrip('/')}/health", timeout=REACH_SECONDS):
+                return
+        except HTTPError:
+            return  # it answers, and may not know that path behind a proxy
+        except OSError as error:
+            reason = getattr(error, "reason", error)
+            raise Refused(f"MLflow at {self.uri} cannot be reached ({reason})") from None
 
     def register(
         self,

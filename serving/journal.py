@@ -1,10 +1,12 @@
 """The journal: one JSON line for each call that the gateway answered. Only ever added to.
 
-`<folder>/<YYYY-MM-DD>.jsonl`, by the UTC day of the call. A line is handed to the operating system
-in one `write` as soon as the call (and its audit) is over, so a crash of the gateway loses no line
-that was written. `sync`, which the gateway calls every second and at the end, also brings the lines
-to the disk: a power cut loses at most the last second. A line that a crash tore is closed with a
-line break when the file is next opened, so it never swallows the record after it.
+`<folder>/<YYYY-MM-DD>.jsonl`, by the UTC day of the call; `<YYYY-MM-DD>.$JOURNAL_WRITER.jsonl`
+where several gateways share a folder, as each has to write files of its own. A line is handed to
+the operating system in one `write` as soon as the call (and its audit) is over, so a crash of the
+gateway loses no line that was written. `sync`, which the gateway calls every second and at the end,
+also brings the lines to the disk: a power cut loses at most the last second. A line that a crash
+tore is closed with a line break when the file is next opened, so it never swallows the record after
+it.
 """
 
 from __future__ import annotations
@@ -33,6 +35,8 @@ class Journal:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        writer = os.environ.get("JOURNAL_WRITER", "")
+        self._suffix = f".{writer}.jsonl" if writer else ".jsonl"
         self._files: dict[str, int] = {}
         self._unsynced: set[str] = set()
         self._closing = threading.Lock()  # sync runs in a thread and must not meet a closed file
@@ -61,7 +65,7 @@ class Journal:
         while len(self._files) >= OPEN_FILES:
             self._close(next(iter(self._files)))
         self._folder.mkdir(parents=True, exist_ok=True)
-        path = self._folder / f"{day}.jsonl"
+        path = self._folder / f"{day}{self._suffix}"
         file = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
         size = os.fstat(file).st_size
         if size and os.pread(file, 1, size - 1) != b"\n":

@@ -42,9 +42,13 @@ class Pool:
             self._headers.append((b"authorization", f"Bearer {token}".encode()))
 
     async def load(self, name: str, path: Path) -> None:
-        """Make the server load an adapter. Raises PoolError."""
+        """Make the server load an adapter, or leave it where another has. Raises PoolError."""
         body = {"lora_name": name, "lora_path": str(path)}
-        await self._send("POST", "/v1/load_lora_adapter", body, LOAD_TIMEOUT)
+        try:
+            await self._send("POST", "/v1/load_lora_adapter", body, LOAD_TIMEOUT)
+        except PoolError:
+            if name not in await self.loaded():
+                raise
 
     async def unload(self, name: str) -> None:
         """Make the server forget an adapter. Raises PoolError."""

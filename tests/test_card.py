@@ -12,7 +12,7 @@ from registry.bundle import Asked, Lineage
 from registry.gate import Verdict
 from tasks.core.contract import Contract
 from tasks.core.scorecard import Difference, Line
-from tasks.train.hop import Mark
+from tasks.core.training import Mark
 
 LINEAGE = Lineage(night="2026-03-14", dataset="2dbf.dir", base="bundled", rows={"train": 420})
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -88,3 +89,16 @@ def test_it_goes_on_after_a_sync_and_after_a_close(tmp_path: Path) -> None:
     journal.append({"at": NOON, "id": "c"})
     journal.close()
     assert [line["id"] for line in lines(tmp_path)] == ["a", "b", "c"]
+
+
+def test_each_of_several_gateways_has_files_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a shared volume two processes that append to one file may write over each other."""
+    for writer in ("gateway-a", "gateway-b"):
+        monkeypatch.setenv("JOURNAL_WRITER", writer)
+        Journal(tmp_path).append({"at": NOON, "by": writer})
+    assert [file.name for file in sorted(tmp_path.iterdir())] == [
+        "2026-03-02.gateway-a.jsonl", "2026-03-02.gateway-b.jsonl",
+    ]  # fmt: skip
+    assert [line["by"] for line in lines(tmp_path)] == ["gateway-a", "gateway-b"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from serving.reconcile import Changes, reconcile, routes
 from tasks.train.domain import tag
 
 NAME = "domain-desk"
+Damage = Callable[[Path], None]
 
 
 class FakePool:
@@ -37,6 +38,7 @@ class FakePool:
         self.models: list[str] = []
         self.asked: list[str] = []
         self.loads: list[str] = []
+        self.late = ""  # an adapter that somebody loads between two questions
 
     def answer(self, request: httpx.Request) -> httpx.Response:
         """What vLLM answers: models, loading, unloading, or a chat completion."""
@@ -45,6 +47,8 @@ class FakePool:
             data = [{"id": name, "parent": "nano"} for name in self.models]
             return httpx.Response(200, json={"data": data})
         if request.url.path.endswith("/load_lora_adapter"):
+            if self.late:
+                self.models.append(self.late)
             if body["lora_name"] in self.models:
                 return httpx.Response(400, json={"error": {"message": "loaded already"}})
             self.models.append(body["lora_name"])
@@ -163,6 +167,56 @@ def test_one_champion_that_cannot_be_fetched_stops_no_other(desk: Desk) -> None:
         assert [r["task"]["id"] for r in routes(desk.home)] == ["a-1"]
     finally:
         place.with_name("gone").rename(place)
+
+
+def without(name: str) -> Damage:
+    """A bundle that lacks a file."""
+    return lambda bundle: (bundle / name).unlink()
+
+
+def holding(name: str, content: object) -> Damage:
+    """A bundle with another content of a file."""
+    return lambda bundle: (bundle / name).write_bytes(msgspec.json.encode(content)) and None
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        *map(without, ("certificate.json", "task.json", "canary.json")),
+        *(holding("certificate.json", c) for c in ("too few rows", {"threshold": 0.5}, None, 1)),
+        *(holding("canary.json", c) for c in ({"prompt": 1}, [1], "x")),
+        holding("task.json", {"id": "b-2"}),
+        without("adapter/adapter_config.json"),
+    ],
+)
+def test_a_bad_bundle_costs_only_itself(desk: Desk, damage: Damage) -> None:
+    """Its task keeps who served; a roll-back of another task takes effect at once."""
+    desk.promote("a-1", "b-2")
+    a = desk.versions["a-1"]
+    bundle = desk.home / "adapters" / a.bundle
+    whole = {path: path.read_bytes() for path in bundle.rglob("*") if path.is_file()}
+    desk.pool.models, desk.pool.loads = [], []  # started anew, so that nobody serves
+    damage(bundle)
+    place = Path(desk.store.client.get_model_version("a-1", "1").source.removeprefix("file://"))
+    place.rename(place.with_name("gone"))  # a whole one cannot be fetched in its place
+    try:
+        changes = desk.promote("a-1", "b-2")
+        assert [r["task"]["id"] for r in routes(desk.home)] == ["b-2"]
+        assert list(changes.refused) == [a.bundle]
+        assert desk.promote("a-1").serving == ()
+    finally:
+        place.with_name("gone").rename(place)
+        for path, content in whole.items():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+
+
+def test_an_adapter_that_another_promotion_loaded_is_loaded(desk: Desk) -> None:
+    """Two homes may share a pool: that it is there already is no reason not to serve it."""
+    a = desk.versions["a-1"]
+    desk.pool.late = a.adapter
+    changes = desk.promote("a-1")
+    assert (changes.serving, changes.refused) == ((a.adapter,), {})
 
 
 def test_a_server_that_is_down_costs_only_its_own_kind(desk: Desk) -> None:

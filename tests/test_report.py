@@ -115,6 +115,7 @@ def test_days_come_in_order_and_a_torn_line_is_left_out(tmp_path: Path) -> None:
     """A journal that is being written can be reported on at any moment."""
     journal(tmp_path, "2026-03-15", [line(error="teacher: 500")], tail='{"v": 1, "requ')
     journal(tmp_path, "2026-03-14", [line(), line()])
+    (tmp_path / "2026-03-15.b.jsonl").write_bytes(b"")  # another gateway's, of a day that is there
     found = days(tmp_path, PRICES)
     assert [(day.day, day.calls, day.failed) for day in found] == [
         ("2026-03-14", 2, 0),

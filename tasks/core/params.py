@@ -246,6 +246,17 @@ class Economics(Section, frozen=True):
     compute_hour: float = 0.1
 
 
+class Schedule(Section, frozen=True):
+    """When `flywheel up` runs what: nights as a cron expression, promotions every so many seconds.
+
+    The cron is read in `timezone` (`Europe/Berlin`): at two o'clock there, in summer and in winter.
+    """
+
+    nightly: str = "0 2 * * *"
+    timezone: str = "UTC"
+    promote: Annotated[int, Meta(ge=5)] = 180
+
+
 class Params(Section, frozen=True):
     """All of params.yaml."""
 
@@ -260,6 +271,7 @@ class Params(Section, frozen=True):
     judge: Judge = Judge()
     serve: Serve = Serve()
     economics: Economics = Economics()
+    schedule: Schedule = Schedule()
 
 
 def load(path: Path | None = None) -> Params:
