@@ -56,7 +56,7 @@ from tasks.students.causal import Answer
 log = logging.getLogger("flywheel.gateway")
 
 SYNC_SECONDS = 1.0
-SHUTDOWN_SECONDS = 5
+SHUTDOWN_SECONDS = int(os.environ.get("SHUTDOWN_SECONDS", "5"))  # for calls under way
 KEEP_ALIVE_SECONDS = 75  # longer than clients keep idle connections, so that they close first
 STUDENT = "student"
 
