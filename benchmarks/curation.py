@@ -32,7 +32,8 @@ from tasks.core import records
 from tasks.core.contract import answer_of
 from tasks.core.params import Cluster, Dataset
 from tasks.core.records import CleanCall
-from tasks.dataset.hop import dataset, rows
+from tasks.core.rows import rows
+from tasks.dataset.hop import dataset
 from tasks.evaluate.metrics import wilson
 from tasks.students.minilm import embed
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -58,8 +58,32 @@ def say(text: str) -> None:
 
 def outcome(result: Outcome) -> None:
     """Print what became of one student."""
-    verdict = f"v{result.version}" if result.version else "teacher"
-    console.print(f"  {result.task:<36} {verdict:<8} {result.reason}")
+    who = f"v{result.champion}" if result.champion else "teacher"
+    console.print(f"  {result.task:<36} {who:<8} {result.reason}")
+
+
+def shadows(told: Mapping[str, str]) -> None:
+    """Print how far the proofs of the shadows are."""
+    for task, sentence in told.items():
+        say(f"  {task:<36} shadow   {sentence}")
+
+
+def night(tasks: int, outcomes: Sequence[Outcome], broken: Sequence[str]) -> str:
+    """What a night came to, in a sentence: how many students passed, or why there is none.
+
+    `tasks` is how many were found; `broken` has the errors of those whose training failed.
+    """
+    passed, tried = sum(one.passed for one in outcomes), len(outcomes) + len(broken)
+    errors = f"{len(broken)} of {tried} failed: {'; '.join(broken)}" if broken else ""
+    if passed:
+        return "; ".join(filter(None, [f"{passed} of {tried} students passed", errors]))
+    if not tasks:
+        why = "no task was found, too few calls are alike (`cluster.min_calls` in params.yaml)"
+    elif not tried:
+        why = f"of {tasks} tasks found, none has data to learn from yet (see `dataset` above)"
+    else:
+        why = "; ".join(filter(None, [*(f"{o.task}: {o.reason}" for o in outcomes), errors]))
+    return f"No student passed tonight: {why}"
 
 
 def changes(result: Changes | None) -> None:

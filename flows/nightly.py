@@ -11,13 +11,13 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from prefect import State, flow
+from prefect import State, flow, runtime
 from prefect.states import Completed, Failed
 
 from flows import artifacts, console, steps
 from flows.night import leaks
 from flows.night.champions import champion
-from flows.night.hops import alone, open_night, warnings
+from flows.night.hops import alone, found, open_night, warnings
 from flows.night.ladder import Outcome, aside, close, enough, ladder
 from flows.night.savings import trainable
 from flows.promote import promote
@@ -58,7 +58,7 @@ def nightly(
 ) -> State[None]:
     """Learn from the calls of `day` (default: yesterday), or from `source`; raises Refused."""
     night = open_night(home, day or yesterday())
-    with alone(night):
+    with alone(night, wait=bool(runtime.deployment.id)):
         console.hop(steps.ingest(night, source or []))
         console.hop(steps.validate(night), warnings(night))
         console.hop(steps.deidentify(night))
@@ -72,7 +72,6 @@ def nightly(
         artifacts.night(night.day, close(night, outcomes))
         promote(home)
         leaks.logs(night)
-        if broken:
-            return Failed(message=f"{len(broken)} students failed: {'; '.join(broken)}")
-        passed = sum(outcome.passed for outcome in outcomes)
-        return Completed(message=f"{passed} of {len(runs)} students passed")
+        said = console.night(len(found(night)), outcomes, broken)
+        console.say(f"  {said}")
+        return Failed(message=said) if broken else Completed(message=said)

@@ -9,8 +9,8 @@ from typing import Literal
 from registry.gate import NOISE, Verdict
 from tasks.core import params
 from tasks.core.certificate import Certificate
+from tasks.core.scorecard import Scorecard
 from tasks.evaluate.answers import Answers
-from tasks.evaluate.hop import Scorecard
 from tasks.evaluate.metrics import mcnemar
 
 Rung = params.Rung | Literal["domain"]

@@ -9,9 +9,9 @@ from typing import Any
 
 from registry.bundle import Asked, Lineage
 from tasks.core.certificate import Certificate
+from tasks.core.scorecard import Scorecard
+from tasks.core.training import Training
 from tasks.evaluate import quality
-from tasks.evaluate.hop import Scorecard
-from tasks.train.hop import Training
 
 LONG = 1_000  # characters of a text in a table
 _FORBIDDEN = re.compile(r"[^\w\-. :/]+ ?")  # what MLflow does not take in a name

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from tasks.calibrate.hop import HeldOut
 from tasks.core.certificate import Certificate, Risk
 from tasks.core.params import Judge
-from tasks.evaluate.hop import Scorecard
+from tasks.core.scorecard import Scorecard
 from tasks.evaluate.metrics import wilson
 
 NOISE = 0.05  # a paired difference less likely than this is not chance

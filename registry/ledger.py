@@ -7,16 +7,16 @@ still points where the decision saw it. A person who moves the alias in the UI i
 
 from __future__ import annotations
 
-import fcntl
 import logging
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+import shutil
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Protocol
 
 import msgspec
+from filelock import FileLock
 
 from tasks.core.stage import Refused, fresh
 
@@ -74,7 +74,7 @@ def promote(
     The policy never brings back a version that a person has taken out. Promoting the version that
     already serves changes nothing and adds no line.
     """
-    with _locked(home / LEDGER):
+    with _locked(home, LEDGER):
         current = store.champion(task)
         _written(home, {task: current}, now)
         moved, why = True, reason
@@ -105,7 +105,7 @@ def observe(home: Path, champions: Callable[[], Mapping[str, int]], now: float) 
 
     `champions` is asked while nobody else promotes.
     """
-    with _locked(home / LEDGER):
+    with _locked(home, LEDGER):
         none: dict[str, int | None] = {entry.task: None for entry in entries(home) if entry.moved}
         return _written(home, none | dict(champions()), now)
 
@@ -146,50 +146,95 @@ def _append(path: Path, entry: Entry) -> None:
         file.write(msgspec.json.encode(entry) + b"\n")
 
 
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
+def _locked(home: Path, name: str) -> FileLock:
     """One writer at a time, across threads and processes."""
-    lock = path.with_name(f".{path.name}.lock")
-    lock.parent.mkdir(parents=True, exist_ok=True)
-    with lock.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+    home.mkdir(parents=True, exist_ok=True)
+    return FileLock(home / f".{name}.lock")
+
+
+def _mended(home: Path) -> None:
+    """Remove DVC's list of who reads and writes where a crash tore it: nobody does, but we."""
+    rwlock = home / ".dvc" / "tmp" / "rwlock"
+    try:
+        msgspec.json.decode(rwlock.read_bytes())
+    except FileNotFoundError:
+        return
+    except msgspec.DecodeError:
+        rwlock.unlink()
 
 
 def snapshot(home: Path, folder: Path) -> str:
     """Keep a folder under `home` in the home's DVC cache; return its hash (`<md5>.dir`).
 
     Unchanged data has the same hash, and is stored once. Safe to call from several processes.
+    Raises Refused where the cache cannot be used.
     """
+    from dvc.exceptions import DvcException
     from dvc.repo import Repo
 
     logging.getLogger("dvc").setLevel(logging.WARNING)
-    with _locked(home / "dvc"):
-        if not (home / ".dvc" / "config").exists():
-            repo = Repo.init(str(home), no_scm=True, force=True)
-            with repo, repo.config.edit() as settings:
-                settings["core"]["analytics"] = False
-        with Repo(str(home)) as repo:
-            (stage,) = repo.add(str(folder))
-            return str(stage.outs[0].hash_info.value)
+    with _locked(home, "dvc"):
+        _mended(home)
+        try:
+            if not (home / ".dvc" / "config").exists():
+                repo = Repo.init(str(home), no_scm=True, force=True)
+                with repo, repo.config.edit() as settings:
+                    settings["core"]["analytics"] = False
+            with Repo(str(home)) as repo:
+                (stage,) = repo.add(str(folder))
+                return str(stage.outs[0].hash_info.value)
+        except DvcException as error:
+            raise Refused(
+                f"{folder} cannot be kept in {home / '.dvc'} ({error}); where that folder is "
+                "damaged, move it away, and the next night makes a new one"
+            ) from error
 
 
 def restore(home: Path, digest: str, to: Path, part: str = "") -> Path:
-    """Write the folder of a snapshot, or a folder in it, to `to`, byte for byte. Raises Refused."""
-    from dvc.repo import Repo
-    from dvc_data.hashfile import load
-    from dvc_data.hashfile.checkout import checkout
-    from dvc_data.hashfile.hash_info import HashInfo
-    from dvc_objects.fs.local import localfs
+    """Write the folder of a snapshot, or a folder in it, to `to`, byte for byte. Raises Refused.
 
+    What is damaged in the cache is named, and nothing is written.
+    """
     if not (home / ".dvc").is_dir():
         raise Refused(f"no datasets are kept under {home}: no night has finished there")
-    with Repo(str(home)) as repo, fresh(to) as folder, TemporaryDirectory(dir=folder) as whole:
+    temporary = to.with_name(f".{to.name}.partial")
+    try:
+        with fresh(to) as folder, TemporaryDirectory(dir=folder) as whole:
+            _check_out(home, digest, Path(whole))
+            if not Path(whole, part).is_dir():
+                raise Refused(f"the dataset {digest} has no {part}")
+            for path in list(Path(whole, part).iterdir()):
+                path.rename(folder / path.name)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return to
+
+
+def _check_out(home: Path, digest: str, to: Path) -> None:
+    """Write the folder of a snapshot to `to`. Raises Refused."""
+    from dvc.repo import Repo
+    from dvc_data.hashfile.hash import file_md5
+    from dvc_data.hashfile.hash_info import HashInfo
+    from dvc_data.hashfile.tree import Tree
+    from dvc_objects.fs.local import localfs
+
+    damaged = f"the dataset {digest} is damaged in the cache under {home / '.dvc'}"
+    with Repo(str(home)) as repo:
         cache = repo.cache.local
         if not digest.endswith(".dir") or not cache.exists(digest):
             raise Refused(f"no dataset with hash {digest} is kept under {home}")
-        kept = load(cache, HashInfo("md5", digest))
-        checkout(whole, localfs, kept, cache, force=True, quiet=True)
-        for path in list(Path(whole, part).iterdir()):
-            path.rename(folder / path.name)
-    return to
+        try:
+            tree = Tree.load(cache, HashInfo("md5", digest))
+            kept = list(tree.iteritems())  # type: ignore[no-untyped-call]  # it has no types
+        except Exception as error:  # of dvc_data, dvc_objects, or of the disk
+            raise Refused(f"{damaged}: its list of files cannot be read ({error})") from None
+        for key, (_, known) in kept:
+            source, place = cache.oid_to_path(known.value), to.joinpath(*key)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                shutil.copyfile(source, place)
+                found = file_md5(str(place), localfs)
+            except OSError as error:
+                raise Refused(f"{damaged}: {'/'.join(key)} ({error.strerror})") from None
+            if found != known.value:
+                raise Refused(f"{damaged}: {'/'.join(key)} has other bytes than it had")

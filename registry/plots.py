@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 from registry.bundle import Asked
 from tasks.core.certificate import Certificate
 from tasks.core.contract import Contract, normal
+from tasks.core.training import Training
 from tasks.evaluate import quality
 from tasks.evaluate.metrics import wilson
-from tasks.train.hop import Training
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -5,6 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 import time
+from collections import OrderedDict
 from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
@@ -35,15 +36,18 @@ class Job:
 
 
 class Engine:
-    """A base model, the adapters loaded onto it, and the thread that decodes."""
+    """A base model, the adapters loaded onto it, and the thread that decodes.
+
+    Any number may be loaded; the `most` that were asked last are in memory, and the others are
+    read again when they are asked, as in vLLM.
+    """
 
     def __init__(self, base: Path, adapters: Path, most: int = 32) -> None:
         self.name, self.root, self.most = base.name, adapters.resolve(), most
         self.student = Student.load(base, None)
         self.digest = base_digest(base)
-        self.models: dict[str, tuple[Student | EncoderStudent, Path]] = {
-            self.name: (self.student, base)
-        }
+        self.models = {self.name: base}
+        self._held: OrderedDict[str, Student | EncoderStudent] = OrderedDict()
         self.started = int(time.time())
         self._lock = threading.Lock()
         self._jobs: queue.Queue[Job | None] = queue.Queue()
@@ -64,12 +68,29 @@ class Engine:
         with self._lock:
             if name in self.models:
                 raise BadRequest(f"The lora adapter '{name}' has already been loaded.")
-            if len(self.models) > self.most:
-                raise BadRequest(f"{self.most} adapters are loaded already; unload one first.")
             self._check(path)
-            small = kind_of(path) == "encoder"
-            student = EncoderStudent.load(path) if small else self.student.adapted(path)
-            self.models[name] = (student, path)
+            self._hold(name, path)
+            self.models[name] = path
+
+    def _hold(self, name: str, path: Path) -> Student | EncoderStudent:
+        """Read an adapter into memory, in place of the one that was asked longest ago."""
+        small = kind_of(path) == "encoder"
+        self._held[name] = EncoderStudent.load(path) if small else self.student.adapted(path)
+        while len(self._held) > self.most:
+            self._held.popitem(last=False)
+        return self._held[name]
+
+    def student_of(self, name: str) -> Student | EncoderStudent:
+        """The student of that name. Raises KeyError, and BadRequest where its files are gone."""
+        with self._lock:
+            path = self.models[name]
+            if name == self.name:
+                return self.student
+            if name in self._held:
+                self._held.move_to_end(name)
+                return self._held[name]
+            self._check(path)
+            return self._hold(name, path)
 
     def _check(self, path: Path) -> None:
         """Refuse what did not come from the registry's own folder or is not for this base."""
@@ -97,6 +118,7 @@ class Engine:
             if name == self.name or name not in self.models:
                 raise BadRequest(f"The lora adapter '{name}' cannot be found.", 404)
             del self.models[name]
+            self._held.pop(name, None)
 
     def submit(self, job: Job) -> Future[Answer]:
         """Queue a job. Raises BadRequest when too many wait."""
@@ -127,7 +149,7 @@ class Engine:
         if not batch:
             return
         try:
-            student, _ = self.models[batch[0].model]
+            student = self.student_of(batch[0].model)
             top = max(job.top for job in batch)
             answers = student.decode([job.ask for job in batch], top)
         except Exception as error:  # the worker goes on, whatever a batch did

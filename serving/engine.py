@@ -14,7 +14,6 @@ import asyncio
 import os
 import secrets
 import signal
-import socket
 import sys
 import time
 from collections.abc import AsyncIterator
@@ -35,11 +34,13 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from serving import chat_request, completion
 from serving.chat_request import BadRequest, ChatRequest
 from serving.decoder import Engine, Job
+from serving.listen import listen
 from tasks.core.stage import Refused
 from tasks.students.causal import Student, base_path
 from tasks.students.encoder import EncoderStudent
 
 T = TypeVar("T")
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
 def _engine(request: Request) -> Engine:
@@ -63,9 +64,9 @@ async def models(request: Request) -> Response:
             "owned_by": "flywheel",
             "root": str(path),
             "parent": None if name == engine.name else engine.name,
-            "max_model_len": student.length if name == engine.name else None,
+            "max_model_len": engine.student.length if name == engine.name else None,
         }
-        for name, (student, path) in list(engine.models.items())
+        for name, path in list(engine.models.items())
     ]
     return JSONResponse({"object": "list", "data": data})
 
@@ -106,14 +107,16 @@ async def chat(request: Request) -> Response:
     """One chat completion, whole or as server-sent events."""
     engine = _engine(request)
     asked = chat_request.parse(await request.body())
-    if asked.model not in engine.models:
-        raise BadRequest(f"The model `{asked.model}` does not exist.", 404, "model")
-    student, _ = engine.models[asked.model]
+    missing = BadRequest(f"The model `{asked.model}` does not exist.", 404, "model")
+    try:
+        student = await asyncio.to_thread(engine.student_of, asked.model)
+    except KeyError:
+        raise missing from None
     job = _job(asked, student)
     try:
         answer = await asyncio.wrap_future(engine.submit(job))
     except KeyError:
-        raise BadRequest(f"The model `{asked.model}` does not exist.", 404, "model") from None
+        raise missing from None
     body = completion.completion(
         uuid4().hex,
         asked.model,
@@ -199,25 +202,16 @@ def app(engine: Engine, token: str | None = None) -> Starlette:
     return made
 
 
-def listen(host: str, port: int) -> socket.socket:
-    """A listening socket; port 0 takes a free one. Raises Refused."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # Named TCP, the event loop turns Nagle's algorithm off: it would hold small replies for 40 ms.
-    place = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    place.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        place.bind((host, port))
-    except OSError as error:
-        place.close()
-        raise Refused(f"cannot listen on {host}:{port}: {error.strerror}") from None
-    place.listen(128)
-    return place
-
-
 def run(arguments: argparse.Namespace) -> None:
     """Load the base and serve until SIGTERM or Ctrl-C. Raises Refused."""
     import torch
 
+    token = os.environ.get(arguments.token_env)
+    if not token and arguments.host not in LOOPBACK:
+        raise Refused(
+            f"{arguments.token_env} is empty: a pool that listens on {arguments.host} takes orders "
+            "to load weights, so it needs a token"
+        )
     torch.set_num_threads(arguments.threads)
     place = listen(arguments.host, arguments.port)
     arguments.adapters.mkdir(parents=True, exist_ok=True)
@@ -225,7 +219,7 @@ def run(arguments: argparse.Namespace) -> None:
     host, port = place.getsockname()[:2]
     print(f"engine: {engine.name} on http://{host}:{port}", flush=True)
     config = uvicorn.Config(
-        app(engine, os.environ.get(arguments.token_env)),
+        app(engine, token),
         log_level="warning",
         timeout_graceful_shutdown=5,
     )
@@ -239,7 +233,7 @@ def main() -> None:
     parser.add_argument("--adapters", type=Path, required=True, help="only from here")
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=8100)
-    parser.add_argument("--max-adapters", type=int, default=32)
+    parser.add_argument("--max-adapters", type=int, default=32, help="of them in memory at once")
     parser.add_argument("--threads", type=int, default=max(1, (os.cpu_count() or 1) // 2))
     parser.add_argument("--token-env", default="POOL_TOKEN", help="variable with the bearer token")
     # The server finishes what it is doing and then raises the signal again.

@@ -1,21 +1,29 @@
 """The journal: one JSON line for each call that the gateway answered. Only ever added to.
 
-`<folder>/<YYYY-MM-DD>.jsonl`, by the UTC day of the call. A line is handed to the operating system
-in one `write` as soon as the call (and its audit) is over, so a crash of the gateway loses no line
-that was written. `sync`, which the gateway calls every second and at the end, also brings the lines
-to the disk: a power cut loses at most the last second. A line that a crash tore is closed with a
-line break when the file is next opened, so it never swallows the record after it.
+`<folder>/<YYYY-MM-DD>.jsonl`, by the UTC day of the call; `<YYYY-MM-DD>.$JOURNAL_WRITER.jsonl`
+where several gateways share a folder, as each has to write files of its own. A line is handed to
+the operating system in one `write` as soon as the call (and its audit) is over, so a crash of the
+gateway loses no line that was written. `sync`, which the gateway calls every second and at the end,
+also brings the lines to the disk: a power cut loses at most the last second. A line that a crash
+tore is closed with a line break when the file is next opened, so it never swallows the record after
+it.
+
+The line of a call that was answered and is still audited is kept aside, one file each in a hidden
+folder of this gateway; what a killed gateway left there, the next one to start writes.
 """
 
 from __future__ import annotations
 
 import logging
 import os
+import shutil
 import threading
+import uuid
 from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
+from filelock import FileLock, Timeout
 
 from tasks.core.records import Json
 
@@ -23,6 +31,7 @@ log = logging.getLogger("flywheel.gateway")
 
 VERSION = 1
 OPEN_FILES = 4
+ASIDE = ".aside-"
 
 
 class Journal:
@@ -33,13 +42,55 @@ class Journal:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        writer = os.environ.get("JOURNAL_WRITER", "")
+        self._suffix = f".{writer}.jsonl" if writer else ".jsonl"
         self._files: dict[str, int] = {}
         self._unsynced: set[str] = set()
         self._closing = threading.Lock()  # sync runs in a thread and must not meet a closed file
+        self._aside = folder / f"{ASIDE}{uuid.uuid4().hex}"
+        self._alive: FileLock | None = None  # held while this process lives
+
+    def put_aside(self, line: Json) -> None:
+        """Write a line that `keep` is to write again, with more in it, before this process ends."""
+        try:
+            if self._alive is None:
+                self._aside.mkdir(parents=True, mode=0o700)
+                self._alive = FileLock(self._aside / "lock", thread_local=False)
+                self._alive.acquire()
+            (self._aside / f"{line['id']}.json").write_bytes(msgspec.json.encode(line))
+        except OSError as error:
+            log.error("call %s is not kept aside: %s", line["id"], error)
+
+    def recover(self) -> int:
+        """Write the lines that killed gateways had put aside; return how many there were."""
+        found = 0
+        for folder in self._folder.glob(f"{ASIDE}*"):
+            if folder == self._aside:
+                continue
+            try:
+                with FileLock(folder / "lock").acquire(timeout=0):
+                    found += sum(self._recovered(path) for path in folder.glob("*.json"))
+                    shutil.rmtree(folder)
+            except Timeout:
+                continue  # another gateway on this home is alive
+        return found
+
+    def _recovered(self, path: Path) -> bool:
+        """Write a line that was put aside, unless its gateway died between that and removing it."""
+        try:
+            line: Json = msgspec.json.decode(path.read_bytes())
+        except msgspec.DecodeError:
+            log.error("a line that was put aside is torn: %s", path.stem)
+            return False
+        written = self._folder.glob(f"{_day(line)}*.jsonl")
+        if any(line["id"].encode() in file.read_bytes() for file in written):
+            return False
+        self.append(line)
+        return True
 
     def append(self, line: Json) -> None:
         """Write one call; `line["at"]` (seconds since the epoch) names the file."""
-        day = datetime.fromtimestamp(line["at"], UTC).date().isoformat()
+        day = _day(line)
         data = memoryview(msgspec.json.encode({"v": VERSION, **line}) + b"\n")
         file = self._open(day)
         while data:  # a write is whole but for a full disk or a signal
@@ -53,6 +104,8 @@ class Journal:
         except OSError as error:
             log.error("call %s is not in the journal: %s", line["id"], error)
             return False
+        if self._alive is not None:
+            (self._aside / f"{line['id']}.json").unlink(missing_ok=True)
         return True
 
     def _open(self, day: str) -> int:
@@ -61,7 +114,7 @@ class Journal:
         while len(self._files) >= OPEN_FILES:
             self._close(next(iter(self._files)))
         self._folder.mkdir(parents=True, exist_ok=True)
-        path = self._folder / f"{day}.jsonl"
+        path = self._folder / f"{day}{self._suffix}"
         file = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
         size = os.fstat(file).st_size
         if size and os.pread(file, 1, size - 1) != b"\n":
@@ -88,3 +141,12 @@ class Journal:
         for day in list(self._files):
             self._close(day)
         self._unsynced.clear()
+        if self._alive is not None and not any(self._aside.glob("*.json")):
+            self._alive.release()
+            shutil.rmtree(self._aside)
+            self._alive = None
+
+
+def _day(line: Json) -> str:
+    """The UTC day of a call, which names its file."""
+    return datetime.fromtimestamp(line["at"], UTC).date().isoformat()

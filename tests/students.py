@@ -13,17 +13,15 @@ from registry.bundle import Lineage, pack
 from registry.gate import Verdict
 from tasks.core.certificate import Certificate
 from tasks.core.contract import Contract
+from tasks.core.scorecard import Line, Scorecard
 from tasks.core.stage import write_atomic
 from tasks.core.task import Task, save
 from tasks.core.template import Head, Pattern, Slot, Template
+from tasks.core.training import Mark, Sample, Training
 from tasks.evaluate.answers import Answered, Answers, write_answers
-from tasks.evaluate.hop import Scorecard
-from tasks.evaluate.lines import Line
 from tasks.students.adapters import adapter_digest
 from tasks.students.causal import ADAPTER_FILES, base_digest
 from tasks.train.attempt import save as write_adapter
-from tasks.train.hop import Mark, Training
-from tasks.train.monitor import Sample
 
 SYSTEM = Pattern(
     ("You route messages of an online shop. Today is ", ". Request ", "."),

@@ -11,9 +11,8 @@ from registry import card, figures
 from registry.bundle import Asked, Lineage
 from registry.gate import Verdict
 from tasks.core.contract import Contract
-from tasks.evaluate.lines import Line
-from tasks.evaluate.quality import Difference
-from tasks.train.hop import Mark
+from tasks.core.scorecard import Difference, Line
+from tasks.core.training import Mark
 
 LINEAGE = Lineage(night="2026-03-14", dataset="2dbf.dir", base="bundled", rows={"train": 420})
 

@@ -18,12 +18,12 @@ from tasks.cluster.hop import cluster
 from tasks.core.contract import Contract
 from tasks.core.params import Cluster, Dataset
 from tasks.core.records import CleanCall, Counts, read_rejected
-from tasks.core.rows import Candidate
+from tasks.core.rows import Candidate, Row, rows
 from tasks.core.stage import Refused, manifest
 from tasks.core.task import load_one
 from tasks.dataset.answer_formats import replaced
 from tasks.dataset.curate import conflicts, curate
-from tasks.dataset.hop import Row, dataset, near_duplicates, rows
+from tasks.dataset.hop import dataset, near_duplicates
 from tasks.dataset.label_errors import doubtful
 from tasks.dataset.readiness import readiness
 from tasks.dataset.splits import LEARNED, SPLITS, Groups, Split, leaks, share_out

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from math import fsum
 from pathlib import Path
+from statistics import fmean
+from typing import Any
 
 import httpx
 import msgspec
@@ -15,18 +18,21 @@ import students
 import tiny
 
 from tasks.calibrate.hop import calibrate_all
+from tasks.core.contract import Contract
 from tasks.core.params import Dataset, Evaluate, Params, Train
-from tasks.core.rows import retagged, rows, write_rows
+from tasks.core.rows import Row, retagged, rows, write_rows
+from tasks.core.scorecard import Scorecard
 from tasks.core.stage import Refused
 from tasks.core.task import load_one
-from tasks.evaluate.answers import answered
-from tasks.evaluate.hop import Scorecard, evaluate, evaluate_all
+from tasks.evaluate.answers import Answers, answered
+from tasks.evaluate.hop import evaluate, evaluate_all
+from tasks.students.adapters import open_student
 from tasks.train.domain import budget, gather, group, tag
 from tasks.train.hop import load_training, train, train_all
 
 COLOURS = {"apple": "red", "grass": "green", "sea": "blue"}
-MOODS = {"apple": "blue", "grass": "red", "sea": "green"}  # alike, and wrong in the other task
-LABELS = students.COLOUR
+MOODS = {"apple": "glad", "grass": "calm", "sea": "sad"}
+LABELS = Contract(kind="labels", labels=(*COLOURS.values(), *MOODS.values()))
 NAME = "domain-desk"
 
 
@@ -56,15 +62,9 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write(folder / "data", "mood-2", MOODS, 5000)
     gather(folder / "data", NAME, ["colour-1", "mood-2"], folder / "rows", Dataset(), 9)
     base = str(tiny.base(folder / "base"))
-    params = Train(base=base, rank=8, learning_rate=1e-2, epochs=16, marks=4)
+    params = Train(base=base, rank=8, learning_rate=1e-2, epochs=8, marks=4)
     train(folder / "rows", folder / "out", params)
     return folder
-
-
-def agreement(home: Path, task: str, old: str, new: str) -> float:
-    asked = retagged(rows(home / "rows" / task / "test.parquet"), old, new)
-    found = answered(asked, LABELS, home / "out" / "adapter", Evaluate(max_tokens=12))
-    return found.agreement[0]
 
 
 def test_a_domain_is_named_or_a_program() -> None:
@@ -114,10 +114,21 @@ def test_what_another_task_holds_out_is_not_learned(tmp_path: Path) -> None:
 
 
 def test_one_adapter_learns_both_tasks(home: Path) -> None:
-    """Prompts that look alike get each task's own answer, by their tags."""
-    assert agreement(home, "colour-1", "", "") > 0.8
-    assert agreement(home, "mood-2", "", "") > 0.8
-    assert agreement(home, "mood-2", tag("mood-2"), tag("colour-1")) < 0.2
+    """Prompts that look alike get each task's own answer by their tags, however numbers round.
+
+    An answer is likelier under its own tag than under the other's, by a wide margin.
+    """
+    student = open_student(home / "out" / "adapter")
+
+    def likelihood(asked: Sequence[Row]) -> float:
+        """The mean log-likelihood of the rows' answers."""
+        given = [Contract(kind="labels", labels=(row.answer,)) for row in asked]
+        said = [student.answer([r.prompt], one)[0] for r, one in zip(asked, given, strict=True)]
+        return fmean(fsum(one.logprobs) for one in said)
+
+    for task, other in (("colour-1", "mood-2"), ("mood-2", "colour-1")):
+        asked = rows(home / "rows" / task / "test.parquet")
+        assert likelihood(asked) > likelihood(retagged(asked, tag(task), tag(other))) + 3
 
 
 def test_the_same_seed_gives_the_same_domain_student(home: Path, tmp_path: Path) -> None:
@@ -149,19 +160,28 @@ def test_the_offline_half_knows_domains(home: Path, tmp_path: Path) -> None:
     assert certified.read == certified.kept + sum(certified.dropped.values()) == 4
 
 
-def test_a_champion_is_asked_in_its_own_words(home: Path, tmp_path: Path) -> None:
+def test_a_champion_is_asked_in_its_own_words(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Whoever serves, domain's or own: its prompts have the tag that it was trained with."""
-    task = home / "rows" / "mood-2"
+    task, short = home / "rows" / "mood-2", Evaluate(max_tokens=12, max_rows=6)
     bundle = tmp_path / "bundle"
     bundle.mkdir()
     (bundle / "adapter").symlink_to(home / "out" / "adapter")
     (bundle / "task.json").write_bytes((task / "task.json").read_bytes())
-    card = evaluate(
-        home / "data" / "mood-2", home / "out", tmp_path, Evaluate(max_tokens=12), champion=bundle
-    )
+    asked: list[list[str]] = []
+
+    def heard(found: Sequence[Row], *rest: Any, **options: Any) -> Answers:
+        asked.append([row.prompt for row in found])
+        return answered(found, *rest, **options)
+
+    monkeypatch.setattr("tasks.evaluate.hop.answered", heard)
+    card = evaluate(home / "data" / "mood-2", home / "out", tmp_path, short, champion=bundle)
+    plain, tagged = asked
+    assert tagged == [f"[mood-2] {prompt}" for prompt in plain]
+    again = evaluate(task, home / "out", tmp_path, short, champion=bundle)
+    assert asked[2:] == [tagged, tagged]
     assert card.champion is not None
-    assert card.champion.agreement > 0.8 > card.agreement
-    again = evaluate(task, home / "out", tmp_path, Evaluate(max_tokens=12), champion=bundle)
     assert (again.agreement, again.worse) == (card.champion.agreement, 0)
 
 

@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 import threading
+from argparse import Namespace
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,11 +19,14 @@ from typing import Any
 import httpx
 import pytest
 import tiny
+from upstream import application
 
 from serving.chat_request import BadRequest
+from serving.client import Client
 from serving.decoder import MAX_WAITING, Engine, Job
-from serving.engine import app, listen
-from serving.pool import Pool, PoolError
+from serving.engine import app, run
+from serving.listen import listen
+from serving.pool import Pool
 from tasks.core.params import Train
 from tasks.core.stage import Refused
 from tasks.students.adapters import open_student
@@ -101,9 +105,8 @@ def test_the_engine_answers_as_the_student_was_measured(engine: Engine, home: Pa
     """Through HTTP, the pool's client reads the same text and log-probabilities."""
 
     async def run() -> Answer:
-        transport = httpx.ASGITransport(app(engine))
-        async with httpx.AsyncClient(transport=transport) as client:
-            return await Pool("http://pool", client).answer(NAME, PROMPT, 64, 30.0)
+        async with Client() as client:
+            return await Pool(application(app(engine)), client).answer(NAME, PROMPT, 64, 30.0)
 
     answer = asyncio.run(run())
     student = Student.load(home / "tiny", home / "adapters" / NAME / "adapter")
@@ -243,30 +246,50 @@ def test_a_full_queue_refuses_and_an_odd_batch_ends_no_worker(
 
 
 def test_adapters_come_and_go(engine: Engine, home: Path) -> None:
-    """Loaded under a new name, refused under a taken one or when full, gone when unloaded."""
+    """Loaded under a new name, refused under a taken one, gone when unloaded."""
     path = home / "adapters" / NAME / "adapter"
 
-    async def run() -> tuple[set[str], list[str]]:
-        refusals = []
-        async with httpx.AsyncClient(transport=httpx.ASGITransport(app(engine))) as client:
-            pool = Pool("http://pool", client)
-            await pool.load("second", path)
-            for name in ("second", "third"):
-                try:
-                    await pool.load(name, path)
-                except PoolError as error:
-                    refusals.append(str(error))
-            names = await pool.loaded()
-            await pool.unload("second")
-            return names, refusals
+    async def run() -> set[str]:
+        async with Client() as client:
+            pool = Pool(application(app(engine)), client)
+            for _ in range(2):  # the second time it is there, which is what was wanted
+                await pool.load("second", path)
+            return await pool.loaded()
 
-    names, refusals = asyncio.run(run())
-    assert names == {NAME, "second"}
-    assert "already been loaded" in refusals[0]
-    assert "2 adapters are loaded" in refusals[1]
+    assert asyncio.run(run()) == {NAME, "second"}
+    body = {"lora_name": "second", "lora_path": str(path)}
+    again = send(engine, "POST", "/v1/load_lora_adapter", json=body)
+    assert "already been loaded" in again.json()["error"]["message"]
+    assert send(engine, "POST", "/v1/unload_lora_adapter", json=body).status_code == 200
     reply = send(engine, "POST", "/v1/unload_lora_adapter", json={"lora_name": "second"})
     assert reply.status_code == 404
     assert send(engine, "POST", "/v1/unload_lora_adapter", json={}).status_code == 400
+
+
+def test_more_adapters_may_be_loaded_than_are_in_memory(engine: Engine, home: Path) -> None:
+    """One more task can always be promoted; what was put aside is read again when it is asked."""
+    path, names = home / "adapters" / NAME / "adapter", [f"more-{n}" for n in range(4)]
+    before = chat(engine, max_tokens=4, logprobs=True).json()["choices"]
+    for name in names:
+        engine.load(name, path)
+    assert len(engine._held) == engine.most == 2
+    listed = {model["id"] for model in send(engine, "GET", "/v1/models").json()["data"]}
+    assert listed == {"tiny", NAME, *names}
+    for name in (NAME, *names):
+        assert chat(engine, model=name, max_tokens=4, logprobs=True).json()["choices"] == before
+        assert len(engine._held) == 2
+    engine.models["more-0"] = home / "adapters" / "removed"
+    assert chat(engine, model="more-0").status_code == 404
+    for name in names:
+        engine.unload(name)
+    assert chat(engine, model="more-1").status_code == 404
+
+
+def test_beyond_this_machine_a_token_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An empty token is none; the engine ends before it listens."""
+    monkeypatch.setenv("POOL_TOKEN", "")
+    with pytest.raises(Refused, match=r"POOL_TOKEN is empty.*0\.0\.0\.0"):
+        run(Namespace(host="0.0.0.0", port=0, token_env="POOL_TOKEN"))
 
 
 def test_only_safe_adapters_of_this_base_are_loaded(engine: Engine, home: Path) -> None:

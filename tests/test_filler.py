@@ -15,13 +15,14 @@ from tasks.core.contract import Contract, agree, violation
 from tasks.core.params import Train
 from tasks.core.rows import Row
 from tasks.core.stage import Refused
+from tasks.core.training import Training
 from tasks.students.adapters import FILES, adapter_digest, kind_of, open_student
 from tasks.students.answer_templates import learn
 from tasks.students.encoder import EncoderStudent
 from tasks.students.heads import FORM, with_heads
 from tasks.students.minilm import DIGEST, LENGTH, shared
 from tasks.train import encoder, head_init
-from tasks.train.hop import Training, ladder, train
+from tasks.train.hop import ladder, train
 
 CONTRACT = Contract(
     kind="json",

@@ -13,8 +13,7 @@ from registry.gate import Verdict, judge, to_beat
 from tasks.calibrate.hop import HeldOut
 from tasks.core.certificate import Certificate
 from tasks.core.params import Judge
-from tasks.evaluate.hop import Scorecard
-from tasks.evaluate.lines import Line
+from tasks.core.scorecard import Line, Scorecard
 from tasks.evaluate.metrics import wilson
 
 PARAMS = Judge()

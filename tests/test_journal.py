@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -88,3 +89,40 @@ def test_it_goes_on_after_a_sync_and_after_a_close(tmp_path: Path) -> None:
     journal.append({"at": NOON, "id": "c"})
     journal.close()
     assert [line["id"] for line in lines(tmp_path)] == ["a", "b", "c"]
+
+
+def ids(folder: Path) -> list[str]:
+    return [line["id"] for line in lines(folder)]
+
+
+def test_lines_that_a_killed_gateway_had_put_aside_are_written(tmp_path: Path) -> None:
+    """Once, without what was to come into them; a living gateway's are left to it."""
+    killed, alive = Journal(tmp_path), Journal(tmp_path)
+    for name in ("written", "audited"):
+        killed.put_aside({"at": NOON, "id": name})
+    killed.append({"at": NOON, "id": "written"})  # and died before it removed the other
+    assert killed._alive
+    killed._alive.release()
+    alive.put_aside({"at": NOON, "id": "under way"})
+    (tmp_path / ".aside-torn").mkdir()
+    (tmp_path / ".aside-torn" / "torn.json").write_text('{"at": 1')
+    assert Journal(tmp_path).recover() == 1
+    assert ids(tmp_path) == ["written", "audited"]
+    assert Journal(tmp_path).recover() == 0
+    alive.keep({"at": NOON, "id": "under way", "audit": {}})
+    alive.close()
+    assert ids(tmp_path) == ["written", "audited", "under way"]
+    assert not list(tmp_path.glob(".aside*"))
+
+
+def test_each_of_several_gateways_has_files_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a shared volume two processes that append to one file may write over each other."""
+    for writer in ("gateway-a", "gateway-b"):
+        monkeypatch.setenv("JOURNAL_WRITER", writer)
+        Journal(tmp_path).append({"at": NOON, "by": writer})
+    assert [file.name for file in sorted(tmp_path.iterdir())] == [
+        "2026-03-02.gateway-a.jsonl", "2026-03-02.gateway-b.jsonl",
+    ]  # fmt: skip
+    assert [line["by"] for line in lines(tmp_path)] == ["gateway-a", "gateway-b"]

@@ -15,8 +15,8 @@ import torch
 from peft import LoraConfig, get_peft_model
 
 from tasks.core.params import Train
+from tasks.core.rows import rows
 from tasks.core.stage import Refused
-from tasks.dataset.hop import rows
 from tasks.students.causal import ADAPTER_FILES, load_base
 from tasks.train.causal import completion, examples
 from tasks.train.distributed import Team

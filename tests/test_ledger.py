@@ -190,3 +190,47 @@ def test_a_home_without_nights_keeps_no_data(tmp_path: Path) -> None:
     """Restoring before any night has finished says so."""
     with pytest.raises(Refused, match="no night has finished there"):
         ledger.restore(tmp_path, "0" * 32 + ".dir", tmp_path / "back")
+
+
+def shorter(path: Path) -> None:
+    """What a full disk leaves."""
+    path.write_bytes(path.read_bytes()[:2])
+
+
+def flipped(path: Path) -> None:
+    """What a bad disk leaves: as long as before, and older than DVC's notes."""
+    path.write_bytes(path.read_bytes()[::-1])
+
+
+def test_damaged_data_is_named_and_not_restored(tmp_path: Path) -> None:
+    """Whatever is wrong with the cache, one sentence says so, and nothing is left behind."""
+    folder = night(tmp_path, "2026-03-14", "rows")
+    kept = ledger.snapshot(tmp_path, folder)
+    cache = tmp_path / ".dvc" / "cache" / "files" / "md5"
+    listed = cache / kept[:2] / kept[2:]
+    (data,) = (p for p in cache.rglob("*") if p.is_file() and p.read_bytes() == b"rows")
+    for path in (data, listed):
+        whole = path.read_bytes()
+        path.chmod(0o600)
+        for damage in (shorter, flipped, Path.unlink):
+            damage(path)
+            with pytest.raises(Refused, match=f"{kept} is (damaged|kept)"):
+                ledger.restore(tmp_path, kept, tmp_path / "back")
+            assert not list(tmp_path.glob("*back*"))
+            path.write_bytes(whole)
+    assert ledger.restore(tmp_path, kept, tmp_path / "back").is_dir()
+
+
+def test_a_torn_lock_of_dvc_stops_no_night(tmp_path: Path) -> None:
+    """Nobody else uses the home's cache, so a list of readers that a crash tore is removed."""
+    kept = ledger.snapshot(tmp_path, night(tmp_path, "2026-03-14", "rows"))
+    (tmp_path / ".dvc" / "tmp" / "rwlock").write_text('{"/x": {"wri')
+    assert ledger.snapshot(tmp_path, night(tmp_path, "2026-03-15", "rows")) == kept
+
+
+def test_a_damaged_dvc_folder_is_a_sentence(tmp_path: Path) -> None:
+    """It says what cannot be used and what to do."""
+    ledger.snapshot(tmp_path, night(tmp_path, "2026-03-14", "rows"))
+    (tmp_path / ".dvc" / "config").write_text("[core\nanalytics = ")
+    with pytest.raises(Refused, match=r"cannot be kept in .*\.dvc .*move it away"):
+        ledger.snapshot(tmp_path, night(tmp_path, "2026-03-15", "rows"))

@@ -16,6 +16,7 @@ import msgspec
 import pytest
 import yaml
 
+from flows.cli import processes
 from flows.cli import stack as local
 from registry import bundle
 from registry.gate import Verdict
@@ -67,7 +68,7 @@ def stack(home: Path) -> Iterator[dict[str, str]]:
         local.mlflow_server(home, local.free_port()),
         local.prefect_server(home, local.free_port()),
     ]
-    with local.running(services, home):
+    with processes.running(services, home):
         yield {service.name: service.url for service in services}
 
 
@@ -197,7 +198,7 @@ def test_commands_reach_the_registry_without_the_services(home: Path) -> None:
     lost = next(path for path in (home / "adapters").iterdir() if path.name.startswith(name))
     shutil.rmtree(lost)
     service = local.pool_server(home, local.free_port(), "bundled")
-    with local.running([service], home):
+    with processes.running([service], home):
         command = [sys.executable, "-m", "flows.cli", "promote", "--home", str(home)]
         env = elsewhere() | {"POOL_URL": service.url}
         done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,15 +16,18 @@ import served
 import students
 import tiny
 from sqlalchemy import Engine, event
+from upstream import nowhere, upstream
 
 from registry import plots
 from registry.store import Store
 from registry.version import Version
+from serving.client import Client
 from serving.pool import Pool
 from serving.reconcile import Changes, reconcile, routes
 from tasks.train.domain import tag
 
 NAME = "domain-desk"
+Damage = Callable[[Path], None]
 
 
 class FakePool:
@@ -35,6 +38,7 @@ class FakePool:
         self.models: list[str] = []
         self.asked: list[str] = []
         self.loads: list[str] = []
+        self.late = ""  # an adapter that somebody loads between two questions
 
     def answer(self, request: httpx.Request) -> httpx.Response:
         """What vLLM answers: models, loading, unloading, or a chat completion."""
@@ -43,6 +47,8 @@ class FakePool:
             data = [{"id": name, "parent": "nano"} for name in self.models]
             return httpx.Response(200, json={"data": data})
         if request.url.path.endswith("/load_lora_adapter"):
+            if self.late:
+                self.models.append(self.late)
             if body["lora_name"] in self.models:
                 return httpx.Response(400, json={"error": {"message": "loaded already"}})
             self.models.append(body["lora_name"])
@@ -62,7 +68,7 @@ class Desk:
 
     def __init__(self, home: Path) -> None:
         self.home, self.pool = home, FakePool()
-        self.apart: Pool | None = None
+        self.apart: str | None = None
         self.store = Store(f"sqlite:///{home}/mlflow.db")
         self.versions = {name: self.register(name) for name in ("a-1", "b-2")}
 
@@ -89,9 +95,11 @@ class Desk:
                 self.store.set_champion(name, version.number if name in names else None)
 
         async def act() -> Changes:
-            async with httpx.AsyncClient(transport=httpx.MockTransport(self.pool.answer)) as client:
-                pool = Pool("http://pool", client)
-                pools = {"causal": pool, **({"encoder": self.apart} if self.apart else {})}
+            async with Client() as client:
+                pool = Pool(upstream(self.pool.answer), client)
+                pools = {"causal": pool}
+                if self.apart:
+                    pools["encoder"] = Pool(self.apart, client)
                 return await reconcile(self.home, self.store, pools, "bundled")
 
         return asyncio.run(act())
@@ -161,14 +169,59 @@ def test_one_champion_that_cannot_be_fetched_stops_no_other(desk: Desk) -> None:
         place.with_name("gone").rename(place)
 
 
+def without(name: str) -> Damage:
+    """A bundle that lacks a file."""
+    return lambda bundle: (bundle / name).unlink()
+
+
+def holding(name: str, content: object) -> Damage:
+    """A bundle with another content of a file."""
+    return lambda bundle: (bundle / name).write_bytes(msgspec.json.encode(content)) and None
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        *map(without, ("certificate.json", "task.json", "canary.json")),
+        *(holding("certificate.json", c) for c in ("too few rows", {"threshold": 0.5}, None, 1)),
+        *(holding("canary.json", c) for c in ({"prompt": 1}, [1], "x")),
+        holding("task.json", {"id": "b-2"}),
+        without("adapter/adapter_config.json"),
+    ],
+)
+def test_a_bad_bundle_costs_only_itself(desk: Desk, damage: Damage) -> None:
+    """Its task keeps who served; a roll-back of another task takes effect at once."""
+    desk.promote("a-1", "b-2")
+    a = desk.versions["a-1"]
+    bundle = desk.home / "adapters" / a.bundle
+    whole = {path: path.read_bytes() for path in bundle.rglob("*") if path.is_file()}
+    desk.pool.models, desk.pool.loads = [], []  # started anew, so that nobody serves
+    damage(bundle)
+    place = Path(desk.store.client.get_model_version("a-1", "1").source.removeprefix("file://"))
+    place.rename(place.with_name("gone"))  # a whole one cannot be fetched in its place
+    try:
+        changes = desk.promote("a-1", "b-2")
+        assert [r["task"]["id"] for r in routes(desk.home)] == ["b-2"]
+        assert list(changes.refused) == [a.bundle]
+        assert desk.promote("a-1").serving == ()
+    finally:
+        place.with_name("gone").rename(place)
+        for path, content in whole.items():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+
+
+def test_an_adapter_that_another_promotion_loaded_is_loaded(desk: Desk) -> None:
+    """Two homes may share a pool: that it is there already is no reason not to serve it."""
+    a = desk.versions["a-1"]
+    desk.pool.late = a.adapter
+    changes = desk.promote("a-1")
+    assert (changes.serving, changes.refused) == ((a.adapter,), {})
+
+
 def test_a_server_that_is_down_costs_only_its_own_kind(desk: Desk) -> None:
     """Its routes stay as they are; the other server's students are switched on."""
-
-    async def dead(_: httpx.Request) -> httpx.Response:
-        raise httpx.ConnectError("refused")
-
-    client = httpx.AsyncClient(transport=httpx.MockTransport(dead))
-    desk.apart = Pool("http://encoder", client)
+    desk.apart = nowhere()
     try:
         desk.promote("a-1")
         assert [r["task"]["id"] for r in routes(desk.home)] == ["a-1"]

@@ -115,6 +115,7 @@ def test_days_come_in_order_and_a_torn_line_is_left_out(tmp_path: Path) -> None:
     """A journal that is being written can be reported on at any moment."""
     journal(tmp_path, "2026-03-15", [line(error="teacher: 500")], tail='{"v": 1, "requ')
     journal(tmp_path, "2026-03-14", [line(), line()])
+    (tmp_path / "2026-03-15.b.jsonl").write_bytes(b"")  # another gateway's, of a day that is there
     found = days(tmp_path, PRICES)
     assert [(day.day, day.calls, day.failed) for day in found] == [
         ("2026-03-14", 2, 0),
@@ -232,6 +233,17 @@ def test_the_page_stands_alone(tmp_path: Path) -> None:
     assert "Calls that need the large model fell from 100% to 20% in 3 days" in text
     assert "student v2" in text
     assert "no reply 3" in text
+
+
+def test_a_champion_goes_on_when_the_new_student_fails(tmp_path: Path) -> None:
+    """The page says who serves: not the teacher, and not the student that failed tonight."""
+    found = days(home(tmp_path, learnt=True) / "journal", PRICES)
+    judged = next((tmp_path / "nights").glob("*/judge.json"))
+    outcome = {"task": TASK, "version": None, "passed": False, "reason": "Worse.", "champion": 1}
+    judged.write_text(json.dumps([outcome]))
+    text = report.write(tmp_path, found, now=NOW).read_text()
+    assert "student v1" in text
+    assert "Complaint" in report.advice(found, nights(tmp_path), 0.95)
 
 
 @pytest.mark.parametrize("learnt", [True, False])

@@ -276,3 +276,9 @@ def test_the_router_is_a_version_for_each_change(store: Store, tmp_path: Path) -
         file.read_bytes() for file in Path(source.removeprefix("file://")).rglob("tasks.json")
     }
     assert "router" not in {version.name for version in store.champions()}
+
+
+def test_a_registry_that_is_away_is_a_sentence() -> None:
+    """Nobody waits through the retries of a client before it is said."""
+    with pytest.raises(Refused, match=r"MLflow at http://127\.0\.0\.1:9 cannot be reached"):
+        Store("http://127.0.0.1:9").reach()

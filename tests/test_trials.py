@@ -13,9 +13,8 @@ from registry import figures
 from registry.bundle import Lineage
 from tasks.core.params import Params, Train
 from tasks.core.stage import Refused
+from tasks.core.training import Mark, Trial
 from tasks.train.hop import load_training, train
-from tasks.train.loop import Mark
-from tasks.train.sweep import Trial
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 from flows import console
-from flows.cli import stack
+from flows.cli import processes, stack
 from tasks.core.params import load
 from tasks.core.stage import Refused
 
@@ -17,7 +17,7 @@ FIRST = date(2026, 3, 2)  # a Monday, so that the sample's week looks like one
 CONCURRENCY = 48
 
 
-def _services(home: Path, base: str) -> dict[str, stack.Service]:
+def _services(home: Path, base: str) -> dict[str, processes.Service]:
     teacher = stack.teacher_server(stack.free_port())
     pool = stack.pool_server(home, stack.free_port(), base)
     services = [
@@ -65,9 +65,9 @@ def run(home: Path, calls: int, days: int, seed: int) -> None:
             POOL_URL=services["pool"].url,
             PREFECT_HOME=str(home / "prefect"),
         )
-        os.environ.update(stack.QUIET)
+        stack.prepare(home)
         console.say("Starting Prefect, MLflow, the simulated teacher, the pool and the gateway")
-        with stack.running(list(services.values()), home):
+        with processes.running(list(services.values()), home):
             from flows.nightly import nightly
 
             for number in range(days):

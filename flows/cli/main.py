@@ -32,11 +32,10 @@ def _joined(home: Path) -> Iterator[None]:
 
     A home's artifacts are read through an MLflow server once one has written them.
     """
+    from flows.cli import processes
     from flows.cli import stack as local
 
-    for name, value in local.QUIET.items():
-        os.environ.setdefault(name, value)
-    os.environ.setdefault("PREFECT_HOME", str(home / "prefect"))
+    local.prepare(home)
     for name, value in local.stack(home).items():
         os.environ.setdefault(name, value)
     if "PREFECT_API_URL" in os.environ:
@@ -48,7 +47,7 @@ def _joined(home: Path) -> Iterator[None]:
         if not os.environ.get("MLFLOW_TRACKING_URI"):
             services.append(local.mlflow_server(home, local.free_port()))
             os.environ["MLFLOW_TRACKING_URI"] = services[1].url
-        with local.running(services, home):
+        with processes.running(services, home):
             yield
 
 
@@ -81,12 +80,9 @@ def up(
 @app.command()
 def down(home: Home = LIVE) -> None:
     """Stop what `up` started on this home."""
-    from flows.cli import stack as local
+    from flows.cli import up as live
 
-    stack = local.stack(home.resolve())
-    if not stack:
-        raise Refused(f"nothing runs on {home}")
-    os.kill(int(stack["FLYWHEEL_PID"]), signal.SIGTERM)
+    live.down(home.resolve())
 
 
 @app.command()
@@ -100,8 +96,10 @@ def nightly(
     """Run one night now: on the journal, or on logs that you already have."""
     home = home.resolve()
     with _joined(home):
+        from flows.night.hops import registry_of
         from flows.nightly import nightly as flow
 
+        registry_of(home).reach()
         state = flow(day=day, home=str(home), source=source, return_state=True)
         error = state.result(raise_on_failure=False)
         if isinstance(error, Refused):
@@ -115,8 +113,10 @@ def promote(home: Home = LIVE) -> None:
     """Make the pool match the registry now."""
     home = home.resolve()
     with _joined(home):
+        from flows.night.hops import registry_of
         from flows.promote import promote as flow
 
+        registry_of(home).reach()
         flow(home=str(home))
 
 
@@ -179,7 +179,9 @@ def report(home: Home = DEMO) -> None:
 
 def main() -> None:
     """Entry point: one clear sentence and exit status 2 on bad input."""
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) != signal.SIG_IGN:  # as under nohup
+            signal.signal(number, lambda *_: signal.raise_signal(signal.SIGINT))
     warnings.filterwarnings("ignore", category=FutureWarning)
     try:
         app()

@@ -5,26 +5,22 @@ On a cluster the same programs run as containers (see infra/); nothing else uses
 
 from __future__ import annotations
 
-import fcntl
 import os
 import random
 import signal
 import socket
-import subprocess
 import sys
-import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-import httpx
 import msgspec
+from filelock import FileLock, Timeout
 
+from flows.cli.processes import Service
+from serving.loopback import direct
 from tasks.core.stage import Refused
 
-START_SECONDS = 120.0
-STOP_SECONDS = 15.0
 STACK = "stack.json"
 QUIET = {
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
@@ -39,26 +35,17 @@ QUIET = {
     "TRANSFORMERS_VERBOSITY": "error",
     "TQDM_DISABLE": "1",
     "GX_ANALYTICS_ENABLED": "false",
+    "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Service:
-    """A program to run, the port it listens on and the path that answers 200 when it is ready."""
-
-    name: str
-    command: Sequence[str]
-    port: int
-    ready: str = "/health"
-    env: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def url(self) -> str:
-        """Its address on this machine."""
-        return f"http://127.0.0.1:{self.port}"
-
-
 _PORTS = iter(random.sample(range(20_000, 32_000), 1_000))  # none is given twice
+
+
+def prepare(home: Path) -> None:
+    """Set what the processes of a home are to know and is not set yet."""
+    for name, value in QUIET.items():
+        os.environ.setdefault(name, value)
+    os.environ.setdefault("PREFECT_HOME", str(home / "prefect"))
+    os.environ.update(direct(os.environ))
 
 
 def free_port() -> int:
@@ -92,13 +79,11 @@ def claim_port(port: int, name: str) -> int:
 def lock(home: Path) -> Iterator[None]:
     """Hold a home folder for one stack at a time. Raises Refused when another one holds it."""
     home.mkdir(parents=True, exist_ok=True)
-    with (home.parent / f".{home.name}.lock").open("a+") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise Refused(
-                f"{home} is in use by a running flywheel; choose another --home"
-            ) from None
+    try:
+        held = FileLock(home.parent / f".{home.name}.lock").acquire(timeout=0)
+    except Timeout:
+        raise Refused(f"{home} is in use by a running flywheel; choose another --home") from None
+    with held:
         yield
 
 
@@ -113,63 +98,6 @@ def stack(home: Path) -> dict[str, str]:
         return {}
     except Refused:
         return msgspec.json.decode(file.read_bytes(), type=dict[str, str])
-
-
-def _last_line(log: Path) -> str:
-    lines = log.read_text(errors="replace").strip().splitlines() if log.exists() else []
-    return lines[-1][:300] if lines else "it printed nothing"
-
-
-def _await(service: Service, process: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + START_SECONDS
-    while time.monotonic() < deadline:
-        if process.poll() is not None:
-            raise Refused(f"the {service.name} did not start: {_last_line(log)} (log: {log})")
-        try:
-            if httpx.get(service.url + service.ready, timeout=2.0).status_code == 200:
-                return
-        except httpx.HTTPError:
-            pass
-        time.sleep(0.1)
-    raise Refused(f"the {service.name} was not ready after {START_SECONDS:.0f} s (log: {log})")
-
-
-def _stop(process: subprocess.Popen[bytes]) -> None:
-    if process.poll() is not None:
-        return
-    os.killpg(process.pid, signal.SIGTERM)
-    try:
-        process.wait(STOP_SECONDS)
-    except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-
-
-@contextmanager
-def running(services: Sequence[Service], home: Path) -> Iterator[None]:
-    """Start all services at once, wait until each is ready, and stop them when the body ends.
-
-    Each writes `home/logs/<name>.log`. Raises Refused with its last line when one does not start.
-    """
-    logs = home / "logs"
-    logs.mkdir(parents=True, exist_ok=True)
-    with ExitStack() as stack:
-        started = []
-        for service in services:
-            log = logs / f"{service.name}.log"
-            output = stack.enter_context(log.open("wb"))
-            process = subprocess.Popen(
-                list(service.command),
-                env={**os.environ, **QUIET, **service.env},
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-            stack.callback(_stop, process)
-            started.append((service, process, log))
-        for service, process, log in started:
-            _await(service, process, log)
-        yield
 
 
 def python(module: str, *args: str) -> list[str]:
@@ -213,6 +141,13 @@ def gateway_server(home: Path, port: int, pool: str, *flags: str) -> Service:
     """The gateway that agents call; the teacher comes from the environment."""
     command = python("serving.gateway", "--home", str(home), "--port", str(port), *flags)
     return Service("gateway", command, port, "/healthz", {"POOL_URL": pool})
+
+
+def runner(home: Path, port: int) -> Service:
+    """What runs nights and promotions when they are due; it prints what they say."""
+    command = python("flows.schedule", str(home), str(port))
+    # A night that is killed begins again when the stack is back; one that is cancelled does not.
+    return Service("runner", command, port, stop=signal.SIGKILL, shown=True)
 
 
 def teacher_server(port: int) -> Service:

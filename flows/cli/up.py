@@ -1,36 +1,43 @@
-"""`make up`: the stack that stays, with the schedule that runs nights and promotions."""
+"""`make up` and `make down`: the stack that stays, with nights and promotions when they are due."""
 
 from __future__ import annotations
 
 import os
+import signal
+import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
 
+import httpx
 import msgspec
 
 from flows import console
-from flows.cli import stack as local
+from flows.cli import processes, stack
+from flows.cli.processes import Look, Service
 from tasks.core.params import load
-from tasks.core.stage import write_atomic
+from tasks.core.stage import Refused, write_atomic
 
-if TYPE_CHECKING:
-    from prefect.deployments.runner import RunnerDeployment
+LOOK_SECONDS = 0.5
+SILENCE_SECONDS = 30.0  # between two questions to the scheduler
+PATIENCE = timedelta(seconds=90)  # that it may take to plan, or a runner to begin
+DOWN_SECONDS = 60.0
 
 
-def _services(home: Path, gateway: int, mlflow: int, prefect: int) -> dict[str, local.Service]:
-    pool = local.pool_server(home, local.free_port(), load().train.base)
+def _services(home: Path, gateway: int, mlflow: int, prefect: int) -> dict[str, Service]:
+    pool = stack.pool_server(home, stack.free_port(), load().train.base)
     services = [
-        local.prefect_server(home, local.claim_port(prefect, "prefect")),
-        local.mlflow_server(home, local.claim_port(mlflow, "mlflow")),
+        stack.prefect_server(home, stack.claim_port(prefect, "prefect")),
+        stack.mlflow_server(home, stack.claim_port(mlflow, "mlflow")),
         pool,
-        local.gateway_server(home, local.claim_port(gateway, "gateway"), pool.url),
+        stack.gateway_server(home, stack.claim_port(gateway, "gateway"), pool.url),
+        stack.runner(home, stack.free_port()),
     ]
     if "TEACHER_BASE_URL" not in os.environ:
-        services.append(local.teacher_server(local.free_port()))
+        services.append(stack.teacher_server(stack.free_port()))
     return {service.name: service for service in services}
 
 
-def _addresses(services: dict[str, local.Service]) -> None:
+def _say_addresses(services: dict[str, Service]) -> None:
     teacher = "simulated" if "teacher" in services else os.environ["TEACHER_BASE_URL"]
     console.say(f"gateway     {services['gateway'].url}/v1   (point your agents' base URL here)")
     console.say(f"MLflow UI   {services['mlflow'].url}/#/models")
@@ -40,8 +47,9 @@ def _addresses(services: dict[str, local.Service]) -> None:
 
 
 def up(home: Path, gateway: int, mlflow: int, prefect: int) -> None:
-    """Run until a signal; raises Refused when a port or the home is taken."""
-    with local.lock(home):
+    """Run until a signal; raises Refused when a port or the home is taken, or a service dies on."""
+    with stack.lock(home):
+        _end_left(home)
         services = _services(home, gateway, mlflow, prefect)
         addresses = {
             "PREFECT_API_URL": services["prefect"].url + "/api",
@@ -53,35 +61,109 @@ def up(home: Path, gateway: int, mlflow: int, prefect: int) -> None:
         if "teacher" in services:
             os.environ["TEACHER_BASE_URL"] = services["teacher"].url + "/v1"
         os.environ.update(addresses)
-        os.environ.update(local.QUIET)
-        stack = home / local.STACK
-        with local.running(list(services.values()), home):
-            write_atomic(stack, msgspec.json.encode(addresses))
+        stack.prepare(home)
+        file = home / stack.STACK
+        with processes.running(list(services.values()), home) as look:
+            write_atomic(file, msgspec.json.encode(addresses))
             try:
-                _serve(home, services)
+                _say_addresses(services)
+                _stay(look, addresses["PREFECT_API_URL"])
             finally:
-                stack.unlink(missing_ok=True)
+                file.unlink(missing_ok=True)
 
 
-def _serve(home: Path, services: dict[str, local.Service]) -> None:
-    from prefect import serve
-    from prefect.types.entrypoint import EntrypointType
+def _stay(look: Look, api: str) -> None:
+    """Keep the services alive, and say when the scheduler has gone silent and is back."""
+    since, asked, silent = datetime.now(UTC), time.monotonic(), ""
+    while True:
+        time.sleep(LOOK_SECONDS)
+        now = time.monotonic()
+        for sentence in look(now):
+            console.say(sentence)
+        if now - asked < SILENCE_SECONDS:
+            continue
+        asked = now
+        try:
+            found = silence(api, since, datetime.now(UTC))
+        except httpx.HTTPError:  # Prefect is starting again
+            continue
+        if found != silent:
+            console.say(found or "the scheduler is back: every run is planned")
+            silent = found
 
-    from flows.nightly import nightly
-    from flows.promote import promote
 
-    where = {"home": str(home)}
-    module = EntrypointType.MODULE_PATH
-    promote(home=str(home), return_state=True)  # its first turn would come minutes later
-    _addresses(services)
-    schedules = (
-        nightly.to_deployment(
-            "nightly",
-            cron="0 2 * * *",
-            parameters=where,
-            entrypoint_type=module,
-            concurrency_limit=1,
-        ),
-        promote.to_deployment("promote", interval=180, parameters=where, entrypoint_type=module),
-    )
-    serve(*cast("tuple[RunnerDeployment, ...]", schedules), print_starting_message=False)
+class Times(msgspec.Struct):
+    """A schedule of a deployment, as Prefect's API has it."""
+
+    active: bool
+
+
+class Deployment(msgspec.Struct):
+    """A deployment, as Prefect's API has it."""
+
+    id: str
+    name: str
+    paused: bool
+    schedules: list[Times]
+
+
+class Planned(msgspec.Struct):
+    """A run that has not begun, as Prefect's API has it."""
+
+    expected_start_time: datetime
+
+
+def silence(api: str, since: datetime, now: datetime) -> str:
+    """What the scheduler does not do, in a sentence; empty where all is well.
+
+    Every deployment that nobody paused has a run planned, and none is later than PATIENCE after it
+    was due, or after the stack started (`since`). Raises httpx.HTTPError.
+    """
+    with httpx.Client(base_url=api, timeout=10.0) as client:
+        answer = client.post("/deployments/filter", json={}).raise_for_status()
+        for one in msgspec.json.decode(answer.content, type=list[Deployment]):
+            if one.paused or not any(times.active for times in one.schedules):
+                continue
+            due = _next(client, one)
+            if due is None and now - since > PATIENCE:
+                return f"the scheduler is silent: no run of {one.name} is planned (prefect.log)"
+            if due and now - max(due, since) > PATIENCE:
+                return f"a run of {one.name} that was due at {due:%H:%M} UTC has not begun"
+    return ""
+
+
+def _next(client: httpx.Client, deployment: Deployment) -> datetime | None:
+    """When the first run that has not begun is or was due."""
+    wanted = {
+        "deployment_id": {"any_": [deployment.id]},
+        "state": {"type": {"any_": ["SCHEDULED"]}},
+    }
+    asked = {"flow_runs": wanted, "sort": "EXPECTED_START_TIME_ASC", "limit": 1}
+    answer = client.post("/flow_runs/filter", json=asked).raise_for_status()
+    found = msgspec.json.decode(answer.content, type=list[Planned])
+    return found[0].expected_start_time if found else None
+
+
+def _end_left(home: Path) -> bool:
+    """End what a killed stack of this home left running, and say so; whether there was anything."""
+    found = processes.left(f"{home}#")
+    processes.end(found)
+    if found:
+        console.say(f"ended {len(found)} processes that a killed flywheel had left on {home}")
+    return bool(found)
+
+
+def down(home: Path) -> None:
+    """Stop what `up` started on a home, and wait for its end. Raises Refused."""
+    running = stack.stack(home)
+    if running:
+        os.kill(int(running["FLYWHEEL_PID"]), signal.SIGTERM)
+        deadline = time.monotonic() + DOWN_SECONDS
+        while stack.stack(home):
+            if time.monotonic() > deadline:
+                raise Refused(f"the stack on {home} has not ended after {DOWN_SECONDS:.0f} s")
+            time.sleep(0.1)
+        return
+    with stack.lock(home):  # nobody else runs here
+        if not _end_left(home):
+            raise Refused(f"nothing runs on {home}")

@@ -7,7 +7,6 @@ run again, so a night that died is started anew and ends the same.
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import os
 import shutil
 import time
@@ -17,8 +16,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import httpx
 import msgspec
+from filelock import FileLock, Timeout
 
 import tasks.calibrate.hop
 import tasks.cluster.hop
@@ -30,7 +29,8 @@ import tasks.train.hop
 import tasks.validate.hop
 from registry import ledger
 from registry.store import Store
-from serving.pool import pools
+from serving.client import Client
+from serving.pool import PoolError, pools
 from serving.reconcile import Changes, reconcile
 from tasks.core import stage
 from tasks.core.params import Params, load
@@ -82,14 +82,17 @@ def open_night(home: str | Path, day: str) -> Night:
 
 
 @contextmanager
-def alone(night: Night) -> Iterator[None]:
-    """One night of a home at a time: two would write into the same folders. Raises Refused."""
+def alone(night: Night, *, wait: bool = False) -> Iterator[None]:
+    """One night of a home at a time: two would write into the same folders.
+
+    `wait` for the other one, or raise Refused. The lock ends with the process that holds it.
+    """
     night.home.mkdir(parents=True, exist_ok=True)
-    with (night.home / ".night.lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise stage.Refused(f"another night is running on {night.home}") from None
+    try:
+        held = FileLock(night.home / ".night.lock").acquire(timeout=-1 if wait else 0)
+    except Timeout:
+        raise stage.Refused(f"another night is running on {night.home}") from None
+    with held:
         yield
 
 
@@ -223,18 +226,23 @@ def found(night: Night) -> list[Task]:
 def promote(home: str | Path) -> Changes | None:
     """Make the pool at `$POOL_URL` match the registry; None when no pool is running.
 
-    A champion that a person moved in the UI is written into the ledger.
+    A champion that a person moved in the UI is written into the ledger. One at a time: others wait.
+    Raises Refused where the registry or the pool cannot be reached; what serves goes on.
     """
     home = Path(home).resolve()
-    store = registry_of(home)
-    ledger.observe(home, lambda: {v.name: v.number for v in store.champions()}, time.time())
-    if not os.environ.get("POOL_URL"):
-        return None
-
-    base = load().train.base
+    store, base = registry_of(home), load().train.base
 
     async def act() -> Changes:
-        async with httpx.AsyncClient() as client:
+        async with Client() as client:
             return await reconcile(home, store, pools(os.environ, client), base)
 
-    return asyncio.run(act())
+    home.mkdir(parents=True, exist_ok=True)
+    with FileLock(home / ".promote.lock"):
+        store.reach()
+        ledger.observe(home, lambda: {v.name: v.number for v in store.champions()}, time.time())
+        if not os.environ.get("POOL_URL"):
+            return None
+        try:
+            return asyncio.run(act())
+        except PoolError as error:
+            raise stage.Refused(f"the pool cannot be reached ({error}); who serves stays") from None

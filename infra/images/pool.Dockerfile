@@ -4,16 +4,15 @@
 FROM python:3.11-slim
 ENV PYTHONUNBUFFERED=1 HF_HUB_OFFLINE=1
 WORKDIR /app
+RUN useradd --create-home --uid 10001 flywheel && install -d -o flywheel /flywheel/adapters
 COPY pyproject.toml constraints.txt README.md LICENSE ./
+RUN mkdir flows tasks registry serving bases examples \
+ && pip install --no-cache-dir -c constraints.txt torch -e '.[train,serve]'
+COPY bases bases
 COPY tasks tasks
 COPY registry registry
 COPY serving serving
-COPY bases bases
-COPY flows/__init__.py flows/
-COPY examples/__init__.py examples/
 COPY params.yaml ./
-RUN pip install --no-cache-dir -c constraints.txt torch -e '.[train,serve]'
-RUN useradd --create-home --uid 10001 flywheel && install -d -o flywheel /flywheel
 USER flywheel
 EXPOSE 8000
 CMD ["python", "-m", "serving.engine", "--base", "bundled", "--adapters", "/flywheel/adapters", "--port", "8000", "--host", "0.0.0.0"]

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from tasks.core.contract import Contract, agree, violation
 from tasks.core.params import Evaluate
 from tasks.core.records import digest
-from tasks.dataset.hop import Row
+from tasks.core.rows import Row
 from tasks.evaluate import metrics
 from tasks.students.adapters import adapter_digest, open_student
 from tasks.students.causal import Student, base_digest

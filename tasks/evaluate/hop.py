@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -20,57 +20,19 @@ from tasks.core import params as settings
 from tasks.core.contract import Contract
 from tasks.core.params import Economics, Evaluate
 from tasks.core.records import Counts
-from tasks.core.rows import retagged
+from tasks.core.rows import Row, retagged, rows
+from tasks.core.scorecard import Difference, Line, Scorecard
 from tasks.core.stage import Refused
 from tasks.core.task import Task, load_one
-from tasks.dataset.hop import Row, rows
 from tasks.evaluate import metrics, quality, referee
 from tasks.evaluate.answers import Answers, answered, unadapted, write_answers
-from tasks.evaluate.lines import Line, baselines, of, slices
-from tasks.evaluate.quality import Difference
+from tasks.evaluate.lines import baselines, of, slices
 from tasks.evaluate.referee import Ask
 from tasks.students.adapters import kind_of
 from tasks.students.causal import adapter_base
 from tasks.train.domain import students
 
 BASE = 100  # rows that the base without an adapter is asked
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Scorecard:
-    """A student's measured quality. `table` holds the student first, then all it is compared to.
-
-    `slices` are the student on some of the rows: where averages hide what goes wrong.
-    `better` and `worse` count the rows on which only the student, or only the champion, agrees
-    with the teacher; `p` is McNemar's, `ahead` how much higher than the champion's its metrics are.
-    Costs are dollars per 1,000 calls answered.
-    """
-
-    task: str
-    adapter_digest: str
-    test_digest: str
-    n: int
-    agreement: float
-    low: float
-    high: float
-    valid: float
-    metrics: dict[str, float]
-    table: list[Line]
-    latency_ms: float
-    prompt_tokens: float
-    completion_tokens: float
-    student_cost: float
-    teacher_cost: float
-    slices: list[Line] = field(default_factory=list)
-    better: int = 0
-    worse: int = 0
-    p: float = 1.0
-    ahead: dict[str, Difference] = field(default_factory=dict)
-
-    @property
-    def champion(self) -> Line | None:
-        """The champion's line, when one was measured."""
-        return next((line for line in self.table if line.name == "champion"), None)
 
 
 def evaluate(

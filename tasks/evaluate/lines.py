@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 
 from tasks.core.contract import Contract, agree, normal, violation
-from tasks.dataset.hop import Row
+from tasks.core.rows import Row
+from tasks.core.scorecard import Line
 from tasks.evaluate import metrics, quality
 from tasks.evaluate.answers import Answered, Answers
 
@@ -15,23 +15,6 @@ DAY = 86_400
 FEWEST = 5  # rows of a slice
 MOSTLY = 0.8  # share of ASCII characters under which a prompt is in another script
 RARE = 0.05  # share of the training rows under which an answer is rare
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Line:
-    """One candidate in the table: what it is and how well it does on the test rows.
-
-    `intervals` are the 95 % ones of the metrics.
-    """
-
-    name: str
-    agreement: float
-    low: float
-    high: float
-    valid: float
-    metrics: dict[str, float] = field(default_factory=dict)
-    intervals: dict[str, tuple[float, float]] = field(default_factory=dict)
-    n: int = 0
 
 
 def line(

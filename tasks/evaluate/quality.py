@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.core.contract import Contract, normal
+from tasks.core.scorecard import Difference
 from tasks.evaluate import sql
 from tasks.evaluate.metrics import closed, wilson
 
@@ -57,15 +58,6 @@ class Part:
         else:
             low, high = _middle(self.drawn)
         return round(low, 4), round(high, 4)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Difference:
-    """How much higher one student's metric is than another's on the same rows, with 95 %."""
-
-    value: float
-    low: float
-    high: float
 
 
 def measure(expected: Sequence[str], given: Sequence[str], contract: Contract) -> dict[str, float]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain, groupby
 from pathlib import Path
 
 import msgspec
@@ -144,12 +145,12 @@ def _lines(path: Path) -> Iterator[_Line]:
                 continue
 
 
-def _day(path: Path, prices: Economics) -> Day:
+def _day(day: str, paths: Iterable[Path], prices: Economics) -> Day:
     latencies: list[float] = []
     asked, served, reasons = Counter[str](), Counter[str](), Counter[str]()
     calls = failed = audited = agreed = 0
     bill = _Bill(prices)
-    for line in _lines(path):
+    for line in chain.from_iterable(map(_lines, paths)):
         calls += 1
         failed += line.error is not None
         asked[line.task or ""] += 1
@@ -165,7 +166,7 @@ def _day(path: Path, prices: Economics) -> Day:
     latencies.sort()
     thousand = 1_000 / max(calls, 1)
     return Day(
-        day=path.stem,
+        day=day,
         calls=calls,
         escalated=reasons.total(),
         audited=audited,
@@ -182,8 +183,12 @@ def _day(path: Path, prices: Economics) -> Day:
 
 
 def days(journal: Path, prices: Economics) -> list[Day]:
-    """The figures of each day in a journal folder (`<YYYY-MM-DD>.jsonl`), oldest first."""
-    return [_day(path, prices) for path in sorted(journal.glob("*.jsonl"))]
+    """The figures of each day in a journal folder, oldest first.
+
+    Its files begin with the day; where several gateways write, a day has several.
+    """
+    found = groupby(sorted(journal.glob("*.jsonl")), key=lambda path: path.name.split(".")[0])
+    return [_day(day, paths, prices) for day, paths in found]
 
 
 def row(day: Day) -> tuple[str, str, str, str, str, str]:

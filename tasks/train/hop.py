@@ -14,7 +14,6 @@ import time
 import warnings
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -25,9 +24,10 @@ from tasks.core import params as settings
 from tasks.core import stage
 from tasks.core.params import Rung, Train
 from tasks.core.records import Counts
+from tasks.core.rows import Row, rows
 from tasks.core.stage import Refused
 from tasks.core.task import Task, load_one
-from tasks.dataset.hop import Row, rows
+from tasks.core.training import Training
 from tasks.students import answer_templates
 from tasks.students.adapters import adapter_digest
 from tasks.students.causal import base_path, base_tokenizer
@@ -36,35 +36,11 @@ from tasks.train import causal as writing
 from tasks.train import domain, encoder, launch
 from tasks.train.attempt import Attempt, attempt, continues, rated, second_try
 from tasks.train.distributed import joined
-from tasks.train.loop import Diverged, Mark, Progress, Run
-from tasks.train.monitor import Sample, watched
-from tasks.train.sweep import Make, Trial, choose, start, summary
+from tasks.train.loop import Diverged, Progress, Run
+from tasks.train.monitor import watched
+from tasks.train.sweep import Make, choose, start, summary
 
 FITTING = 0.5  # a student that cannot read half of a task's calls is not worth its training
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Training:
-    """How an adapter came about. `best` is the step whose weights were kept."""
-
-    task: str
-    kind: Rung = "causal"
-    base: str
-    base_digest: str
-    adapter_digest: str
-    seed: int
-    learning_rate: float
-    rows: int
-    too_long: int
-    tokens: int
-    steps: int
-    best: int
-    seconds: float
-    losses: list[tuple[int, float]]
-    validation: list[Mark]
-    note: str = ""
-    trials: list[Trial] = field(default_factory=list)
-    usage: list[Sample] = field(default_factory=list)
 
 
 def adapter_name(task: str, version: int, digest: str) -> str:
@@ -231,7 +207,7 @@ def _unfit(rung: Rung, found: Sequence[Row], task: Task, params: Train) -> str:
             return known
         if rung == "linear" and Layout(known[0]).reads:
             return "answers hold values that are copied"
-        fit = encoder.fitting(found, params.max_length)
+        fit = len(encoder.readable(found, params.max_length))
     elif task.category == "open-ended":
         return "open-ended, stays with the teacher"
     else:

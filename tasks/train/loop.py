@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tasks.core.params import Train
+from tasks.core.training import Mark
 from tasks.train.distributed import Team
 from tasks.train.optimizers import optimizers, rate
 
@@ -29,18 +30,6 @@ Objective = Callable[[Any, Sequence[Any]], "tuple[torch.Tensor, torch.Tensor]"]
 WEIGHTS = "state.pt"
 MEMORY = 8  # the mean is of about the last eighth of the steps so far
 PERFECT = 3  # marks in a row without a mistake: the validation rows have no more to say
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Mark:
-    """What the validation rows said at one step: mean loss, share of answers exact.
-
-    An answer is exact when every token or choice of it is the likeliest one.
-    """
-
-    step: int
-    loss: float
-    exact: float
 
 
 class Diverged(Exception):  # noqa: N818 - it says what the loss did

@@ -9,20 +9,13 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tasks.core.training import Sample
+
 SECONDS, MOST = 5.0, 400  # between samples, and how many are kept
 CONTAINER = Path("/sys/fs/cgroup")  # where Linux tells a container its limits
-
-
-@dataclass(frozen=True, slots=True)
-class Sample:
-    """The machine at a time (seconds since 1970): percentages and megabytes by name."""
-
-    at: float
-    values: dict[str, float]
 
 
 @contextmanager

@@ -6,8 +6,7 @@ With `train: {sweep: {learning_rate: [0.0005, 0.002], rank: [8, 16]}}` there are
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from itertools import product
 from pathlib import Path
 
@@ -15,32 +14,14 @@ import msgspec
 
 from tasks.core.params import Train
 from tasks.core.stage import Refused, write_atomic
+from tasks.core.training import Trial, Values
 from tasks.train.attempt import Attempt
-from tasks.train.loop import Diverged, Mark, Progress
+from tasks.train.loop import Diverged, Progress
 
 STEPS, MINUTES = 0.2, 0.5  # shares of the full training: the steps of one trial, the time of all
 MARKS = 2  # of one trial, beside the one before it
 
-Values = Mapping[str, bool | int | float]
 Make = Callable[[Train, Path | None], Attempt]  # of params, and the adapter that is gone on from
-
-
-@dataclass(frozen=True, slots=True)
-class Trial:
-    """The params that were tried and the best mark that they reached; none when they diverged."""
-
-    params: Values
-    mark: Mark | None
-
-    @property
-    def rank(self) -> tuple[float, float]:
-        """What makes one trial better than another, as in a training."""
-        return (self.mark.exact, -self.mark.loss) if self.mark else (-1.0, 0.0)
-
-    def __str__(self) -> str:
-        named = " ".join(f"{name}={value:g}" for name, value in self.params.items())
-        said = f"exact {self.mark.exact:.1%}, loss {self.mark.loss:g}" if self.mark else "diverged"
-        return f"{named}: {said}"
 
 
 def choose(

@@ -4,41 +4,12 @@ from __future__ import annotations
 
 import os
 import socket
-import sys
 from pathlib import Path
 
-import httpx
 import pytest
 
 from flows.cli import stack
 from tasks.core.stage import Refused
-
-
-def server(port: int) -> stack.Service:
-    command = [sys.executable, "-m", "http.server", str(port), "--bind", "127.0.0.1"]
-    return stack.Service("files", command, port, "/")
-
-
-def test_a_service_runs_only_inside_its_context(tmp_path: Path) -> None:
-    """It answers inside; afterwards nothing listens there any more."""
-    service = server(stack.free_port())
-    with stack.running([service], tmp_path):
-        assert httpx.get(service.url).status_code == 200
-    with pytest.raises(httpx.ConnectError):
-        httpx.get(service.url)
-
-
-def test_a_service_that_dies_says_why(tmp_path: Path) -> None:
-    """The last line of its log is part of the sentence, and the others are stopped."""
-    good = server(stack.free_port())
-    bad = stack.Service("pool", [sys.executable, "-c", "raise SystemExit('no weights')"], 1)
-    with (
-        pytest.raises(Refused, match=r"the pool did not start: no weights .*pool\.log"),
-        stack.running([good, bad], tmp_path),
-    ):
-        pass
-    with pytest.raises(httpx.ConnectError):
-        httpx.get(good.url)
 
 
 def test_a_port_in_use_is_refused_by_name() -> None:
