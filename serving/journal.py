@@ -1,8 +1,8 @@
 """The journal: one JSON line for each call that the gateway answered. Only ever added to.
 
 `<folder>/<YYYY-MM-DD>.jsonl`, by the UTC day of the call; `<YYYY-MM-DD>.$JOURNAL_WRITER.jsonl`
-where several gateways share a folder, as each has to write files of its own. A line is handed to the
-operating system in one `write` as soon as the call (and its audit) is over, so a crash of the
+where several gateways share a folder, as each has to write files of its own. A line is handed to
+the operating system in one `write` as soon as the call (and its audit) is over, so a crash of the
 gateway loses no line that was written. `sync`, which the gateway calls every second and at the end,
 also brings the lines to the disk: a power cut loses at most the last second. A line that a crash
 tore is closed with a line break when the file is next opened, so it never swallows the record after
