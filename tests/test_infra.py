@@ -19,7 +19,7 @@ from typing import Any, cast
 import kubernetes_validate
 import pytest
 import yaml
-from roles import command, image_name
+from roles import image_name
 
 from flows.deploy import paused
 
@@ -253,8 +253,8 @@ def test_a_roll_out_cuts_no_stream(manifests: list[Json], pods: dict[str, Json])
     )  # fmt: skip
     assert gateway["replicas"] >= 2
     assert gateway["strategy"]["rollingUpdate"] == {"maxUnavailable": 0, "maxSurge": 1}
-    started = command(INFRA / "images" / "gateway.Dockerfile")
-    grace = int(started[started.index("--grace") + 1])
+    image = (INFRA / "images" / "gateway.Dockerfile").read_text()
+    grace = int(image.split("SHUTDOWN_SECONDS=")[1].split()[0])
     pod = pods["gateway"]
     (container,) = pod["containers"]
     pause = int(container["lifecycle"]["preStop"]["exec"]["command"][1])
