@@ -255,7 +255,7 @@ class Schedule(Section, frozen=True):
 
     nightly: str = "0 2 * * *"
     timezone: str = "UTC"
-    promote: Annotated[int, Meta(ge=5)] = 180
+    promote: Annotated[int, Meta(ge=5)] = 60
 
 
 class Params(Section, frozen=True):
