@@ -19,10 +19,13 @@ from typing import Any
 import httpx
 import pytest
 import tiny
+from upstream import application
 
 from serving.chat_request import BadRequest
+from serving.client import Client
 from serving.decoder import MAX_WAITING, Engine, Job
-from serving.engine import app, listen, run
+from serving.engine import app, run
+from serving.listen import listen
 from serving.pool import Pool
 from tasks.core.params import Train
 from tasks.core.stage import Refused
@@ -102,9 +105,8 @@ def test_the_engine_answers_as_the_student_was_measured(engine: Engine, home: Pa
     """Through HTTP, the pool's client reads the same text and log-probabilities."""
 
     async def run() -> Answer:
-        transport = httpx.ASGITransport(app(engine))
-        async with httpx.AsyncClient(transport=transport) as client:
-            return await Pool("http://pool", client).answer(NAME, PROMPT, 64, 30.0)
+        async with Client() as client:
+            return await Pool(application(app(engine)), client).answer(NAME, PROMPT, 64, 30.0)
 
     answer = asyncio.run(run())
     student = Student.load(home / "tiny", home / "adapters" / NAME / "adapter")
@@ -244,22 +246,21 @@ def test_a_full_queue_refuses_and_an_odd_batch_ends_no_worker(
 
 
 def test_adapters_come_and_go(engine: Engine, home: Path) -> None:
-    """Loaded under a new name, left there when loaded again, gone when unloaded."""
+    """Loaded under a new name, refused under a taken one, gone when unloaded."""
     path = home / "adapters" / NAME / "adapter"
 
     async def run() -> set[str]:
-        async with httpx.AsyncClient(transport=httpx.ASGITransport(app(engine))) as client:
-            pool = Pool("http://pool", client)
-            await pool.load("second", path)
-            await pool.load("second", path)
-            names = await pool.loaded()
-            body = {"lora_name": "second", "lora_path": str(path)}
-            again = await client.post("http://pool/v1/load_lora_adapter", json=body)
-            assert "already been loaded" in again.text
-            await pool.unload("second")
-            return names
+        async with Client() as client:
+            pool = Pool(application(app(engine)), client)
+            for _ in range(2):  # the second time it is there, which is what was wanted
+                await pool.load("second", path)
+            return await pool.loaded()
 
     assert asyncio.run(run()) == {NAME, "second"}
+    body = {"lora_name": "second", "lora_path": str(path)}
+    again = send(engine, "POST", "/v1/load_lora_adapter", json=body)
+    assert "already been loaded" in again.json()["error"]["message"]
+    assert send(engine, "POST", "/v1/unload_lora_adapter", json=body).status_code == 200
     reply = send(engine, "POST", "/v1/unload_lora_adapter", json={"lora_name": "second"})
     assert reply.status_code == 404
     assert send(engine, "POST", "/v1/unload_lora_adapter", json={}).status_code == 400
