@@ -11,6 +11,7 @@ from tasks.ingest.wire.messages import KINDS, declaration, items, said
 from tasks.ingest.wire.shape import first, loads
 
 _CONFIGS = ("config", "generationConfig", "generation_config", "inferenceConfig", "toolConfig")
+STORED = ("previous_response_id", "cachedContent", "cached_content")
 PARAMETERS = (
     *("model", "temperature", "top_p", "max_tokens", "max_completion_tokens", "seed", "stop"),
     *("response_format", "tool_choice", "parallel_tool_calls", "reasoning_effort"),
@@ -51,7 +52,7 @@ def request(body: Mapping[str, Any], tools: Any = None) -> Json:
 
 def _whole(body: Mapping[str, Any]) -> None:
     """Raise ValueError when a part of the prompt is on the provider's server, not in the log."""
-    stored = [k for k in ("previous_response_id", "cachedContent", "cached_content") if body.get(k)]
+    stored = [k for k in STORED if body.get(k)]
     if body.get("conversation") and ("input" in body or isinstance(body["conversation"], dict)):
         stored.append("conversation")
     if isinstance(prompt := body.get("prompt"), dict) and prompt.get("id"):

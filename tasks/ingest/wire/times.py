@@ -43,7 +43,7 @@ def seconds(value: Any) -> float | None:
         at: float | None = (value if value.tzinfo else value.replace(tzinfo=UTC)).timestamp()
     elif isinstance(value, dict):
         return _wrapped(value)
-    elif isinstance(value, str) and (not value.isascii() or not value[:9].isdecimal()):
+    elif isinstance(value, str) and "-" in value[:8]:
         at = _moment(value)
     else:
         at = real(value)
