@@ -34,7 +34,7 @@ from tasks.evaluate.metrics import effective, weighted, wilson
 from tasks.train.domain import students
 from tasks.train.kernel_fit import out_of_fold
 
-LIKELY = 0.25  # the chance of a proof under which no attempt is spent on it
+LIKELY = 0.4  # the chance of a proof under which no attempt is spent on it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
