@@ -11,7 +11,7 @@ import msgspec
 
 from serving import completion
 from serving.caller import Caller
-from serving.client import Headers, Reply, Unreachable
+from serving.client import Body, Headers, Reply, Unreachable
 from serving.teacher import Incoming, Teacher, TeacherDown, back
 
 LEFT = "the client left before the end of the answer"
@@ -126,3 +126,23 @@ class Relay:
         chat = self.incoming.path.rstrip(b"/").endswith(b"completions")
         named = b"" if chat else b"event: error\n"
         return b"\n\n" + named + completion.event(completion.error(sentence, "teacher_error"))
+
+
+def impassable(incoming: Incoming, path: str) -> str | None:
+    """Why a request cannot be passed on; None for all others."""
+    if "websocket" in incoming.header(b"upgrade").lower():
+        return f"{path}: WebSockets are not passed on; connect to the teacher itself"
+    if ".." in path.split("/"):
+        return f"{path}: a path is passed on as it is, and may not lead out of the API"
+    return None
+
+
+async def body_of(incoming: Incoming, caller: Caller) -> Body:
+    """The body of a request that is only passed through: as it arrives, where it is one."""
+    length = incoming.header(b"content-length") or "0"
+    if incoming.names_model():
+        return await caller.body()
+    if length == "0" and not incoming.header(b"transfer-encoding"):
+        caller.nothing_sent()
+        return b""
+    return caller.parts()

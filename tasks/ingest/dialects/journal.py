@@ -6,12 +6,13 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from tasks.core.records import TEACHER, Call, Json
-from tasks.ingest.wire import outcome, shape, times
+from tasks.ingest.wire import outcome, requests, shape, times
 from tasks.ingest.wire.build import build
 
 # UPGRADES[i] turns a line of version i + 1 into one of version i + 2.
 UPGRADES: tuple[Callable[[Json], Json], ...] = ()
 VERSION = len(UPGRADES) + 1
+CHAT = "chat"  # the API of lines that name none; the others are `responses` and `messages`
 
 
 def sniff(document: Any) -> bool:
@@ -50,7 +51,7 @@ def parse(document: Any, source: str) -> Iterable[Call]:
         raise ValueError(f"{shape.EMPTY}: the line has neither reply nor error")
     yield build(
         source=source,
-        request=shape.request(line.get("request")),
+        request=_request(line),
         reply=shape.reply(raw or {"content": None}),
         id=line.get("id"),
         at=times.seconds(line.get("at")),
@@ -67,6 +68,12 @@ def parse(document: Any, source: str) -> Iterable[Call]:
         weight=1 / rate if audited and served != TEACHER else 1.0,
         rate=rate,
     )
+
+
+def _request(line: Json) -> Json:
+    """The request of a line in OpenAI's words. Raises ValueError."""
+    asked = shape.mapping(line.get("request"), "request")
+    return shape.request(asked) if line.get("api", CHAT) == CHAT else requests.request(asked)
 
 
 def _rate(line: Json) -> float:
