@@ -17,6 +17,7 @@ from serving.teacher import Incoming, Teacher, TeacherDown, back
 LEFT = "the client left before the end of the answer"
 STOPPED = "the gateway was stopped before the end of the answer"
 DRAIN_SECONDS = 5.0  # for the usage, which comes after the end of what a client may wait for
+LONGEST_LINE = 1 << 20  # bytes of a line that are held back until it is whole
 JSON = (b"content-type", b"application/json")
 
 
@@ -57,6 +58,7 @@ class Relay:
     headers: Headers = ()
     complete: Callable[[Passed], bool] | None = None  # None: nothing of the answer is kept
     passed: Passed = field(default_factory=Passed)
+    _held: bytes = b""  # of a stream: the beginning of a line
 
     async def run(self) -> Passed:
         """Pass the request on and the answer back; how that ended is in `passed`."""
@@ -109,7 +111,21 @@ class Relay:
         async for part in reply.parts():
             if self.complete or not self.passed.parts:
                 self.passed.parts.append(part)
-            await self.caller.part(part)
+            if self.passed.streams:
+                part = self._lines(part)
+            if part:
+                await self.caller.part(part)
+        if self._held:
+            await self.caller.part(self._held)
+
+    def _lines(self, part: bytes) -> bytes:
+        """The lines that are whole; a client could not read half of one, should it break off."""
+        part = self._held + part
+        end = max(part.rfind(b"\n"), part.rfind(b"\r")) + 1
+        if len(part) - end > LONGEST_LINE:
+            end = len(part)
+        self._held = part[end:]
+        return part[:end]
 
     async def _drain(self, reply: Reply) -> None:
         """Read what follows a whole answer whose client has left."""
@@ -122,7 +138,7 @@ class Relay:
                     self.passed.parts.append(part)
 
     def _last_event(self, sentence: str) -> bytes:
-        """An error event, after a blank line that ends whatever was being said."""
+        """An error event, after a blank line that ends what was said before."""
         chat = self.incoming.path.rstrip(b"/").endswith(b"completions")
         named = b"" if chat else b"event: error\n"
         return b"\n\n" + named + completion.event(completion.error(sentence, "teacher_error"))
