@@ -178,7 +178,7 @@ def report(home: Home = DEMO) -> None:
 
 
 def _interrupt(*_: object) -> None:
-    """End as Ctrl-C does; SIGINT itself is ignored where a script started this in its background."""
+    """End as Ctrl-C does, also where SIGINT is ignored, as in the background of a script."""
     raise KeyboardInterrupt
 
 
