@@ -34,11 +34,11 @@ _INTRODUCED = (
     r"atenciosamente|(?:com os melhores )?cumprimentos|abraços?|(?:muito )?obrigad[oa]"
 )
 _LABELS = (
-    r"(?:user|customer|client|patient|passenger|guest|contact|name|full name|from|to|cc|author|owner|assignee|recipient|sender|manager|doctor|driver|employee|caller|reporter|"
+    r"(?:user|customer|client|patient|passengers?|guest|contact|(?:first |last |full |family |given |middle )?names?|from|to|cc|author|owner|assignee|recipient|sender|manager|doctor|driver|employee|caller|reporter|"
     r"kund(?:e|in)|absender|afzender|mittente|remitente|expéditeur|remetente|sender|destinataire|destinatario|ontvanger|empfänger|ansprechpartner(?:in)?|nombre|cliente|paciente|nom|prénom|client|nome|cliente|paziente|naam|klant|patiënt)\s?"
 )
 NAME_CUE = re.compile(
-    rf"(?:^|(?<=[^\w]))(?:{_LABELS}\s?:\s|(?:{_INTRODUCED})(?:[.,:]{{0,2}}\s{{0,2}}|\s*\n\s*|[-–—]\s?)(?:[A-Z]\.\s?)?)[*_\"'“]{{0,2}}$",
+    rf"(?:^|(?<=[^\w]))(?:{_LABELS}[*_]{{0,2}}\s?[:-][*_]{{0,2}}\s|(?:{_INTRODUCED})(?:[.,:]{{0,2}}\s{{0,2}}|\s*\n\s*|[-–—]\s?)(?:[A-Z]\.\s?)?)[*_\"'“]{{0,2}}$",
     I,
 )
 # What people do, behind a name.

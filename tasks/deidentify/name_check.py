@@ -30,6 +30,10 @@ _NOUN = re.compile(  # a German word in front of a noun, never of a name alone
 )
 TYPICAL = 0.8  # how much commoner a word is at home than in English, for a name that is a word too
 SURNAMES = 4.0  # rarer English words with a capital may be names that no list has
+PLACES = frozenset({"LOCATION", "ORGANIZATION"})
+_TOWNS = frozenset(
+    {"san", "santa", "santo", "saint", "st", "los", "las", "el", "la", "new", "fort", "port"}
+)
 ORDINARY, UNKNOWN, NAME = 0, 1, 2
 READERS = frozenset({"tagger", "spacy", "model"})
 
@@ -47,11 +51,17 @@ def checked(text: str, findings: list[Finding]) -> list[Finding]:
         )
         if finding.detector not in READERS or (finding.kind == "LOCATION" and beside):
             out.append(finding)
+        elif finding.kind in PLACES and tongue == "en" and not _is_person(_capitals(text, finding)):
+            out.append(finding)  # the tagger knows English places
         elif finding.kind == "ADDRESS":
             out += [_place(text, finding)] if finding in homes else []
         else:
             out += _names(text, finding, tongue)
     return out
+
+
+def _capitals(text: str, finding: Finding) -> list[re.Match[str]]:
+    return list(_TOKEN.finditer(text, finding.start, finding.end))
 
 
 def _place(text: str, finding: Finding) -> Finding:
@@ -70,6 +80,8 @@ def _names(text: str, finding: Finding, tongue: str) -> Iterator[Finding]:
     """The finding without ordinary words at its edges; nothing when no name is left."""
     tokens = list(_TOKEN.finditer(text, finding.start, finding.end))
     held = [weigh(text, token, tongue) for token in tokens]
+    if _are_names(text, tokens, tongue):
+        held = [NAME] * len(tokens)
     for i, token in enumerate(tokens):  # beside a name, a name that is a word is a name
         beside = NAME in held[max(0, i - 1) : i + 2]
         if held[i] != NAME and beside and _second(token.group(), tongue):
@@ -85,13 +97,25 @@ def _names(text: str, finding: Finding, tongue: str) -> Iterator[Finding]:
     yield Finding(start, end, kind, finding.score, finding.detector)
 
 
+def _are_names(text: str, tokens: list[re.Match[str]], tongue: str) -> bool:
+    """Whether all of two or three words with capitals are names, if also words: `Raj Brown`."""
+    found = [t.group() for t in tokens]
+    capital = all(w[0].isupper() and not w[1:].isupper() for w in found)
+    german = tongue == "de" and any(frequency(w, "de") >= 4.5 for w in found)
+    known = [fold(w) in all_roles() for w in found]
+    rest = all(k or frequency(w, "en") < SURNAMES for k, w in zip(known, found, strict=True))
+    return 2 <= len(found) <= 3 and capital and any(known) and rest and not german
+
+
 def _is_person(tokens: list[re.Match[str]]) -> bool:
     """Whether a supposed place or firm is a full name: a name that is missed does harm."""
     found = [t.group() for t in tokens]
     if len(found) != 2 or not all(w[0].isupper() for w in found):
         return False
-    first, second = found
-    given = roles().get(fold(first)) in {"female", "male"} and fold(first) not in ordinary()
+    first, second = map(fold, found)
+    if second in all_roles() and (first in all_roles() or frequency(first, "en") < SURNAMES):
+        return first not in _TOWNS and (first not in ordinary() or second not in ordinary())
+    given = roles().get(first) in {"female", "male"} and first not in ordinary()
     rare = frequency(second, "en") < COMMON
     return rare and (given or frequency(first, "en") < KNOWN)
 
