@@ -76,6 +76,16 @@ def answer_of(reply: Json, *, tools: bool = False) -> str:
     return text if value is None else _dumps(value)
 
 
+def unanswered(reply: Json, finish_reason: str | None) -> str | None:
+    """Why a reply is no whole answer, with which nobody can agree or differ; None where it is one.
+
+    Neither certificates nor the audit count such calls, whoever answered them.
+    """
+    if finish_reason == "length":
+        return "truncated"
+    return "refusal" if finish_reason == "content_filter" or reply.get("refusal") else None
+
+
 def spoken(text: str) -> str:
     """A reply's text without the thoughts before it."""
     if "</think>" in text and (thought := _UNOPENED.match(text)):

@@ -104,10 +104,10 @@ class Dataset(Section, frozen=True):
 
     min_rows: int = 40
     min_readiness: float = 40.0
-    train: Share = 0.4
-    validation: Share = 0.05
-    calibration: Share = 0.4
-    test: Share = 0.15
+    train: Share = 0.45
+    validation: Share = 0.1
+    calibration: Share = 0.35
+    test: Share = 0.1
     similar: Share = 0.9
     seed: int = 0
 
