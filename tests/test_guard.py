@@ -160,6 +160,48 @@ def test_a_champion_of_a_base_that_has_changed_serves_nothing(tmp_path: Path) ->
     assert not champions.enough(night, old)
 
 
+class Fetched:
+    """A registry whose only champion has its bundle in the home already."""
+
+    def __init__(self, version: Version) -> None:
+        self.found = version
+
+    def champion(self, _: str) -> int:
+        """The number of the champion."""
+        return self.found.number
+
+    def version(self, *_: object) -> Version:
+        """The champion."""
+        return self.found
+
+    def fetch(self, _: Version, to: Path) -> Path:
+        """Leave it as it is."""
+        return to
+
+
+def test_a_damaged_champion_costs_its_own_task_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its task is learned anew, and what wins takes its place; the night goes on."""
+    night = Night(tmp_path, "2026-03-15", load())
+    version = Version(name="a", number=3, adapter_digest="", dataset="", run="", passed=True, at=0)
+    bundle = students.bundle(tmp_path / "made")[0]
+    (tmp_path / "adapters").mkdir()
+    bundle.rename(tmp_path / "adapters" / version.bundle)
+    monkeypatch.setattr(hops, "registry_of", lambda _: Fetched(version))
+    found = champions.champion(night, "a")
+    assert found
+    assert found.rival
+    for content in ('"too few rows"', "null", "{}", "{", '{"refused": "too few"}', None):
+        file = found.bundle / "certificate.json"
+        file.unlink() if content is None else file.write_text(content)
+        damaged = champions.champion(night, "a")
+        assert damaged
+        assert (damaged.version.number, damaged.stale, damaged.rival) == (3, True, None)
+        assert champions.to_beat(night, damaged) == 0.0
+        assert origin(night, "a", "causal", damaged) is None
+
+
 def _line(name: str, day: str) -> bytes:
     at = datetime.fromisoformat(f"{day}T12:00:00").replace(tzinfo=UTC).timestamp()
     reply = {"role": "assistant", "content": f"hello {name}"}
