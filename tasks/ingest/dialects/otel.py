@@ -139,4 +139,4 @@ def received(span: Span) -> Completion | None:
         elif name == "gen_ai.content.completion" and not said:
             said = inner.get("gen_ai.completion")
     said = said or span.get("gen_ai.completion")
-    return replies.read(literal(said)) if said else None
+    return replies.read(said) if said else None
