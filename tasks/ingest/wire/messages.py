@@ -25,7 +25,7 @@ _THOUGHTS = frozenset(
 )
 _TEXTS = frozenset({"text", "input_text", "output_text", "raw_text", "summary_text"})
 _MEDIA = frozenset({"image", "image_url", "audio", "file", "document", "media", "input_image"})
-_INPUTS = ("messages", "input", "contents", "prompt", "inputs", "kwargs")
+_INPUTS = ("messages", "input", "contents", "prompt", "prompts", "inputs", "kwargs")
 _SYSTEMS = (
     *("system", "instructions", "system_instruction", "systemInstruction", "system_prompt"),
     *("preamble", "system_instructions"),
