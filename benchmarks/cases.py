@@ -196,7 +196,7 @@ def _unchanged(found: Outcome, _: re.Match[str]) -> str:
 # The first words of `expected` that are found decide; several rules may apply.
 RULES: tuple[tuple[str, Rule], ...] = (
     (r"^(\d+|one|two|three|four|five|six) (?:tool )?calls?\b", _count),
-    (r"^(?!.*\bor\b).*(?:quarantined|not (?:learnt|an answer))", _none),
+    (r"^(?!.*\bor\b).*(?:quarantined|not an answer)", _none),
     (r"left out", _no_markup),
     (r"own request", _own),
     (r"([\d,]+) (prompt|completion) tokens", _tokens),
@@ -240,7 +240,12 @@ def exactly(found: Outcome, facts: Facts) -> Iterator[str]:
 def judge(found: Outcome, case: Case, facts: Facts | None) -> list[str]:
     """Every way in which a case did not come out as it should."""
     problems = list(dict.fromkeys(always(found)))
-    rules = [(r, re.search(pattern, case.expected.lower())) for pattern, r in RULES]
+    exact = facts is not None and facts.kept is not None
+    rules = [
+        (rule, re.search(pattern, case.expected.lower()))
+        for pattern, rule in RULES
+        if not (exact and rule in (_count, _all))
+    ]
     problems += [why for rule, match in rules if match and (why := rule(found, match))]
     if facts is not None:
         problems += exactly(found, facts)

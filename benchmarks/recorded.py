@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import groupby
@@ -141,18 +141,26 @@ def served(teacher: Teacher) -> Iterator[str]:
         thread.join()
 
 
-async def send(gateway: str, calls: Sequence[Call], advance: Callable[[int], None]) -> list[Sent]:
+async def send(gateway: str, calls: Sequence[Call]) -> list[Sent]:
     """Ask the gateway the calls in their order, some at once."""
     waiting, sent = iter(calls), list[Sent]()
 
     async def work(client: httpx.AsyncClient) -> None:
         for call in waiting:
             sent.append(await _asked(client, gateway, call))
-            advance(len(sent))
 
     async with httpx.AsyncClient(timeout=SECONDS) as client:
         await asyncio.gather(*(work(client) for _ in range(AT_ONCE)))
     return sent
+
+
+def drain(gateway: str) -> None:
+    """Wait until the gateway has asked the shadows about all calls that wait for one."""
+    end = time.monotonic() + SECONDS
+    while time.monotonic() < end:
+        if not httpx.get(gateway).json().get("shadows", {}).get("waiting"):
+            return
+        time.sleep(0.2)
 
 
 async def _asked(client: httpx.AsyncClient, gateway: str, call: Call) -> Sent:

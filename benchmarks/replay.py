@@ -1,7 +1,7 @@
 """A recorded log as if it were live: day by day through gateway, pool and nights, all of them real.
 
     python -m benchmarks.replay --data calls.jsonl.gz [--nights 2,4,8 | every:2] [--days 14]
-        [--home FOLDER] [--shift TASK:DAY] [--no-oracle]
+        [--home FOLDER] [--shift TASK:DAY] [--no-shadow] [--no-oracle]
 
 The recorded reply is the teacher. For each day: the calls, the share that still went to the
 teacher and why, how many of *all* served answers are what the teacher would have said, and the
@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import math
 import os
 import shutil
 import statistics
@@ -26,6 +27,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from tempfile import gettempdir
 
+import msgspec
 from rich.table import Table
 
 from benchmarks import oracle, recorded, sets
@@ -33,6 +35,7 @@ from benchmarks.recorded import Sent, Teacher
 from flows import console
 from flows.cli import processes
 from flows.cli import stack as local
+from tasks.core import params
 from tasks.core.contract import agree, answer
 from tasks.core.params import load
 from tasks.core.records import Call
@@ -42,6 +45,7 @@ from tasks.core.task import load as load_tasks
 from tasks.evaluate.metrics import wilson
 
 WIDE = 50
+TICKS = 4  # of a day, at which shadows are looked at
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,13 +112,28 @@ def replay(
         for number, (day, calls) in enumerate(days, 1):
             if plan.shift and plan.shift[1] == number:
                 _shift(teacher, home, plan.shift[0])
-            with console.bar(f"day {number} · {day}", len(calls)) as advance:
-                sent = asyncio.run(recorded.send(gateway, calls, advance))
+            sent = _day(home, gateway, f"day {number} · {day}", calls)
             found.append(_figures(number, day, sent, home, teacher))
             console.say(f"  {found[-1].escalation:.1%} escalated; {_reasons(found[-1])}")
             if number in plan.nights and number < len(days):
                 nightly(day=day, home=str(home), return_state=True)
     return found, teacher
+
+
+def _day(home: Path, gateway: str, name: str, calls: Sequence[Call]) -> list[Sent]:
+    """Send a day's calls; look at the shadows some times, as is done every minute of a live day."""
+    from flows.promote import promote
+
+    sent: list[Sent] = []
+    each = math.ceil(len(calls) / TICKS)
+    with console.bar(name, len(calls)) as advance:
+        for part in range(0, len(calls), each):
+            sent += asyncio.run(recorded.send(gateway, calls[part : part + each]))
+            advance(len(sent))
+            if _tasks(home):
+                recorded.drain(gateway)
+                promote(home=str(home), return_state=True)
+    return sent
 
 
 def _tasks(home: Path) -> dict[str, Task]:
@@ -213,6 +232,8 @@ def numbers(said: str, last: int) -> frozenset[int]:
 
 def run(chosen: argparse.Namespace) -> dict[str, object]:
     """Replay, and show what came of it."""
+    if chosen.no_shadow:
+        _without_shadows()
     days = recorded.days(chosen.data)[: chosen.days]
     name, _, since = chosen.shift.rpartition(":") if chosen.shift else ("", "", "")
     if chosen.shift and not since.isdecimal():
@@ -228,6 +249,15 @@ def run(chosen: argparse.Namespace) -> dict[str, object]:
     return summary(found)
 
 
+def _without_shadows() -> None:
+    """Let all services read params in which no shadow is asked."""
+    known = msgspec.yaml.decode((params.DEFAULT).read_bytes())
+    known["serve"]["shadow"] = 0.0
+    file = Path(gettempdir()) / "flywheel-replay-params.yaml"
+    file.write_bytes(msgspec.yaml.encode(known))
+    os.environ["FLYWHEEL_PARAMS"] = str(file)
+
+
 def main() -> None:
     """Read the arguments and print the figures."""
     parser = argparse.ArgumentParser(
@@ -238,6 +268,7 @@ def main() -> None:
     parser.add_argument("--days", type=int, default=None, help="the first of them only")
     parser.add_argument("--home", type=Path, default=Path(gettempdir()) / "flywheel-replay")
     parser.add_argument("--shift", default="", help="TASK:DAY")
+    parser.add_argument("--no-shadow", action="store_true", help="certify at night only")
     parser.add_argument("--no-oracle", action="store_true", help="leave the oracle out")
     try:
         print(json.dumps(run(parser.parse_args())))

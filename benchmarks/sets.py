@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tasks.core.records import CleanCall, Json
 from tasks.core.stage import Refused
-from tasks.ingest.wire.shape import seconds
+from tasks.ingest.wire.times import seconds
 
 END = ".jsonl.gz"
 

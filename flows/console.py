@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -60,6 +60,12 @@ def outcome(result: Outcome) -> None:
     """Print what became of one student."""
     verdict = f"v{result.version}" if result.version else "teacher"
     console.print(f"  {result.task:<36} {verdict:<8} {result.reason}")
+
+
+def shadows(told: Mapping[str, str]) -> None:
+    """Print how far the proofs of the shadows are."""
+    for task, sentence in told.items():
+        say(f"  {task:<36} shadow   {sentence}")
 
 
 def night(tasks: int, outcomes: Sequence[Outcome], broken: Sequence[str]) -> str:

@@ -1,7 +1,8 @@
-"""Make the pool match the registry: every few minutes, and at the end of each night.
+"""Make the pool match the registry: every minute, and at the end of each night.
 
-Promotion is moving the alias `champion`, by the gate or by a person in the MLflow UI; roll-back is
-the same move backwards. Run it with `flywheel promote`.
+Shadows that live calls have proven since become candidates, and champions where the policy may
+promote. Promotion is moving the alias `champion`, by the gate or by a person in the MLflow UI;
+roll-back is the same move backwards. Run it with `flywheel promote`.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ from serving.reconcile import Changes
 
 @flow(name="promote", flow_run_name="pool follows registry")
 def promote(home: str = ".flywheel/live") -> Changes | None:
-    """Load new champions, switch the routes, unload what served before; raises PoolError."""
+    """Promote what is proven, load it, switch the routes, unload the old; raises PoolError."""
+    console.shadows(steps.prove(home))
     changes: Changes | None = steps.promote(home)
     console.changes(changes)
     return changes

@@ -10,7 +10,7 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from flows import artifacts
-from flows.night import hops, ladder
+from flows.night import hops, ladder, proving, registration
 from flows.night.champions import Champion
 from flows.night.hops import Night
 from registry.choice import Rung
@@ -53,5 +53,6 @@ train = _step(_train, minutes=480)
 evaluate = _step(ladder.evaluate, minutes=60)
 calibrate = _step(ladder.calibrate, minutes=60)
 judge = _step(ladder.judge, minutes=5)
-register = _step(ladder.register, minutes=10)
+register = _step(registration.register, minutes=10)
+prove = _step(proving.prove, minutes=5)
 promote = _step(hops.promote, minutes=10)

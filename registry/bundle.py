@@ -7,6 +7,7 @@ certificate.json  the threshold and what proves it
 lineage.json      where it comes from
 training.json     the loss curve and what it cost to train
 answers.json      what it said to the newest test questions
+shadow.json       what it has to prove on live calls, where it only lacks proof
 canary.json       a few questions whose answers are on record, asked before it may serve
 """
 
@@ -22,6 +23,7 @@ from typing import Any
 import msgspec
 
 from tasks.calibrate.hop import score
+from tasks.core.certificate import Certificate
 from tasks.core.rows import rows
 from tasks.core.scorecard import Scorecard
 from tasks.core.stage import Refused, fresh, write_atomic
@@ -73,13 +75,21 @@ def pack(
     )
     with fresh(to) as folder:
         shutil.copytree(trained / "adapter", folder / "adapter")
-        for file in files:
+        for file in (*files, *calibrated.glob("shadow.json")):
             shutil.copy(file, folder)
         write_atomic(folder / "lineage.json", msgspec.json.encode(lineage))
         prompts = {row.id: row.prompt for row in rows(dataset / "test.parquet")}
         said = read_answers(evaluated / "answers.parquet").rows
         write_atomic(folder / "answers.json", msgspec.json.encode(asked(prompts, said)))
         write_atomic(folder / "canary.json", msgspec.json.encode(canary(prompts, said)))
+    return to
+
+
+def proven(folder: Path, to: Path, proof: Certificate) -> Path:
+    """A copy of a student's bundle at `to`, with the certificate that it has earned."""
+    with fresh(to) as made:
+        shutil.copytree(folder, made, dirs_exist_ok=True)
+        write_atomic(made / "certificate.json", msgspec.json.encode(proof))
     return to
 
 

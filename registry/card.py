@@ -7,12 +7,14 @@ from textwrap import wrap
 
 from registry.bundle import Lineage
 from registry.gate import Verdict
-from tasks.core.certificate import Certificate
+from tasks.calibrate.shadow import Standing
+from tasks.core.certificate import Certificate, Risk
 from tasks.core.scorecard import Scorecard
 from tasks.core.task import Task
 from tasks.core.template import Pattern
 from tasks.report.nights import sentence
 
+NOTED = "\n\n---\n\n"
 AHEAD = "ahead of the champion by"
 LONG = 1_200  # characters of a contract or a prompt that are shown
 WIDE = 84  # characters in a line of a prompt; the UI does not wrap it
@@ -94,6 +96,23 @@ def version(
             f"### Where it comes from\n{origin(task, scorecard, lineage)}",
         )
     )
+
+
+def shadow(found: Standing, risk: Risk) -> str:
+    """What live calls say about a student that is not proven yet."""
+    asked = f"{found.n:,} calls that its training never saw, {found.live:,} of them live"
+    of = f"would have answered {found.accepted:,} of them by itself, {found.wrong:,} wrongly"
+    if found.proven:
+        return f"Asked in the background about {asked}, it {of}: proven."
+    told = f"Asked in the background about {asked}, it {of}. " * bool(found.n)
+    what = "calls" if risk == "marginal" else "confident answers"
+    return f"{told}At least {found.lacking:,} more {what}, all of them right, prove it."
+
+
+def noted(page: str, said: str) -> str:
+    """A version's page with what is said about it now on top, in place of what was said before."""
+    rest = page.partition(NOTED)[2] or page
+    return f"### In shadow\n{said}{NOTED}{rest}"
 
 
 def scores(scorecard: Scorecard) -> str:

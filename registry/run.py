@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import shutil
+from importlib.metadata import version as installed
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from registry import bundle as bundles
-from registry import figures, plots
+from registry import figures, model, plots
 from registry.bundle import Lineage
 from tasks.core.certificate import Certificate
 from tasks.core.scorecard import Scorecard
 from tasks.core.task import Task
 from tasks.core.training import Training
 from tasks.train.hop import load_training
+
+NEEDS = ("torch", "transformers", "peft", "safetensors", "llguidance")
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -83,3 +87,24 @@ def _dataset(task: Task, lineage: Lineage) -> DatasetInput:
         profile=msgspec.json.encode({"rows": lineage.rows}).decode(),
     )
     return DatasetInput(data, [InputTag("mlflow.data.context", "training")])
+
+
+def save(bundle: Path, scratch: Path) -> None:
+    """Write an MLflow model at `scratch/model`: the bundle, and what opens it."""
+    from mlflow.models import ModelSignature
+    from mlflow.pyfunc import save_model
+    from mlflow.types import ColSpec, Schema
+    from pandas import DataFrame
+
+    asked = bundles.read(bundle, "canary") or [{"prompt": ""}]
+    shutil.copytree(bundle, scratch / "bundle")
+    save_model(
+        scratch / "model",
+        loader_module=model.__name__,
+        data_path=scratch / "bundle",
+        signature=ModelSignature(
+            Schema([ColSpec("string", "prompt")]), Schema([ColSpec("string", "answer")])
+        ),
+        input_example=DataFrame({"prompt": [asked[0]["prompt"]]}),
+        pip_requirements=[f"{name}=={installed(name)}" for name in NEEDS],  # inferring is slow
+    )

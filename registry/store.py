@@ -1,6 +1,7 @@
 """The MLflow registry: a registered model per task, a version per student.
 
-The alias `candidate` marks the newest version that passed the gate, `champion` the one that serves.
+The alias `candidate` marks the newest version that passed the gate, `champion` the one that serves,
+`shadow` one that is asked in the background until it is proven.
 A version is a pyfunc model without code or pickles: a bundle, which `registry.model` opens.
 """
 
@@ -13,7 +14,6 @@ import tempfile
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from importlib.metadata import version as installed
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.error import HTTPError
@@ -22,7 +22,7 @@ from urllib.request import urlopen
 import msgspec
 
 from registry import bundle as bundles
-from registry import card, model, run
+from registry import card, run
 from registry.bundle import Lineage
 from registry.gate import Verdict
 from registry.version import TASK
@@ -46,8 +46,7 @@ ABOUT = {
 }
 REACH_SECONDS = 10.0
 OURS = {"made_by": "flywheel"}
-CANDIDATE, CHAMPION = "candidate", "champion"
-NEEDS = ("torch", "transformers", "peft", "safetensors", "llguidance")
+CANDIDATE, CHAMPION, SHADOW = "candidate", "champion", "shadow"
 
 
 class Store:
@@ -120,22 +119,51 @@ class Store:
 
     def champions(self) -> list[Version]:
         """What should serve now: the champion of every task that has one."""
+        return self._named(CHAMPION)
+
+    def shadows(self) -> list[Version]:
+        """What should be asked in the background: the shadow of every task that has one."""
+        return self._named(SHADOW)
+
+    def _named(self, alias: str) -> list[Version]:
         models = self.client.search_registered_models("tags.made_by='flywheel'", max_results=1_000)
-        chosen = [(m.name, m.aliases[CHAMPION]) for m in models if CHAMPION in m.aliases]
+        chosen = [(m.name, m.aliases[alias]) for m in models if alias in m.aliases]
         return [_version(self.client.get_model_version(*pair)) for pair in sorted(chosen)]
+
+    def note(self, version: Version, said: str) -> None:
+        """Put what live calls say about a version at the top of its page."""
+        at = version.name, str(version.number)
+        before = str(self.client.get_model_version(*at).description or "")
+        if (after := card.noted(before, said)) != before:
+            self.client.update_model_version(*at, after)
 
     def champion(self, name: str) -> int | None:
         """The number of a task's champion, or None."""
+        return self._number(name, CHAMPION)
+
+    def shadow(self, name: str) -> int | None:
+        """The number of the version of a task that is asked in the background, or None."""
+        return self._number(name, SHADOW)
+
+    def _number(self, name: str, alias: str) -> int | None:
         models = self.client.search_registered_models(f"name='{name}'")
-        number = models[0].aliases.get(CHAMPION) if models else None
+        number = models[0].aliases.get(alias) if models else None
         return None if number is None else int(number)
 
     def set_champion(self, name: str, number: int | None) -> None:
         """Move the alias `champion`, as a person does in the UI; None takes it away."""
+        self._move(name, CHAMPION, number)
+
+    def set_shadow(self, name: str, number: int | None) -> None:
+        """Make a version the one that is asked in the background; None takes the alias away."""
+        if number is not None or self.shadow(name) is not None:
+            self._move(name, SHADOW, number)
+
+    def _move(self, name: str, alias: str, number: int | None) -> None:
         if number is None:
-            self.client.delete_registered_model_alias(name, CHAMPION)
+            self.client.delete_registered_model_alias(name, alias)
         else:
-            self.client.set_registered_model_alias(name, CHAMPION, str(number))
+            self.client.set_registered_model_alias(name, alias, str(number))
 
     def version(self, name: str, number: int) -> Version:
         """One version of a task's model. Raises Refused when there is none."""
@@ -202,7 +230,7 @@ class Store:
         run.log(self.client, found, logged.model_id, task, *parts)
         self.client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, step=0)])
         with tempfile.TemporaryDirectory() as scratch:
-            _save(bundle, Path(scratch))
+            run.save(bundle, Path(scratch))
             self.client.log_model_artifacts(logged.model_id, f"{scratch}/model")
         self.client.finalize_logged_model(logged.model_id, "READY")
         self.client.set_terminated(run_id)
@@ -273,25 +301,4 @@ def _version(found: ModelVersion) -> Version:
         at=found.creation_timestamp / 1000,
         scope=found.tags.get("scope", TASK),
         certificate=found.tags.get("certificate", ""),
-    )
-
-
-def _save(bundle: Path, scratch: Path) -> None:
-    """Write an MLflow model at `scratch/model`: the bundle, and what opens it."""
-    from mlflow.models import ModelSignature
-    from mlflow.pyfunc import save_model
-    from mlflow.types import ColSpec, Schema
-    from pandas import DataFrame
-
-    asked = bundles.read(bundle, "canary") or [{"prompt": ""}]
-    shutil.copytree(bundle, scratch / "bundle")
-    save_model(
-        scratch / "model",
-        loader_module=model.__name__,
-        data_path=scratch / "bundle",
-        signature=ModelSignature(
-            Schema([ColSpec("string", "prompt")]), Schema([ColSpec("string", "answer")])
-        ),
-        input_example=DataFrame({"prompt": [asked[0]["prompt"]]}),
-        pip_requirements=[f"{name}=={installed(name)}" for name in NEEDS],  # inferring is slow
     )

@@ -47,19 +47,19 @@ def routes(home: Path) -> list[dict[str, Any]]:
         return []  # they are made anew from the registry
 
 
-def _route(version: Version, bundle: Path) -> dict[str, Any]:
-    """What the gateway is to know of a version. Raises Refused where nothing proves it."""
+def _route(version: Version, bundle: Path, shadow: bool) -> dict[str, Any]:
+    """What the gateway is to know of a version. Raises Refused where nothing proves a champion."""
     if (name := load_one(bundle).id) != version.name:
         raise Refused(f"its bundle is of the task {name}")
     certificate = load_certificate(bundle / "certificate.json")
-    if isinstance(certificate, str):
+    if isinstance(certificate, str) and not shadow:
         raise Refused(f"it has no certificate: {certificate}")
     return {
         "task": read(bundle, "task"),
         "adapter": version.adapter,
         "version": version.number,
         "kind": kind_of(bundle / "adapter"),
-        "threshold": certificate.threshold,
+        "threshold": 0.0 if isinstance(certificate, str) else certificate.threshold,
         "certificate": read(bundle, "certificate"),
     }
 
@@ -86,26 +86,48 @@ async def _bring_up(
     loaded: dict[str, Pool],
     serving: bool,
     base: str,
+    shadow: bool = False,
 ) -> tuple[dict[str, Any] | None, str | None]:
     """The route of a champion, or what is wrong with it; an adapter loaded here joins `loaded`.
 
-    Tasks of a domain share an adapter, and each asks its own questions unless it is `serving`.
+    Tasks of a domain share an adapter, and each asks its own questions unless it is `serving`. A
+    `shadow`, which answers nobody, is asked none and needs no certificate.
     """
     try:
         bundle = store.fetch(version, home / "adapters" / version.bundle)
         if stale(bundle / "adapter", base):  # vLLM would load it where the shapes are the same
             return None, f"{version.adapter} was trained on another base than {base}"
-        route = _route(version, bundle)
+        route = _route(version, bundle, shadow)
         pool = pools[kind_of(bundle / "adapter")]
         if version.adapter not in loaded:
             await pool.load(version.adapter, bundle / "adapter")
             loaded[version.adapter] = pool
-        problem = None if serving else await _canary(pool, version, bundle)
+        problem = None if serving or shadow else await _canary(pool, version, bundle)
         return (None, problem) if problem else (route, None)
     except (PoolError, Refused) as error:
         return None, str(error)
     except Exception as error:  # whatever is wrong with a bundle costs its own task alone
         return None, f"its bundle cannot be served ({type(error).__name__}: {error})"
+
+
+async def _shadows(
+    pools: Mapping[str, Pool],
+    store: Store,
+    home: Path,
+    loaded: dict[str, Pool],
+    base: str,
+    refused: dict[str, str],
+) -> list[dict[str, Any]]:
+    """The routes of the shadows; what is wrong with one joins `refused` and concerns no caller."""
+    routes: list[dict[str, Any]] = []
+    for version in store.shadows():
+        route, problem = await _bring_up(
+            pools, store, home, version, loaded, serving=False, base=base, shadow=True
+        )
+        if problem:
+            refused[version.bundle] = problem
+        routes += [route] if route else []
+    return routes
 
 
 async def _found(pools: Mapping[str, Pool]) -> tuple[dict[str, Pool], set[str]]:
@@ -150,13 +172,12 @@ async def reconcile(home: Path, store: Store, pools: Mapping[str, Pool], base: s
             refused[version.bundle] = problem
         if route := route or former:
             after[version.name] = route
-    body = msgspec.json.encode(list(after.values()))
-    write_atomic(
-        home / "routes.json",
-        msgspec.json.encode({"routes": list(after.values()), "digest": digest(body)}),
-    )
+    shadows = await _shadows(pools, store, home, loaded, base, refused)
+    body = msgspec.json.encode([list(after.values()), shadows])
+    entry = {"routes": list(after.values()), "shadows": shadows, "digest": digest(body)}
+    write_atomic(home / "routes.json", msgspec.json.encode(entry))
     named = {route["adapter"] for route in after.values()}
-    kept = named | {route["adapter"] for route in before.values()}
+    kept = named | {route["adapter"] for route in (*before.values(), *shadows)}
     obsolete = sorted(loaded.keys() - kept)
     for name in obsolete:
         await loaded[name].unload(name)

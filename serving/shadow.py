@@ -3,7 +3,7 @@
 They are never in a caller's way: a call is put aside when its answer is known, and asked later by
 one worker, which leaves the pool alone for most of the time (`serve.shadow`); while too many wait,
 new ones are let go of. What a shadow said, and whether the teacher said the same, is added to
-`home/shadow/<adapter>/<day>.jsonl`; the teacher's answer is in the journal under the same id.
+`home/shadow/<task>-v<version>/<day>.jsonl`; the teacher's answer is in the journal under its id.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ import msgspec
 
 from serving import escalate
 from serving.pool import Pool, PoolError
-from serving.route import Match, Routes
+from serving.route import Match, Route, Routes
 from tasks.calibrate.hop import confidence
 from tasks.calibrate.shadow import Seen, conversation_of
 from tasks.core.contract import agree, answer
@@ -108,7 +108,7 @@ class Shadows:
         led = any(route.task.id == match.route.task.id for route in router.routes)
         line = _compared(match, call, given) | {"share": call.rate if led else 1.0}
         if line["share"] > 0:
-            self._append(match.route.adapter, call, line)
+            self._append(match.route, call, line)
 
     async def _answered(self, pool: Pool, match: Match) -> Answer | None:
         """What the shadow says; None for what would never be served. Raises PoolError."""
@@ -124,9 +124,9 @@ class Shadows:
                 return None
             raise
 
-    def _append(self, adapter: str, call: _Waiting, found: Json) -> None:
+    def _append(self, route: Route, call: _Waiting, found: Json) -> None:
         day = datetime.fromtimestamp(call.at, UTC).date().isoformat()
-        path = self.folder / adapter / f"{day}.jsonl"
+        path = self.folder / _name(route.task.id, route.version) / f"{day}.jsonl"
         path.parent.mkdir(parents=True, exist_ok=True)
         file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
         try:
@@ -144,16 +144,20 @@ def _compared(match: Match, call: _Waiting, given: Answer | None) -> Json:
         "call": call.id,
         "at": call.at,
         "conversation": conversation_of(call.id, call.conversation, call.request, task),
-        "version": match.route.version,
+        "adapter": match.route.adapter,
         "answer": said,
         "score": confidence(given.logprobs) if given and servable else None,
         "agrees": bool(given) and agree(answer(call.reply, task.contract), said, task.contract),
     }
 
 
-def seen(home: Path, adapter: str) -> Iterator[Seen]:
+def _name(task: str, version: int) -> str:
+    return f"{task}-v{version}"
+
+
+def seen(home: Path, task: str, version: int) -> Iterator[Seen]:
     """All that a shadow was asked, oldest day first; a line that a crash tore is left out."""
-    for path in sorted((home / FOLDER / adapter).glob("*.jsonl")):
+    for path in sorted((home / FOLDER / _name(task, version)).glob("*.jsonl")):
         for line in path.read_bytes().split(b"\n"):
             with suppress(msgspec.DecodeError):
                 yield msgspec.json.decode(line, type=Seen)

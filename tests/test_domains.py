@@ -11,7 +11,7 @@ import students as made
 import tiny
 from sqlalchemy import Engine, event
 
-from flows.night import ladder
+from flows.night import ladder, registration
 from flows.night.champions import champion
 from flows.night.domains import domains, trained
 from flows.night.hops import Night
@@ -101,7 +101,7 @@ def test_a_domain_is_trained_once_and_serves_each_of_its_tasks(night: Night) -> 
         assert not ladder.enough(night, domain)  # its own is measured, whatever this one does
         assert domain.scorecard.adapter_digest != own.scorecard.adapter_digest
         both = [domain, replace(own, verdict=replace(own.verdict, passed=False))]
-        outcome = ladder.register(night, task, both, None)
+        outcome = registration.register(night, task, both, None)
         assert (outcome.rung, outcome.version) == ("domain", 1)
         assert "its own student (causal) agrees on" in outcome.reason
         kept.append(champion(night, task))

@@ -22,7 +22,8 @@ from tasks.core.params import Ingest, Validate
 from tasks.core.records import Call, Counts, Rejected
 from tasks.core.stage import Refused
 from tasks.ingest import hop as module
-from tasks.ingest import shards, sources
+from tasks.ingest import json_lines, shards
+from tasks.ingest.encoding import Line
 from tasks.ingest.hop import ingest
 from tasks.validate.hop import validate
 
@@ -251,7 +252,8 @@ def test_nothing_vanishes(tmp_path_factory: pytest.TempPathFactory, lines: list[
     lines = [json.dumps(pair("good")).encode(), *(x.replace(b"\n", b"") for x in lines)]
     log = write(folder / "log.jsonl", lines)
     counts, _, rejected = run(folder / "out", log)
-    assert counts.read >= sum(1 for line in lines if line.strip())
+    brackets = (b"", b"[", b"]", b",", b"],")  # of an array around the lines
+    assert counts.read >= sum(1 for line in lines if line.strip() not in brackets)
     assert all(r.reason and r.source.startswith(str(log)) for r in rejected)
 
 
@@ -291,12 +293,12 @@ def test_a_log_is_read_line_by_line() -> None:
     """The first record comes out before the second line is read."""
     read: list[int] = []
 
-    def lines() -> Iterator[sources._Line]:
+    def lines() -> Iterator[Line]:
         for number in (1, 2, 3):
             read.append(number)
-            yield sources._Line(number, b'{"n": 1}')
+            yield Line(number, b'{"n": 1}')
 
-    next(sources._json("calls.jsonl", lines(), whole=False))
+    next(json_lines.documents("calls.jsonl", lines(), whole=False))
     assert read == [1]
 
 

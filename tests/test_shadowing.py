@@ -15,12 +15,16 @@ from serving.route import Route
 from serving.shadow import FOLDER, seen
 
 pytestmark = pytest.mark.anyio
-SHADOW = "route-abc123-v4-5e6f7a8b"
+SHADOW = "route-abc123", 4
 
 
 def shadowed(home: Path, *champions: Route) -> Path:
     """A home whose routes name a shadow beside these champions."""
-    body = {"routes": champions, "shadows": [route(adapter=SHADOW)], "digest": "1"}
+    body = {
+        "routes": champions,
+        "shadows": [route(adapter="route-abc123-v4-5e6f7a8b", version=4)],
+        "digest": "1",
+    }
     (home / "routes.json").write_bytes(msgspec.json.encode(body))
     return home
 
@@ -47,7 +51,7 @@ async def test_calls_of_the_teacher_are_shown_to_the_shadow(tmp_path: Path, wron
     built = gateway(shadowed(tmp_path), student(said), shadow=1.0)
     found = await answered(built, 5)
     assert {reply.headers["x-flywheel-served-by"] for reply in found} == {"teacher"}
-    calls = list(seen(tmp_path, SHADOW))
+    calls = list(seen(tmp_path, *SHADOW))
     assert {call.call for call in calls} == {r.headers["x-flywheel-call"] for r in found}
     assert {call.share for call in calls} == {1.0}
     assert all((call.score is None) == wrong for call in calls)
@@ -63,14 +67,14 @@ async def test_a_shadow_that_is_too_slow_is_in_nobodys_way(tmp_path: Path) -> No
     built = gateway(shadowed(tmp_path), late, shadow=1.0)
     found = await answered(built, 2)
     assert all(reply.status_code == 200 for reply in found)
-    assert [call.score for call in seen(tmp_path, SHADOW)] == [None, None]
+    assert [call.score for call in seen(tmp_path, *SHADOW)] == [None, None]
 
 
 async def test_a_pool_that_is_down_proves_nothing(tmp_path: Path) -> None:
     """Where the pool fails nothing is on record: that is no answer of the shadow's."""
     built = gateway(shadowed(tmp_path), lambda _: httpx.Response(500), shadow=1.0)
     await answered(built, 2)
-    assert list(seen(tmp_path, SHADOW)) == []
+    assert list(seen(tmp_path, *SHADOW)) == []
 
 
 @pytest.mark.parametrize(("logprob", "share"), [(-0.01, 1.0), (-5.0, 0.25)])
@@ -82,7 +86,7 @@ async def test_beside_a_champion_calls_weigh_by_the_audit(
     rate = 1.0 if share == 1.0 else share
     built = gateway(home, student(label, logprob), audit=rate, shadow=1.0)
     await answered(built, 3)
-    assert [call.share for call in seen(home, SHADOW)] == [share] * 3
+    assert [call.share for call in seen(home, *SHADOW)] == [share] * 3
 
 
 async def test_no_budget_no_shadow(tmp_path: Path) -> None:
@@ -96,7 +100,7 @@ async def test_a_torn_line_costs_only_itself(tmp_path: Path) -> None:
     """What a crash tore is left out of the evidence."""
     built = gateway(shadowed(tmp_path), student("x"), shadow=1.0)
     await answered(built, 2)
-    (file,) = (tmp_path / FOLDER / SHADOW).glob("*.jsonl")
+    (file,) = (tmp_path / FOLDER / "route-abc123-v4").glob("*.jsonl")
     with file.open("ab") as torn:
         torn.write(b'{"v":1,"call":"a","at')
-    assert len(list(seen(tmp_path, SHADOW))) == 2
+    assert len(list(seen(tmp_path, *SHADOW))) == 2

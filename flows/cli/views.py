@@ -14,8 +14,7 @@ from tasks.core.params import load
 from tasks.core.records import Call, read
 from tasks.core.stage import Refused
 from tasks.deidentify.hop import load_key
-from tasks.ingest import hop as ingest
-from tasks.ingest import sources
+from tasks.ingest import reader, sources
 from tasks.report.review import Shown, sample
 
 CALLS = 2_000  # that are read: enough for a look, and seconds
@@ -42,7 +41,7 @@ def _validated(home: Path) -> Iterator[Call]:
 
 
 def _ingested(path: str) -> Iterator[Call]:
-    for _, taken in ingest.read(sources.resolve(path)):
+    for _, taken in reader.read(sources.resolve(path)):
         if isinstance(taken, list):
             yield from (call for call, _ in taken)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,10 +19,9 @@ from flows.night import champions, domains, leaks, savings
 from flows.night.champions import Champion, origin
 from flows.night.hops import Night, found
 from flows.night.hops import figures as night_figures
-from registry import bundle, choice, gate, ledger, router
+from registry import bundle, gate, router
 from registry.choice import Rung, Try
 from registry.gate import Verdict
-from registry.store import Version
 from serving.referee import referee
 from tasks.calibrate.hop import held_out
 from tasks.core import stage
@@ -31,7 +29,6 @@ from tasks.core.certificate import Certificate, load_certificate
 from tasks.core.scorecard import Scorecard
 from tasks.core.stage import Refused
 from tasks.core.task import load_one
-from tasks.dataset.splits import SPLITS
 from tasks.evaluate.answers import read_answers
 from tasks.train import domain
 from tasks.train.hop import load_training
@@ -208,102 +205,6 @@ def judge(
         serving=serving.certificate if serving else None,
         now=champions.standing(night, serving) if serving else None,
         leaked=leaks.count(night, made),
-    )
-
-
-def register(night: Night, task: str, tries: Sequence[Try], serving: Champion | None) -> Outcome:
-    """Register the best student if it passed; make it champion when the policy says so."""
-    best = _kept(night, task, tries)
-    if best is None:
-        return _untried(night, task, serving)
-    version, promoted, reason = None, False, best.verdict.reason
-    if best.verdict.passed:
-        version = _registered(night, task, best)
-        promoted, reason = _promoted(night, version, best, serving)
-    return Outcome(
-        task=task,
-        version=version.number if version else None,
-        passed=best.verdict.passed,
-        promoted=promoted,
-        reason=reason,
-        agreement=best.scorecard.agreement,
-        coverage=best.coverage,
-        rung=best.rung,
-    )
-
-
-def _promoted(
-    night: Night, version: Version, best: Try, serving: Champion | None
-) -> tuple[bool, str]:
-    """Make a version champion, where the policy may; whether it is, and why or why not."""
-    reason = best.verdict.reason
-    if not night.params.judge.promote:
-        return False, f"{reason} It waits for a person to promote it."
-    rival = serving.rival if serving else None
-    if rival and (bundle.read(rival, "lineage") or {}).get("night", "") > night.day:
-        return False, f"{reason} The champion is of a later night and stays."
-    entry = ledger.promote(
-        night.home,
-        night.store,
-        version.name,
-        version.number,
-        expected=serving.version.number if serving else None,
-        reason=reason,
-        now=time.time(),
-    )
-    return entry.moved, reason if entry.moved else f"{reason} Not promoted: {entry.reason}."
-
-
-def _kept(night: Night, task: str, tries: Sequence[Try]) -> Try | None:
-    """The student that is kept, if any was tried: its domain's where that is as good as its own."""
-    shared = next((one for one in tries if one.rung == "domain"), None)
-    own = choice.best([one for one in tries if one.rung != "domain"])
-    if shared is None or own is None:
-        return shared or own
-    said = (night.out("evaluate", task, one.rung) / "answers.parquet" for one in (shared, own))
-    return choice.choose(shared, own, choice.pair(*map(read_answers, said)))
-
-
-def _untried(night: Night, task: str, serving: Champion | None) -> Outcome:
-    """What became of a task for which no training was worth its while."""
-    if serving and (proven := serving.certificate):
-        card, number = bundle.scorecard(serving.bundle), serving.version.number
-        reason = f"Its champion answers {proven.coverage:.0%} of the calls; nothing was trained."
-        figures = card.agreement, proven.coverage
-        return Outcome(task, number, True, reason, *figures, promoted=True)
-    aside = tasks.train.hop.ladder(night.out("dataset", task), night.params.train)[1]
-    return Outcome(
-        task, None, False, f"Nothing was trained: {'; '.join(dict.fromkeys(aside.values()))}."
-    )
-
-
-def _registered(night: Night, task: str, best: Try) -> Version:
-    assert isinstance(best.certificate, Certificate)  # the gate lets nothing pass without one
-    lineage = _lineage(night, task, best.rung)
-    folder = bundle.pack(
-        night.out("register", task),
-        dataset=domains.dataset(night, task, best.rung),
-        trained=domains.trained(night, task, best.rung),
-        evaluated=night.out("evaluate", task, best.rung),
-        calibrated=night.out("calibrate", task, best.rung),
-        lineage=lineage,
-    )
-    known = load_one(folder)
-    parts = (best.scorecard, best.certificate, best.verdict, lineage)
-    return night.store.register(known, folder, *parts)
-
-
-def _lineage(night: Night, task: str, rung: Rung) -> bundle.Lineage:
-    training = load_training(domains.trained(night, task, rung))
-    made = stage.manifest(night.out("dataset")) or {}
-    return bundle.Lineage(
-        night=night.day,
-        dataset=ledger.snapshot(night.home, night.out("dataset")),
-        base=training.base,
-        base_digest=training.base_digest,
-        seed=training.seed,
-        rows={k: v for k, v in made["tasks"][task].items() if k in SPLITS},
-        domain=domains.domain_of(night, task) if rung == "domain" else "",
     )
 
 

@@ -21,7 +21,8 @@ from tasks.core.task import Task
 
 TENTHS = 10
 HALF = 0.5  # of alpha: the risk at which, by the rows that choose, the first threshold stands
-FEW = 5  # accepted rows under which nothing is said about a threshold
+FEW = 5  # servable rows under which nothing is said about thresholds
+LIVE = 10  # calls since the loading without which nothing is certified
 QUIET = 600.0  # seconds without a call after which a conversation is over
 
 
@@ -45,8 +46,9 @@ class Seen:
 class Plan:
     """What a shadow has to prove; `thresholds` in the order of their tests.
 
-    `learned` are the conversations that its training saw. `before` are calls that it did not see,
-    of the time before it was loaded, asked as they came in.
+    `loaded` is when they were written down (seconds since the epoch); `learned` are the
+    conversations that its training saw. `before` are calls that it did not see, of the time before,
+    asked as they came in.
     """
 
     task: str
@@ -55,6 +57,7 @@ class Plan:
     delta: float
     attempt: int
     thresholds: tuple[float, ...]
+    loaded: float = 0.0
     tests: int = 1
     risk: Risk = "selective"
     learned: tuple[str, ...] = ()
@@ -96,17 +99,21 @@ def conversation_of(call: str, named: str, request: Json, task: Task) -> str:
     return digest(user_text(request)) if task.template.turns else call
 
 
-def thresholds(scores: Sequence[float], right: Sequence[bool], alpha: float) -> tuple[float, ...]:
+def thresholds(
+    scores: Sequence[float], right: Sequence[bool], alpha: float, least: float = 0.0
+) -> tuple[float, ...]:
     """The thresholds to test, in their order, chosen on rows that will be no part of the proof.
 
     Tenths of the servable answers, from the loosest whose risk is at most half of alpha there (the
-    least risky where there is none) to the last. Empty when every one is hopeless.
+    least risky where there is none) to the last. `least` is the share of all rows that is asked
+    for. Empty when every one is hopeless.
     """
     pairs = zip(scores, right, strict=True)
     ranked = sorted((pair for pair in pairs if pair[0] > -math.inf), reverse=True)
-    if len(ranked) < FEW:
+    tenths = {max(1, len(ranked) * tenth // TENTHS) for tenth in range(1, TENTHS + 1)}
+    counts = sorted(count for count in tenths if count >= least * len(scores))
+    if len(ranked) < FEW or not counts:
         return ()
-    counts = sorted({max(1, len(ranked) * tenth // TENTHS) for tenth in range(1, TENTHS + 1)})
     risks = [sum(not good for _, good in ranked[:count]) / count for count in counts]
     sound = [place for place, risk in enumerate(risks) if risk <= HALF * alpha]
     first = max(sound, default=min(range(len(risks)), key=risks.__getitem__))
@@ -139,9 +146,10 @@ def once(calls: Iterable[Seen], learned: Iterable[str] = ()) -> Iterator[Seen]:
 
 
 def standing(plan: Plan, live: Iterable[Seen]) -> Standing:
-    """What the calls seen so far prove."""
+    """What the calls seen so far prove; those of the time that training saw do not count."""
     before = list(once(plan.before, plan.learned))
-    after = list(once(live, (*plan.learned, *(seen.conversation for seen in plan.before))))
+    later = (seen for seen in live if seen.at >= plan.loaded)
+    after = list(once(later, (*plan.learned, *(seen.conversation for seen in plan.before))))
     counted, proofs = [*before, *after], [Proof(plan.alpha) for _ in plan.thresholds]
     for seen in counted:
         for threshold, proof in zip(plan.thresholds, proofs, strict=True):
@@ -171,8 +179,8 @@ def _standing(
         unaided=right / whole if whole else 0.0,
         threshold=threshold,
         evidence=best.peak,
-        proven=proven,
-        lacking=0 if proven else best.lacking(plan.level),
+        proven=proven and live >= LIVE,
+        lacking=max(LIVE - live, 0 if proven else best.lacking(plan.level)),
     )
 
 

@@ -19,7 +19,6 @@ READ = 2_000  # members of a group that its template and contract are found in
 SAME_GROUP = 0.8  # likeness from which a group found later is an earlier one
 PROBES = 40  # calls of every other group that a template must turn down
 FOREIGN = 0.05
-TOOL_SETS = 8  # more of them are several programs' work, each too rare for a task of its own
 _WORD = re.compile(r"\w+")
 
 
@@ -143,8 +142,7 @@ class Routes:
 def mark_routable(groups: Sequence[Found]) -> None:
     """Note which groups' templates match their calls and no others': only those can be served.
 
-    A better match of another task does not help here, as that task may have no student. What is
-    left of a family may declare dozens of tool sets: tomorrow those will be tasks of their own.
+    A better match of another task does not help here, as that task may have no student.
     """
     probes = [(other, _probes(other)) for other in groups]
     for found in groups:
@@ -153,8 +151,7 @@ def mark_routable(groups: Sequence[Found]) -> None:
             hits = sum(template.payload(call.request) is not None for call in some)
             calls = len(other.ids) * hits / max(1, len(some))  # a small group has few to give
             right, wrong = (calls, wrong) if other is found else (right, wrong + calls)
-        telling = template.characters > 0 and len(template.tools) <= TOOL_SETS
-        found.routable = telling and right > 0 and wrong <= FOREIGN * right
+        found.routable = template.characters > 0 and right > 0 and wrong <= FOREIGN * right
 
 
 def examples(calls: Sequence[CleanCall], count: int) -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -13,6 +13,7 @@ from typing import NamedTuple, TypeVar
 
 import numpy as np
 
+from tasks.cluster.programs import by_order, joined, work_of
 from tasks.cluster.signatures import Signature, signatures, similarity, user_text
 from tasks.core.contract import answer_of
 from tasks.core.records import CleanCall
@@ -68,7 +69,45 @@ def group(calls: Sequence[CleanCall], min_calls: int, seed: int) -> list[Place]:
             ):
                 places[index] = Place(family if part < 1 else another + part, min(part, 0))
             another = max(another, *(place.family + 1 for place in places))
-    return places
+    return _joined_work(calls, seen, _ordered_apart(calls, seen, places, min_calls))
+
+
+def _members(places: Sequence[Place]) -> dict[Place, list[int]]:
+    members: dict[Place, list[int]] = {}
+    for index, place in enumerate(places):
+        members.setdefault(place, []).append(index)
+    return members
+
+
+def _ordered_apart(
+    calls: Sequence[CleanCall], seen: Sequence[Signature], places: Sequence[Place], min_calls: int
+) -> list[Place]:
+    """The places, those apart in which users' texts ask for one of a few kinds of work."""
+    result, another = list(places), max((place.family for place in places), default=0)
+    for indices in _members(places).values():
+        if any("tools" in seen[i].shape for i in indices):
+            continue
+        for index, part in zip(
+            indices, by_order([calls[i] for i in indices], min_calls), strict=True
+        ):
+            if part:
+                result[index] = Place(another + max(part, 1), min(part, 0))
+        another = max(another, *(place.family for place in result))
+    return result
+
+
+def _joined_work(
+    calls: Sequence[CleanCall], seen: Sequence[Signature], places: Sequence[Place]
+) -> list[Place]:
+    """The places, those of one program's one kind of work made one: the largest group's."""
+    members = _members(places)
+    ordered = sorted(members, key=lambda p: (-len(members[p]), p.family, p.leaf))
+    works = [
+        work_of([calls[i] for i in members[p]], _majority(Counter(seen[i] for i in members[p])))
+        for p in ordered
+    ]
+    home = {place: ordered[first] for place, first in zip(ordered, joined(works), strict=True)}
+    return [home[place] for place in places]
 
 
 def _ordered(counts: Mapping[Signature, int]) -> list[Signature]:
@@ -108,6 +147,7 @@ def _majority(counts: Counter[Signature]) -> Signature:
         _most(((s.tools, n) for s, n in counts.items()), half),
         max(sorted(formats), key=lambda form: formats[form]),
         _most(((s.shape, n) for s, n in counts.items()), half),
+        _most(((s.system, n) for s, n in counts.items()), half),
     )
 
 

@@ -43,6 +43,7 @@ class Signature:
     tools: frozenset[str]
     format: str
     shape: frozenset[str]
+    system: frozenset[int] = frozenset()  # the part of the text that the system prompt holds
 
     @property
     def key(self) -> str:
@@ -80,6 +81,7 @@ def signatures(calls: Sequence[CleanCall]) -> list[Signature]:
             frozenset(tool_names(call.request)) & tools,
             form_of(call.request),
             shape(call),
+            runs.of(system, "system"),
         )
         for call, (system, user) in zip(calls, prompts, strict=True)
     ]

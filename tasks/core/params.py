@@ -98,10 +98,11 @@ class Dataset(Section, frozen=True):
 
     `shares` of the groups (conversations, near-duplicates) go to the four splits; calibration is
     large because the certificate is proved on it. `similar` is the Jaccard likeness of two prompts
-    that are near-duplicates. Below `min_rows` rows or `min_readiness` nothing trains.
+    that are near-duplicates. Below `min_rows` rows or `min_readiness` nothing trains;
+    what there are too few rows to prove, calls prove that a shadow student answers.
     """
 
-    min_rows: int = 120
+    min_rows: int = 40
     min_readiness: float = 40.0
     train: Share = 0.4
     validation: Share = 0.05
@@ -254,7 +255,7 @@ class Schedule(Section, frozen=True):
 
     nightly: str = "0 2 * * *"
     timezone: str = "UTC"
-    promote: Annotated[int, Meta(ge=5)] = 180
+    promote: Annotated[int, Meta(ge=5)] = 60
 
 
 class Params(Section, frozen=True):

@@ -7,13 +7,14 @@ A hop's input and output counts are a `Counts`, and nothing vanishes: `read == k
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 Json = dict[str, Any]
@@ -166,22 +167,27 @@ def write(path: Path, records: Iterable[Call | Rejected], schema: pa.Schema = CA
     return writer.count
 
 
-def _rows(path: Path, kind: bytes) -> Iterator[Json]:
+def _rows(path: Path, kind: bytes, only: Set[str] | None = None) -> Iterator[Json]:
     for part in sorted(path.glob("*.parquet")) if path.is_dir() else [path]:
         file = pq.ParquetFile(part)
         found = (file.schema_arrow.metadata or {}).get(b"kind", b"unknown")
         if found != kind:
             raise ValueError(f"{part} holds {found.decode()}, not {kind.decode()}")
         for batch in file.iter_batches(ROWS_PER_READ):
+            if only is not None:
+                batch = batch.filter(pc.is_in(batch["id"], pa.array(only, pa.string())))
             for row in batch.to_pylist():
                 for name in _JSON_FIELDS & row.keys():
                     row[name] = msgspec.json.decode(row[name]) if row[name] is not None else None
                 yield row
 
 
-def read(path: Path) -> Iterator[Call]:
-    """Read calls from one Parquet file or a folder of them. Raises ValueError on another kind."""
-    return (Call(**row) for row in _rows(path, b"calls"))
+def read(path: Path, only: Set[str] | None = None) -> Iterator[Call]:
+    """Read calls from one Parquet file or a folder of them; `only` those with these ids.
+
+    Raises ValueError on another kind of file.
+    """
+    return (Call(**row) for row in _rows(path, b"calls", only))
 
 
 def read_clean(path: Path) -> Iterator[CleanCall]:

@@ -13,25 +13,41 @@ from typing import Any, Protocol
 from tasks.core.records import Call, Rejected
 from tasks.ingest.dialects import (
     anthropic,
+    azure,
     batch,
+    bedrock,
+    braintrust,
+    claude_code,
+    cloudflare,
+    completions,
+    datadog,
+    gemini,
+    har,
     helicone,
     journal,
+    kong,
+    langchain,
     langfuse,
     langsmith,
     litellm,
     messages,
     mlflow,
     openai,
+    openai_agents,
     openinference,
     openllmetry,
+    opik,
     otel,
+    portkey,
     quarantine,
     responses,
     stored,
     tensorzero,
+    vercel,
+    weave,
 )
-from tasks.ingest.wire import spans
-from tasks.ingest.wire.shape import NOT_A_CALL, loads
+from tasks.ingest.wire import traces
+from tasks.ingest.wire.shape import loads
 
 
 class Dialect(Protocol):
@@ -49,10 +65,18 @@ DIALECTS: Mapping[str, Dialect] = {
     "kept": quarantine,
     "journal": journal,
     "litellm": litellm,
+    "portkey": portkey,
+    "kong": kong,
+    "cloudflare": cloudflare,
+    "har": har,
+    "azure": azure,
     "batch": batch,
     "anthropic": anthropic,
     "openai": openai,
     "responses": responses,
+    "gemini": gemini,
+    "completions": completions,
+    "bedrock": bedrock,
     "stored": stored,
     "helicone": helicone,
     "langfuse": langfuse,
@@ -61,7 +85,15 @@ DIALECTS: Mapping[str, Dialect] = {
     "mlflow": mlflow,
     "openinference": openinference,
     "openllmetry": openllmetry,
+    "vercel": vercel,
     "otel": otel,
+    "openai_agents": openai_agents,
+    "datadog": datadog,
+    "braintrust": braintrust,
+    "opik": opik,
+    "weave": weave,
+    "langchain": langchain,
+    "claude_code": claude_code,
     "messages": messages,
 }
 _CONTAINERS = frozenset(
@@ -71,6 +103,10 @@ _CONTAINERS = frozenset(
         "hits",
         "resourceSpans",
         "resource_spans",
+        "resourceLogs",
+        "resource_logs",
+        "batches",
+        "log",
         "observations",
         "data",
         "spans",
@@ -107,7 +143,15 @@ def split(document: Any) -> Iterator[Any]:
     elif isinstance(hits := document.get("hits"), dict):
         yield from split(hits.get("hits") or [])
     elif "resourceSpans" in document or "resource_spans" in document:
-        yield from spans.trace(spans.otlp(document))
+        yield from traces.trace(traces.otlp(document))
+    elif "resourceLogs" in document or "resource_logs" in document:
+        yield from traces.log_records(document)
+    elif isinstance(document.get("batches"), list):  # Grafana Tempo
+        yield from traces.trace(traces.otlp({"resourceSpans": document["batches"]}))
+    elif isinstance(archive := document.get("log"), dict) and "entries" in archive:  # HAR
+        yield from split(archive["entries"])
+    elif "traceID" in document and "spans" in document:
+        yield from traces.jaeger(document)
     elif isinstance(document.get("observations"), list):
         yield from langfuse.split(document)
     elif _is_mlflow(document):
@@ -129,6 +173,3 @@ def is_action(document: Any) -> bool:
         return False
     ((name, body),) = document.items()
     return name in _ACTIONS and isinstance(body, dict) and bool(body.keys() & {"_index", "_id"})
-
-
-__all__ = ["DIALECTS", "NOT_A_CALL", "Dialect", "detect", "is_action", "split"]

@@ -7,127 +7,21 @@ Run as a DVC stage: `python -m tasks.ingest` reads `ingest.source` of params.yam
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
-
-import msgspec
 
 from tasks.core import stage
 from tasks.core.params import Ingest, load
-from tasks.core.records import Call, Counts, Rejected
+from tasks.core.records import Counts, Rejected
 from tasks.core.stage import Refused
 from tasks.ingest import detect
-from tasks.ingest.dialects import batch
 from tasks.ingest.preview import Summary
-from tasks.ingest.shards import Shards, day_of, row
-from tasks.ingest.sources import MAX_RAW, Document, documents, reject, resolve
-from tasks.ingest.wire import shape
+from tasks.ingest.reader import read
+from tasks.ingest.shards import Shards, day_of
+from tasks.ingest.sources import resolve
 
 DEFAULT_SOURCE = "examples/calls.jsonl.gz"
-UNKNOWN = "unknown format"
-MAX_DEPTH = 64
 DAY = 86_400.0
-# What a line of the wrong types can cause. It is that line's problem, never the night's.
-_CONFUSED = (ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError)
-
-Taken = tuple[Call, list[Any]]  # a call and the row that it becomes
-
-
-def _deep(value: Any) -> bool:
-    """Whether JSON nests deeper than a later hop may recurse."""
-    level = [value]
-    for _ in range(MAX_DEPTH):
-        level = [
-            inner
-            for outer in level
-            for inner in (outer.values() if type(outer) is dict else outer)
-            if type(inner) is dict or type(inner) is list
-        ]
-        if not level:
-            return False
-    return True
-
-
-def read(
-    names: Sequence[str], dialect: str = "auto", since: float | None = None
-) -> Iterator[tuple[str, list[Taken] | Rejected]]:
-    """Every record of one source's files as (dialect, its calls) or (dialect, why it is none).
-
-    The dialect is the empty string for a record that no dialect recognises.
-    """
-    halves = batch.Joiner()
-    for name in names:
-        last = dialect if dialect != "auto" else ""
-        for found in documents(name, since):
-            if isinstance(found, Rejected):
-                yield "", found
-                continue
-            items = list(_split(found))
-            for item in items:
-                named = dialect if dialect != "auto" else _detect(item.value, last)
-                last = named or last
-                if named != "batch":
-                    yield named, _parse(named, item)
-                elif isinstance(item.value, dict):
-                    for place, line in halves.add(item.value, item.source):
-                        yield named, _parse(named, Document(place, line))
-            if not items:
-                yield last, reject(found.source, shape.NOT_A_CALL, "an empty page", "[]")
-    for place, line in halves.rest():
-        yield "batch", _parse("batch", Document(place, line))
-
-
-def _split(found: Document) -> Iterator[Document]:
-    if detect.is_one(found.value):
-        yield found
-        return
-    try:
-        for number, item in enumerate(detect.split(found.value), 1):
-            place = found.source if number == 1 else f"{found.source}.{number}"
-            yield Document(place, item, found.flat)
-    except _CONFUSED:
-        yield found
-
-
-def _detect(value: Any, last: str) -> str:
-    """The dialect of one record: most often that of the record before it."""
-    try:
-        if last and detect.DIALECTS[last].sniff(value):
-            return last
-        return detect.detect(value) or ""
-    except _CONFUSED:
-        return ""
-
-
-def _parse(named: str, item: Document) -> list[Taken] | Rejected:
-    if detect.is_action(item.value):
-        return reject(item.source, shape.NOT_A_CALL, "an Elasticsearch action line")
-    if not named:
-        return reject(item.source, UNKNOWN, _looks(item.value), _raw(item.value))
-    try:
-        if not item.flat and _deep([item.value]):
-            raise ValueError(f"{shape.UNREADABLE}: nested more than {MAX_DEPTH} levels deep")
-        return [(c, row(c)) for c in detect.DIALECTS[named].parse(item.value, item.source)]
-    except _CONFUSED as error:
-        reason, found, detail = str(error).partition(": ")
-        if not isinstance(error, ValueError) or not found:
-            reason, detail = shape.UNREADABLE, f"{type(error).__name__}: {error}"
-        kept = b"" if reason == shape.NOT_A_CALL else _raw(item.value)
-        return reject(item.source, reason, detail, kept)
-
-
-def _looks(value: Any) -> str:
-    if not isinstance(value, dict):
-        return f"a JSON {type(value).__name__}"
-    return f"an object with the keys {', '.join(list(value)[:12])}"
-
-
-def _raw(value: Any) -> bytes:
-    try:
-        return msgspec.json.encode(value)
-    except _CONFUSED:
-        return repr(value)[:MAX_RAW].encode("utf-8", "replace")
 
 
 def _pour(entry: str, names: Sequence[str], dialect: str, sink: Shards) -> Counter[str]:

@@ -30,7 +30,6 @@ SPILL = 8 << 20
 RECENT = 1 << 17  # calls kept in a dict before they are sorted in
 SEEN = "seen.parquet"
 STATED = ["at"]  # the column whose range a file states: texts would double its footer
-TURN = 500  # characters of the last message, and of the reply, that tell calls of one id apart
 _NONE = np.empty(0, np.int64)
 _SEEN = pa.schema([pa.field("id", pa.int64()), pa.field("content", pa.int64())])
 
@@ -214,12 +213,12 @@ def _day(number: int) -> str:
 
 
 def turn(call: Call) -> bytes:
-    """A call's last message and reply, the same however an exporter lays out JSON in text."""
-    said = [text_of(call.request["messages"][-1].get("content"))[-TURN:]]
-    said.append(text_of(call.reply.get("content"))[:TURN])
+    """What a call's messages and reply say, the same however an exporter lays out JSON in text."""
+    said = [text_of(one.get("content")) for one in (*call.request["messages"], call.reply)]
+    said += [str(call.reply.get("refusal") or "")]
     for made in call.reply.get("tool_calls") or ():
         said += [made["function"]["name"], made["function"]["arguments"]]
-    return "\0".join("".join(text.split()) for text in said).encode("utf-8", "surrogatepass")
+    return "\0".join(said).encode("utf-8", "surrogatepass").translate(None, b" \t\r\n")
 
 
 def _short(data: bytes) -> int:

@@ -23,7 +23,18 @@ from tasks.core.records import Json, text_of
 from tasks.students.answer_templates import Forms
 from tasks.students.causal import ADAPTER_FILES
 from tasks.students.decoding import Answer, Ask
-from tasks.students.heads import FORM, Layout, Scores, cases, scores, tensors, with_heads
+from tasks.students.heads import (
+    FORM,
+    Layout,
+    Prompts,
+    Scores,
+    by_kernel,
+    cases,
+    scores,
+    tensors,
+    with_heads,
+)
+from tasks.students.kernel import KernelHead, words_of
 from tasks.students.list_slots import read_off
 from tasks.students.minilm import LENGTH, reach, shared, tokenizer
 from tasks.students.slots import Field
@@ -49,8 +60,8 @@ class EncoderStudent:
 
     length = LENGTH
 
-    def __init__(self, model: Any, forms: Forms) -> None:
-        self.model, self.forms = model.eval(), forms
+    def __init__(self, model: Any, forms: Forms, kernel: KernelHead | None = None) -> None:
+        self.model, self.forms, self.kernel = model.eval(), forms, kernel
         self.fields = {field.name: field for field in forms.fields}
 
     @classmethod
@@ -68,7 +79,7 @@ class EncoderStudent:
         model = with_heads(merged, forms)
         heads = load_file(adapter / HEAD)
         model.load_state_dict({k: v.float() for k, v in heads.items()}, strict=False)
-        return cls(model, forms)
+        return cls(model, forms, KernelHead.of(heads))
 
     @cached_property
     def layout(self) -> Layout:
@@ -124,12 +135,17 @@ class EncoderStudent:
             with torch.inference_mode():
                 ids = [found[i].ids for i in fit]
                 shapes = [cases(asks[i].text, found[i].offsets) for i in fit]
-                said = scores(self.model, self.layout, tensors(ids, shapes))
+                said = self._scores(tensors(ids, shapes), [asks[i].text for i in fit])
             for row, i in enumerate(fit):
                 choices = {name: logits[row] for name, logits in said.choices.items()}
                 own = Scores(choices, said.points[row], said.tags[row])
                 answers[i] = self._answer(asks[i].text, found[i], own)
         return answers
+
+    def _scores(self, prompts: Prompts, texts: Sequence[str]) -> Scores:
+        if self.kernel is None:
+            return scores(self.model, self.layout, prompts)
+        return by_kernel(self.model, self.layout, self.kernel, prompts, list(map(words_of, texts)))
 
     def _answer(self, text: str, read: Any, said: Scores) -> Answer:
         """The answer to one prompt, from its own scores."""

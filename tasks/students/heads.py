@@ -14,6 +14,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tasks.students.answer_templates import Forms
+from tasks.students.kernel import KernelHead
 from tasks.students.minilm import CASES, case_of, padded
 
 if TYPE_CHECKING:
@@ -121,6 +122,19 @@ def cases(text: str, offsets: Sequence[tuple[int, int]]) -> list[int]:
 def tensors(ids: Sequence[Sequence[int]], shapes: Sequence[Sequence[int]]) -> Prompts:
     """Token ids and cases, padded on the right."""
     return Prompts(*padded(ids), padded(shapes)[0])
+
+
+def by_kernel(
+    model: Any, layout: Layout, head: KernelHead, prompts: Prompts, words: Sequence[Sequence[int]]
+) -> Scores:
+    """What a model with a kernel head says to prompts, of these words; it copies nothing."""
+    import torch
+
+    seen = pooled(model["encoder"], prompts.ids, prompts.mask)
+    logits = torch.tensor(head(seen.cpu().numpy(), words), device=seen.device)
+    choices = {name: logits[:, place] for name, place in layout.closed.items()}
+    shape = (*prompts.ids.shape, 1, 2)
+    return Scores(choices, seen.new_zeros(shape), seen.new_zeros((*prompts.ids.shape, 0)))
 
 
 def scores(model: Any, layout: Layout, prompts: Prompts) -> Scores:

@@ -16,6 +16,7 @@ Pair = tuple[str, Any]  # a prompt and a value of its answer
 
 CLOSED = 200  # values of a closed field
 FEW = 12  # values up to which a field is closed even when they also stand in the prompts
+SCARCE = 10  # rows for each value under which rare values are to be expected
 MOSTLY = 0.85  # share of a field's values that must fit; the rest are slips and rare values
 NEARLY = 0.95  # share of a few values that must stand in their prompts to be copied
 RARELY = 0.2  # share of the prompts that may hold another of those few values
@@ -82,6 +83,8 @@ def field_of(name: str, pairs: Sequence[Pair]) -> Field | None:
     counts = Counter(json.dumps(value) for _, value in pairs)
     usual = [text for text, count in counts.most_common(CLOSED) if count > 1]
     covered = sum(counts[text] for text in usual) >= MOSTLY * len(pairs)
+    if len(pairs) < SCARCE * len(usual):  # then one that came once is no slip
+        usual = [text for text, _ in counts.most_common(CLOSED)]
     closed = Field(name=name, how="closed", values=tuple(json.loads(text) for text in usual))
     filled = [(prompt, value) for prompt, value in pairs if value is not None]
     if covered and len(counts) <= FEW and not _quoted(filled):

@@ -10,15 +10,18 @@ from typing import Any
 
 import msgspec
 
+from tasks.cluster.naming import constant_text
 from tasks.core.contract import Contract, violation
 from tasks.core.params import Rung, Train
 from tasks.core.records import digest
 from tasks.core.rows import Row, rows, some
 from tasks.core.stage import Refused
+from tasks.core.task import load_one
 from tasks.students import answer_templates, minilm
 from tasks.students.adapters import adapter_digest
 from tasks.students.causal import ADAPTER_FILES, base_digest, base_path, base_width
-from tasks.train import causal, encoder, head_init
+from tasks.students.heads import Layout
+from tasks.train import causal, encoder, head_init, kernel_fit
 from tasks.train.augmentation import swapped
 from tasks.train.distributed import Team
 from tasks.train.loop import Fitter
@@ -82,7 +85,8 @@ def attempt(
     if rung == "causal":
         made = _causal(known, checked, contract, params, warm, team)
     else:  # always from fresh weights: the forms, and so the heads, change with the rows
-        made = _encoder(known, checked, contract, params, team)
+        told = constant_text(load_one(dataset).template)
+        made = _encoder(known, checked, contract, params, team, told)
     if not made.fitter.examples or not made.fitter.validation:
         raise Refused(
             f"{dataset.name}: {len(made.fitter.examples)} training and "
@@ -118,31 +122,43 @@ def _causal(
 
 
 def _encoder(
-    known: Sequence[Row], checked: Sequence[Row], contract: Contract, params: Train, team: Team
+    known: Sequence[Row],
+    checked: Sequence[Row],
+    contract: Contract,
+    params: Train,
+    team: Team,
+    told: str,
 ) -> Attempt:
     found = answer_templates.learn([r.prompt for r in known], [r.answer for r in known], contract)
     if isinstance(found, str):
         raise Refused(f"the encoder cannot fill in these answers: {found}")
     shape, reader = found
     model = encoder.fresh(shape, params)
+    kept = encoder.readable(known, params.max_length)
     learned, measured = (
-        encoder.filled(part, shape, reader, params.max_length, recased=part is known)
-        for part in (known, checked)
+        encoder.filled(part, shape, reader, params.max_length, recased=part is kept)
+        for part in (kept, checked)
     )
+    fitted = None
+    if not params.epochs and not Layout(shape).reads and 0 < len(learned) <= kernel_fit.MOST:
+        fitted = kernel_fit.fit(model, shape, learned, kept, told)
     head_init.expect(model, shape, learned)
     batch = min(LARGER * params.batch, max(params.batch, len(learned) // ROWS_PER_BATCH))
     # Where linear heads know the answers already, the encoder is only refined.
-    led = head_init.lead(model, shape, learned, always=not params.epochs)
+    led = head_init.lead(model, shape, learned, always=not params.epochs and not fitted)
     rate = params.rate() / (2 if led else 1)
     params = msgspec.structs.replace(params, batch=batch, learning_rate=rate)
     body = [msgspec.json.encode(part) for part in (params, shape, learned, measured)]
     fingerprint = digest(minilm.DIGEST, *body)
-    goal = encoder.objective(shape, len(learned))
+    kernel = fitted.head if fitted else None
+    goal = encoder.objective(shape, len(learned), kernel)
     fitter = Fitter(model, learned, measured, params, fingerprint, goal, team)
 
     def write(folder: Path) -> None:
         save(model["encoder"], folder, base=minilm.NAME, base_digest=minilm.DIGEST)
-        encoder.save_heads(model, shape, folder)
+        encoder.save_heads(model, shape, folder, kernel)
+        if fitted:
+            kernel_fit.write(folder.with_name(kernel_fit.FILE), kept, fitted)
 
     too_long = len(known) - len(learned)
     return Attempt(fitter, len(learned), too_long, minilm.NAME, minilm.DIGEST, write)

@@ -18,7 +18,17 @@ from tasks.core.params import Train
 from tasks.core.rows import Row
 from tasks.students.answer_templates import Forms, Reader
 from tasks.students.encoder import FORMS, HEAD
-from tasks.students.heads import FORM, Layout, Prompts, cases, scores, tensors, with_heads
+from tasks.students.heads import (
+    FORM,
+    Layout,
+    Prompts,
+    by_kernel,
+    cases,
+    scores,
+    tensors,
+    with_heads,
+)
+from tasks.students.kernel import KernelHead, words_of
 from tasks.students.list_slots import REST, tags
 from tasks.students.minilm import LENGTH, load_encoder, tokenizer
 from tasks.students.slots import ABSENT, Field, places
@@ -39,7 +49,8 @@ NOTHING = (0, 0)  # the span that stands for no value: the first token is none o
 class Filled:
     """A prompt as token ids and the choices that make its answer; `whole` when all are known.
 
-    `cases` has one for each token, and so has `tags`, but where there is no list to make of them.
+    `cases` has one for each token, and so has `tags`, but where there is no list to make of them;
+    `words` are the buckets of the prompt's words.
     """
 
     ids: list[int]
@@ -48,6 +59,7 @@ class Filled:
     copied: Mapping[str, list[tuple[int, int]]]
     tags: list[int]
     whole: bool
+    words: list[int]
 
 
 def filled(
@@ -75,10 +87,11 @@ def _typed(prompt: str, place: int) -> str:
     return other if len(other) == len(prompt) else prompt
 
 
-def fitting(rows: Sequence[Row], longest: int) -> int:
-    """How many rows the encoder can read from end to end."""
+def readable(rows: Sequence[Row], longest: int) -> list[Row]:
+    """The rows that the encoder can read from end to end."""
     found = tokenizer().encode_batch([row.prompt for row in rows])
-    return sum(len(read.ids) <= min(longest, LENGTH) for read in found)
+    most = min(longest, LENGTH)
+    return [row for row, read in zip(rows, found, strict=True) if len(read.ids) <= most]
 
 
 def _filled(
@@ -109,7 +122,7 @@ def _filled(
     known = len({*closed, *copied}) - 1 + len(asked)
     whole = exact and form < len(forms) and known == len(names) and tagged is not None
     shapes = cases(typed, read.offsets)
-    return Filled(read.ids, shapes, closed, copied, tagged or [], whole)
+    return Filled(read.ids, shapes, closed, copied, tagged or [], whole, words_of(row.prompt))
 
 
 def _place(values: Sequence[Any], value: Any) -> int | None:
@@ -126,7 +139,7 @@ def _tokens(read: Any, span: tuple[int, int]) -> tuple[int, int] | None:
 
 
 def objective(
-    forms: Forms, count: int
+    forms: Forms, count: int, kernel: KernelHead | None = None
 ) -> Callable[[Any, Sequence[Filled]], tuple[torch.Tensor, torch.Tensor]]:
     """The loss of each row, and whether every choice of it is right; `count` rows are learned."""
     layout, smoothing = Layout(forms), SMOOTHING if count < FEW else 0.0
@@ -138,7 +151,11 @@ def objective(
         read = tensors([row.ids for row in rows], [row.cases for row in rows])
         width = read.ids.shape[1]
         prompts = Prompts(*(part.to(device) for part in read))
-        choices, points, tagged = scores(model, layout, prompts)
+        if kernel is None:
+            choices, points, tagged = scores(model, layout, prompts)
+        else:
+            words = [row.words for row in rows]
+            choices, points, tagged = by_kernel(model, layout, kernel, prompts, words)
         total = torch.zeros(len(rows), device=device)
         right = torch.tensor([row.whole for row in rows], device=device)
         for name, logits in choices.items():
@@ -219,7 +236,7 @@ def fresh(forms: Forms, params: Train) -> Any:
     return with_heads(adapted, forms).to("cuda" if gpu else "cpu")
 
 
-def save_heads(model: Any, forms: Forms, folder: Path) -> None:
+def save_heads(model: Any, forms: Forms, folder: Path, kernel: KernelHead | None = None) -> None:
     """Write what belongs to an adapter of the encoder."""
     from safetensors.torch import save_file
 
@@ -228,5 +245,5 @@ def save_heads(model: Any, forms: Forms, folder: Path) -> None:
         for name, weight in model.state_dict().items()
         if not name.startswith("encoder.")
     }
-    save_file(heads, folder / HEAD)
+    save_file(heads | (kernel.tensors() if kernel else {}), folder / HEAD)
     (folder / FORMS).write_bytes(msgspec.json.encode(forms))

@@ -39,7 +39,7 @@ def lead(model: Any, forms: Forms, rows: Sequence[Filled], *, always: bool = Fal
 
     if len(rows) < MANY and not always:
         return False
-    points = _seen(model, rows)
+    points = seen(model, [row.ids for row in rows])
     size = float(np.sqrt((points**2).sum(1).mean()))
     choose, layout, led = model["choose"], Layout(forms), True
     for name, place in layout.closed.items():
@@ -86,17 +86,17 @@ def _linear(
     return torch.tensor(linear.classes_), weight, bias
 
 
-def _seen(model: Any, rows: Sequence[Filled], batch: int = 64) -> Floats:
-    """What the heads of a fresh model see of each row [rows, hidden]."""
+def seen(model: Any, rows: Sequence[Sequence[int]], batch: int = 64) -> Floats:
+    """What the heads of a fresh model see of each row of token ids [rows, hidden]."""
     import torch
 
     encoder = model["encoder"].eval()
     result = np.zeros((len(rows), encoder.config.hidden_size), np.float32)
-    order = sorted(range(len(rows)), key=lambda i: len(rows[i].ids))
+    order = sorted(range(len(rows)), key=lambda i: len(rows[i]))
     with torch.inference_mode():
         for start in range(0, len(order), batch):
             some = order[start : start + batch]
-            ids, mask = (part.to(encoder.device) for part in padded([rows[i].ids for i in some]))
+            ids, mask = (part.to(encoder.device) for part in padded([rows[i] for i in some]))
             result[some] = pooled(encoder, ids, mask).float().cpu().numpy()
     return result
 

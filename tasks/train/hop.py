@@ -207,7 +207,7 @@ def _unfit(rung: Rung, found: Sequence[Row], task: Task, params: Train) -> str:
             return known
         if rung == "linear" and Layout(known[0]).reads:
             return "answers hold values that are copied"
-        fit = encoder.fitting(found, params.max_length)
+        fit = len(encoder.readable(found, params.max_length))
     elif task.category == "open-ended":
         return "open-ended, stays with the teacher"
     else:

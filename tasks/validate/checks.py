@@ -14,10 +14,12 @@ import msgspec
 from tasks.core.contract import spoken
 from tasks.core.params import Validate
 from tasks.core.records import Json, text_of
+from tasks.validate import texts
 
 Problem = tuple[str, str]  # (reason, detail); a detail never holds message text
 _ROLES = frozenset({"system", "developer", "user", "assistant", "tool"})
 _CUT = frozenset({"length", "incomplete"})
+_ENDED = frozenset({None, "stop", "tool_calls"})
 
 
 class Function(msgspec.Struct, frozen=True):
@@ -95,6 +97,7 @@ def problem(seen: View, params: Validate) -> Problem | None:
         or _roles(messages)
         or _pairing(messages)
         or _parts(messages)
+        or _said((*messages, seen.reply))
         or _tool_calls(seen)
         or _size(seen, params.max_characters)
         or _language(seen, params.scripts)
@@ -112,8 +115,19 @@ def _outcome(seen: View) -> Problem | None:
         return "refusal", ""
     if reason in _CUT:
         return "truncated", f"finish reason {reason}"
-    if not reply.tool_calls and not spoken(text_of(reply.content)):
+    if reason not in _ENDED:
+        return "not an answer", f"finish reason {reason[:60]}"
+    return None if reply.tool_calls else _answer(seen)
+
+
+def _answer(seen: View) -> Problem | None:
+    """Whether a reply's text is an answer, and all of it."""
+    if not (text := spoken(text_of(seen.reply.content))):
         return "empty reply", "neither text nor tool calls"
+    if texts.is_unfinished(text):
+        return "truncated", "the reply is JSON that ends before its brackets close"
+    if texts.holds_call(text, seen.tools):
+        return "tool call in text", "the reply writes a tool call as text"
     return None
 
 
@@ -148,6 +162,22 @@ def _parts(messages: Sequence[Message]) -> Problem | None:
             for part in message.content:
                 if part.get("type") != "text":
                     return "not text", f"message {index} holds {str(part.get('type'))[:40]}"
+    return None
+
+
+def _said(messages: Sequence[Message]) -> Problem | None:
+    """What stands where a message should is not a logger's mark, and no file as text."""
+    for index, message in enumerate(messages):
+        if message.content is None and message.role in ("user", "system"):
+            return "incomplete", f"message {index} has no content"
+        said = message.content if isinstance(message.content, str) else text_of(message.content)
+        if texts.is_placeholder(said):
+            return "redacted", f"message {index} is a logger's placeholder"
+        ours = message.role == "tool"  # agents cut long results themselves
+        if not ours and texts.is_clipped(said):
+            return "truncated", f"message {index} was cut by a logger"
+        if texts.holds_file(said):
+            return "not text", f"message {index} holds a file in base64"
     return None
 
 

@@ -6,8 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from tasks.core.records import Call, Json
-from tasks.ingest.dialects import openai
-from tasks.ingest.wire import replies, requests, shape
+from tasks.ingest.wire import pairs, replies, requests, shape
 from tasks.ingest.wire.shape import loads
 
 
@@ -34,4 +33,6 @@ def parse(document: Any, source: str) -> Iterable[Call]:
     """The call of one pair. Raises ValueError."""
     pair = shape.mapping(document, "record")
     asked = shape.mapping(loads(pair.get("request")), "request")
-    yield openai.call(pair, requests.request(asked), replies.read(pair.get("response")), source)
+    yield pairs.call(
+        pair, requests.request(asked), replies.read(pair.get("response"), body=True), source
+    )

@@ -1,62 +1,143 @@
-"""OpenAI Batch lines: requests (`custom_id`, `body`) and their answers, joined by `custom_id`.
+"""Batch files of OpenAI, Anthropic and Gemini: requests and their answers, joined by their id.
 
-The two halves stand in different files; `tasks.ingest` joins them across a source with `Joiner`.
+The two halves stand in different files; `tasks.ingest.hop` joins them across a source with
+`Joiner`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import re
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import PurePath
 from typing import Any
 
+import msgspec
+
 from tasks.core.records import Call, Json
-from tasks.ingest.dialects import openai
-from tasks.ingest.wire import replies, requests, shape
+from tasks.ingest.wire import pairs, replies, requests, shape
+from tasks.ingest.wire.shape import first
+
+_ASKED = ("body", "params", "request")
+_GIVEN = ("response", "result", "error")
+_SEVERAL = "several"  # set on halves of which nobody can say which belongs to which
+_COMMON = frozenset(
+    {"batch", "batches", "input", "inputs", "output", "outputs", "in", "out", "json", "jsonl"}
+    | {"request", "requests", "response", "responses", "result", "results", "answer", "answers"}
+    | {"error", "errors", "gz", "zst", "prompt", "prompts", "completion", "completions"}
+)
 
 
 def sniff(document: Any) -> bool:
     """Whether this is a line of a batch, of either half or joined."""
-    if not isinstance(document, dict) or "custom_id" not in document:
+    if not isinstance(document, dict):
         return False
-    return "body" in document or "response" in document
+    if "custom_id" in document:
+        return bool(document.keys() & {"body", "params", "response", "result"})
+    return document.keys() in ({"key", "request"}, {"key", "response"}, {"key", "error"})
 
 
 def parse(document: Any, source: str) -> Iterable[Call]:
     """The call of one joined line. Raises ValueError."""
     line = shape.mapping(document, "batch line")
-    if "body" not in line:
+    named = shape.text(first(line, "custom_id", "key"))
+    if count := line.get(_SEVERAL):
+        raise ValueError(f"{shape.UNREADABLE}: {count} halves have this custom_id, nobody can join")
+    if not _asks(line):
         raise ValueError(f"{shape.UNREADABLE}: no request with this custom_id in the source")
-    if "response" not in line and not line.get("error"):
+    if not _answers(line):
         raise ValueError(f"{shape.EMPTY}: no answer with this custom_id in the source")
+    asked = shape.mapping(first(line, *_ASKED), "body")
+    made = replies.read(_answer(line), body=True)
+    yield pairs.call({"id": named}, requests.request(asked), made, source)
+
+
+def _asks(line: Json) -> bool:
+    return any(line.get(name) is not None for name in _ASKED)
+
+
+def _answers(line: Json) -> bool:
+    return "response" in line or any(line.get(name) is not None for name in _GIVEN)
+
+
+def _answer(line: Json) -> Any:
+    """The body that came back, of any of the three providers."""
+    if line.get("error"):
+        return {"error": line["error"]}
+    result = line.get("result")
+    if isinstance(result, dict):  # Anthropic
+        kind = shape.text(result.get("type"))
+        return result.get("message") or {"error": result.get("error") or kind or "no result"}
     response = line.get("response")
-    given = response.get("body") if isinstance(response, dict) else None
-    asked = shape.mapping(line["body"], "body")
-    made = replies.read({"error": line["error"]} if line.get("error") else given)
-    yield openai.call({"id": line["custom_id"]}, requests.request(asked), made, source)
+    return response.get("body", response) if isinstance(response, dict) else None
 
 
 class Joiner:
-    """Holds halves until the other half comes; what is left over comes out as it is."""
+    """Holds both halves on disk until a source is read; an id may come back on another day.
+
+    Two halves are joined when they are the only ones of their id in the source, else in their
+    folder and beside a like-named file, else in one of these. Others stay apart, and say so.
+    """
 
     def __init__(self) -> None:
-        self._waiting: dict[str, tuple[str, Json]] = {}
+        self._halves = sqlite3.connect("")  # a file of its own, which goes when this does
+        self._halves.execute("CREATE TABLE halves (id, asks, source, folder, stem, line)")
+        self._halves.execute("CREATE INDEX by_id ON halves (id)")
 
     def add(self, document: Json, source: str) -> Iterator[tuple[str, Json]]:
-        """Take one line; give the joined line (under its answer's place) when it is whole."""
-        key = shape.text(document.get("custom_id"))
-        if "body" in document and "response" in document:
+        """Take one line; one that has both halves comes back at once."""
+        if _asks(document) and _answers(document):
             yield source, document
             return
-        held = self._waiting.pop(key, None)
-        if held is None:
-            self._waiting[key] = source, document
-        elif ("body" in held[1]) == ("body" in document):  # the same half again
-            self._waiting[key] = held
-            yield source, document
-        else:
-            answered = source if "body" not in document else held[0]
-            yield answered, {**held[1], **document}
+        path = PurePath(source.rpartition(":")[0])
+        words = re.split(r"[^a-z0-9]+", path.name.lower())
+        stem = " ".join(w for w in words if w not in _COMMON)
+        named = shape.text(first(document, "custom_id", "key"))
+        row = (named, _asks(document), source, str(path.parent), stem)
+        self._halves.execute(
+            "INSERT INTO halves VALUES (?, ?, ?, ?, ?, ?)", (*row, msgspec.json.encode(document))
+        )
 
     def rest(self) -> Iterator[tuple[str, Json]]:
-        """The halves that stayed alone."""
-        yield from self._waiting.values()
-        self._waiting = {}
+        """Every line that can be joined, and the halves that stay alone."""
+        for (name,) in self._halves.execute(
+            "SELECT id FROM halves GROUP BY id ORDER BY min(rowid)"
+        ):
+            where = "SELECT * FROM halves WHERE id = ? ORDER BY rowid"
+            yield from _joined(list(self._halves.execute(where, (name,))))
+        self._halves.execute("DELETE FROM halves")
+
+
+_Row = tuple[str, int, str, str, str, bytes]
+
+
+def _joined(rows: list[_Row]) -> Iterator[tuple[str, Json]]:
+    """The lines of one id, the surest pairs first."""
+    keys: tuple[Callable[[_Row], str], ...] = (
+        lambda row: f"{row[3]}\0{row[4]}",
+        lambda row: row[4],
+        lambda row: row[3],
+    )
+    if len(rows) > 2:
+        for key in keys:
+            for name in dict.fromkeys(map(key, rows)):
+                alike = [row for row in rows if key(row) == name]
+                if sorted(row[1] for row in alike) == [0, 1]:
+                    yield _line(alike)
+                    rows = [row for row in rows if row not in alike]
+    if sorted(row[1] for row in rows) == [0, 1]:
+        yield _line(rows)
+        return
+    unclear = len({row[1] for row in rows}) == 2
+    for row in rows:
+        place, line = _line([row])
+        yield place, {**line, _SEVERAL: len(rows)} if unclear else line
+
+
+def _line(rows: list[_Row]) -> tuple[str, Json]:
+    """Some halves as one line, under the place of the answer."""
+    answered = next((row[2] for row in rows if not row[1]), rows[0][2])
+    made: Json = {}
+    for row in sorted(rows, key=lambda row: -row[1]):
+        made |= msgspec.json.decode(row[5])
+    return answered, made

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from tasks.core.records import Call, Json
-from tasks.ingest.wire import replies, requests, shape
+from tasks.ingest.wire import outcome, replies, requests, shape, times
 from tasks.ingest.wire.build import build
 from tasks.ingest.wire.completion import NOTHING, Completion
 from tasks.ingest.wire.shape import first, loads
@@ -22,16 +22,16 @@ def parse(document: Any, source: str) -> Iterable[Call]:
     row = shape.mapping(document, "row")
     asked = shape.mapping(loads(row.get("request_body")), "request_body")
     given = _answer(row)
-    start = shape.seconds(row.get("request_created_at"))
-    end = shape.seconds(row.get("response_created_at"))
+    start = times.seconds(row.get("request_created_at"))
+    end = times.seconds(row.get("response_created_at"))
     stated = shape.real(first(row, "latency", "delay_ms"))  # milliseconds
-    taken, made = shape.usage(row)
+    taken, made = outcome.usage(row)
     yield build(
         source=source,
         request=requests.request({"model": row.get("model"), **asked}),
         id=given.id or first(row, "response_id", "request_id"),
         at=start or given.at,
-        latency_s=stated / 1e3 if stated is not None else shape.elapsed(start, end),
+        latency_s=stated / 1e3 if stated is not None else times.elapsed(start, end),
         conversation_id=_session(row),
         client=shape.text(row.get("request_user_id")),
         **{**given.fields(), "tokens": (taken, made) if taken or made else given.tokens},

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from tasks.core.records import TEACHER, Call, Json
-from tasks.ingest.wire import shape
+from tasks.ingest.wire import outcome, shape, times
 from tasks.ingest.wire.build import build
 
 # UPGRADES[i] turns a line of version i + 1 into one of version i + 2.
@@ -53,12 +53,12 @@ def parse(document: Any, source: str) -> Iterable[Call]:
         request=shape.request(line.get("request")),
         reply=shape.reply(raw or {"content": None}),
         id=line.get("id"),
-        at=shape.seconds(line.get("at")),
-        tokens=shape.usage(said.get("usage")),
+        at=times.seconds(line.get("at")),
+        tokens=outcome.usage(said.get("usage")),
         latency_s=line.get("latency_s"),
         conversation_id=line.get("conversation"),
         model=shape.text(said.get("model")),
-        finish_reason=shape.finish((audit if audited else line).get("finish_reason")),
+        finish_reason=outcome.finish((audit if audited else line).get("finish_reason")),
         client=shape.text(line.get("client")),
         hint=shape.text(line.get("hint")),
         answered_by=TEACHER if audited else served,

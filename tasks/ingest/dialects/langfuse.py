@@ -11,9 +11,10 @@ from typing import Any
 
 from tasks.core.records import Call, Json
 from tasks.ingest.dialects import openinference, otel
-from tasks.ingest.wire import replies, requests, shape, spans
+from tasks.ingest.wire import outcome, replies, requests, shape, spans, times, traces
 from tasks.ingest.wire.build import build
 from tasks.ingest.wire.completion import NOTHING, Completion
+from tasks.ingest.wire.lenient import literal
 from tasks.ingest.wire.shape import first, loads
 from tasks.ingest.wire.spans import Span
 
@@ -44,7 +45,7 @@ def split(document: Json) -> Iterator[Json]:
         for o in document["observations"]
         if isinstance(o, dict)
     ]
-    yield from spans.mark(listed, _is_call, _is_full, lambda o, why: {**o, spans.REPEATS: why})
+    yield from traces.mark(listed, _is_call, _is_full, lambda o, why: {**o, spans.REPEATS: why})
 
 
 def _is_call(observation: Json) -> bool:
@@ -74,11 +75,11 @@ def parse(document: Any, source: str) -> Iterable[Call]:
         raise ValueError(f"{shape.NOT_A_CALL}: observation of type {str(seen.get('type'))[:40]}")
     if why := seen.get(spans.REPEATS):
         raise ValueError(f"{shape.NOT_A_CALL}: {why}")
-    start, end = (shape.seconds(first(seen, f"{n}Time", f"{n}_time")) for n in ("start", "end"))
+    start, end = (times.seconds(first(seen, f"{n}Time", f"{n}_time")) for n in ("start", "end"))
     span = _span(seen, start, end)
     given = _answer(seen, span)
     used = loads(first(seen, "usageDetails", "usage_details", "usage"))
-    tokens = shape.usage(used if used else seen)
+    tokens = outcome.usage(used if used else seen)
     fields = {
         **given.fields(),
         "tokens": tokens if any(t is not None for t in tokens) else given.tokens,
@@ -91,7 +92,7 @@ def parse(document: Any, source: str) -> Iterable[Call]:
         request=_request(seen, span),
         id=given.id or span.text("gen_ai.response.id") or seen.get("id"),
         at=start or given.at,
-        latency_s=shape.elapsed(start, end),
+        latency_s=times.elapsed(start, end),
         conversation_id=first(seen, "sessionId", "session_id")
         or span.text(*spans.SESSIONS)
         or thread,
@@ -126,14 +127,14 @@ def _request(seen: Json, span: Span) -> Json:
     if span.get("llm.input_messages"):
         return openinference.request(span, body)
     if isinstance(asked, dict) and not asked.get("role"):
-        return requests.request({**body, **asked}, spans.literal(tools) or asked.get("tools"))
-    return requests.request({**body, "messages": asked}, spans.literal(tools) or None)
+        return requests.request({**body, **asked}, literal(tools) or asked.get("tools"))
+    return requests.request({**body, "messages": asked}, literal(tools) or None)
 
 
 def _answer(seen: Json, span: Span) -> Completion:
     said = loads(seen.get("output"))
-    if seen.get("level") == "ERROR" and not said:
-        text = shape.text(first(seen, "statusMessage", "status_message"))
+    text = shape.text(first(seen, "statusMessage", "status_message"))
+    if seen.get("level") == "ERROR" and (text or not said):
         return Completion(reply=dict(NOTHING), error=text[:500] or "error")
     if not said and span.get("llm.output_messages") is not None:
         return replies.read(span.get("llm.output_messages"))

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from tasks.core.records import Call, Json
-from tasks.ingest.wire import replies, requests, shape
+from tasks.ingest.wire import outcome, replies, requests, shape, times
 from tasks.ingest.wire.build import build
 from tasks.ingest.wire.completion import NOTHING, Completion
 from tasks.ingest.wire.shape import first, loads
@@ -31,15 +31,15 @@ def parse(document: Any, source: str) -> Iterable[Call]:
         "model": named,
         **(asked if isinstance(asked, dict) else {"messages": asked}),
     }
-    start, end = shape.seconds(run.get("start_time")), shape.seconds(run.get("end_time"))
+    start, end = times.seconds(run.get("start_time")), times.seconds(run.get("end_time"))
     given = _answer(run)
-    taken, made = shape.usage(run)
+    taken, made = outcome.usage(run)
     yield build(
         source=source,
         request=requests.request(body, body.get("tools") or settings.get("functions")),
         id=run.get("id"),
         at=start or given.at,
-        latency_s=shape.elapsed(start, end),
+        latency_s=times.elapsed(start, end),
         conversation_id=first(metadata, "thread_id", "session_id", "conversation_id"),
         feedback=_feedback(run.get("feedback_stats")),
         **{**given.fields(), "tokens": (taken, made) if taken or made else given.tokens},

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from tasks.core.records import Call, Json
-from tasks.ingest.wire import replies, requests, shape
+from tasks.ingest.wire import outcome, replies, requests, shape, times
 from tasks.ingest.wire.build import build
 from tasks.ingest.wire.completion import NOTHING, Completion
 from tasks.ingest.wire.shape import first, loads
@@ -32,19 +32,19 @@ def parse(document: Any, source: str) -> Iterable[Call]:
     if not isinstance(said, list | dict):
         raise ValueError(f"{shape.UNREADABLE}: the messages were left out of the log")
     given = _answer(line)
-    start, end = shape.seconds(line.get("startTime")), shape.seconds(line.get("endTime"))
+    start, end = times.seconds(line.get("startTime")), times.seconds(line.get("endTime"))
     settings = loads(line.get("model_parameters"))
     settings = settings if isinstance(settings, dict) else {}
     body = {"model": line.get("model"), **settings, "messages": said}
     tools = settings.get("tools") or settings.get("functions")
     metadata = loads(line.get("metadata"))
-    taken, made = shape.usage(line)
+    taken, made = outcome.usage(line)
     yield build(
         source=source,
         request=requests.request(body, tools),
         id=given.id or line.get("id"),
         at=start or given.at,
-        latency_s=shape.elapsed(start, end),
+        latency_s=times.elapsed(start, end),
         conversation_id=_session(line, metadata if isinstance(metadata, dict) else {}),
         client=shape.text(first(line, "end_user", "user")),
         **{**given.fields(), "tokens": (taken, made) if taken or made else given.tokens},

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from tasks.core.records import Call
-from tasks.ingest.wire import shape
+from tasks.ingest.wire import shape, times
 from tasks.ingest.wire.build import build
 
 
@@ -37,7 +37,7 @@ def parse(document: Any, source: str) -> Iterable[Call]:
         request=shape.request({**kept, "messages": said[:last]}),
         reply=shape.reply(said[last]),
         id=shape.first(row, "id", "_id"),
-        at=shape.seconds(shape.first(row, "timestamp", "created_at", "created")),
+        at=times.seconds(shape.first(row, "timestamp", "created_at", "created")),
         conversation_id=shape.first(row, "conversation_id", "session_id", "thread_id"),
         client=shape.text(row.get("client_id")),
         hint=shape.text(row.get("workload_id")),

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from tasks.core.records import Call, Json
-from tasks.ingest.wire import replies, requests, shape, spans
+from tasks.ingest.wire import outcome, replies, requests, shape, spans, traces
 from tasks.ingest.wire.shape import first, loads
 
 _KINDS = ("CHAT_MODEL", "LLM")
@@ -36,7 +36,7 @@ def split(document: Json) -> Iterator[Json]:
             inner = loads(span.get("attributes"))
             extra = {"session.id": session} if session else {}
             ready.append({**span, "attributes": {**_object(inner), **extra}})
-    yield from spans.mark(ready, _is_call, _is_call, _flag)
+    yield from traces.mark(ready, _is_call, _is_call, _flag)
 
 
 def _object(value: Any) -> Json:
@@ -70,6 +70,6 @@ def parse(document: Any, source: str) -> Iterable[Call]:
         source,
         requests.request(body, tools or body.get("tools")),
         replies.read(given) if given else None,
-        tokens=shape.usage(used),
+        tokens=outcome.usage(used),
         model=shape.text(named),
     )

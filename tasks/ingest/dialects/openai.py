@@ -10,14 +10,9 @@ from collections.abc import Iterable
 from typing import Any
 
 from tasks.core.records import Call, Json
-from tasks.ingest.wire import canonical, completion, shape
-from tasks.ingest.wire.build import build
+from tasks.ingest.wire import canonical, completion, outcome, pairs, replies, requests, shape, times
 from tasks.ingest.wire.completion import Completion
-
-_SESSIONS = dict.fromkeys(("conversation_id", "conversation", "session_id", "thread_id")).keys()
-_LATENCIES = frozenset(
-    {"latency_s", "latency", "duration_s", "latency_ms", "duration_ms", "response_ms"}
-)
+from tasks.ingest.wire.messages import KINDS
 
 
 def sniff(document: Any) -> bool:
@@ -43,12 +38,25 @@ def parse(document: Any, source: str) -> Iterable[Call]:
 
 def _other(pair: Json, source: str) -> Call:
     """The call of any pair."""
-    asked = shape.request(pair.get("request"))
+    asked = shape.mapping(shape.loads(pair.get("request")), "request")
+    asked = requests.request(asked) if _has_blocks(asked) else shape.request(asked)
     if not pair.get("response") and pair.get("error_details"):
         answer = completion.failed(pair["error_details"])
     else:
-        answer = completion.read(pair.get("response"))
-    return call(pair, asked, answer, source)
+        answer = replies.read(pair.get("response"), body=True)
+    return pairs.call(pair, asked, answer, source)
+
+
+def _has_blocks(asked: Json) -> bool:
+    """Whether messages have parts in another provider's words."""
+    if asked.get("system") or asked.get("instructions"):
+        return True
+    said = asked.get("messages")
+    parts = (
+        [m.get("content") for m in said if isinstance(m, dict)] if isinstance(said, list) else []
+    )
+    kinds = (p.get("type", "") for c in parts if isinstance(c, list) for p in c if type(p) is dict)
+    return any(kind in KINDS and kind != "text" for kind in kinds)
 
 
 def _plain(pair: Json, plain: canonical.Pair, source: str) -> Call:
@@ -57,41 +65,10 @@ def _plain(pair: Json, plain: canonical.Pair, source: str) -> Call:
     used = given.usage
     answer = Completion(
         reply=dict(pair["response"]["choices"][0]["message"]),
-        finish_reason=shape.finish(given.choices[0].finish_reason),
+        finish_reason=outcome.finish(given.choices[0].finish_reason),
         tokens=(None, None) if used is None else (used.prompt_tokens, used.completion_tokens),
         model=given.model,
         id=given.id,
-        at=shape.seconds(given.created),
+        at=times.seconds(given.created),
     )
-    return call(pair, pair["request"], answer, source)
-
-
-def call(pair: Json, asked: Json, answer: Completion, source: str) -> Call:
-    """A call from a request and its answer, with what the envelope says about them."""
-    return build(
-        source=source,
-        request=asked,
-        id=answer.id or shape.first(pair, "id", "_id", "request_id"),
-        at=shape.seconds(shape.first(pair, "timestamp", "created_at", "date")) or answer.at,
-        latency_s=_latency(pair),
-        conversation_id=_conversation(pair, asked),
-        client=shape.text(shape.first(pair, "client_id", "client")),
-        hint=shape.text(shape.first(pair, "workload_id", "hint")),
-        **answer.fields(),
-    )
-
-
-def _latency(pair: Json) -> float | None:
-    if not pair.keys() & _LATENCIES:
-        return None
-    if (took := shape.real(shape.first(pair, "latency_s", "latency", "duration_s"))) is not None:
-        return took
-    took = shape.real(shape.first(pair, "latency_ms", "duration_ms", "response_ms"))
-    return None if took is None else took / 1e3
-
-
-def _conversation(pair: Json, asked: Json) -> Any:
-    found = shape.first(pair, *_SESSIONS) if pair.keys() & _SESSIONS else None
-    if found is None and isinstance(metadata := asked.get("metadata"), dict):
-        return shape.first(metadata, *_SESSIONS)
-    return found
+    return pairs.call(pair, pair["request"], answer, source)

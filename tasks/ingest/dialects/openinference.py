@@ -8,6 +8,7 @@ from typing import Any
 from tasks.core.records import Call, Json
 from tasks.ingest.wire import replies, requests, shape, spans
 from tasks.ingest.wire.completion import Completion
+from tasks.ingest.wire.lenient import literal
 from tasks.ingest.wire.shape import loads
 from tasks.ingest.wire.spans import Span
 
@@ -45,7 +46,7 @@ def call(span: Span, source: str) -> Call:
 def request(span: Span, settings: Json | None = None) -> Json:
     """The request body that a span's attributes tell of. Raises ValueError."""
     said = loads(span.get("llm.input_messages"))
-    native = spans.literal(span.get("input.value"))
+    native = literal(span.get("input.value"))
     body = {**(settings or {}), **spans.parameters(span, span.get("llm.invocation_parameters"))}
     body.setdefault("model", span.text("llm.model_name"))
     tools = span.get("llm.tools")
@@ -54,7 +55,7 @@ def request(span: Span, settings: Json | None = None) -> Json:
     if not said:
         said = native if native else loads(span.get("llm.prompts"))
     if isinstance(said, list):
-        said = [_message(m) for m in said]
+        said = [_message(m) for m in spans.all_there(said)]
     return requests.request({**body, "messages": said}, tools)
 
 
@@ -68,7 +69,7 @@ def _message(raw: Any) -> Any:
 
 def _answer(span: Span) -> Completion | None:
     """The reply, from the response body where one was logged: it also holds id and reason."""
-    native = spans.literal(span.get("output.value"))
+    native = literal(span.get("output.value"))
     if isinstance(native, dict) and native.keys() & {"choices", "output", "candidates"}:
         return replies.read(native)
     if said := loads(span.get("llm.output_messages")):

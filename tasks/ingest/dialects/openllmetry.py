@@ -7,8 +7,9 @@ from typing import Any
 
 from tasks.core.records import Call, Json
 from tasks.ingest.dialects import otel
-from tasks.ingest.wire import replies, requests, shape, spans
+from tasks.ingest.wire import outcome, replies, requests, shape, spans
 from tasks.ingest.wire.completion import Completion
+from tasks.ingest.wire.lenient import literal
 from tasks.ingest.wire.spans import Span
 
 
@@ -34,9 +35,9 @@ def call(span: Span, source: str) -> Call:
         if kind and span.get("gen_ai.input.messages") is None:
             raise ValueError(f"{shape.NOT_A_CALL}: span of kind {kind[:60]}")
         return otel.call(span, source)
-    body: Json = {"messages": [_message(m) for m in asked if isinstance(m, dict)]}
+    body: Json = {"messages": [_message(m) for m in spans.all_there(asked)]}
     body.update(spans.parameters(span))
-    if (schema := spans.literal(span.get("gen_ai.request.structured_output_schema"))) and (
+    if (schema := literal(span.get("gen_ai.request.structured_output_schema"))) and (
         isinstance(schema, dict)
     ):
         form = {"name": "answer", "schema": schema}
@@ -55,7 +56,7 @@ def call(span: Span, source: str) -> Call:
 
 def _message(raw: Json) -> Json:
     """Content that is a list of parts was logged as its JSON text."""
-    content = spans.literal(raw.get("content"))
+    content = literal(raw.get("content"))
     parts = isinstance(content, list) and all(isinstance(p, dict) and "type" in p for p in content)
     return {**raw, "content": content if parts else raw.get("content")}
 
@@ -66,7 +67,7 @@ def _answer(raw: Any) -> Completion | None:
     one = raw[0]
     if one.get("role") == "assistant" or "content" in one or "tool_calls" in one:
         return replies.read([{"role": "assistant", **_message(one)}])
-    if shape.finish(one.get("finish_reason")) == "content_filter":
+    if outcome.finish(one.get("finish_reason")) == "content_filter":
         return Completion(
             reply={"role": "assistant", "content": None}, finish_reason="content_filter"
         )

@@ -1,7 +1,7 @@
 """OpenTelemetry GenAI spans: `gen_ai.*` attributes, today's and those of the older conventions.
 
-Also what frameworks put in their place: events per message, pydantic-ai's `events`, Vercel AI's
-`ai.*` and Google ADK's `gcp.vertex.agent.*`.
+Also what frameworks put in their place: events per message, pydantic-ai's `events` and Google ADK's
+`gcp.vertex.agent.*`.
 """
 
 from __future__ import annotations
@@ -10,8 +10,9 @@ from collections.abc import Iterable
 from typing import Any
 
 from tasks.core.records import Call, Json
-from tasks.ingest.wire import replies, requests, shape, spans
+from tasks.ingest.wire import messages, replies, requests, shape, spans
 from tasks.ingest.wire.completion import Completion
+from tasks.ingest.wire.lenient import literal
 from tasks.ingest.wire.shape import loads
 from tasks.ingest.wire.spans import Span
 
@@ -21,7 +22,7 @@ _DETAILS = "gen_ai.client.inference.operation.details"
 
 def sniff(document: Any) -> bool:
     """Whether this is a span with attributes of the GenAI conventions."""
-    return spans.is_span(document) and has(document, "gen_ai.", "ai.", "gcp.vertex.agent.")
+    return spans.is_span(document) and has(document, "gen_ai.", "gcp.vertex.agent.")
 
 
 def has(document: Json, *prefixes: str) -> bool:
@@ -49,17 +50,17 @@ def call(span: Span, source: str) -> Call:
         asked if "messages" in asked else requests.request(asked),
         given,
         tokens=tokens(span),
-        id=span.text("gen_ai.response.id", "ai.response.id"),
-        model=span.text("gen_ai.response.model", "gen_ai.request.model", "ai.model.id"),
-        finish=span.get("gen_ai.response.finish_reasons") or span.get("ai.response.finishReason"),
+        id=span.text("gen_ai.response.id"),
+        model=span.text("gen_ai.response.model", "gen_ai.request.model"),
+        finish=span.get("gen_ai.response.finish_reasons"),
     )
 
 
 def tokens(span: Span) -> tuple[Any, Any]:
     """Prompt and completion tokens in today's and in older attributes."""
-    paths = ("gen_ai.usage.input_tokens", "gen_ai.usage.prompt_tokens", "ai.usage.promptTokens")
+    paths = ("gen_ai.usage.input_tokens", "gen_ai.usage.prompt_tokens")
     more = ("gen_ai.usage.output_tokens", "gen_ai.usage.completion_tokens")
-    given = [span.get(p) for p in (*more, "ai.usage.completionTokens")]
+    given = [span.get(p) for p in more]
     taken = [span.get(p) for p in paths]
     return next((t for t in taken if t is not None), None), next(
         (g for g in given if g is not None), None
@@ -83,21 +84,21 @@ def sent(span: Span) -> Json:
 
     if (native := loads(span.get("gcp.vertex.agent.llm_request"))) and isinstance(native, dict):
         return requests.request(native)
-    said = look("gen_ai.input.messages") or span.get("ai.prompt.messages") or _event_messages(span)
-    said = spans.literal(said) or spans.literal(span.get("gen_ai.prompt"))
+    said = look("gen_ai.input.messages") or _event_messages(span)
+    said = literal(said) or literal(span.get("gen_ai.prompt"))
     if not said:
         return {}
     body: Json = {"messages": said if isinstance(said, list | dict) else str(said)}
     if system := look("gen_ai.system_instructions"):
-        body["system"] = spans.literal(system)
+        body["system"] = literal(system)
     body.update(spans.parameters(span))
-    tools = look("gen_ai.tool.definitions") or span.get("ai.prompt.tools")
-    return requests.request(body, spans.literal(tools) or pydantic_tools(span))
+    tools = look("gen_ai.tool.definitions")
+    return requests.request(body, literal(tools) or pydantic_tools(span))
 
 
 def pydantic_tools(span: Span) -> list[Json]:
     """The tools that pydantic-ai logs as its own parameters."""
-    found = spans.literal(span.get("model_request_parameters"))
+    found = literal(span.get("model_request_parameters"))
     if not isinstance(found, dict):
         return []
     tools = [*(found.get("function_tools") or []), *(found.get("output_tools") or [])]
@@ -121,7 +122,7 @@ def _event_messages(span: Span) -> list[Json]:
             known = {k: loads(v) if k == "tool_calls" else v for k, v in inner.items()}
             made.append({"tool_call_id": inner.get("id"), **known, "role": role})
         elif name == "gen_ai.content.prompt":
-            made.extend(requests.said(spans.literal(inner.get("gen_ai.prompt"))))
+            made.extend(messages.said(literal(inner.get("gen_ai.prompt"))))
     return made
 
 
@@ -137,12 +138,5 @@ def received(span: Span) -> Completion | None:
             said = {"message": message, "finish_reason": inner.get("finish_reason")}
         elif name == "gen_ai.content.completion" and not said:
             said = inner.get("gen_ai.completion")
-    said = said or span.get("gen_ai.completion") or _vercel(span)
-    return replies.read(spans.literal(said)) if said else None
-
-
-def _vercel(span: Span) -> Json:
-    text, calls = span.get("ai.response.text"), loads(span.get("ai.response.toolCalls"))
-    if not text and not calls:
-        return {}
-    return {"role": "assistant", "content": text, "tool_calls": calls or []}
+    said = said or span.get("gen_ai.completion")
+    return replies.read(literal(said)) if said else None

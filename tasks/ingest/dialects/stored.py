@@ -6,8 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from tasks.core.records import Call
-from tasks.ingest.dialects import openai
-from tasks.ingest.wire import replies, requests, shape
+from tasks.ingest.wire import pairs, replies, requests, shape
 from tasks.ingest.wire.shape import first
 
 _ASKED = ("model", "tools", "tool_choice", "response_format", "temperature", "top_p", "seed")
@@ -30,4 +29,4 @@ def parse(document: Any, source: str) -> Iterable[Call]:
     asked = requests.request({**kept, "messages": said})
     metadata = found.get("metadata")
     pair = {**metadata, "request": asked} if isinstance(metadata, dict) else {}
-    yield openai.call(pair, asked, replies.read({**found, "messages": None}), source)
+    yield pairs.call(pair, asked, replies.read({**found, "messages": None}, body=True), source)

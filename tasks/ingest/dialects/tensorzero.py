@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from tasks.core.records import Call, Json
-from tasks.ingest.wire import replies, requests, shape
+from tasks.ingest.wire import outcome, replies, requests, shape, times
 from tasks.ingest.wire.build import build
 from tasks.ingest.wire.completion import Completion
 from tasks.ingest.wire.shape import first, loads
@@ -27,8 +27,8 @@ def parse(document: Any, source: str) -> Iterable[Call]:
     asked = _raw_request(row) if model else _request(row)
     given = _raw_answer(row) if model else _answer(loads(row.get("output")))
     took = shape.real(first(row, "processing_time_ms", "response_time_ms"))
-    taken, made = shape.usage(row)
-    reason = shape.finish(row.get("finish_reason"))
+    taken, made = outcome.usage(row)
+    reason = outcome.finish(row.get("finish_reason"))
     fields = {
         **given.fields(),
         "tokens": (taken, made) if taken or made else given.tokens,
@@ -39,7 +39,7 @@ def parse(document: Any, source: str) -> Iterable[Call]:
         source=source,
         request=asked,
         id=first(row, "inference_id", "id") if model else row.get("id"),
-        at=shape.seconds(first(row, "timestamp", "created_at")) or _uuid_time(row.get("id")),
+        at=times.seconds(first(row, "timestamp", "created_at")) or _uuid_time(row.get("id")),
         latency_s=None if took is None else took / 1e3,
         conversation_id=row.get("episode_id"),
         hint=shape.text(row.get("function_name")),
@@ -60,7 +60,7 @@ def _raw_request(row: Json) -> Json:
 
 
 def _raw_answer(row: Json) -> Completion:
-    return replies.read(row.get("raw_response"))
+    return replies.read(row.get("raw_response"), body=True)
 
 
 def _request(row: Json) -> Json:
@@ -83,7 +83,7 @@ def _answer(output: Any) -> Completion:
     if isinstance(output, dict) and ("raw" in output or "parsed" in output):
         raw = output.get("raw")
         content = raw if isinstance(raw, str) and raw else shape.dumps(output.get("parsed"))
-        return replies.read({"role": "assistant", "content": content})
+        return Completion(reply=shape.reply({"content": content}))
     if isinstance(output, list):
         return replies.read({"role": "assistant", "content": output})
     return replies.read(output)

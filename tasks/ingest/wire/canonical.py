@@ -19,7 +19,7 @@ Tokens = Annotated[int, Meta(ge=0, lt=1_000_000_000)]
 
 class _Function(Struct, forbid_unknown_fields=True):
     name: Name
-    arguments: Name
+    arguments: Annotated[str, Meta(min_length=2, pattern=r"^\s*[{\[]")]
 
 
 class _ToolCall(Struct, forbid_unknown_fields=True, tag_field="type", tag="function"):
@@ -92,6 +92,9 @@ class _Response(Struct):
     error: None = None
 
 
+_OTHER = frozenset({"functions", "system", "instructions", "system_instruction"})
+
+
 class Pair(Struct):
     """A document whose request and reply are canonical as they stand."""
 
@@ -106,4 +109,4 @@ def pair(document: Json) -> Pair | None:
     except msgspec.ValidationError:
         return None
     asked = document["request"]
-    return found if None not in asked.values() and "functions" not in asked else None
+    return None if None in asked.values() or asked.keys() & _OTHER else found

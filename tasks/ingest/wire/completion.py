@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tasks.core.records import Json
-from tasks.ingest.wire import shape, stream
+from tasks.ingest.wire import outcome, shape, stream, times
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +45,7 @@ def read(raw: Any) -> Completion:
     if isinstance(raw, str) and stream.is_sse(raw):
         body = stream.assemble(stream.chunks(raw))
     elif isinstance(parsed := shape.loads(raw), list):
-        body = stream.assemble(parsed)
+        body = stream.assemble(stream.events(parsed) if stream.is_stream(parsed) else parsed)
     else:
         body = shape.mapping(parsed, "response")
     return _read_body(body)
@@ -66,11 +66,11 @@ def _read_body(body: Json) -> Completion:
         return _read_body(stream.assemble([body]))
     return Completion(
         reply=shape.reply(_message(choice)),
-        finish_reason=shape.finish(choice.get("finish_reason")),
-        tokens=shape.usage(body.get("usage")),
+        finish_reason=outcome.finish(choice.get("finish_reason")),
+        tokens=outcome.usage(body.get("usage")),
         model=shape.text(body.get("model")),
         id=shape.text(body.get("id")),
-        at=shape.seconds(body.get("created")),
+        at=times.seconds(body.get("created")),
     )
 
 

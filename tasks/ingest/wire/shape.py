@@ -1,4 +1,4 @@
-"""From what logs hold to the canonical OpenAI shape: messages, tools, times, usage, a `Call`.
+"""From what logs hold to the canonical OpenAI shape: messages, tools, requests and replies.
 
 Every dialect is built from these functions. Each raises ValueError("<reason>: <detail>"): the
 reason is the quarantine's column, the detail is for the person who looks there.
@@ -8,18 +8,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import Any
 
-import msgspec
-
 from tasks.core.records import Json, digest, text_of
+from tasks.ingest.wire.lenient import decode
 
 UNREADABLE = "unreadable"
 NOT_A_CALL = "not a call"
 EMPTY = "empty reply"
-INCOMPLETE = "incomplete"  # our finish reason of a stream that broke off
+TRUNCATED = "truncated"
+INCOMPLETE = "incomplete"
+UNSUPPORTED = "unsupported"  # a part of the call that OpenAI's chat shape cannot say
+STATEFUL = "history not in the log"
+NOT_TEXT = "not text"
 
 _PLAIN = ("system", "developer", "user", "assistant")
 _OWN = (*_PLAIN, "tool")
@@ -27,27 +28,16 @@ ROLES = {
     **{role: role for role in _OWN},
     **{"human": "user", "ai": "assistant", "model": "assistant", "chain": "assistant"},
     **{"function": "tool", "observation": "tool", "gpt": "assistant"},
+    **{"chatbot": "assistant", "bot": "assistant", "toolresult": "tool"},
 }
-_FINISH = {
-    **dict.fromkeys(("end_turn", "eos", "stop_sequence", "complete", "completed"), "stop"),
-    **dict.fromkeys(("max_tokens", "max_output_tokens", "model_length"), "length"),
-    **dict.fromkeys(("tool_use", "tool_call", "tool-calls", "function_call"), "tool_calls"),
-    **dict.fromkeys(("content-filter", "safety", "guardrail_intervened"), "content_filter"),
-}
-_TAKEN = (
-    *("prompt_tokens", "input_tokens", "input", "promptTokens", "inputTokens"),
-    *("prompt_token_count", "promptTokenCount"),
-)
-_GIVEN = (
-    *("completion_tokens", "output_tokens", "output", "completionTokens", "outputTokens"),
-    *("candidates_token_count", "candidatesTokenCount"),
-)
 _NAMED = ("name", "tool_call_id", "refusal")
 _SAID = frozenset({"role", "content"})
 _TOOL = frozenset({"type", "function"})
 _FUNCTION = frozenset({"name", "description", "parameters", "strict"})
+_SILENT = frozenset({"thinking", "reasoning", "redacted_thinking", "thought", "refusal"})
+_MEDIA = frozenset({"image", "image_url", "audio", "file", "video", "output_image"})
+INLINE = 2_048  # characters; a longer value of a picture or a file is its data
 _TEXT_PARTS = frozenset({"text", "input_text", "output_text"})
-_LATEST = 4_102_444_800.0  # 2100: a later "time" is not one
 
 
 def mapping(value: Any, where: str) -> Json:
@@ -73,8 +63,8 @@ def loads(value: Any) -> Any:
     """A JSON document out of text; anything else (and text that is no JSON) as it is."""
     if isinstance(value, str) and value.lstrip()[:1] in ("{", "[", '"'):
         try:
-            return msgspec.json.decode(value)
-        except ValueError:
+            return decode(value)
+        except (ValueError, RecursionError):
             return value
     return value
 
@@ -119,51 +109,14 @@ def real(value: Any) -> float | None:
     return float(value) if good else None
 
 
-def seconds(value: Any) -> float | None:
-    """Seconds since the epoch out of s, ms, µs, ns, ISO 8601, an HTTP date; None if unusable."""
-    if type(value) is int and 1_000_000_000 < value < _LATEST:
-        return float(value)
-    if isinstance(value, datetime):
-        at: float | None = (value if value.tzinfo else value.replace(tzinfo=UTC)).timestamp()
-    else:
-        at = real(value)
-        at = _moment(value) if at is None and isinstance(value, str) else at
-    if at is None or at <= 0:
-        return None
-    for scale in (1e9, 1e6, 1e3):
-        if at > _LATEST * scale / 100:
-            at /= scale
-            break
-    return at if 0 < at < _LATEST else None
-
-
-def _moment(value: str) -> float | None:
-    cleaned = value.strip().removesuffix(" UTC")
-    try:
-        when = datetime.fromisoformat(cleaned)
-    except ValueError:
-        try:
-            when = parsedate_to_datetime(value)
-        except (ValueError, IndexError):
-            return None
-    return (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp()
-
-
-def elapsed(start: float | None, end: float | None) -> float | None:
-    """Seconds from start to end, or None."""
-    return end - start if start is not None and end is not None and end >= start else None
-
-
-def finish(value: Any) -> str | None:
-    """A finish reason in OpenAI's words."""
-    if not isinstance(value, str) or not value:
-        return None
-    return _FINISH.get(value.lower(), value.lower())
-
-
 def arguments(value: Any) -> str:
-    """Tool arguments as the JSON text that OpenAI's shape has; no arguments are `{}`."""
-    if value is None or value == "":
+    """Tool arguments as the JSON text that OpenAI's shape has; no arguments are `{}`.
+
+    Arguments that were encoded twice are decoded once.
+    """
+    if isinstance(value, str) and value[:1] == '"' and isinstance(inner := loads(value), str):
+        value = inner if isinstance(loads(inner), dict) else value
+    if value is None or value in ("", "null"):
         return "{}"
     return value if isinstance(value, str) else dumps(value)
 
@@ -228,11 +181,15 @@ def _part(part: Any) -> Json:
     kind = mapping(part, "content part").get("type")
     if kind in _TEXT_PARTS or (kind is None and "text" in part):
         return {"type": "text", "text": str(first(part, "text", "content") or "")}
-    image = part.get("image_url")
-    url = image.get("url") if isinstance(image, dict) else image
-    if isinstance(url, str) and url.startswith("data:"):
-        return {"type": "image_url", "image_url": {"url": f"sha256:{digest(url, length=64)}"}}
-    return dict(part)
+    return {k: _reference(v) for k, v in part.items()}
+
+
+def _reference(value: Any) -> Any:
+    """A part of a picture, sound or file: its inline data replaced by a digest."""
+    if isinstance(value, dict):
+        return {k: _reference(v) for k, v in value.items()}
+    inline = isinstance(value, str) and (value.startswith("data:") or len(value) > INLINE)
+    return f"sha256:{digest(value, length=64)}" if inline else value
 
 
 def message(raw: Any) -> Json:
@@ -270,21 +227,24 @@ def messages(raw: Any) -> list[Json]:
 
 
 def _pair(made: Sequence[Json]) -> None:
-    """Give each tool result without an id the oldest call that still waits for one."""
-    waiting: list[str] = []
+    """Give each result without an id the oldest call that waits, of its tool where it is named."""
+    waiting: dict[str, str] = {}
     for one in made:
-        waiting.extend(c["id"] for c in one.get("tool_calls", ()))
+        waiting |= {c["id"]: c["function"]["name"] for c in one.get("tool_calls", ())}
         if one["role"] == "tool":
             if one.get("tool_call_id") == "" and waiting:
-                one["tool_call_id"] = waiting[0]
-            if one.get("tool_call_id") in waiting:
-                waiting.remove(one["tool_call_id"])
+                named = (i for i, name in waiting.items() if name == one.get("name"))
+                one["tool_call_id"] = next(named, next(iter(waiting)))
+            waiting.pop(one.get("tool_call_id", ""), None)
 
 
 def request(raw: Any) -> Json:
     """A request body: nulls left out, legacy functions as tools, everything else as it came."""
     body = {k: v for k, v in mapping(loads(raw), "request").items() if v is not None}
     body["messages"] = messages(body.get("messages"))
+    if isinstance(system := body.get("system"), str) and system:
+        told = {"role": "system", "content": body.pop("system")}
+        body["messages"][:0] = [told] if told not in body["messages"][:1] else []
     tools = body.pop("tools", None) or body.pop("functions", None)
     if tools:
         body["tools"] = [tool(t) for t in sequence(tools, "tools")]
@@ -302,14 +262,10 @@ def reply(raw: Any) -> Json:
     made = message({"role": "assistant", **mapping(raw, "reply")})
     if made["role"] != "assistant":
         raise ValueError(f"{UNREADABLE}: the reply's role is {made['role']}")
-    if isinstance(made["content"], list):
-        made["content"] = "".join(text_of([p]) for p in made["content"])
+    if isinstance(parts := made["content"], list):
+        kinds = [str(p.get("type")) for p in parts if p.get("type") not in _SILENT]
+        if others := [k for k in kinds if k != "text"]:
+            reason = NOT_TEXT if others[0] in _MEDIA else UNSUPPORTED
+            raise ValueError(f"{reason}: the reply holds a part of type {others[0][:60]}")
+        made["content"] = "".join(text_of([p]) for p in parts if p.get("type") == "text")
     return made
-
-
-def usage(raw: Any) -> tuple[int | None, int | None]:
-    """(prompt tokens, completion tokens), each None when not stated."""
-    found = loads(raw)
-    if not isinstance(found, dict):
-        return None, None
-    return whole(first(found, *_TAKEN)), whole(first(found, *_GIVEN))

@@ -6,19 +6,25 @@ A `Span` has its attributes as a tree: `llm.input_messages.0.message.role` is fo
 
 from __future__ import annotations
 
-import ast
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from tasks.core.records import Call, Json
-from tasks.ingest.wire import requests, shape
+from tasks.ingest.wire import outcome, requests, shape, times
 from tasks.ingest.wire.build import build
 from tasks.ingest.wire.completion import NOTHING, Completion
+from tasks.ingest.wire.lenient import literal
 from tasks.ingest.wire.shape import first, loads
 
+_DROPPED = (
+    *("droppedAttributesCount", "dropped_attributes_count", "dropped_attributes"),
+    *("droppedEventsCount", "dropped_events_count", "dropped_events"),
+)
 REPEATS = "flywheel.repeats"  # set by `mark` on a span that another one tells better
 _MESSAGES = ("gen_ai.prompt.", "gen_ai.input.messages", "llm.input_messages", "gen_ai.completion.")
+_ASKED = frozenset({*requests.PARAMETERS, "system", "instructions", "system_instruction"})
+MOST = 10_000  # items of an array that stands in numbered attributes
 SESSIONS = (
     *("gen_ai.conversation.id", "session.id", "langfuse.session.id", "thread_id"),
     *("traceloop.association.properties.session_id", "gcp.vertex.agent.session_id"),
@@ -37,10 +43,15 @@ class Span:
     attributes: Json
     events: list[tuple[str, Json]]
     error: str | None
+    dropped: int = 0  # attributes or events that the exporter left out for their number
 
     def get(self, path: str) -> Any:
         """The attribute (or subtree) under a dotted path, or None."""
         return at(self.attributes, path)
+
+    def first(self, *paths: str) -> Any:
+        """The first of these attributes that is there."""
+        return next((v for p in paths if (v := self.get(p)) is not None), None)
 
     def text(self, *paths: str) -> str:
         """The first of these attributes that is a name."""
@@ -84,7 +95,9 @@ def _listed(node: Any) -> Any:
         return node
     made = {k: _listed(v) for k, v in node.items()}
     if made and all(k.isdecimal() for k in made):
-        return [made[k] for k in sorted(made, key=int)]
+        size = int(max(made, key=int)) + 1
+        whole = len(made) == size or size > MOST
+        return list(map(made.get, sorted(made, key=int) if whole else map(str, range(size))))
     return made
 
 
@@ -94,7 +107,10 @@ def is_span(document: Any) -> bool:
         return False
     keys = document.keys()
     named = keys & {"spanId", "span_id", "context", "context.span_id", "span_context", "spanID"}
-    return bool(named) and ("attributes" in keys or any(k.startswith("attributes.") for k in keys))
+    console = "traceId" in keys and "id" in keys  # OpenTelemetry's JavaScript console
+    return (bool(named) or console) and (
+        "attributes" in keys or any(k.startswith("attributes.") for k in keys)
+    )
 
 
 def attributes(document: Json) -> Json:
@@ -103,26 +119,28 @@ def attributes(document: Json) -> Json:
     if raw is None:
         prefix = "attributes."
         raw = {k[len(prefix) :]: v for k, v in document.items() if k.startswith(prefix)}
-    return tree({k: v for k, v in _pairs(loads(raw)) if v is not None})
+    return tree({k: v for k, v in pairs(loads(raw)) if v is not None})
 
 
-def _pairs(raw: Any) -> Iterator[tuple[str, Any]]:
+def pairs(raw: Any) -> Iterator[tuple[str, Any]]:
+    """Attributes by name, from an object or from OTLP's list of keys and values."""
     if isinstance(raw, dict):
         yield from raw.items()
     elif isinstance(raw, list):  # OTLP: [{"key": ..., "value": {"stringValue": ...}}]
         for one in raw:
             if isinstance(one, dict) and isinstance(one.get("key"), str):
-                yield one["key"], _value(one.get("value"))
+                yield one["key"], value_of(one.get("value"))
 
 
-def _value(raw: Any) -> Any:
+def value_of(raw: Any) -> Any:
+    """A value of OTLP without the name of its type."""
     if not isinstance(raw, dict) or len(raw) != 1:
         return raw
     ((kind, value),) = raw.items()
     if kind == "arrayValue":
-        return [_value(v) for v in (value or {}).get("values") or []]
+        return [value_of(v) for v in (value or {}).get("values") or []]
     if kind == "kvlistValue":
-        return dict(_pairs((value or {}).get("values") or []))
+        return dict(pairs((value or {}).get("values") or []))
     if kind == "intValue":
         return int(value)
     return value if kind.endswith("Value") else raw
@@ -134,20 +152,28 @@ def read(document: Any) -> Span:
     context = raw.get("context")
     inner = context if isinstance(context, dict) else {}
     names = ("spanId", "span_id", "context.span_id", "spanID", "id")
+    start = _time(raw, "startTimeUnixNano", "start_time_unix_nano", "start_time_ns", "startTime")
     return Span(
         id=shape.text(first(raw, *names) or first(inner, "span_id", "spanId")),
         name=shape.text(raw.get("name")),
-        start=_time(raw, "startTimeUnixNano", "start_time_unix_nano", "start_time_ns", "startTime"),
-        end=_time(raw, "endTimeUnixNano", "end_time_unix_nano", "end_time_ns", "endTime"),
+        start=start if start is not None else times.seconds(raw.get("timestamp")),
+        end=_end(raw),
         attributes=attributes(raw),
         events=list(_events(raw.get("events"))),
         error=_error(raw),
+        dropped=sum(shape.whole(raw.get(name)) or 0 for name in _DROPPED),
     )
 
 
 def _time(raw: Json, *names: str) -> float | None:
     plain = "start_time" if names[0].startswith("start") else "end_time"
-    return shape.seconds(first(raw, *names, plain))
+    return times.seconds(first(raw, *names, plain))
+
+
+def _end(raw: Json) -> float | None:
+    stated = _time(raw, "endTimeUnixNano", "end_time_unix_nano", "end_time_ns", "endTime")
+    began, took = times.seconds(raw.get("timestamp")), shape.real(raw.get("duration"))
+    return stated if stated is not None or not began or took is None else began + took / 1e6
 
 
 def _events(raw: Any) -> Iterator[tuple[str, Json]]:
@@ -155,7 +181,7 @@ def _events(raw: Any) -> Iterator[tuple[str, Json]]:
     for event in found if isinstance(found, list) else []:
         if isinstance(event, dict):
             body = event.get("body")
-            inner = dict(_pairs(loads(event.get("attributes"))))
+            inner = dict(pairs(loads(event.get("attributes"))))
             if isinstance(body, dict):
                 inner.update(body)
             yield shape.text(first(event, "name", "event.name", "eventName")), inner
@@ -171,15 +197,12 @@ def _error(raw: Json) -> str | None:
     return shape.text(said or raw.get("status_message")) or "error"
 
 
-def literal(value: Any) -> Any:
-    """JSON text, or the text that Python prints for such a value."""
-    found = loads(value)
-    if isinstance(found, str) and found[:1] in ("[", "{"):
-        try:
-            return ast.literal_eval(found)
-        except (ValueError, SyntaxError, MemoryError, RecursionError):
-            return found
-    return found
+def all_there(items: list[Any]) -> list[Any]:
+    """An array that stood in numbered attributes. Raises ValueError when one of them is missing."""
+    if None in items:
+        where = items.index(None)
+        raise ValueError(f"{shape.INCOMPLETE}: message {where} is not among the attributes")
+    return items
 
 
 def to_call(
@@ -196,6 +219,8 @@ def to_call(
     """The call that a model's span tells of; what it lacks is taken from the answer's body."""
     if span.get(REPEATS):
         raise ValueError(f"{shape.NOT_A_CALL}: {span.get(REPEATS)}")
+    if span.dropped:
+        raise ValueError(f"{shape.INCOMPLETE}: the exporter dropped {span.dropped} attributes")
     if answer is None or (span.error and not (answer.reply.get("content") or answer.error)):
         if not span.error:
             raise ValueError(f"{shape.EMPTY}: the span holds no reply")
@@ -204,7 +229,7 @@ def to_call(
     stated = (shape.whole(tokens[0]), shape.whole(tokens[1]))
     fields = {
         **answer.fields(),
-        "finish_reason": answer.finish_reason or shape.finish(reason),
+        "finish_reason": answer.finish_reason or outcome.finish(reason),
         "tokens": tuple(
             s if s is not None else a for s, a in zip(stated, answer.tokens, strict=True)
         ),
@@ -215,7 +240,7 @@ def to_call(
         request=asked,
         id=id or answer.id or span.id,
         at=span.start or answer.at,
-        latency_s=shape.elapsed(span.start, span.end),
+        latency_s=times.elapsed(span.start, span.end),
         conversation_id=span.text(*SESSIONS),
         client=span.text("user.id", "enduser.id", "service.name"),
         hint=span.text("gen_ai.prompt.name", "llm.prompt_template.name", "langfuse.prompt.name"),
@@ -229,71 +254,5 @@ def parameters(span: Span, *more: Any) -> Json:
     for source in (*more, span.get("gen_ai.request")):
         found = literal(source)
         if isinstance(found, dict):
-            made.update({k: v for k, v in found.items() if k in requests.PARAMETERS})
+            made.update({k: v for k, v in found.items() if k in _ASKED})
     return made
-
-
-def otlp(document: Json) -> Iterator[Json]:
-    """The spans of an OTLP-JSON export, each with its resource's service name."""
-    for resource in _list(document, "resourceSpans", "resource_spans"):
-        shared = dict(_pairs((resource.get("resource") or {}).get("attributes")))
-        for scope in _list(resource, "scopeSpans", "scope_spans", "instrumentationLibrarySpans"):
-            for span in _list(scope, "spans"):
-                own = dict(_pairs(loads(span.get("attributes"))))
-                name = {k: v for k, v in shared.items() if k == "service.name"}
-                yield {**span, "attributes": {**name, **own}}
-
-
-def _list(node: Any, *names: str) -> list[Json]:
-    found = first(node, *names) if isinstance(node, dict) else None
-    return [x for x in found if isinstance(x, dict)] if isinstance(found, list) else []
-
-
-def mark(
-    spans: Iterable[Json],
-    is_call: Callable[[Json], bool],
-    is_full: Callable[[Json], bool],
-    flag: Callable[[Json, str], Json],
-) -> Iterator[Json]:
-    """Flag one of two spans of a trace that record the same model call, one above the other.
-
-    It is the one without structured messages, else the outer one.
-    """
-    known = list(spans)
-    calls = {_own(s): s for s in known if is_call(s)}
-    flagged: dict[str, str] = {}
-    for inner in calls.values():
-        outer = calls.get(_parent(inner))
-        if outer is not None and is_full(outer) and not is_full(inner):
-            flagged[_own(inner)] = "repeats the span above it"
-        elif outer is not None:
-            flagged[_own(outer)] = "wraps another model call"
-    for span in known:
-        why = flagged.get(_own(span)) if is_call(span) else None
-        yield flag(span, why) if why else span
-
-
-def _own(span: Json) -> str:
-    context = span.get("context")
-    inner = context.get("span_id") if isinstance(context, dict) else None
-    return shape.text(first(span, "spanId", "span_id", "id", "context.span_id") or inner)
-
-
-def _parent(span: Json) -> str:
-    names = ("parentSpanId", "parent_span_id", "parent_id", "parentObservationId")
-    return shape.text(first(span, *names, "parent_observation_id"))
-
-
-def trace(listed: Iterable[Json]) -> Iterator[Json]:
-    """The spans of OTLP or SDK exports, model calls that were recorded twice flagged."""
-    yield from mark(listed, _holds_messages, _holds_messages, _flag)
-
-
-def _holds_messages(span: Json) -> bool:
-    names = [k for k, _ in _pairs(loads(span.get("attributes")))]
-    agent = any(v in ("invoke_agent", "AGENT", "CHAIN") for _, v in _pairs(span.get("attributes")))
-    return not agent and any(n.startswith(_MESSAGES) for n in names)
-
-
-def _flag(span: Json, why: str) -> Json:
-    return {**span, "attributes": {**dict(_pairs(span.get("attributes"))), REPEATS: why}}

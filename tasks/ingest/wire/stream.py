@@ -1,38 +1,69 @@
-"""Streamed replies put together again: SSE text or a list of chunks becomes one completion body."""
+"""Streamed replies put together again: SSE text or a list of chunks becomes one body."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-import msgspec
-
 from tasks.core.records import Json
-from tasks.ingest.wire.shape import INCOMPLETE, UNREADABLE
+from tasks.ingest.wire import native_streams
+from tasks.ingest.wire.lenient import decode, whole
+from tasks.ingest.wire.outcome import INCOMPLETE
+from tasks.ingest.wire.shape import UNREADABLE
+
+_LINE = re.compile(r"\r\n|\n|\r")  # and no other: U+2028 and U+0085 may stand in a JSON text
+_EVENT = re.compile(r"(?:\A|[\r\n])\ufeff?data:[ \t]*(?:\{|\[DONE\])")
+_COMMENTS = re.compile(r"\s*(?:: [^\r\n]*(?:[\r\n]+|\Z))+\s*\Z")  # nothing but keep-alives
 
 
 def chunks(text: str) -> Iterator[Json]:
-    """The JSON events of SSE text; comments, event names and `[DONE]` are passed over.
+    """The JSON events of SSE text; comments, event names, keep-alives and `[DONE]` are passed over.
 
-    A last event that was cut off is passed over too: the reply then has no finish reason.
+    An event may have several `data:` lines. A last one that was cut off is passed over too: the
+    reply then has no finish reason.
     """
-    for line in text.splitlines():
+    held = ""
+    for line in _LINE.split(text):
         if not line.startswith("data:"):
+            held = held if line else ""
             continue
-        data = line[5:].strip()
-        if not data or data == "[DONE]":
-            continue
-        try:
-            event = msgspec.json.decode(data)
-        except ValueError:
-            return
-        if isinstance(event, dict):
-            yield event
+        data = line[5:].strip(" \t")
+        for piece in (data, f"{held}\n{data}") if held else (data,):
+            try:
+                event = decode(piece, halves=True)
+            except (ValueError, RecursionError):
+                continue
+            held = ""
+            if isinstance(event, dict):
+                yield event
+            break
+        else:
+            held = f"{held}\n{data}" if held else data
 
 
 def is_sse(text: str) -> bool:
-    """Whether text looks like server-sent events."""
-    return text.lstrip().startswith(("data:", "event:", "id:", ":"))
+    """Whether text is server-sent events with JSON in them, not prose that begins like one."""
+    start = text[:400].lstrip("\ufeff \t\r\n")
+    if not start.startswith(("data:", "event:", "id:", "retry:", ":")):
+        return False
+    return _EVENT.search(text) is not None or _COMMENTS.match(text) is not None
+
+
+def is_stream(value: list[Any]) -> bool:
+    """Whether a list holds the events of some provider's stream, decoded or as text."""
+    if not value:
+        return False
+    if isinstance(value[0], str):
+        return is_sse(value[0]) or is_sse("".join(v for v in value if isinstance(v, str)))
+    return isinstance(value[0], dict) and is_chunk(value[0])
+
+
+def events(value: list[Any]) -> list[Json]:
+    """The decoded events of a list that `is_stream`."""
+    if isinstance(value[0], str):
+        return list(chunks("\n\n".join(v for v in value if isinstance(v, str))))
+    return [v for v in value if isinstance(v, dict)]
 
 
 def assemble(events: Iterable[Any]) -> Json:
@@ -54,17 +85,32 @@ def assemble(events: Iterable[Any]) -> Json:
             delta = choice.get("delta") or choice.get("message")
             if isinstance(delta, dict):
                 _add(message, calls, delta)
+            elif isinstance(choice.get("text"), str):
+                _add(message, calls, {"content": choice["text"]})  # the legacy API
+    if seen:
+        body["choices"] = [_choice(message, calls, reason)]
+    return body
+
+
+def _choice(message: Json, calls: dict[Any, Json], reason: Any) -> Json:
+    for name in ("content", "refusal"):
+        if isinstance(said := message.get(name), str):
+            message[name] = whole(said)
+    for call in calls.values():
+        if isinstance(given := call["function"]["arguments"], str):
+            call["function"]["arguments"] = whole(given)
     if calls:
         message["tool_calls"] = list(calls.values())
-    if seen:
-        finish = reason or INCOMPLETE
-        body["choices"] = [{"index": 0, "message": message, "finish_reason": finish}]
-    return body
+    return {"index": 0, "message": message, "finish_reason": reason or INCOMPLETE}
 
 
 def _add(message: Json, calls: dict[Any, Json], delta: Json) -> None:
     for name in ("content", "refusal"):
-        if isinstance(piece := delta.get(name), str):
+        piece = delta.get(name)
+        if isinstance(piece, list):  # parts, as Mistral streams them
+            parts = [p for p in piece if isinstance(p, dict) and p.get("type") == "text"]
+            piece = "".join(str(p.get("text") or "") for p in parts)
+        if isinstance(piece, str):
             message[name] = (message.get(name) or "") + piece
     for piece in delta.get("tool_calls") or ():
         if isinstance(piece, dict):
@@ -74,16 +120,13 @@ def _add(message: Json, calls: dict[Any, Json], delta: Json) -> None:
 
 
 def _add_call(calls: dict[Any, Json], piece: Json) -> None:
-    """Deltas name their call by index; some hosts send whole calls, by id only."""
-    key = piece.get("index")
-    if key is None:
-        key = piece.get("id") or (list(calls)[-1] if calls else 0)
+    """Deltas name their call by index; some hosts send whole calls, by id or all under index 0."""
+    function = piece.get("function")
+    function = function if isinstance(function, dict) else {}
+    key = _key(calls, piece, function)
     call = calls.setdefault(key, {"type": "function", "function": {"name": "", "arguments": ""}})
     if piece.get("id"):
-        call["id"] = piece["id"]
-    function = piece.get("function")
-    if not isinstance(function, dict):
-        return
+        call.setdefault("id", piece["id"])
     if isinstance(name := function.get("name"), str) and name != call["function"]["name"]:
         call["function"]["name"] += name
     if isinstance(given := function.get("arguments"), dict):
@@ -92,42 +135,45 @@ def _add_call(calls: dict[Any, Json], piece: Json) -> None:
         call["function"]["arguments"] += given
 
 
+def _key(calls: dict[Any, Json], piece: Json, function: Json) -> Any:
+    """Under which key a delta's call is gathered: a new one where it surely begins a call."""
+    index = piece.get("index")
+    latest = list(calls)[-1] if calls else 0
+    if index is None:
+        return piece.get("id") or latest
+    same = [k for k in calls if k == index or (isinstance(k, tuple) and k[0] == index)]
+    if not same:
+        return index
+    known = calls[same[-1]]
+    other = piece.get("id") and known.get("id") not in (None, piece["id"])
+    begins = function.get("name") and (other or _is_whole(known["function"]["arguments"]))
+    return (index, len(same)) if begins else same[-1]
+
+
+def _is_whole(arguments: Any) -> bool:
+    """Whether a call's arguments are complete, so that what follows belongs to another call."""
+    if not isinstance(arguments, str):
+        return bool(arguments)
+    try:
+        return isinstance(decode(arguments), dict)
+    except (ValueError, RecursionError):
+        return False
+
+
 def is_chunk(event: Json) -> bool:
     """Whether an object is an event of some provider's stream."""
     kind = str(event.get("type") or "")
-    return "choices" in event or kind.startswith(("response.", "message_", "content_block"))
+    if kind.startswith(("response.", "message_", "content_block", "message-", "content-")):
+        return True
+    if event.keys() & {"messageStart", "contentBlockDelta", "contentBlockStart"}:
+        return True
+    if isinstance(choices := event.get("choices"), list):
+        return not choices or (isinstance(choices[0], dict) and "message" not in choices[0])
+    return "candidates" in event or (
+        "done" in event and bool(event.keys() & {"message", "response"})
+    )
 
 
 def join(events: list[Json]) -> Json:
-    """The body that a stream of OpenAI (both APIs) or Anthropic events makes up."""
-    kinds = {e.get("type"): e for e in events if isinstance(e, dict)}
-    for name in ("response.completed", "response.incomplete", "response.failed"):
-        if isinstance(body := kinds.get(name, {}).get("response"), dict):
-            return body
-    return _blocks(events) if "message_start" in kinds else assemble(events)
-
-
-def _blocks(events: Iterable[Json]) -> Json:
-    """An Anthropic message out of its events; without a stop reason it broke off."""
-    body: Json = {"stop_reason": INCOMPLETE}
-    blocks: dict[Any, Json] = {}
-    for event in events:
-        kind, delta = event.get("type"), event.get("delta") or {}
-        if kind == "error":
-            return event
-        if kind == "message_start" and isinstance(event.get("message"), dict):
-            body.update(event["message"], stop_reason=INCOMPLETE)
-        elif kind == "content_block_start":
-            blocks[event.get("index")] = dict(event.get("content_block") or {})
-        elif kind == "content_block_delta":
-            block = blocks.setdefault(event.get("index"), {"type": "text"})
-            if isinstance(piece := delta.get("text"), str):
-                block["text"] = block.get("text", "") + piece
-            elif isinstance(piece := delta.get("partial_json"), str):
-                block["json"] = block.get("json", "") + piece
-        elif kind == "message_delta":
-            body["stop_reason"] = delta.get("stop_reason") or body["stop_reason"]
-            body["usage"] = {**(body.get("usage") or {}), **(event.get("usage") or {})}
-    made = ({**b, "input": b["json"]} if b.get("json") else b for b in blocks.values())
-    body["content"] = [{k: v for k, v in b.items() if k != "json"} for b in made]
-    return body
+    """The body that a stream of some provider's events makes up."""
+    return native_streams.join(events) or assemble(events)

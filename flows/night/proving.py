@@ -1,0 +1,67 @@
+"""What live calls have proven of the shadows, looked at every minute.
+
+A proven one becomes a version of its own with its certificate, `candidate` at once and `champion`
+where the policy may promote.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from flows.night import shadows
+from flows.night.champions import champion
+from flows.night.hops import open_night, registry_of
+from flows.night.registration import promote
+from registry import bundle, card, gate
+from registry.store import Store, Version
+from tasks.calibrate import shadow
+from tasks.core import stage
+from tasks.core.certificate import Certificate
+from tasks.core.task import load_one
+
+
+def prove(home: str | Path) -> dict[str, str]:
+    """Look at all shadows: a sentence about each, by task; those that are proven are registered."""
+    home = Path(home).resolve()
+    store, told = registry_of(home), dict[str, str]()
+    for version in store.shadows():
+        try:
+            told[version.name] = _looked_at(home, store, version)
+        except stage.Refused as error:  # its bundle is damaged; others may be proven
+            told[version.name] = str(error)
+    stage.write_atomic(home / "shadows.json", msgspec.json.encode(told))
+    return told
+
+
+def _looked_at(home: Path, store: Store, version: Version) -> str:
+    folder = store.fetch(version, home / "adapters" / version.bundle)
+    made, found = shadows.plan_of(folder), shadows.standing(home, version, folder)
+    proof = shadow.certificate(made, found)
+    if proof is not None:
+        return _certified(home, version, folder, proof)
+    said = card.shadow(found, made.risk)
+    store.note(version, said)
+    return said
+
+
+def _certified(home: Path, version: Version, folder: Path, proof: Certificate) -> str:
+    """Register a shadow with its certificate, and promote it where the policy may."""
+    lineage = msgspec.convert(bundle.read(folder, "lineage"), bundle.Lineage)
+    night = open_night(home, lineage.night)
+    serving, scorecard = champion(night, version.name), bundle.scorecard(folder)
+    verdict = gate.judge(
+        scorecard,
+        proof,
+        bundle.scorecard(serving.rival) if serving and serving.rival else None,
+        night.params.judge,
+        serving=serving.certificate if serving else None,
+    )
+    night.store.set_shadow(version.name, None)
+    if not verdict.passed:
+        return verdict.reason
+    packed = bundle.proven(folder, home / "proven" / version.bundle, proof)
+    made = night.store.register(load_one(packed), packed, scorecard, proof, verdict, lineage)
+    reason = f"{verdict.reason} Proven by {proof.n} live calls."
+    return f"v{made.number}: {promote(night, made, reason, serving)[1]}"

@@ -1,0 +1,137 @@
+"""What becomes of a task's students at the end of its night: registered, promoted, or shadowed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+
+import tasks.train.hop
+from flows.night import domains, shadows
+from flows.night.champions import Champion
+from flows.night.hops import Night
+from flows.night.ladder import Outcome
+from registry import bundle, card, choice, ledger
+from registry.choice import Rung, Try
+from registry.gate import Verdict
+from registry.store import Version
+from tasks.calibrate import shadow
+from tasks.core import stage
+from tasks.core.certificate import Certificate
+from tasks.core.task import load_one
+from tasks.dataset.splits import SPLITS
+from tasks.evaluate.answers import read_answers
+from tasks.train.hop import load_training
+
+
+def register(night: Night, task: str, tries: Sequence[Try], serving: Champion | None) -> Outcome:
+    """Register the best student if it passed; make it champion when the policy says so."""
+    best = _kept(night, task, tries)
+    if best is None:
+        return _untried(night, task, serving)
+    version, promoted, reason = None, False, best.verdict.reason
+    if best.verdict.passed:
+        version = _registered(night, task, best)
+        promoted, reason = promote(night, version, best.verdict.reason, serving)
+    if promoted:
+        night.store.set_shadow(task, None)
+    elif not best.verdict.passed:
+        reason += _shadowed(night, task, tries, serving)
+    return Outcome(
+        task=task,
+        version=version.number if version else None,
+        passed=best.verdict.passed,
+        promoted=promoted,
+        reason=reason,
+        agreement=best.scorecard.agreement,
+        coverage=best.coverage,
+        rung=best.rung,
+    )
+
+
+def promote(
+    night: Night, version: Version, reason: str, serving: Champion | None
+) -> tuple[bool, str]:
+    """Make a version champion, where the policy may; whether it is, and why or why not."""
+    if not night.params.judge.promote:
+        return False, f"{reason} It waits for a person to promote it."
+    rival = serving.rival if serving else None
+    if rival and (bundle.read(rival, "lineage") or {}).get("night", "") > night.day:
+        return False, f"{reason} The champion is of a later night and stays."
+    entry = ledger.promote(
+        night.home,
+        night.store,
+        version.name,
+        version.number,
+        expected=serving.version.number if serving else None,
+        reason=reason,
+        now=time.time(),
+    )
+    return entry.moved, reason if entry.moved else f"{reason} Not promoted: {entry.reason}."
+
+
+def _kept(night: Night, task: str, tries: Sequence[Try]) -> Try | None:
+    """The student that is kept, if any was tried: its domain's where that is as good as its own."""
+    shared = next((one for one in tries if one.rung == "domain"), None)
+    own = choice.best([one for one in tries if one.rung != "domain"])
+    if shared is None or own is None:
+        return shared or own
+    said = (night.out("evaluate", task, one.rung) / "answers.parquet" for one in (shared, own))
+    return choice.choose(shared, own, choice.pair(*map(read_answers, said)))
+
+
+def _untried(night: Night, task: str, serving: Champion | None) -> Outcome:
+    """What became of a task for which no training was worth its while."""
+    if serving and (proven := serving.certificate):
+        card, number = bundle.scorecard(serving.bundle), serving.version.number
+        reason = f"Its champion answers {proven.coverage:.0%} of the calls; nothing was trained."
+        figures = card.agreement, proven.coverage
+        return Outcome(task, number, True, reason, *figures, promoted=True)
+    aside = tasks.train.hop.ladder(night.out("dataset", task), night.params.train)[1]
+    return Outcome(
+        task, None, False, f"Nothing was trained: {'; '.join(dict.fromkeys(aside.values()))}."
+    )
+
+
+def _shadowed(night: Night, task: str, tries: Sequence[Try], serving: Champion | None) -> str:
+    """Register a student that only lacks proof as the task's shadow; what that means for it."""
+    one = shadows.waiting(night, tries)
+    made = shadows.plan(night, task, one, serving) if one else None
+    if one is None or made is None:
+        return ""
+    left = shadow.standing(made, ())
+    said = card.shadow(left, made.risk)
+    unproven = replace(one, verdict=Verdict(False, f"It only lacks proof. {said}"))
+    version = _registered(night, task, unproven, shadows.RUNG)
+    night.store.set_shadow(task, version.number)
+    return f" It is asked in the background now (v{version.number}): {said}"
+
+
+def _registered(night: Night, task: str, best: Try, proof: str = "") -> Version:
+    """Register a student; `proof` is the folder of its proof where that is not its rung's."""
+    lineage = _lineage(night, task, best.rung)
+    folder = bundle.pack(
+        night.out("register", task),
+        dataset=domains.dataset(night, task, best.rung),
+        trained=domains.trained(night, task, best.rung),
+        evaluated=night.out("evaluate", task, best.rung),
+        calibrated=night.out("calibrate", task, proof or best.rung),
+        lineage=lineage,
+    )
+    proven = best.certificate if isinstance(best.certificate, Certificate) else None
+    known = load_one(folder)
+    return night.store.register(known, folder, best.scorecard, proven, best.verdict, lineage)
+
+
+def _lineage(night: Night, task: str, rung: Rung) -> bundle.Lineage:
+    training = load_training(domains.trained(night, task, rung))
+    made = stage.manifest(night.out("dataset")) or {}
+    return bundle.Lineage(
+        night=night.day,
+        dataset=ledger.snapshot(night.home, night.out("dataset")),
+        base=training.base,
+        base_digest=training.base_digest,
+        seed=training.seed,
+        rows={k: v for k, v in made["tasks"][task].items() if k in SPLITS},
+        domain=domains.domain_of(night, task) if rung == "domain" else "",
+    )

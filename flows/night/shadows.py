@@ -1,0 +1,183 @@
+"""Students that only lack proof: what one has to prove is written down before it is loaded.
+
+A night registers such a student under the alias `shadow`; `promote` loads it, and the gateway asks
+it about calls that the teacher answers anyway.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence, Set
+from pathlib import Path
+
+import msgspec
+
+from flows.night import champions, domains, leaks
+from flows.night.champions import Champion
+from flows.night.hops import Night, ended
+from registry import bundle, gate
+from registry.choice import Rung, Try
+from registry.store import Version
+from serving.escalate import decide
+from serving.shadow import seen
+from tasks.calibrate import shadow
+from tasks.calibrate.hop import confidence, score
+from tasks.calibrate.shadow import Plan, Seen, Standing
+from tasks.core import stage
+from tasks.core.certificate import Certificate, Refusal
+from tasks.core.contract import agree, answer
+from tasks.core.records import Call, read
+from tasks.core.rows import rows
+from tasks.core.task import Task, load_one
+from tasks.evaluate.answers import Answered, answered, read_answers
+from tasks.students.adapters import adapter_digest, open_student
+
+RUNG = "shadow"  # the folder of its plan, beside those of the rungs' certificates
+PLAN = "shadow.json"
+BETTER = 0.02  # more of the test calls that a new student has to agree on to replace a shadow
+
+
+def waiting(night: Night, tries: Sequence[Try]) -> Try | None:
+    """The student that only lacks proof: of those without one, the best on the test calls.
+
+    Calibration rows, which are part of the proof, have no say in the choice.
+    """
+    if not night.params.serve.shadow or night.params.calibrate.correct:
+        return None
+    unproven = [one for one in tries if not isinstance(one.certificate, Certificate)]
+    best = max(unproven, key=lambda one: one.scorecard.agreement, default=None)
+    if best is None:
+        return None
+    task, rung = best.scorecard.task, best.rung
+    made = domains.trained(night, task, rung), night.out("evaluate", task, rung)
+    return None if leaks.count(night, made) else best
+
+
+def plan(night: Night, task: str, one: Try, serving: Champion | None) -> Plan | None:
+    """What a student has to prove; None when no threshold is worth a try, or one is on its way.
+
+    Written down once a night: it is an attempt of the task's, whatever comes of it.
+    """
+    out = night.out("calibrate", task, RUNG)
+    if not out.exists():
+        made = _plan(night, task, one, serving)
+        if made is None:
+            return None
+        with stage.fresh(out) as folder:
+            refused = "It only lacks proof, and is asked in the background."
+            body = Refusal(refused=refused, attempt=made.attempt)
+            stage.write_atomic(folder / "certificate.json", msgspec.json.encode(body))
+            stage.write_atomic(folder / PLAN, msgspec.json.encode(made))
+    return msgspec.json.decode((out / PLAN).read_bytes(), type=Plan)
+
+
+def _plan(night: Night, task: str, one: Try, serving: Champion | None) -> Plan | None:
+    asked = night.params.calibrate
+    alpha = asked.accepted(task, load_one(night.out("dataset", task)).family)
+    now = champions.standing(night, serving) if serving else None
+    beaten = gate.to_beat(serving.certificate if serving else None, now, alpha, asked.risk)
+    guide = _guide(night, task, one.rung)
+    chosen = shadow.thresholds(
+        [score(row) for row in guide],
+        [row.agrees for row in guide],
+        alpha,
+        max(night.params.judge.min_coverage, beaten),
+    )
+    if not chosen or _on_its_way(night, task, one):
+        return None
+    return Plan(
+        task=task,
+        adapter_digest=adapter_digest(domains.trained(night, task, one.rung) / "adapter"),
+        alpha=alpha,
+        delta=asked.delta,
+        attempt=champions.attempts(night, task) + 1,
+        thresholds=chosen,
+        loaded=ended(night.day),
+        risk=asked.risk,
+        learned=tuple(sorted(_learned(night, task, one.rung))),
+        before=tuple(_before(night, task, one.rung)),
+    )
+
+
+def _guide(night: Night, task: str, rung: Rung) -> list[Answered]:
+    """The student's answers to the rows that choose its thresholds: test and validation."""
+    data, trained = domains.dataset(night, task, rung), domains.trained(night, task, rung)
+    tested = read_answers(night.out("evaluate", task, rung) / "answers.parquet").rows
+    checked = rows(data / "validation.parquet")
+    if not checked:
+        return tested
+    how, cache = night.params.evaluate, night.home / "answers"
+    contract = load_one(data).contract
+    return [*tested, *answered(checked, contract, trained / "adapter", how, cache=cache).rows]
+
+
+def _on_its_way(night: Night, task: str, one: Try) -> bool:
+    """Whether an earlier shadow of the task is still to be proven, and about as good as this."""
+    number = night.store.shadow(task)
+    if number is None:
+        return False
+    version = night.store.version(task, number)
+    folder = night.store.fetch(version, night.home / "adapters" / version.bundle)
+    before = bundle.scorecard(folder)
+    found = standing(night.home, version, folder)
+    hopeless = found.lacking > 2 * shadow.standing(plan_of(folder), ()).lacking
+    return not hopeless and one.scorecard.agreement < before.agreement + BETTER
+
+
+def _held(night: Night, task: str, rung: Rung, *splits: str) -> set[str]:
+    """The ids of the rows in some splits of a task's dataset."""
+    data = domains.dataset(night, task, rung)
+    return {row.id for split in splits for row in rows(data / f"{split}.parquet")}
+
+
+def _raw(night: Night, only: Set[str]) -> Iterator[Call]:
+    """Calls as they came in, of the nights whose clean calls are in the window."""
+    for clean in night.clean():
+        file = clean.parents[1] / "validate" / "calls.parquet"
+        if file.exists():
+            yield from read(file, only)
+
+
+def _learned(night: Night, task: str, rung: Rung) -> set[str]:
+    """The conversations that the student's training, or the choice of its thresholds, saw."""
+    known = load_one(domains.dataset(night, task, rung))
+    calls = _raw(night, _held(night, task, rung, "train", "validation", "test"))
+    named = ((call.id, _conversation(call, known)) for call in calls)
+    return {name for own, name in named if name != own}
+
+
+def _conversation(call: Call, known: Task) -> str:
+    return shadow.conversation_of(call.id, call.conversation, call.request, known)
+
+
+def _before(night: Night, task: str, rung: Rung) -> Iterator[Seen]:
+    """What the student says to the calibration rows' calls, as they came in."""
+    known = load_one(domains.dataset(night, task, rung))
+    calls = list(_raw(night, _held(night, task, rung, "calibration")))
+    found = [(call, known.template.payload(call.request)) for call in calls]
+    asked = [(call, known.template.prompt(load)) for call, load in found if load is not None]
+    if not asked:
+        return
+    student = open_student(domains.trained(night, task, rung) / "adapter")
+    how, tokens = night.params.evaluate, night.params.serve.answer_tokens
+    said = student.answer([prompt for _, prompt in asked], max_tokens=tokens, batch=how.batch)
+    for (call, _), given in zip(asked, said, strict=True):
+        servable = decide(known, float("-inf"), call.request, given).serve
+        right = agree(answer(call.reply, known.contract), given.text, known.contract)
+        yield Seen(
+            call=call.id,
+            at=call.at,
+            conversation=_conversation(call, known),
+            score=confidence(given.logprobs) if servable else None,
+            agrees=right,
+            share=min(1.0, call.rate * call.weight),
+        )
+
+
+def plan_of(folder: Path) -> Plan:
+    """What the shadow in a bundle has to prove."""
+    return msgspec.json.decode((folder / PLAN).read_bytes(), type=Plan)
+
+
+def standing(home: Path, version: Version, folder: Path) -> Standing:
+    """How far the proof of a shadow is."""
+    return shadow.standing(plan_of(folder), seen(home, version.name, version.number))

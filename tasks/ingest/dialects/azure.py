@@ -1,0 +1,57 @@
+"""Azure's diagnostic logs: API Management's LLM and gateway logs, OpenAI resources' request log."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from tasks.core.records import Call, Json
+from tasks.ingest.wire import pairs, shape
+from tasks.ingest.wire.shape import first, loads
+
+_ASKED = ("BackendRequestBody", "backendRequestBody", "requestBody", "RequestBody", "request")
+_GIVEN = ("BackendResponseBody", "backendResponseBody", "responseBody", "ResponseBody", "response")
+
+
+def sniff(document: Any) -> bool:
+    """Whether this is a record of a diagnostic setting, or a row of its table."""
+    if not isinstance(document, dict):
+        return False
+    keys = {key.lower() for key in document if isinstance(key, str)}
+    if "resourceid" in keys and keys & {"category", "operationname"}:
+        return True
+    return bool(document.keys() & {"RequestMessages", "BackendRequestBody", "BackendResponseBody"})
+
+
+def parse(document: Any, source: str) -> Iterable[Call]:
+    """The call of one record. Raises ValueError."""
+    record = shape.mapping(document, "record")
+    inner = loads(first(record, "properties", "Properties"))
+    told = {**record, **inner} if isinstance(inner, dict) else record
+    envelope = {
+        "id": first(told, "correlationId", "CorrelationId", "requestId"),
+        "timestamp": first(told, "time", "TimeGenerated", "timestamp"),
+        "duration_ms": first(told, "durationMs", "DurationMs", "totalTime", "TotalTime"),
+    }
+    request, response = first(told, *_ASKED), first(told, *_GIVEN)
+    if request is None and (messages := first(told, "requestMessages", "RequestMessages")):
+        model = first(told, "modelName", "ModelName", "deploymentName", "DeploymentName")
+        request = {"model": model, "messages": loads(messages)}
+        response = _messages(first(told, "responseMessages", "ResponseMessages"))
+    if request is None or response is None:
+        raise ValueError(
+            f"{shape.UNREADABLE}: the log was set up without request and response bodies"
+        )
+    call = pairs.exchange(envelope, request, response, source)
+    taken, made = (
+        first(told, f"{n}Tokens", f"{n.title()}Tokens") for n in ("prompt", "completion")
+    )
+    yield pairs.with_tokens(call, taken, made)
+
+
+def _messages(raw: Any) -> Json | None:
+    said = loads(raw)
+    said = said[-1] if isinstance(said, list) and said else said
+    if isinstance(said, str):
+        said = {"role": "assistant", "content": said}
+    return said if isinstance(said, dict) else None

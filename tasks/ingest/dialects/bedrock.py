@@ -1,0 +1,53 @@
+"""AWS Bedrock's model invocation log: InvokeModel of any vendor, Converse, and their streams."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from tasks.core.records import Call, Json
+from tasks.ingest.wire import pairs, shape
+from tasks.ingest.wire.shape import first, loads
+
+
+def sniff(document: Any) -> bool:
+    """Whether this is a record of the log."""
+    if not isinstance(document, dict):
+        return False
+    if document.get("schemaType") == "ModelInvocationLog":
+        return True
+    return document.keys() >= {"modelId", "input", "output"} and "operation" in document
+
+
+def parse(document: Any, source: str) -> Iterable[Call]:
+    """The call of one record. Raises ValueError."""
+    record = shape.mapping(document, "record")
+    asked, given = _side(record, "input"), _side(record, "output")
+    body = loads(asked.get("inputBodyJson"))
+    if not isinstance(body, dict):
+        where = "in S3" if asked.get("inputBodyS3Path") else "not in the log"
+        raise ValueError(f"{shape.UNREADABLE}: the request's body is {where}")
+    response = first(given, "outputBodyJson")
+    if error := record.get("errorCode"):
+        response = {"error": {"code": error, "message": shape.text(error)}}
+    elif response is None and given.get("outputBodyS3Path"):
+        raise ValueError(f"{shape.UNREADABLE}: the response's body is in S3")
+    envelope = {"id": record.get("requestId"), "timestamp": record.get("timestamp")}
+    metadata = record.get("requestMetadata")
+    if isinstance(metadata, dict):
+        envelope |= {k: v for k, v in metadata.items() if isinstance(v, str) and k not in envelope}
+    latency = _latency(response)
+    if latency is not None:
+        envelope["latency_ms"] = latency
+    call = pairs.exchange(envelope, {"model": record.get("modelId"), **body}, response, source)
+    yield pairs.with_tokens(call, asked.get("inputTokenCount"), given.get("outputTokenCount"))
+
+
+def _side(record: Json, name: str) -> Json:
+    found = loads(record.get(name))
+    return found if isinstance(found, dict) else {}
+
+
+def _latency(response: Any) -> Any:
+    metrics = response.get("metrics") if isinstance(response, dict) else None
+    return metrics.get("latencyMs") if isinstance(metrics, dict) else None

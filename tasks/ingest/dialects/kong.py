@@ -1,0 +1,43 @@
+"""Kong's log plugins with the AI proxy: bodies as the AI plugin's payloads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from tasks.core.records import Call, Json
+from tasks.ingest.wire import pairs, shape
+from tasks.ingest.wire.shape import first, loads
+
+
+def sniff(document: Any) -> bool:
+    """Whether this is an entry of a log plugin that an AI plugin added to."""
+    return isinstance(document, dict) and isinstance(document.get("ai"), dict)
+
+
+def parse(document: Any, source: str) -> Iterable[Call]:
+    """The call of one entry. Raises ValueError."""
+    entry = shape.mapping(document, "entry")
+    told = _told(entry["ai"])
+    payload = loads(told.get("payload"))
+    payload = payload if isinstance(payload, dict) else {}
+    if payload.get("request") is None or payload.get("response") is None:
+        raise ValueError(f"{shape.UNREADABLE}: the plugin logged no payloads (log_payloads is off)")
+    meta, latencies = told.get("meta") or {}, entry.get("latencies") or {}
+    consumer = entry.get("consumer") or {}
+    request = entry.get("request") or {}
+    envelope = {
+        "id": first(request, "id") or (request.get("headers") or {}).get("x-kong-request-id"),
+        "timestamp": entry.get("started_at"),
+        "latency_ms": first(meta, "llm_latency") or latencies.get("request"),
+        "client": first(consumer, "username", "custom_id", "id"),
+    }
+    asked = shape.mapping(loads(payload["request"]), "request")
+    asked = {"model": first(meta, "request_model", "response_model"), **asked}
+    yield pairs.exchange(envelope, asked, payload["response"], source)
+
+
+def _told(ai: Json) -> Json:
+    """What the AI proxy tells; older versions put the plugin's name around it."""
+    inner = [v for v in ai.values() if isinstance(v, dict) and "payload" in v]
+    return ai if "payload" in ai or not inner else inner[0]

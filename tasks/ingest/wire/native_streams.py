@@ -1,0 +1,179 @@
+"""Streams that are not chat-completion chunks, as the body that their provider sends in one piece.
+
+OpenAI Responses, Anthropic, Gemini, Ollama, Cohere and Bedrock's ConverseStream. A stream that
+broke off has the finish reason `incomplete`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from tasks.core.records import Json
+from tasks.ingest.wire.lenient import decode, whole
+from tasks.ingest.wire.outcome import INCOMPLETE
+
+_CONVERSE = frozenset({"messageStart", "contentBlockStart", "contentBlockDelta"})
+_ENDS = ("response.completed", "response.incomplete", "response.failed")
+
+
+def join(events: list[Json]) -> Json | None:
+    """The body of a stream in a provider's own events; None when they are chunks."""
+    opened = next((e for e in events if e.get("type") not in ("ping", "error")), {})
+    kinds = {str(e.get("type") or "") for e in events}
+    ways: tuple[tuple[bool, Callable[[list[Json]], Json]], ...] = (
+        (any(k.startswith("response.") for k in kinds), _responses),
+        ("message_start" in kinds or "content_block_delta" in kinds, _anthropic),
+        (any(k in ("message-start", "content-delta", "message-end") for k in kinds), _cohere),
+        (
+            bool(opened.keys() & {"messageStart", "contentBlockStart", "contentBlockDelta"}),
+            _bedrock,
+        ),
+        ("candidates" in opened or "usageMetadata" in opened, _gemini),
+        ("done" in opened, _ollama),
+    )
+    return next((make(events) for fits, make in ways if fits), None)
+
+
+def _text(pieces: Iterable[Any]) -> str:
+    return whole("".join(p for p in pieces if isinstance(p, str)))
+
+
+def _responses(events: list[Json]) -> Json:
+    ended = {e.get("type"): e.get("response") for e in events}
+    if isinstance(body := next((b for k in _ENDS if (b := ended.get(k))), None), dict):
+        return body
+    failed = next((e for e in events if e.get("type") == "error"), None)
+    if failed:
+        return {"error": failed}
+    said = _text(e.get("delta") for e in events if e.get("type") == "response.output_text.delta")
+    message = {"type": "message", "role": "assistant", "content": said}
+    return {"object": "response", "output": [message], "status": INCOMPLETE}
+
+
+def _anthropic(events: list[Json]) -> Json:
+    """An Anthropic message out of its events; without a stop reason it broke off."""
+    body: Json = {"stop_reason": INCOMPLETE, "role": "assistant"}
+    blocks: dict[Any, Json] = {}
+    for event in events:
+        kind, delta = event.get("type"), event.get("delta") or {}
+        if kind == "error":
+            return event
+        if kind == "message_start" and isinstance(event.get("message"), dict):
+            body.update(event["message"], stop_reason=INCOMPLETE)
+        elif kind == "content_block_start":
+            blocks[event.get("index")] = dict(event.get("content_block") or {})
+        elif kind == "content_block_delta":
+            block = blocks.setdefault(event.get("index"), {"type": "text"})
+            for name, place in (("text", "text"), ("partial_json", "json")):
+                if isinstance(piece := delta.get(name), str):
+                    block[place] = block.get(place, "") + piece
+        elif kind == "message_delta":
+            body["stop_reason"] = delta.get("stop_reason") or body["stop_reason"]
+            body["usage"] = {**(body.get("usage") or {}), **(event.get("usage") or {})}
+    body["content"] = [_block(b) for b in blocks.values()]
+    return body
+
+
+def _block(block: Json) -> Json:
+    made = {k: v for k, v in block.items() if k != "json"}
+    if isinstance(made.get("text"), str):
+        made["text"] = whole(made["text"])
+    return {**made, "input": whole(block["json"])} if block.get("json") else made
+
+
+def _gemini(events: list[Json]) -> Json:
+    body: Json = {}
+    parts: list[Any] = []
+    reason = None
+    for event in events:
+        if event.get("error"):
+            return event
+        body.update({k: v for k, v in event.items() if k != "candidates"})
+        for one in (event.get("candidates") or ())[:1]:
+            parts += (one.get("content") or {}).get("parts") or []
+            reason = one.get("finishReason") or reason
+    content = {"role": "model", "parts": parts}
+    body["candidates"] = [{"content": content, "finishReason": reason or INCOMPLETE}]
+    return body
+
+
+def _ollama(events: list[Json]) -> Json:
+    last = events[-1]
+    failed = next((e for e in events if e.get("error")), None)
+    if failed:
+        return failed
+    messages = [e["message"] for e in events if isinstance(e.get("message"), dict)]
+    said = _text(m.get("content") for m in messages) or _text(e.get("response") for e in events)
+    calls = [c for m in messages for c in m.get("tool_calls") or ()]
+    message = {"role": "assistant", "content": said, **({"tool_calls": calls} if calls else {})}
+    ended = last.get("done_reason") or "stop" if last.get("done") else INCOMPLETE
+    return {**{k: v for k, v in last.items() if k != "response"}, "message": message} | {
+        "done_reason": ended
+    }
+
+
+def _cohere(events: list[Json]) -> Json:
+    body: Json = {"finish_reason": INCOMPLETE}
+    calls: dict[Any, Json] = {}
+    said: list[Any] = []
+    for event in events:
+        kind, delta = event.get("type"), event.get("delta") or {}
+        message = delta.get("message") or {} if isinstance(delta, dict) else {}
+        if kind == "message-start":
+            body["id"] = event.get("id")
+        elif kind == "content-delta":
+            content = message.get("content") or {}
+            said.append(content.get("text") if isinstance(content, dict) else None)
+        elif kind == "tool-call-start":
+            calls[event.get("index")] = message.get("tool_calls") or {}
+        elif kind == "tool-call-delta" and (call := calls.get(event.get("index"))):
+            more = (message.get("tool_calls") or {}).get("function") or {}
+            call["function"]["arguments"] += more.get("arguments") or ""
+        elif kind == "message-end":
+            body |= {k: delta[k] for k in ("finish_reason", "usage") if k in delta}
+    return {**body, "message": {"role": "assistant", "content": _text(said)}} | (
+        {"message": {"role": "assistant", "tool_calls": list(calls.values())}} if calls else {}
+    )
+
+
+def _bedrock(events: list[Json]) -> Json:
+    body: Json = {"stopReason": INCOMPLETE}
+    blocks: dict[Any, Json] = {}
+    for event in events:
+        for name, inner in event.items():
+            if not isinstance(inner, dict):
+                continue
+            index = inner.get("contentBlockIndex", 0)
+            if name == "contentBlockStart":
+                blocks[index] = dict(inner.get("start") or {})
+            elif name == "contentBlockDelta":
+                _grow(blocks.setdefault(index, {}), inner.get("delta") or {})
+            elif name == "messageStop":
+                body["stopReason"] = inner.get("stopReason")
+            elif name == "metadata":
+                body["usage"] = inner.get("usage")
+            elif name.endswith("Exception"):
+                return {"error": {"code": name, **inner}}
+    content = [_used(b) for b in blocks.values()]
+    return {**body, "output": {"message": {"role": "assistant", "content": content}}}
+
+
+def _grow(block: Json, delta: Json) -> None:
+    if isinstance(piece := delta.get("text"), str):
+        block["text"] = block.get("text", "") + piece
+    if isinstance(used := delta.get("toolUse"), dict):
+        call = block.setdefault("toolUse", {})
+        call["input"] = str(call.get("input") or "") + str(used.get("input") or "")
+    if "reasoningContent" in delta:
+        block["reasoningContent"] = delta["reasoningContent"]
+
+
+def _used(block: Json) -> Json:
+    call = block.get("toolUse")
+    if isinstance(call, dict) and isinstance(given := call.get("input"), str) and given:
+        try:
+            return {"toolUse": {**call, "input": decode(given)}}
+        except (ValueError, RecursionError):
+            return block
+    return block

@@ -1,0 +1,111 @@
+"""What carries log lines: container runtimes, log shippers, queues and pages around the records.
+
+`unwrap` opens what no dialect recognises; `Lines` puts together lines that a runtime cut in pieces.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Iterator
+from typing import Any
+
+from tasks.core.records import Json
+from tasks.ingest.wire import lenient
+from tasks.ingest.wire.lenient import literal
+
+# A line as one of many fields: docker, Fluent Bit, Logstash, Vector, CloudWatch Insights, GCP,
+# journald, Splunk, EventBridge, Kafka.
+_FIELDS = (
+    *("log", "message", "msg", "@message", "textPayload", "jsonPayload", "MESSAGE", "line"),
+    *("event", "payload", "record", "_raw", "result", "Body", "body", "detail", "value", "fields"),
+    *("content", "json", "data", "attributes", "properties", "doc", "entry"),
+)
+# Many records in one document: subscriptions, queues, pages.
+_LISTS = (
+    *("logEvents", "Records", "records", "messages", "entries", "items", "rows", "results"),
+    *("events", "logs", "calls", "traces", "runs", "spans", "batches", "value", "data", "output"),
+)
+_ENCODED = ("kinesis", "data")  # base64, as queues carry it
+
+
+def unwrap(document: Any) -> list[Any]:
+    """What a document carries; empty when it carries nothing that is a record."""
+    if isinstance(document, str):
+        found = _line(document)
+        return found if found is not None else []
+    if not isinstance(document, dict):
+        return []
+    if isinstance(streams := document.get("streams"), list):  # Loki
+        return [x for s in streams if isinstance(s, dict) for x in _loki(s)]
+    for name in _LISTS:
+        listed = document.get(name)
+        if isinstance(listed, list) and listed and all(isinstance(x, dict | str) for x in listed):
+            return list(listed)
+    for name in _FIELDS:
+        inner = document.get(name)
+        if isinstance(inner, dict) and inner:
+            return [inner]
+        if isinstance(inner, str) and (found := _line(inner)) is not None:
+            return found
+    return _encoded(document)
+
+
+def _line(text: str) -> list[Any] | None:
+    """The documents that a line holds, or None when it is prose."""
+    if text.lstrip()[:1] not in ("{", "["):
+        return None
+    if isinstance(found := literal(text), dict | list):
+        return [found]
+    several = [value for _, _, value in lenient.documents(text)]
+    return None if ... in several else several
+
+
+def _loki(stream: Json) -> Iterator[Any]:
+    for pair in stream.get("values") or ():
+        if isinstance(pair, list) and len(pair) > 1:
+            yield pair[1]
+
+
+def _encoded(document: Json) -> list[Any]:
+    inner: Any = document
+    for name in _ENCODED:
+        inner = inner.get(name, inner) if isinstance(inner, dict) else inner
+    if not isinstance(inner, str):
+        return []
+    try:
+        text = base64.b64decode(inner, validate=True).decode()
+    except (binascii.Error, UnicodeDecodeError, ValueError):
+        return []
+    return _line(text) or []
+
+
+class Lines:
+    """Puts lines together that docker cut at 16 KB: all but the last piece have no line break."""
+
+    def __init__(self) -> None:
+        self._held: dict[str, str] = {}
+
+    def whole(self, document: Any) -> Any:
+        """The document with its whole line; None while pieces are to come."""
+        if not is_piece(document):
+            return document
+        stream = document["stream"]
+        text = self._held.pop(stream, "") + document["log"]
+        if not text.endswith("\n"):
+            self._held[stream] = text
+            return None
+        return {**document, "log": text}
+
+    def rest(self) -> list[Json]:
+        """Lines whose end never came."""
+        left = [{"log": text, "stream": stream} for stream, text in self._held.items()]
+        self._held.clear()
+        return left
+
+
+def is_piece(document: Any) -> bool:
+    """Whether a document is a line, or a piece of one, in docker's json-file format."""
+    if not isinstance(document, dict) or len(document) > 6:
+        return False
+    return isinstance(document.get("log"), str) and document.get("stream") in ("stdout", "stderr")

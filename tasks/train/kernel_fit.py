@@ -1,0 +1,244 @@
+"""Fit a kernel head: ridge regression whose leave-one-out answers come with it, in closed form.
+
+What each row would have been answered by a head that had not learned it, or anything of its group,
+chooses how much words count and how names of labels help, sets how sure the head is, and is kept:
+it is the honest confidence of training rows (out of fold), for whoever certifies the student.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from tasks.core.rows import Row
+from tasks.students.answer_templates import Forms
+from tasks.students.heads import FORM, Layout
+from tasks.students.kernel import PARTS, Floats, KernelHead, cosine, rarity, table, unit, words_of
+from tasks.students.minilm import tokenizer
+from tasks.students.slots import ABSENT
+from tasks.train.encoder import Filled
+from tasks.train.head_init import seen
+
+FILE = "out_of_fold.parquet"  # beside the adapter
+MOST = 2_000  # rows; with more, linear heads are as good and cheaper
+READ = 800  # rows that the settings are chosen on
+WORDS, STIFFNESS, NAMES = (0.15, 0.4, 1.0), (0.1, 0.3), (0.0, 1.0)
+TEMPERATURES = (2.0, 4.0, 6.0, 9.0, 13.0, 18.0, 25.0, 35.0)
+UNSEEN = -30.0  # the logit of what never occurred
+_SPLIT = re.compile(r"[\W_]+|(?<=[a-z])(?=[A-Z])")
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """A head, and what each learned row would have got without its group."""
+
+    head: KernelHead
+    confidence: list[float]
+    right: list[bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Solved:
+    """Weights of a head's rows, and what each row gets without its group [rows, values]."""
+
+    weights: Floats
+    without: Floats
+
+
+def solve(kernel: Floats, goals: Floats, stiffness: Floats, groups: Sequence[str]) -> Solved:
+    """Kernel ridge regression, and its answers without each row's own group.
+
+    Blockwise leave-one-out in closed form (An, Liu and Venkatesh 2007, Pattern Recognition 40).
+    """
+    inverse = np.linalg.inv(kernel.astype(np.float64) + np.diag(stiffness))
+    weights = inverse @ goals
+    without = goals - weights / np.diag(inverse)[:, None]
+    members: defaultdict[str, list[int]] = defaultdict(list)
+    for place, group in enumerate(groups):
+        members[group].append(place)
+    for same in members.values():
+        if len(same) > 1:
+            block = np.linalg.solve(inverse[np.ix_(same, same)], weights[same])
+            without[same] = goals[same] - block
+    return Solved(weights.astype(np.float32), without.astype(np.float32))
+
+
+class _Rows:
+    """Rows and names of values as points, words and groups."""
+
+    def __init__(self, points: Floats, words: Sequence[list[int]], groups: Sequence[str]) -> None:
+        self.points, self.groups, self.tells = unit(points), list(groups), rarity(words)
+        self.words = table(words, self.tells)
+        self.alike, self.shared = cosine(self.points, self.points), self.words @ self.words.T
+        self.shared = np.asarray(self.shared.todense(), np.float32)
+
+
+@dataclass(frozen=True, slots=True)
+class _Choice:
+    """One choice's rows with their values, and the places of its values' names."""
+
+    place: slice
+    rows: list[int]
+    values: list[int]
+    names: list[int]
+    named: list[int]
+
+
+@dataclass(frozen=True, slots=True)
+class _Setting:
+    words: float
+    stiffness: float
+    names: float
+
+
+def fit(
+    model: Any, forms: Forms, learned: Sequence[Filled], rows: Sequence[Row], told: str
+) -> Fitted:
+    """The kernel head of a fresh model for rows; `told` is the prompt that may describe labels."""
+    import torch
+
+    layout = Layout(forms)
+    names = _names(layout, learned, told)
+    texts = [text for text, _, _ in names]
+    read = [row.ids for row in learned] + [found.ids for found in tokenizer().encode_batch(texts)]
+    words = [row.words for row in learned] + [words_of(text) for text in texts]
+    groups = [row.group or row.id for row in rows] + [f"name {i}" for i in range(len(texts))]
+    known = _Rows(seen(model, read), words, groups)
+    choices = {name: _choice(name, place, learned, names) for name, place in layout.closed.items()}
+    setting = _chosen(known, max(choices.values(), key=lambda c: len(set(c.values))))
+    size = max(place.stop for place in layout.closed.values())
+    weights, bias = np.zeros((len(read), size), np.float32), np.zeros(size, np.float32)
+    without = np.zeros((len(learned), size), np.float32)
+    for choice in choices.values():
+        _fill(known, choice, setting, weights, bias, without)
+    parts = (known.points, weights, setting.words * (known.words.T @ weights), known.tells, bias)
+    head = KernelHead({k: torch.tensor(v) for k, v in zip(PARTS, parts, strict=True)})
+    return Fitted(head, *_judged(layout, learned, without + bias))
+
+
+def _choice(
+    name: str, place: slice, learned: Sequence[Filled], names: Sequence[tuple[str, str, int]]
+) -> _Choice:
+    rows = [i for i, row in enumerate(learned) if name in row.closed]
+    values = [learned[i].closed[name] for i in rows]
+    own = [i for i, (_, field, value) in enumerate(names) if field == name and value in set(values)]
+    return _Choice(place, rows, values, [len(learned) + i for i in own], [names[i][2] for i in own])
+
+
+def _names(layout: Layout, learned: Sequence[Filled], told: str) -> list[tuple[str, str, int]]:
+    """What the values of closed fields are called and described as, with field and value."""
+    found = []
+    for field in layout.forms.fields:
+        for value, name in enumerate(field.values if field.chosen else ()):
+            if isinstance(name, str) and sum(map(str.isalpha, name)) > 2 and name != ABSENT:
+                found.append((described(name, told), field.name, value))
+    return found
+
+
+def described(name: str, told: str) -> str:
+    """A label in words, with what the prompt says about it: `- refund: money back` does."""
+    words = " ".join(part for part in _SPLIT.split(name) if part)
+    line = re.compile(
+        rf"^[^\w\n]*{re.escape(name)}[\"'`*)\]]*\s*(?::|=|--?|[\u2013\u2014]|->)\s*(\S.{{5,300}})$",
+        re.IGNORECASE | re.MULTILINE,
+    )
+    found = line.search(told)
+    return f"{words}: {found[1].strip()}" if found else words
+
+
+def _solved(known: _Rows, choice: _Choice, setting: _Setting, most: int = MOST) -> Solved:
+    """A choice's weights: rows first, then names."""
+    rows, names = choice.rows[:most], choice.names if setting.names else []
+    at = np.array([*rows, *names])
+    kernel = known.alike[np.ix_(at, at)] + setting.words * known.shared[np.ix_(at, at)]
+    goals = np.zeros((len(at), choice.place.stop - choice.place.start), np.float32)
+    values = [*choice.values[:most], *(choice.named if setting.names else [])]
+    goals[np.arange(len(at)), values] = 1
+    stiffness = np.full(len(at), setting.stiffness)
+    return solve(kernel, goals, stiffness, [known.groups[i] for i in at])
+
+
+def _chosen(known: _Rows, choice: _Choice) -> _Setting:
+    """The setting whose answers to rows it had not learned are the likeliest."""
+    if len(set(choice.values)) < 2:
+        return _Setting(WORDS[0], STIFFNESS[0], NAMES[0])
+    values = np.array(choice.values[:READ])
+    tried = [_Setting(*one) for one in product(WORDS, STIFFNESS, NAMES if choice.names else (0.0,))]
+
+    def loss(setting: _Setting) -> float:
+        without = _solved(known, choice, setting, READ).without[: len(values)]
+        return min(_loss(t * without, values) for t in TEMPERATURES)
+
+    return min(tried, key=loss)
+
+
+def _loss(logits: Floats, values: NDArray[np.int_]) -> float:
+    return float(-_logprobs(logits)[np.arange(len(values)), values].mean())
+
+
+def _logprobs(logits: Floats) -> Floats:
+    from scipy.special import log_softmax
+
+    return np.asarray(log_softmax(logits, axis=1))
+
+
+def _fill(
+    known: _Rows,
+    choice: _Choice,
+    setting: _Setting,
+    weights: Floats,
+    bias: Floats,
+    without: Floats,
+) -> None:
+    """Write one choice's columns of the head, and what its rows get without their groups."""
+    place = choice.place
+    if len(set(choice.values)) < 2:
+        bias[place] = -math.log(len(known.groups) + 1)
+        bias[place.start + choice.values[0] if choice.values else place.start] = 0.0
+        return
+    solved, values = _solved(known, choice, setting), np.array(choice.values)
+    own = solved.without[: len(values)]
+    sure = min(TEMPERATURES, key=lambda t: _loss(t * own, values))
+    at = [*choice.rows, *(choice.names if setting.names else [])]
+    weights[at, place] = sure * solved.weights
+    kernel = known.alike[: len(without), at] + setting.words * known.shared[: len(without), at]
+    without[:, place] = sure * kernel @ solved.weights
+    without[choice.rows, place] = sure * own
+
+
+def _judged(
+    layout: Layout, learned: Sequence[Filled], logits: Floats
+) -> tuple[list[float], list[bool]]:
+    """How sure each row's answer is, and whether it is right."""
+    logprobs = {name: _logprobs(logits[:, place]) for name, place in layout.closed.items()}
+    best = {name: said.argmax(1) for name, said in logprobs.items()}
+    sure, right = list[float](), list[bool]()
+    for i, row in enumerate(learned):
+        form = int(best[FORM][i])
+        known = form < len(layout.forms.forms)
+        names = [FORM, *(layout.forms.forms[form].names if known else ())]
+        sure.append(float(sum(logprobs[name][i].max() for name in names)))
+        right.append(row.whole and all(best[n][i] == goal for n, goal in row.closed.items()))
+    return sure, right
+
+
+def write(path: Path, rows: Sequence[Row], fitted: Fitted) -> None:
+    """Write what the learned rows got without their groups, as Parquet."""
+    columns = {
+        "id": [row.id for row in rows],
+        "group": [row.group for row in rows],
+        "confidence": fitted.confidence,
+        "agrees": fitted.right,
+    }
+    pq.write_table(pa.table(columns), path)

@@ -1,0 +1,88 @@
+"""Texts that look whole and are not what was said: placeholders, cuts, files, calls as prose."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Collection
+
+from tasks.ingest.wire.lenient import is_cut
+
+_WINDOW = 128  # characters; a run of base64 fills several without a space
+_PLACEHOLDER = re.compile(
+    r"redacted[-_ ]by[-_ ]\w+|\*{3,}|REDACTED"
+    r"|[\[<({_*]+\s*(?:\w+[-_ ])?"
+    r"(?:redacted|masked|filtered|scrubbed|hidden|omitted|removed|elided)(?![a-z])[^\n]{0,60}?[\])>}_*]+"
+    r"|[\[<({]+\s*(?:content|message|prompt|completion|input|output|data|text)[-_ ]"
+    r"(?:not[-_ ])?(?:redacted|masked|filtered|hidden|omitted|removed|recorded|logged|captured)"
+    r"[^\n]{0,40}[\])>}]+",
+    re.IGNORECASE,
+)
+_CUT_BY_LOGGER = re.compile(
+    r"(?:\[|\(|<|\.\.\.\s*|…\s*)(?:\w+ )?(?:truncated|truncation|cut off|clipped)\b"
+    r"[^\n]{0,60}[\])>]?\s*\Z"
+    r"|[\[(<…]\s*[\d,]+ (?:more )?(?:characters|chars|bytes|tokens) (?:truncated|omitted|more)"
+    r"[^\n]{0,20}\Z",
+    re.IGNORECASE,
+)
+_CALL = re.compile(
+    r"\s*(?:<\|?/?(?:tool_calls?|function_calls?|start_function_call|tool_code|tool_use)\b"
+    r"|<(?:function|invoke|tool)(?:=| name=)|\[TOOL_CALLS?\]|<\|python_tag\|>|<｜(?:DSML|tool)"
+    r"|<\|tool▁calls|<\|tool_calls?_section|<\|channel\|>commentary to=|```tool_(?:call|code))",
+    re.IGNORECASE,
+)
+_MARKED = re.compile(
+    r"<tool_call>\s*\{|</tool_call>|<function=\w|<invoke name=|\[TOOL_CALLS\]|<\|python_tag\|>"
+    r"|<｜tool▁call|<\|tool_call|<function_calls>"
+)
+
+
+def is_placeholder(text: str) -> bool:
+    """Whether a logger put this in place of a message."""
+    return len(text) <= 160 and _PLACEHOLDER.fullmatch(text.strip()) is not None
+
+
+def is_clipped(text: str) -> bool:
+    """Whether a logger cut this text and said so at its end."""
+    return _CUT_BY_LOGGER.search(text[-100:]) is not None
+
+
+def holds_file(text: str) -> bool:
+    """Whether a text holds a picture or a file in base64."""
+    if len(text) < 4 * _WINDOW:
+        return False
+    return ";base64," in text or any(
+        _is_base64(text[i : i + 2 * _WINDOW])
+        for i in range(0, len(text) - 2 * _WINDOW, 2 * _WINDOW)
+        if " " not in text[i : i + _WINDOW]
+    )
+
+
+def _is_base64(piece: str) -> bool:
+    """Whether this is a run of base64: letters of both cases and digits, nothing else."""
+    plain = piece.translate({43: 65, 47: 65, 45: 65, 95: 65, 61: 65, 10: 65, 13: 65})
+    mixed = any(map(str.islower, plain)) and any(map(str.isupper, plain))
+    return plain.isascii() and plain.isalnum() and mixed and len(set(plain)) > 24
+
+
+def is_unfinished(text: str) -> bool:
+    """Whether an answer in JSON ends before its brackets close."""
+    return text.lstrip()[:1] in ("{", "[") and is_cut(text)
+
+
+def holds_call(text: str, tools: Collection[str]) -> bool:
+    """Whether a reply writes a tool call into its text, in the markup of some model."""
+    if _CALL.match(text) or _MARKED.search(text):
+        return True
+    bare = text.strip().removeprefix("```json").strip("`\n ")
+    if not tools or not bare.startswith(("{", "[")) or not any(t in bare for t in tools):
+        return False
+    try:
+        value = json.loads(bare)
+    except (ValueError, RecursionError):
+        return False
+    one = value[0] if isinstance(value, list) and value else value
+    named = isinstance(one, dict) and (one.get("name") or one.get("function"))
+    return (
+        isinstance(named, str) and named in tools and bool(one.keys() & {"arguments", "parameters"})
+    )

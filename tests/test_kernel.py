@@ -1,0 +1,96 @@
+"""A kernel head: few rows, many labels; what a row gets without its own group, in closed form."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import tiny
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tasks.core.contract import Contract
+from tasks.core.params import Train
+from tasks.core.rows import rows
+from tasks.students.adapters import adapter_digest, open_student
+from tasks.students.encoder import EncoderStudent
+from tasks.students.kernel import rarity, table, words_of
+from tasks.train.hop import load_training, train
+from tasks.train.kernel_fit import FILE, described, solve
+
+SAID = {
+    "refund": "my money back",
+    "lost_parcel": "a box that never came",
+    "opening hours": "when you close",
+    "newPassword": "how to log in",
+}
+ASKED = ("about {} please", "i need {} now", "{}?", "tell me of {}", "{} and soon", "hi, {}")
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 10_000), st.integers(6, 14), st.integers(1, 4))
+def test_a_row_is_judged_without_its_group(seed: int, count: int, groups: int) -> None:
+    """The closed form says what a head that never saw the group would say."""
+    rng = np.random.default_rng(seed)
+    points = rng.normal(size=(count, 5)).astype(np.float32)
+    kernel, goals = points @ points.T, rng.normal(size=(count, 3)).astype(np.float32)
+    names, stiff = [str(i % (groups + 1)) for i in range(count)], np.full(count, 0.3)
+    without = solve(kernel, goals, stiff, names).without
+    for group in set(names):
+        out = np.array([name == group for name in names])
+        rest = np.linalg.inv(kernel[~out][:, ~out] + np.diag(stiff[~out])) @ goals[~out]
+        assert np.allclose(kernel[out][:, ~out] @ rest, without[out], atol=1e-3)
+
+
+def test_labels_speak_for_themselves() -> None:
+    """A name in words, with what the prompt says about it."""
+    told = "Choose one:\n- refund: money back for goods\n* `lost_parcel` - it never came\nrefunds"
+    assert described("refund", told) == "refund: money back for goods"
+    assert described("lost_parcel", told) == "lost parcel: it never came"
+    assert described("newPassword", told) == "new Password"
+
+
+def test_words_count_for_what_they_tell() -> None:
+    """Order does not matter for single words, rare ones weigh more, other scripts have words."""
+    found = [words_of(text) for text in ("the red kettle", "the blue kettle", "the lamp", "赤い傘")]
+    tells = rarity(found)
+    assert tells[words_of("the")[0]] < tells[words_of("lamp")[0]]
+    alike = (table(found, tells) @ table(found, tells).T).toarray()
+    assert alike[0, 1] > alike[0, 2] > alike[0, 3] == 0
+    assert len(found[3]) == 5  # three characters, two pairs
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A linear student of two dozen rows."""
+    pairs = [(asked.format(said), label) for label, said in SAID.items() for asked in ASKED]
+    home = tmp_path_factory.mktemp("few")
+    contract = Contract(kind="labels", labels=tuple(SAID))
+    data = tiny.dataset(home / "a-0", contract, {"train": pairs, "validation": pairs[::6]})
+    train(data, home / "out", Train(), rung="linear")
+    return home
+
+
+def test_what_training_rows_got_out_of_fold_is_kept(folder: Path) -> None:
+    """A confidence and a verdict for each learned row, beside the adapter."""
+    table_ = pq.read_table(folder / "out" / FILE).to_pydict()
+    learned = rows(folder / "a-0/train.parquet")
+    assert table_["id"] == [row.id for row in learned]
+    assert all(value <= 0 and math.isfinite(value) for value in table_["confidence"])
+    assert set(map(type, table_["agrees"])) == {bool}
+
+
+def test_a_saved_head_answers_as_it_was_measured(folder: Path) -> None:
+    """What it says to the validation rows is what training.json tells; its bytes have a name."""
+    student = open_student(folder / "out/adapter")
+    assert isinstance(student, EncoderStudent)
+    assert student.kernel is not None
+    held = rows(folder / "a-0/validation.parquet")
+    said = student.answer([row.prompt for row in held])
+    exact = sum(a.text == row.answer for a, row in zip(said, held, strict=True)) / len(held)
+    told = load_training(folder / "out")
+    assert told.validation[-1].exact == pytest.approx(exact)
+    assert told.adapter_digest == adapter_digest(folder / "out/adapter")

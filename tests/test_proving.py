@@ -1,0 +1,97 @@
+"""From a shadow in the registry to a champion with a certificate of live calls."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import msgspec
+import pytest
+import students
+from sqlalchemy import event
+from sqlalchemy.engine import Engine
+
+from flows.night import proving
+from flows.night.shadows import PLAN
+from registry import bundle, ledger, plots
+from registry.gate import Verdict
+from registry.store import Store, Version
+from serving.shadow import FOLDER
+from tasks.calibrate.shadow import Plan, Seen
+from tasks.core.certificate import Refusal, load_certificate
+from tasks.core.stage import write_atomic
+
+pytestmark = pytest.mark.flow
+
+
+@pytest.fixture(scope="module")
+def registered(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Version]]:
+    """A home whose registry has one shadow, of one threshold."""
+    event.listen(Engine, "connect", lambda database, _: database.execute("PRAGMA synchronous=OFF"))
+    home = tmp_path_factory.mktemp("home")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(plots, "plots", lambda *_: {})
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        subject = students.task("route-1")
+        folder, made, lineage = students.bundle(home / "made", subject=subject)
+        plan = Plan(
+            task=subject.id,
+            adapter_digest=made,
+            alpha=0.05,
+            delta=0.1,
+            attempt=2,
+            thresholds=(-0.5,),
+            loaded=100.0,
+        )
+        write_atomic(folder / PLAN, msgspec.json.encode(plan))
+        refused = msgspec.json.encode(Refusal(refused="It only lacks proof.", attempt=2))
+        write_atomic(folder / "certificate.json", refused)
+        store = Store(f"sqlite:///{home}/mlflow.db")
+        card, no = students.scorecard(made, task=subject.id), Verdict(False, "It only lacks proof.")
+        version = store.register(subject, folder, card, None, no, lineage)
+        store.set_shadow(subject.id, version.number)
+        yield home, version
+
+
+def live(home: Path, version: Version, calls: list[Seen]) -> None:
+    """Put on record what the shadow was asked."""
+    file = home / FOLDER / f"{version.name}-v{version.number}" / "2026-03-15.jsonl"
+    write_atomic(file, b"".join(msgspec.json.encode(call) + b"\n" for call in calls))
+
+
+def test_live_calls_make_a_champion(registered: tuple[Path, Version]) -> None:
+    """A countdown first; then a version with a certificate, its counts, and the alias champion."""
+    home, version = registered
+    store = Store(f"sqlite:///{home}/mlflow.db")
+    calls = [
+        Seen(call=f"c{n}", at=101.0 + n, conversation=f"c{n}", score=-0.1, agrees=n != 50)
+        for n in range(300)
+    ]
+    early = [replace(call, at=99.0) for call in calls]
+    live(home, version, early)
+    told = proving.prove(home)[version.name]
+    assert told.startswith("At least ")  # nothing before the loading counts
+    live(home, version, calls[:40])
+    told = proving.prove(home)[version.name]
+    assert "40 calls that its training never saw" in told
+    assert msgspec.json.decode((home / "shadows.json").read_bytes()) == {version.name: told}
+    page = store.client.get_model_version(version.name, str(version.number)).description
+    assert told in page
+    assert page.count("### In shadow") == 1
+    assert store.champion(version.name) is None
+
+    live(home, version, calls)
+    told = proving.prove(home)[version.name]
+    assert "Proven by 300 live calls." in told
+    number = store.champion(version.name)
+    assert number == version.number + 1
+    assert (store.shadow(version.name), store.shadows()) == (None, [])
+    folder = store.fetch(store.version(version.name, number), home / "fetched")
+    proof = load_certificate(folder / "certificate.json")
+    assert not isinstance(proof, str)
+    assert (proof.method, proof.attempt, proof.n, proof.wrong) == ("shadow", 2, 300, 1)
+    assert store.version(version.name, number).adapter_digest == version.adapter_digest
+    assert bundle.read(folder, "lineage")["night"] == "2026-03-14"
+    assert ledger.entries(home)[-1].after == number
+    assert proving.prove(home) == {}
