@@ -139,7 +139,7 @@ def stack(place: Path, postgres: str, bucket: dict[str, str]) -> Iterator[dict[s
         "PREFECT_API_URL": at["prefect"] + "/api",
         "TEACHER_BASE_URL": at["teacher"] + "/v1",
     }
-    home = {"/flywheel": str(place / "home"), "interval: 180": "interval: 20"}
+    home = {"/flywheel": str(place / "home")}
     mlflow = Image("mlflow", place, {"5000": ports["mlflow"]})
     prefect = Image("prefect", place, {"4200": ports["prefect"], "/prefect": str(place / "leases")})
     pool = Image("pool", place, {**home, "8000": ports["pool"]})
