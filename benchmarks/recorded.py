@@ -23,7 +23,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from flows.cli import stack
-from serving.completion import respond
+from serving.completion import written
 from tasks.core.params import Ingest
 from tasks.core.records import Call, Json, read
 from tasks.core.stage import Refused
@@ -108,7 +108,8 @@ class Teacher:
             "choices": [{"index": 0, "message": message, "finish_reason": finish}],
             "usage": usage,
         }
-        return respond(body, request, {})
+        content, kind = written(body, request)
+        return Response(content, media_type=kind.decode())
 
 
 def _said(reply: Json) -> bytes:

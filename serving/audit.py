@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import msgspec
 
+from serving.client import Unreachable
 from serving.exchange import Exchange, reply_fields
 from serving.journal import Journal
+from serving.keys import AcceptedKeys
 from serving.metrics import Metrics
 from serving.shadow import Shadows
-from serving.teacher import Teacher, TeacherDown, read
+from serving.teacher import Teacher, TeacherDown
 from tasks.core.contract import Contract, agree, answer
 from tasks.core.records import Json, digest
 from tasks.ingest.wire import completion
@@ -24,6 +26,7 @@ from tasks.ingest.wire import completion
 log = logging.getLogger("flywheel.gateway")
 
 AT_ONCE = 8
+_ENCODINGS = (b"accept-encoding", b"content-encoding")
 
 
 def drawn(call: str, rate: float) -> bool:
@@ -36,6 +39,7 @@ class Audits:
     """The audits under way. The journal line of an audited call is written when its audit ends."""
 
     teacher: Teacher
+    keys: AcceptedKeys
     journal: Journal
     metrics: Metrics
     shadows: Shadows
@@ -64,7 +68,7 @@ class Audits:
             line["audit"] = {**reply_fields(found), "agrees": agrees}
             self.shadows.offer(line, found.reply, audited=True)
             self.metrics.audits.labels("agrees" if agrees else "disagrees").inc()
-        except (TeacherDown, ValueError) as error:
+        except (TeacherDown, Unreachable, ValueError) as error:
             self.metrics.audits.labels("failed").inc()
             log.warning("call %s: the audit failed (%s)", exchange.id, type(error).__name__)
         finally:
@@ -72,10 +76,20 @@ class Audits:
                 self.metrics.unwritten.inc()
 
     async def _ask_teacher(self, exchange: Exchange) -> completion.Completion:
-        """The teacher's completion, never streamed. Raises TeacherDown or ValueError."""
-        plain = {k: v for k, v in exchange.request.items() if k not in ("stream", "stream_options")}
-        response = await self.teacher.ask(msgspec.json.encode(plain), plain, exchange.headers)
-        content = await read(response, self.teacher.url)
-        if response.is_error:
-            raise ValueError(f"HTTP {response.status_code}")
+        """The teacher's completion, never streamed.
+
+        Raises TeacherDown, Unreachable or ValueError.
+        """
+        request = exchange.request or {}
+        plain = {k: v for k, v in request.items() if k not in ("stream", "stream_options")}
+        headers = [(k, v) for k, v in exchange.incoming.headers if k not in _ENCODINGS]
+        asked = replace(exchange.incoming, headers=headers, body=msgspec.json.encode(plain))
+        reply = await self.teacher.send(asked)
+        try:
+            content = await reply.body()
+        finally:
+            reply.close()
+        self.keys.learn(exchange.incoming, exchange.model, reply.status)
+        if not reply.ok:
+            raise ValueError(f"HTTP {reply.status}")
         return completion.read(content.decode())

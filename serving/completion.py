@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 
 import msgspec
-from starlette.responses import JSONResponse, Response
 
 from serving.exchange import Exchange
 from serving.route import Route
@@ -83,7 +82,7 @@ def of_student(exchange: Exchange, route: Route, answer: Answer) -> Json:
     read = round(len(exchange.match.prompt) / 4) if exchange.match else 0
     return completion(
         exchange.id,
-        str(exchange.request.get("model") or ""),
+        exchange.model,
         message,
         created=int(exchange.at),
         finish_reason="tool_calls" if message.get("tool_calls") else "stop",
@@ -91,12 +90,12 @@ def of_student(exchange: Exchange, route: Route, answer: Answer) -> Json:
     )
 
 
-def respond(body: Json, request: Json, headers: Mapping[str, str]) -> Response:
-    """The completion as the request wants it: whole, or as a stream."""
+def written(body: Json, request: Json) -> tuple[bytes, bytes]:
+    """The completion as the request wants it, whole or as a stream, and its content type."""
     if not request.get("stream"):
-        return JSONResponse(body, headers=headers)
+        return msgspec.json.encode(body), b"application/json"
     events = b"".join(chunks(body, request.get("stream_options")))
-    return Response(events, headers=headers, media_type="text/event-stream")
+    return events, b"text/event-stream; charset=utf-8"
 
 
 def event(body: Json) -> bytes:

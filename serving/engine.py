@@ -14,7 +14,6 @@ import asyncio
 import os
 import secrets
 import signal
-import socket
 import sys
 import time
 from collections.abc import AsyncIterator
@@ -35,6 +34,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from serving import chat_request, completion
 from serving.chat_request import BadRequest, ChatRequest
 from serving.decoder import Engine, Job
+from serving.listen import listen
 from tasks.core.stage import Refused
 from tasks.students.causal import Student, base_path
 from tasks.students.encoder import EncoderStudent
@@ -200,21 +200,6 @@ def app(engine: Engine, token: str | None = None) -> Starlette:
     )
     made.state.engine = engine
     return made
-
-
-def listen(host: str, port: int) -> socket.socket:
-    """A listening socket; port 0 takes a free one. Raises Refused."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # Named TCP, the event loop turns Nagle's algorithm off: it would hold small replies for 40 ms.
-    place = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    place.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        place.bind((host, port))
-    except OSError as error:
-        place.close()
-        raise Refused(f"cannot listen on {host}:{port}: {error.strerror}") from None
-    place.listen(128)
-    return place
 
 
 def run(arguments: argparse.Namespace) -> None:

@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import json
 import math
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from tasks.calibrate.hop import confidence
 from tasks.core.contract import Contract, violation
@@ -31,19 +34,59 @@ STUDENT_ERROR = "student error"
 UNKNOWN_TOOL = "unknown tool"
 NOT_CONFIDENT = "not confident"
 SERVED = "served"
+OTHER_API = "other API"  # students answer chat completions
+NOT_PLAIN = "not plain JSON"
+UNKNOWN_KEY = "unknown key"  # the teacher has not answered a call with it yet
+BROWSER = "from a browser"  # a page reads only what the teacher lets its origin read
 
-# Request options that a student cannot honour.
-_OPTIONS = (
-    "logprobs",
-    "top_logprobs",
-    "logit_bias",
-    "stop",
-    "audio",
-    "functions",
-    "function_call",
-    "prediction",
-    "web_search_options",
+_FORMATS = ("text", "json_object", "json_schema")
+_SAMPLING = (
+    *("temperature", "top_p", "top_k", "min_p", "seed", "frequency_penalty", "presence_penalty"),
+    "repetition_penalty",
 )
+_EFFORT = ("reasoning_effort", "verbosity")
+_LABELS = (
+    *("user", "metadata", "safety_identifier", "prompt_cache_key", "prompt_cache_retention"),
+    "service_tier",
+)
+
+
+def _limit(value: Any) -> bool:
+    return type(value) is int and value > 0
+
+
+# The options that a student can honour, and with which values: any other one, known or not, is
+# the teacher's. Sampling and effort say how the teacher is to find its answer, labels are for its
+# owner's books; answers take no other form for them.
+_HONOURED: Mapping[str, Callable[[Any], bool]] = {
+    "model": lambda value: type(value) is str,
+    "messages": lambda value: True,
+    "tools": lambda value: all(t.get("type", "function") == "function" for t in value),
+    "tool_choice": lambda value: isinstance(value, str | dict),
+    "parallel_tool_calls": lambda value: type(value) is bool,
+    "response_format": lambda value: isinstance(value, dict) and value.get("type") in _FORMATS,
+    "max_tokens": _limit,
+    "max_completion_tokens": _limit,
+    "stream": lambda value: type(value) is bool,
+    "stream_options": lambda value: isinstance(value, dict) and not _other(value),
+    "n": lambda value: value == 1,
+    "modalities": lambda value: value == ["text"],
+    "stop": lambda value: value in ("", []),
+    "logit_bias": lambda value: value == {},
+    "logprobs": lambda value: value is False,
+    "top_logprobs": lambda value: type(value) is int and value == 0,
+    "store": lambda value: value is False,
+    "functions": lambda value: value == [],
+    **dict.fromkeys(_SAMPLING, lambda value: type(value) in (int, float)),
+    **dict.fromkeys(_EFFORT, lambda value: isinstance(value, str)),
+    **dict.fromkeys(_LABELS, lambda value: isinstance(value, str | dict)),
+}
+_NAME = re.compile(r"[\w.-]{1,40}", re.ASCII)
+
+
+def _other(options: Json) -> bool:
+    """Whether a stream's options ask for more than the usage."""
+    return any(value for name, value in options.items() if name != "include_usage")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +99,11 @@ class Decision:
 
 def unsupported(request: Json) -> str | None:
     """The reason why no student should even be asked; None when one may be."""
-    if request.get("n") not in (None, 1):
-        return "option n"
-    if request.get("modalities") not in (None, ["text"]):
-        return "option modalities"
-    option = next((name for name in _OPTIONS if request.get(name)), None)
-    return f"option {option}" if option else None
+    for name, value in request.items():
+        honoured = _HONOURED.get(name)
+        if value is not None and not (honoured and honoured(value)):
+            return f"option {name}" if _NAME.fullmatch(name) else "option ?"
+    return None
 
 
 def decide(task: Task, threshold: float, request: Json, answer: Answer) -> Decision:

@@ -2,62 +2,103 @@
 
 from __future__ import annotations
 
+import re
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 
+from serving import body as bodies
+from serving.client import Headers
 from serving.route import Match
+from serving.teacher import Incoming
 from tasks.core.records import TEACHER, Json
 from tasks.ingest.wire.completion import Completion
+
+CHAT, RESPONSES, MESSAGES = "chat", "responses", "messages"
+_KINDS = {"chat/completions": CHAT, "responses": RESPONSES, "messages": MESSAGES}
+_PATH = re.compile(
+    r"/(?:v1|openai(?:/v1|/deployments/[^/]+)?)/(chat/completions|responses|messages)/?"
+)
+_NOT_A_LABEL = re.compile(r"[^\x20-\x7e]")
+
+
+def api_of(method: str, path: str) -> str | None:
+    """Which API that nights learn from this calls: chat, responses or messages; None for others."""
+    found = _PATH.fullmatch(path) if method == "POST" else None
+    return _KINDS[found[1]] if found else None
 
 
 @dataclass(slots=True)
 class Exchange:
-    """One request; `match`, `reason` and `student` become known while it is answered.
+    """One request to a model; `match`, `reason` and `student` become known while it is answered.
 
     `start` is the clock's reading at its arrival, `at` its time in seconds since the epoch.
+    `request` is None where its body cannot be read; `plain` where it is JSON to the letter.
     """
 
     id: str
     at: float
     start: float
-    body: bytes
-    request: Json
-    headers: Mapping[str, str]
+    api: str
+    incoming: Incoming
+    request: Json | None = None
+    plain: bool = False
     match: Match | None = None
     reason: str = ""
     student: Json | None = None
 
+    def read(self) -> None:
+        """Read the request out of the body, as far as it can be."""
+        assert isinstance(self.incoming.body, bytes)
+        try:
+            encoding = self.incoming.header(b"content-encoding")
+            self.request = bodies.read(bodies.unpacked(self.incoming.body, encoding))
+            self.plain = True
+        except bodies.NotPlain as error:
+            self.request = error.request
+        except ValueError:
+            self.request = None
+
     def is_chat(self) -> bool:
-        """Return whether this is a chat request at all: lists of objects where they belong."""
+        """Whether this is a chat request at all: lists of objects where they belong."""
+        if self.api != CHAT or self.request is None:
+            return False
         messages, tools = self.request.get("messages"), self.request.get("tools")
         return _objects(messages) and (tools is None or _objects(tools))
 
-    def response_headers(self, by: str) -> dict[str, str]:
+    @property
+    def model(self) -> str:
+        """The model that the request asks for."""
+        return str((self.request or {}).get("model") or "")
+
+    def headers(self, by: str) -> Headers:
         """What the client learns about who answered, and why."""
-        headers = {"x-flywheel-call": self.id, "x-flywheel-served-by": by}
+        found = {"x-flywheel-call": self.id, "x-flywheel-served-by": by}
         if self.match is not None:
-            headers["x-flywheel-task"] = self.match.route.task.id
-            headers["x-flywheel-adapter"] = self.match.route.adapter
-            headers["x-flywheel-version"] = str(self.match.route.version)
-        return {**headers, "x-flywheel-reason": self.reason}
+            found["x-flywheel-task"] = self.match.route.task.id
+            found["x-flywheel-adapter"] = self.match.route.adapter
+            found["x-flywheel-version"] = str(self.match.route.version)
+        found["x-flywheel-reason"] = self.reason
+        return [(k.encode(), _NOT_A_LABEL.sub("?", v).encode()) for k, v in found.items()]
 
     def line(self, audit_rate: float, **more: object) -> Json:
         """The journal line. Client headers with secrets never enter it."""
-        metadata = self.request.get("metadata")
+        request = self.request or {}
+        metadata = request.get("metadata")
         labels: Json = metadata if isinstance(metadata, dict) else {}
         conversation = labels.get("conversation_id") or labels.get("session_id")
+        header = self.incoming.header
         return {
             "id": self.id,
             "at": self.at,
+            "api": self.api,
             "request": self.request,
             "reply": None,
-            "model": str(self.request.get("model") or ""),
+            "model": self.model,
             "finish_reason": None,
             "usage": None,
             "latency_s": round(time.perf_counter() - self.start, 6),
-            "client": self.headers.get("x-client-id") or str(self.request.get("user") or ""),
-            "conversation": self.headers.get("x-conversation-id") or str(conversation or ""),
+            "client": header(b"x-client-id") or str(request.get("user") or ""),
+            "conversation": header(b"x-conversation-id") or str(conversation or ""),
             "hint": str(labels.get("workload_id") or labels.get("task") or ""),
             "answered_by": TEACHER,
             "reason": self.reason,

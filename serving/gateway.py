@@ -17,33 +17,35 @@ import contextlib
 import logging
 import math
 import os
-import re
-import socket
 import sys
 import time
 import uuid
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-import httpx
 import msgspec
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
-from serving import completion, escalate
+from serving import completion, escalate, transcript
 from serving.audit import Audits, drawn
-from serving.exchange import Exchange, reply_fields
+from serving.caller import Caller, Left
+from serving.client import Body, Client
+from serving.exchange import CHAT, Exchange, api_of, reply_fields
 from serving.journal import Journal
+from serving.keys import AcceptedKeys
+from serving.listen import listen
 from serving.metrics import Metrics
 from serving.pool import pools
+from serving.relay import JSON, Passed, Relay
 from serving.route import Routes
 from serving.shadow import FOLDER, Shadows
 from serving.students import Students
-from serving.teacher import Teacher, TeacherDown, back, http_client, read
+from serving.teacher import Incoming, Teacher
 from tasks.core import params
 from tasks.core.params import Serve
 from tasks.core.records import TEACHER
@@ -53,11 +55,6 @@ from tasks.students.causal import Answer
 
 log = logging.getLogger("flywheel.gateway")
 
-# Half of a surrogate pair, escaped, without its other half.
-LONE = re.compile(
-    rb"\\u[dD][89abAB][\da-fA-F]{2}(?!\\u[dD][c-fC-F])"
-    rb"|(?<!\\u[dD][89abAB][\da-fA-F]{2})\\u[dD][c-fC-F][\da-fA-F]{2}"
-)
 SYNC_SECONDS = 1.0
 SHUTDOWN_SECONDS = int(os.environ.get("SHUTDOWN_SECONDS", "5"))  # for calls under way
 KEEP_ALIVE_SECONDS = 75  # longer than clients keep idle connections, so that they close first
@@ -78,113 +75,97 @@ class Gateway:
     audits: Audits = field(init=False)
 
     def __post_init__(self) -> None:
-        self.audits = Audits(self.teacher, self.journal, self.metrics, self.shadows)
+        self.audits = Audits(
+            self.teacher, self.students.keys, self.journal, self.metrics, self.shadows
+        )
 
-    async def chat(self, http: Request) -> Response:
-        """POST /v1/chat/completions."""
-        start, body = time.perf_counter(), await http.body()
-        try:
-            # Text that was cut inside a pair of surrogates is no Unicode; the teacher may read it.
-            request = msgspec.json.decode(LONE.sub(rb"\\ufffd", body), type=dict[str, Any])
-        except (msgspec.DecodeError, RecursionError):
-            sentence = "the body is not a JSON object"
-            return JSONResponse(
-                completion.error(sentence, "invalid_request_error"), status_code=400
-            )
-        headers = http.headers
-        exchange = Exchange(uuid.uuid4().hex, self._time(headers), start, body, request, headers)
-        self.metrics.calls.labels("chat").inc()
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Everything under /v1 and /openai: what is not learned from is passed through."""
+        start, caller = time.perf_counter(), Caller(receive, send)
+        incoming = Incoming(
+            scope["method"], scope["raw_path"], scope["query_string"], scope["headers"]
+        )
+        api = api_of(incoming.method, scope["path"])
+        with contextlib.suppress(Left):
+            if problem := _impassable(incoming, scope["path"]):
+                error = completion.error(problem, "invalid_request_error")
+                await caller.reply(501, [JSON], msgspec.json.encode(error))
+            elif api is None:
+                body = await _body(incoming, caller)
+                await Relay(self.teacher, incoming.with_body(body), caller).run()
+            else:
+                at = self._time(incoming)
+                incoming = incoming.with_body(await caller.body())
+                await self._answer(Exchange(uuid.uuid4().hex, at, start, api, incoming), caller)
+
+    async def _answer(self, exchange: Exchange, caller: Caller) -> None:
+        """Answer one call: a student's answer where it may be served, else the teacher's."""
+        exchange.read()
+        self.metrics.calls.labels(exchange.api).inc()
         try:
             answer = await self.students.ask(exchange)
-            if answer is not None:
-                return self._serve(exchange, answer)
+            served = self._serve(exchange, answer) if answer else None
         except Exception:  # an answer that cannot be served is only a reason to escalate
             log.exception("call %s", exchange.id)
-            exchange.reason = escalate.STUDENT_ERROR
-        self.metrics.escalated(exchange.reason)
-        return await self._escalate(exchange)
+            exchange.reason, served = escalate.STUDENT_ERROR, None
+        if served:
+            body, kind = served
+            request_id = (b"x-request-id", exchange.id.encode())
+            headers = [(b"content-type", kind), request_id, *exchange.headers(STUDENT)]
+            await caller.reply(200, headers, body)
+        else:
+            self.metrics.escalated(exchange.reason)
+            await self._escalate(exchange, caller)
 
-    def _time(self, headers: Mapping[str, str]) -> float:
-        if self.replay and "x-flywheel-at" in headers:
+    def _time(self, incoming: Incoming) -> float:
+        if self.replay and (told := incoming.header(b"x-flywheel-at")):
             with contextlib.suppress(ValueError):
-                at = float(headers["x-flywheel-at"])
+                at = float(told)
                 if math.isfinite(at) and 0 <= at < 4e9:
                     return at
         return time.time()
 
-    def _serve(self, exchange: Exchange, answer: Answer) -> Response:
+    def _serve(self, exchange: Exchange, answer: Answer) -> tuple[bytes, bytes]:
+        """Record a student's answer; return its bytes and their content type."""
         assert exchange.match is not None  # no answer without a route
+        assert exchange.request is not None
         route = exchange.match.route
         body = completion.of_student(exchange, route, answer)
         found = replies.read(body)
         line = exchange.line(self.settings.audit, **reply_fields(found), answered_by=route.adapter)
-        response = completion.respond(body, exchange.request, exchange.response_headers(STUDENT))
+        written = completion.written(body, exchange.request)
         if drawn(exchange.id, self.settings.audit):
             self.audits.start(exchange, line, route.task.contract, answer.text)
         else:
             self.journal.append(line)
         self.metrics.served.labels(route.adapter).inc()
         self.metrics.seconds.labels(STUDENT).observe(line["latency_s"])
-        return response
+        return written
 
-    async def _escalate(self, exchange: Exchange) -> Response:
+    async def _escalate(self, exchange: Exchange, caller: Caller) -> None:
+        relay = Relay(
+            self.teacher,
+            exchange.incoming,
+            caller,
+            exchange.headers(TEACHER),
+            lambda passed: transcript.whole(exchange.api, passed),
+        )
         try:
-            response = await self.teacher.ask(exchange.body, exchange.request, exchange.headers)
-            self.metrics.teacher.labels(str(response.status_code)).inc()
-            headers = {**back(response), **exchange.response_headers(TEACHER)}
-            if "text/event-stream" in response.headers.get("content-type", ""):
-                return StreamingResponse(
-                    self._tee(exchange, response), response.status_code, headers
-                )
-            content = await read(response, self.teacher.url)
-        except TeacherDown as error:
-            self.metrics.teacher.labels("0").inc()
-            self._record(exchange, b"", error=str(error))
-            headers = exchange.response_headers(TEACHER)
-            return JSONResponse(completion.error(str(error), "teacher_error"), 502, headers)
-        failed = f"HTTP {response.status_code}" if response.is_error else None
-        self._record(exchange, content, error=failed)
-        return Response(content, response.status_code, headers)
+            await relay.run()
+        finally:  # also when the gateway is stopped in the middle of it
+            self._record(exchange, relay.passed)
 
-    async def _tee(self, exchange: Exchange, response: httpx.Response) -> AsyncIterator[bytes]:
-        """Pass the teacher's stream on as it comes; record it when it ends or breaks off."""
-        parts: list[bytes] = []
-        broken: str | None = "the client left before the end of the stream"
-        try:
-            async for part in response.aiter_bytes():
-                parts.append(part)
-                yield part
-            broken = None
-        except httpx.HTTPError as error:
-            broken = f"the teacher's stream broke off ({type(error).__name__})"
-            yield completion.event(completion.error(broken, "teacher_error"))
-        finally:
-            self._record(exchange, b"".join(parts), error=broken)
-            await response.aclose()
-
-    def _record(self, exchange: Exchange, content: bytes, error: str | None) -> None:
+    def _record(self, exchange: Exchange, passed: Passed) -> None:
         """Write the line of a call that the teacher answered, or failed to answer."""
-        line = exchange.line(self.settings.audit, error=error)
-        if content and error is None:
-            try:
-                found = replies.read(content.decode("utf-8", "replace"))
-            except ValueError:
-                line["error"] = "the teacher's reply cannot be read"
-            else:
-                line |= {**reply_fields(found), "error": found.error}
-                if found.error is None:
-                    self.shadows.offer(line, found.reply)
+        self.metrics.teacher.labels(str(passed.status)).inc()
+        if exchange.api == CHAT:
+            self.students.keys.learn(exchange.incoming, exchange.model, passed.status)
+        line = exchange.line(self.settings.audit) | transcript.fields(exchange.api, passed)
+        if line["error"] is None and exchange.is_chat():
+            self.shadows.offer(line, line["reply"])
         self.metrics.seconds.labels(TEACHER).observe(line["latency_s"])
         if not self.journal.keep(line):  # the client gets its answer, which may have been costly
             self.metrics.unwritten.inc()
-
-    async def models(self, http: Request) -> Response:
-        """GET /v1/models: the teacher's."""
-        try:
-            response = await self.teacher.models(http.headers)
-        except TeacherDown as error:
-            return JSONResponse(completion.error(str(error), "teacher_error"), 502)
-        return Response(response.content, response.status_code, back(response))
 
     async def state(self, _: Request) -> Response:
         """GET /: the routes and the counts since the start."""
@@ -216,10 +197,11 @@ class Gateway:
     async def lifespan(self, _: Starlette) -> AsyncIterator[None]:
         """Sync the journal every second and ask shadows; at the end wait for the audits."""
         beside = [asyncio.create_task(self._sync()), asyncio.create_task(self.shadows.run())]
-        yield
-        for task in beside:
-            task.cancel()
-        await self.audits.finish(SHUTDOWN_SECONDS)
+        async with self.teacher.client:
+            yield
+            for task in beside:
+                task.cancel()
+            await self.audits.finish(SHUTDOWN_SECONDS)
         self.journal.close()
 
     async def _sync(self) -> None:
@@ -236,17 +218,44 @@ async def health(_: Request) -> Response:
     return JSONResponse({"status": "ok"})
 
 
+async def nowhere(http: Request, _: Exception) -> Response:
+    """What is neither the teacher's nor ours."""
+    sentence = f"{http.url.path} is not here: the API is under /v1 (Azure's under /openai)"
+    return JSONResponse(completion.error(sentence, "invalid_request_error"), 404)
+
+
+def _impassable(incoming: Incoming, path: str) -> str | None:
+    """Why a request cannot be passed on; None for all others."""
+    if "websocket" in incoming.header(b"upgrade").lower():
+        return f"{path}: WebSockets are not passed on; connect to the teacher itself"
+    if ".." in path.split("/"):
+        return f"{path}: a path is passed on as it is, and may not lead out of the API"
+    return None
+
+
+async def _body(incoming: Incoming, caller: Caller) -> Body:
+    """The body of a request that is only passed through: as it arrives, where it is one."""
+    length = incoming.header(b"content-length") or "0"
+    if incoming.names_model():
+        return await caller.body()
+    if length == "0" and not incoming.header(b"transfer-encoding"):
+        caller.nothing_sent()
+        return b""
+    return caller.parts()
+
+
 def app(gateway: Gateway) -> Starlette:
     """The gateway as an ASGI application."""
     return Starlette(
         routes=[
-            Route("/v1/chat/completions", gateway.chat, methods=["POST"]),
-            Route("/v1/models", gateway.models),
             Route("/healthz", health),
             Route("/metrics", gateway.counters),
             Route("/", gateway.state),
+            Route("/v1/{rest:path}", gateway),
+            Route("/openai/{rest:path}", gateway),
         ],
         lifespan=gateway.lifespan,
+        exception_handlers={404: nowhere},
     )
 
 
@@ -258,15 +267,12 @@ def build(home: Path, env: Mapping[str, str], settings: Serve, replay: bool) -> 
             f"TEACHER_BASE_URL is {url!r}; set it to the teacher's base URL, "
             "such as https://api.openai.com/v1"
         )
-    teacher = Teacher(
-        url,
-        http_client(settings.teacher_timeout),
-        env.get("TEACHER_API_KEY") or None,
-        env.get("TEACHER_MODEL") or None,
-    )
-    servers = pools(env, http_client(settings.student_timeout))
+    key, client = env.get("TEACHER_API_KEY") or None, Client()
+    model = env.get("TEACHER_MODEL") or None
+    teacher = Teacher(url, client, key, model, settings.teacher_timeout)
+    servers = pools(env, client)
     routes = Routes(home / "routes.json")
-    students = Students(routes, servers, settings)
+    students = Students(routes, servers, settings, AcceptedKeys(open=key is not None))
     shadows = Shadows(routes, servers, settings, home / FOLDER)
     return Gateway(students, teacher, Journal(home / "journal"), settings, shadows, replay)
 
@@ -275,16 +281,14 @@ def serve(gateway: Gateway, host: str, port: int) -> None:
     """Serve until interrupted. Raises Refused when the port is taken."""
     import uvicorn
 
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # With the protocol left out asyncio does not set TCP_NODELAY, and each answer waits 40 ms.
-    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((host, port))
-    except OSError as error:
-        raise Refused(f"cannot listen on {host}:{port}: {error.strerror}") from None
+    listener = listen(host, port)
     config = uvicorn.Config(
         app(gateway),
+        http="httptools",
+        loop="uvloop",
+        ws="none",
+        server_header=False,  # the teacher's own go back
+        date_header=False,
         log_level="warning",
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=SHUTDOWN_SECONDS,

@@ -9,14 +9,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import httpx
+import msgspec
+from yarl import URL
 
+from serving.client import Client, Unreachable
 from serving.escalate import NO_LOGPROBS, POOL_ERROR, POOL_REFUSED, TIMEOUT
 from tasks.core.records import Json
 from tasks.students.causal import ask
 from tasks.students.decoding import Answer
 
 LOAD_TIMEOUT = 60.0
+OK = 200
 REFUSALS = (400, 404, 413, 422)  # of one request or adapter; another may still be answered
 
 
@@ -31,10 +34,12 @@ class PoolError(Exception):
 class Pool:
     """A client for one server that holds adapters. The HTTP client belongs to the caller."""
 
-    def __init__(self, url: str, client: httpx.AsyncClient, token: str | None = None) -> None:
+    def __init__(self, url: str, client: Client, token: str | None = None) -> None:
         self.url = url.rstrip("/").removesuffix("/v1")
         self._client = client
-        self._headers = {"authorization": f"Bearer {token}"} if token else {}
+        self._headers = [(b"content-type", b"application/json")]
+        if token:
+            self._headers.append((b"authorization", f"Bearer {token}".encode()))
 
     async def load(self, name: str, path: Path) -> None:
         """Make the server load an adapter, or leave it where another has. Raises PoolError."""
@@ -74,22 +79,27 @@ class Pool:
 
     async def _send(
         self, method: str, path: str, body: Mapping[str, Any] | None, timeout: float
-    ) -> httpx.Response:
+    ) -> bytes:
+        content = b"" if body is None else msgspec.json.encode(body)
         try:
-            response = await self._client.request(
-                method, self.url + path, json=body, headers=self._headers, timeout=timeout
+            reply = await self._client.send(
+                method, URL(self.url + path), self._headers, content, seconds=timeout
             )
-        except httpx.TimeoutException:
-            raise PoolError(TIMEOUT, f"{self.url} gave nothing within {timeout:g} s") from None
-        except httpx.HTTPError as error:
-            raise PoolError(POOL_ERROR, f"{self.url}: {error or type(error).__name__}") from None
-        if response.status_code != httpx.codes.OK:
-            reason = POOL_REFUSED if response.status_code in REFUSALS else POOL_ERROR
-            raise PoolError(reason, f"{response.status_code}: {_complaint(response)}")
-        return response
+            try:
+                answer = await reply.body()
+            finally:
+                reply.close()
+        except Unreachable as error:
+            if error.late:
+                raise PoolError(TIMEOUT, f"{self.url} gave nothing within {timeout:g} s") from None
+            raise PoolError(POOL_ERROR, f"{self.url}: {error}") from None
+        if reply.status != OK:
+            reason = POOL_REFUSED if reply.status in REFUSALS else POOL_ERROR
+            raise PoolError(reason, f"{reply.status}: {_complaint(answer, reply.status)}")
+        return answer
 
 
-def pools(env: Mapping[str, str], client: httpx.AsyncClient) -> dict[str, Pool]:
+def pools(env: Mapping[str, str], client: Client) -> dict[str, Pool]:
     """The server of each kind of student; empty where there is none.
 
     `$POOL_URL` serves all of them, but where it is vLLM, which cannot serve students of the
@@ -125,9 +135,9 @@ def read(reply: Json, name: str) -> Answer:
     return Answer(text, logprobs, str(finish))
 
 
-def _json(response: httpx.Response) -> Json:
+def _json(content: bytes) -> Json:
     try:
-        body = response.json()
+        body = msgspec.json.decode(content)
     except ValueError:
         raise PoolError(POOL_ERROR, "the pool's reply is not JSON") from None
     if not isinstance(body, dict):
@@ -135,10 +145,10 @@ def _json(response: httpx.Response) -> Json:
     return body
 
 
-def _complaint(response: httpx.Response) -> str:
+def _complaint(content: bytes, status: int) -> str:
     """The error message in a reply, vLLM's shape or any text."""
     try:
-        error = response.json()["error"]
+        error = msgspec.json.decode(content)["error"]
         return str(error["message"] if isinstance(error, dict) else error)
     except (ValueError, KeyError, TypeError):
-        return response.text[:200] or f"status {response.status_code}"
+        return content.decode(errors="replace")[:200] or f"status {status}"

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 
 from serving import escalate
 from serving.breaker import CircuitBreaker
-from serving.exchange import Exchange
+from serving.exchange import CHAT, Exchange
+from serving.keys import AcceptedKeys
 from serving.pool import Pool, PoolError
 from serving.route import Match, Routes
 from tasks.calibrate.hop import confidence
@@ -27,31 +28,44 @@ class Students:
     routes: Routes
     pools: Mapping[str, Pool]
     settings: Serve
+    keys: AcceptedKeys
     _breakers: dict[str, CircuitBreaker] = field(
         default_factory=lambda: defaultdict(CircuitBreaker)
     )
 
     async def ask(self, exchange: Exchange) -> Answer | None:
         """The student's answer if it may be served; else `exchange.reason` says why not."""
-        router = self.routes.current()
-        exchange.match = router.find(exchange.request) if exchange.is_chat() else None
-        if exchange.match is None:
-            exchange.reason = router.miss(exchange.request)
+        if exchange.api != CHAT:
+            exchange.reason = escalate.OTHER_API
             return None
-        exchange.reason = escalate.unsupported(exchange.request) or ""
-        answer = None if exchange.reason else await self._answer(exchange, exchange.match)
+        request, router = exchange.request or {}, self.routes.current()
+        match = exchange.match = router.find(request) if exchange.is_chat() else None
+        if match is None:
+            exchange.reason = router.miss(request)
+            return None
+        exchange.reason = self._barred(exchange) or escalate.unsupported(request) or ""
+        answer = None if exchange.reason else await self._answer(exchange, match)
         if answer is None:
             return None
-        route = exchange.match.route
+        route = match.route
         exchange.student = {
             "answer": answer.text,
             "confidence": confidence(answer.logprobs) if answer.logprobs else None,
             "adapter": route.adapter,
             "version": route.version,
         }
-        decision = escalate.decide(route.task, route.threshold, exchange.request, answer)
+        decision = escalate.decide(route.task, route.threshold, request, answer)
         exchange.reason = decision.reason
         return answer if decision.serve else None
+
+    def _barred(self, exchange: Exchange) -> str | None:
+        """Why this caller may not be answered by a student, whatever it asks."""
+        if not exchange.plain:
+            return escalate.NOT_PLAIN
+        if exchange.incoming.header(b"origin"):
+            return escalate.BROWSER
+        known = self.keys.accepted(exchange.incoming, exchange.model)
+        return None if known else escalate.UNKNOWN_KEY
 
     async def _answer(self, exchange: Exchange, match: Match) -> Answer | None:
         pool = self.pools.get(match.route.kind)

@@ -1,33 +1,28 @@
-"""The way to the teacher: any OpenAI-compatible endpoint, forwarded to as it is."""
+"""The way to the teacher: what a client sent goes on as it came, and so does what comes back."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass
-from http.cookiejar import CookieJar, DefaultCookiePolicy
 
-import httpx
-import msgspec
+from yarl import URL
 
-from tasks.core.records import Json
+from serving import body as bodies
+from serving.client import Body, Client, Headers, Reply, Unreachable
 
-# What goes on to the teacher of a client's headers, and back to the client of the teacher's.
-_ONWARD = ("authorization", "api-key", "openai-organization", "openai-project", "user-agent")
-_BACK = ("content-type", "retry-after", "x-request-id", "openai-", "x-ratelimit-")
-# A connection that the teacher closed while it was idle fails before anything was answered.
-_STALE = (httpx.ConnectError, httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError)
-
-
-def http_client(
-    seconds: float, transport: httpx.AsyncBaseTransport | None = None
-) -> httpx.AsyncClient:
-    """A client for many callers at once: no cookie of one caller's call is sent with another's."""
-    return httpx.AsyncClient(
-        limits=httpx.Limits(max_connections=None, max_keepalive_connections=256),
-        timeout=httpx.Timeout(seconds, connect=5.0),
-        cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
-        transport=transport,
-    )
+REDIRECTS = 3
+_MOVED = (307, 308)  # the same request at another address
+_HOP_BY_HOP = frozenset(
+    {b"connection", b"keep-alive", b"proxy-authenticate", b"proxy-authorization", b"te"}
+    | {b"proxy-connection", b"trailer", b"transfer-encoding", b"upgrade"}
+)
+_KEYS = (b"authorization", b"api-key", b"x-api-key")  # where clients send their key
+_OURS = b"x-flywheel-"
+_NAMES_MODEL = re.compile(
+    rb"/(chat/completions|completions|responses|responses/input_tokens|messages"
+    rb"|messages/count_tokens)/?$"
+)
 
 
 class TeacherDown(Exception):  # noqa: N818 - it reads as what happened
@@ -35,78 +30,138 @@ class TeacherDown(Exception):  # noqa: N818 - it reads as what happened
 
 
 @dataclass(frozen=True, slots=True)
+class Incoming:
+    """A request as it arrived: path and query as they were spelled, headers in order."""
+
+    method: str
+    path: bytes
+    query: bytes
+    headers: Headers
+    body: Body = b""
+
+    def header(self, name: bytes) -> str:
+        """A header's value, the first if there are several; empty where there is none."""
+        return next((v.decode("latin-1") for k, v in self.headers if k == name), "")
+
+    def with_body(self, body: Body) -> Incoming:
+        """The same request with its body."""
+        return Incoming(self.method, self.path, self.query, self.headers, body)
+
+    def names_model(self) -> bool:
+        """Whether the body names the model that is to write or to count."""
+        return self.method == "POST" and bool(_NAMES_MODEL.search(self.path))
+
+
+@dataclass(frozen=True, slots=True)
 class Teacher:
     """The large model: its base URL (`.../v1`), the HTTP client, and what overrides the agent's.
 
-    `key` replaces the client's own authorization, `model` the model that it asks for.
+    `key` replaces the client's own key, `model` the model that it asks for. `seconds` is how long
+    the teacher may be silent.
     """
 
     url: str
-    client: httpx.AsyncClient
+    client: Client
     key: str | None = None
     model: str | None = None
+    seconds: float = 600.0
 
-    async def ask(self, body: bytes, request: Json, headers: Mapping[str, str]) -> httpx.Response:
-        """Send a chat request; the response's body is still to be read, and to be closed.
+    async def send(self, incoming: Incoming) -> Reply:
+        """Send a request on; the reply's body is still to come. Raises TeacherDown."""
+        url, (headers, body) = self.address(incoming), self._onward(incoming)
+        try:
+            reply = await self.client.send(
+                incoming.method, url, headers, body, seconds=self.seconds
+            )
+            for _ in range(REDIRECTS):
+                moved = _moved(reply) if isinstance(body, bytes) else None
+                if moved is None:
+                    break
+                reply.close()
+                reply = await self.client.send(
+                    incoming.method, moved, headers, body, seconds=self.seconds
+                )
+        except Unreachable as error:
+            raise self.down(error) from error
+        return reply
 
-        `body` are the bytes of `request`, which go on unchanged unless the model is overridden.
-        Raises TeacherDown.
+    def address(self, incoming: Incoming) -> URL:
+        """Where a path of the gateway is at the teacher: `/v1/...` below its base URL.
+
+        Azure's `/openai/...` is at the root that the base URL names before its own `/openai`.
+        A query of the base URL is added to the client's, which has precedence.
         """
-        if self.model and request.get("model") != self.model:
-            body = msgspec.json.encode({**request, "model": self.model})
-        built = self.client.build_request(
-            "POST",
-            f"{self.url.rstrip('/')}/chat/completions",
-            content=body,
-            headers={**self._headers(headers), b"content-type": b"application/json"},
-        )
-        try:
-            return await self.client.send(built, stream=True)
-        except _STALE:
-            return await self._send(built)
-        except httpx.HTTPError as error:
-            raise down(self.url, error) from error
+        base, _, own = self.url.partition("?")
+        path, base = incoming.path.decode("latin-1"), base.rstrip("/")
+        if path.startswith("/openai/"):
+            base = re.sub(r"(?<!/)/(openai|v1)(/.*)?$", "", base)
+        else:
+            path = path.removeprefix("/v1")
+        query = incoming.query.decode("latin-1")
+        given = {pair.split("=")[0] for pair in query.split("&")}
+        more = [pair for pair in own.split("&") if pair and pair.split("=")[0] not in given]
+        query = "&".join([query, *more] if query else more)
+        return URL(f"{base}{path}?{query}" if query else base + path, encoded=True)
 
-    async def models(self, headers: Mapping[str, str]) -> httpx.Response:
-        """The teacher's list of models, read. Raises TeacherDown."""
-        url = f"{self.url.rstrip('/')}/models"
-        response = await self._send(
-            self.client.build_request("GET", url, headers=self._headers(headers))
-        )
-        await read(response, self.url)
-        return response
-
-    async def _send(self, request: httpx.Request) -> httpx.Response:
-        try:
-            return await self.client.send(request, stream=True)
-        except httpx.HTTPError as error:
-            raise down(self.url, error) from error
-
-    def _headers(self, headers: Mapping[str, str]) -> dict[bytes, bytes]:
-        """What goes on, byte for byte: the client's name may be Müller."""
-        onward = {name: headers[name] for name in _ONWARD if name in headers}
+    def _onward(self, incoming: Incoming) -> tuple[Headers, Body]:
+        """The headers and the body that the teacher gets."""
+        headers: Headers = list(end_to_end(incoming.headers))
+        body = incoming.body
+        if isinstance(body, bytes):
+            headers = [(k, v) for k, v in headers if k != b"content-length"]
+            if self.model and incoming.names_model():
+                try:
+                    body = bodies.unpacked(body, incoming.header(b"content-encoding"))
+                    headers = [(k, v) for k, v in headers if k != b"content-encoding"]
+                    body = bodies.with_model(body, self.model)
+                except ValueError:
+                    pass  # in an encoding of its own: the teacher's to judge
         if self.key:
-            onward.pop("api-key", None)
-            onward["authorization"] = f"Bearer {self.key}"
-        return {name.encode(): value.encode("latin-1") for name, value in onward.items()}
+            headers = self._with_key(headers)
+        return headers, body
+
+    def _with_key(self, headers: Headers) -> Headers:
+        """Our key in the place of the client's, where it had one."""
+        places = [k for k, _ in headers if k in _KEYS] or [b"authorization"]
+        key = self.key or ""
+        own = [(k, (f"Bearer {key}" if k == b"authorization" else key).encode()) for k in places]
+        return [*((k, v) for k, v in headers if k not in _KEYS), *own]
+
+    def down(self, error: Unreachable) -> TeacherDown:
+        """The sentence for a teacher that gave no answer."""
+        did = "did not answer in time" if error.late else "is down"
+        return TeacherDown(f"the teacher at {self.url} {did} ({error.kind})")
 
 
-def back(response: httpx.Response) -> dict[str, str]:
-    """The headers of the teacher's response that the client gets too."""
-    return {name: value for name, value in response.headers.items() if name.startswith(_BACK)}
+def end_to_end(headers: Headers) -> Iterator[tuple[bytes, bytes]]:
+    """The headers of a request that are not about this connection, or about this gateway."""
+    named = {k: v for k, v in headers if k == b"connection"}.get(b"connection", b"")
+    listed = {name.strip().lower() for name in named.split(b",")}
+    dropped = _HOP_BY_HOP | listed | {b"host", b"expect"}
+    return ((k, v) for k, v in headers if k not in dropped and not k.startswith(_OURS))
 
 
-async def read(response: httpx.Response, url: str) -> bytes:
-    """The whole body of a response. Raises TeacherDown when it breaks off."""
+def back(reply: Reply) -> list[tuple[bytes, bytes]]:
+    """The headers of the teacher's reply that the client gets too."""
+    headers = end_to_end([(k.lower(), v) for k, v in reply.headers])
+    return [(k, _place(reply).encode() if k == b"location" else v) for k, v in headers]
+
+
+def _place(reply: Reply) -> str:
+    """Where a reply points to: what is relative is so to the teacher, not to this gateway."""
     try:
-        return await response.aread()
-    except httpx.HTTPError as error:
-        raise down(url, error) from error
-    finally:
-        await response.aclose()
+        return str(reply.url.join(URL(reply.header("location"), encoded=True)))
+    except ValueError:
+        return reply.header("location")
 
 
-def down(url: str, error: httpx.HTTPError) -> TeacherDown:
-    """The sentence for a teacher that gave no answer."""
-    did = "did not answer in time" if isinstance(error, httpx.TimeoutException) else "is down"
-    return TeacherDown(f"the teacher at {url} {did} ({type(error).__name__})")
+def _moved(reply: Reply) -> URL | None:
+    """Where the teacher says that a request is to be sent instead, if it is the same host.
+
+    Another host must not get the client's key: its own library decides about that.
+    """
+    if reply.status not in _MOVED or not reply.header("location"):
+        return None
+    target = URL(_place(reply), encoded=True)
+    secure = target.scheme == "https" or target.scheme == reply.url.scheme
+    return target if target.host == reply.url.host and secure else None

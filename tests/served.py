@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -10,10 +11,13 @@ from typing import Any
 
 import httpx
 import msgspec
+from upstream import Handler, upstream
 
 from examples import desk, teacher
+from serving.client import Client
 from serving.gateway import Gateway, app
 from serving.journal import Journal
+from serving.keys import AcceptedKeys
 from serving.pool import Pool
 from serving.route import Route, Routes
 from serving.shadow import FOLDER, Shadows
@@ -25,7 +29,6 @@ from tasks.core.params import Serve
 from tasks.core.task import Task
 
 Json = dict[str, Any]
-Handler = Callable[[httpx.Request], httpx.Response]
 DAY = date(2026, 3, 2)
 
 
@@ -92,19 +95,23 @@ def large(request: httpx.Request) -> httpx.Response:
 
 
 def gateway(
-    home: Path, pool: Handler | None, large: Handler = large, audit: float = 0.0, **settings: Any
+    home: Path,
+    pool: Handler | None,
+    large: Handler | str = large,
+    audit: float = 0.0,
+    *,
+    asks_for_keys: bool = False,
+    model: str | None = None,
+    **settings: Any,
 ) -> Gateway:
-    """A gateway in `home` that talks to these two."""
-    serve = Serve(audit=audit, **settings)
-    students: dict[str, Pool] = {}
-    if pool is not None:
-        client = httpx.AsyncClient(transport=httpx.MockTransport(pool))
-        students = {"causal": Pool("http://pool", client)}
-    mine = httpx.AsyncClient(transport=httpx.MockTransport(large))
+    """A gateway in `home` that talks to these two; the teacher may be a base URL."""
+    serve, http = Serve(audit=audit, **settings), Client()
+    students = {"causal": Pool(upstream(pool), http)} if pool else {}
+    url = large if isinstance(large, str) else upstream(large) + "/v1"
     routes = Routes(home / "routes.json")
     return Gateway(
-        students=Students(routes, students, serve),
-        teacher=Teacher("http://teacher/v1", mine),
+        students=Students(routes, students, serve, AcceptedKeys(open=not asks_for_keys)),
+        teacher=Teacher(url, http, model=model),
         journal=Journal(home / "journal"),
         settings=serve,
         shadows=Shadows(routes, students, serve, home / FOLDER),
@@ -112,10 +119,15 @@ def gateway(
     )
 
 
-def client(built: Gateway) -> httpx.AsyncClient:
-    """An HTTP client of the gateway's application."""
+@asynccontextmanager
+async def client(built: Gateway) -> AsyncIterator[httpx.AsyncClient]:
+    """An HTTP client of the gateway's application, whose own client is open as long."""
     transport = httpx.ASGITransport(app(built), raise_app_exceptions=True)
-    return httpx.AsyncClient(transport=transport, base_url="http://gateway")
+    async with (
+        built.teacher.client,
+        httpx.AsyncClient(transport=transport, base_url="http://gateway") as found,
+    ):
+        yield found
 
 
 def journal(home: Path) -> list[Json]:

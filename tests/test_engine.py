@@ -19,11 +19,14 @@ from typing import Any
 import httpx
 import pytest
 import tiny
+from upstream import application
 
 from serving.chat_request import BadRequest
+from serving.client import Client
 from serving.decoder import MAX_WAITING, Engine, Job
-from serving.engine import app, listen, run
-from serving.pool import Pool, PoolError
+from serving.engine import app, run
+from serving.listen import listen
+from serving.pool import Pool
 from tasks.core.params import Train
 from tasks.core.stage import Refused
 from tasks.students.adapters import open_student
@@ -102,9 +105,8 @@ def test_the_engine_answers_as_the_student_was_measured(engine: Engine, home: Pa
     """Through HTTP, the pool's client reads the same text and log-probabilities."""
 
     async def run() -> Answer:
-        transport = httpx.ASGITransport(app(engine))
-        async with httpx.AsyncClient(transport=transport) as client:
-            return await Pool("http://pool", client).answer(NAME, PROMPT, 64, 30.0)
+        async with Client() as client:
+            return await Pool(application(app(engine)), client).answer(NAME, PROMPT, 64, 30.0)
 
     answer = asyncio.run(run())
     student = Student.load(home / "tiny", home / "adapters" / NAME / "adapter")
@@ -247,19 +249,18 @@ def test_adapters_come_and_go(engine: Engine, home: Path) -> None:
     """Loaded under a new name, refused under a taken one, gone when unloaded."""
     path = home / "adapters" / NAME / "adapter"
 
-    async def run() -> tuple[set[str], str]:
-        async with httpx.AsyncClient(transport=httpx.ASGITransport(app(engine))) as client:
-            pool = Pool("http://pool", client)
-            await pool.load("second", path)
-            with pytest.raises(PoolError) as refused:
+    async def run() -> set[str]:
+        async with Client() as client:
+            pool = Pool(application(app(engine)), client)
+            for _ in range(2):  # the second time it is there, which is what was wanted
                 await pool.load("second", path)
-            names = await pool.loaded()
-            await pool.unload("second")
-            return names, str(refused.value)
+            return await pool.loaded()
 
-    names, refusal = asyncio.run(run())
-    assert names == {NAME, "second"}
-    assert "already been loaded" in refusal
+    assert asyncio.run(run()) == {NAME, "second"}
+    body = {"lora_name": "second", "lora_path": str(path)}
+    again = send(engine, "POST", "/v1/load_lora_adapter", json=body)
+    assert "already been loaded" in again.json()["error"]["message"]
+    assert send(engine, "POST", "/v1/unload_lora_adapter", json=body).status_code == 200
     reply = send(engine, "POST", "/v1/unload_lora_adapter", json={"lora_name": "second"})
     assert reply.status_code == 404
     assert send(engine, "POST", "/v1/unload_lora_adapter", json={}).status_code == 400

@@ -13,12 +13,11 @@ import httpx
 import msgspec
 import pytest
 import served
-from starlette.datastructures import Headers
+from upstream import nowhere
 
 from examples import teacher as large
 from serving import gateway as module
 from serving.audit import drawn
-from serving.exchange import Exchange
 from tasks.core.params import Serve
 from tasks.core.stage import Refused
 from tasks.ingest.dialects import journal as dialect
@@ -49,7 +48,7 @@ def post(
             body = request if isinstance(request, bytes) else json.dumps(request).encode()
             named = {name.replace("_", "-"): value for name, value in headers.items()}
             response = await client.post(path, content=body, headers=named)
-        await built.audits.finish(5)
+            await built.audits.finish(5)
         built.journal.close()
         return response
 
@@ -119,12 +118,11 @@ def test_a_pool_that_raises_or_hangs_escalates(home: Path) -> None:
     def dead(_: httpx.Request) -> httpx.Response:
         raise httpx.ConnectError("refused")
 
-    async def hung(_: httpx.Request) -> httpx.Response:
-        await asyncio.Event().wait()
-        raise AssertionError
+    def hung(_: httpx.Request) -> httpx.Response:
+        raise httpx.ReadTimeout("never")
 
     assert post(served.gateway(home, dead)).headers["x-flywheel-reason"] == "pool error"
-    slow = post(served.gateway(home, hung, student_timeout=0.02))  # type: ignore[arg-type]
+    slow = post(served.gateway(home, hung, student_timeout=0.02))
     assert slow.headers["x-flywheel-reason"] == "timeout"
     assert reply(slow)["content"] == QUEUE
 
@@ -135,7 +133,7 @@ def test_a_pool_that_keeps_failing_is_left_alone_for_a_while(home: Path) -> None
 
     def dead(request: httpx.Request) -> httpx.Response:
         asked.append(request)
-        raise httpx.ConnectError("refused")
+        return httpx.Response(503)
 
     built = served.gateway(home, dead)
     reasons = [post(built).headers["x-flywheel-reason"] for _ in range(5)]
@@ -192,12 +190,20 @@ def test_odd_requests_are_the_teachers_to_judge(home: Path, body: Any) -> None:
     assert line["error"] == "HTTP 400"
 
 
-def test_a_body_that_is_not_json_is_refused(home: Path) -> None:
-    """Neither broken JSON nor a JSON list is passed on."""
-    for body in (b"{", b"[1]", b"", b"\xff", b"[" * 100_000):
-        response = post(served.gateway(home, None), body)
-        assert response.status_code == 400
-        assert response.json()["error"]["message"] == "the body is not a JSON object"
+@pytest.mark.parametrize("body", [b"{", b"[1]", b"", b"\xff", b"[" * 100_000])
+def test_a_body_that_is_not_json_is_the_teachers_to_judge(home: Path, body: bytes) -> None:
+    """It goes on byte for byte, and its line in the journal has no request."""
+    seen: list[bytes] = []
+
+    def large(asked: httpx.Request) -> httpx.Response:
+        seen.append(asked.content)
+        return httpx.Response(400, json={"error": {"message": "no JSON"}})
+
+    response = post(served.gateway(home, None, large), body)
+    assert (response.status_code, response.json()["error"]["message"]) == (400, "no JSON")
+    assert seen == [body]
+    (line,) = served.journal(home)
+    assert (line["request"], line["error"]) == (None, "HTTP 400")
 
 
 def test_the_teachers_errors_pass_through(home: Path) -> None:
@@ -216,27 +222,17 @@ def test_the_teachers_errors_pass_through(home: Path) -> None:
 
 def test_a_teacher_that_is_down_is_a_clear_502(home: Path) -> None:
     """The client gets one sentence in the shape that its library expects; the journal keeps it."""
-
-    def down(_: httpx.Request) -> httpx.Response:
-        raise httpx.ConnectError("refused")
-
-    response = post(served.gateway(home, served.student("x"), down))
+    response = post(served.gateway(home, served.student("x"), nowhere()))
     assert response.status_code == 502
     sentence = response.json()["error"]["message"]
-    assert sentence == "the teacher at http://teacher/v1 is down (ConnectError)"
+    assert sentence == f"the teacher at {nowhere()} is down (ClientConnectorError)"
     assert served.journal(home)[0]["error"] == sentence
 
 
 def test_a_student_answers_even_when_the_teacher_is_down(home: Path) -> None:
     """Served calls do not need the teacher; a failed audit leaves a line without one."""
-
-    def down(_: httpx.Request) -> httpx.Response:
-        raise httpx.ConnectError("refused")
-
-    assert (
-        reply(post(served.gateway(home, served.student(OTHER), down, audit=1.0)))["content"]
-        == OTHER
-    )
+    built = served.gateway(home, served.student(OTHER), nowhere(), audit=1.0)
+    assert reply(post(built))["content"] == OTHER
     (line,) = served.journal(home)
     assert line["audit"] is None
 
@@ -320,6 +316,7 @@ def stream(*parts: bytes, broken: bool = False) -> Any:
         for part in parts:
             yield part
         if broken:
+            await asyncio.sleep(0.02)
             raise httpx.ReadError("gone")
 
     headers = {"content-type": "text/event-stream"}
@@ -344,29 +341,66 @@ def test_the_teachers_stream_passes_through(home: Path) -> None:
 
 
 def test_a_broken_stream_is_said_and_recorded(home: Path) -> None:
-    """A stream that breaks off ends with an error event, and its line is not a reply to learn."""
+    """A stream that breaks off, here inside a line, ends with an error event of its own.
+
+    Its line in the journal is not a reply to learn.
+    """
     built = served.gateway(home, None, stream(*CHUNKS[:2], broken=True))
     response = post(built, {**REQUEST, "stream": True})
-    assert "the teacher's stream broke off" in response.text
+    torn, last = response.text.rstrip().rsplit("\n\n", 1)
+    assert torn.endswith('data: {"cho')
+    sentence = json.loads(last.removeprefix("data: "))["error"]["message"]
+    assert sentence.startswith("the teacher's answer broke off")
     (line,) = served.journal(home)
-    assert line["error"] == "the teacher's stream broke off (ReadError)"
+    assert line["error"] == sentence
 
 
-def test_a_client_that_leaves_is_recorded(home: Path) -> None:
-    """When the client hangs up in mid-stream the line says so."""
-    built = served.gateway(home, None, stream(*CHUNKS))
+@pytest.mark.parametrize(
+    ("parts", "reply_", "error"),
+    [(1, None, "the client left before the end of the answer"), (3, "refund", None)],
+)
+def test_a_client_that_leaves_is_recorded(
+    home: Path, parts: int, reply_: str | None, error: str | None
+) -> None:
+    """Hanging up in mid-stream is an error; after the finish reason it is not."""
+
+    async def linger() -> AsyncIterator[bytes]:
+        for part in CHUNKS[:parts]:
+            yield part
+        await asyncio.sleep(0.05)
+        yield CHUNKS[3]
+
+    headers = {"content-type": "text/event-stream"}
+    built = served.gateway(
+        home, None, lambda _: httpx.Response(200, content=linger(), headers=headers)
+    )
 
     async def leave() -> None:
-        body = json.dumps(REQUEST).encode()
-        exchange = Exchange("one", 1.0, time.perf_counter(), body, REQUEST, Headers())
-        response = await built.teacher.ask(body, REQUEST, {})
-        passing = built._tee(exchange, response)
-        await anext(passing)
-        await passing.aclose()
+        got = 0
+        there = asyncio.Event()
+
+        async def receive() -> dict[str, Any]:
+            if not got and not there.is_set():
+                there.set()
+                return {"type": "http.request", "body": json.dumps(REQUEST).encode()}
+            while got < parts:
+                await asyncio.sleep(0.001)
+            return {"type": "http.disconnect"}
+
+        async def send(event: dict[str, Any]) -> None:
+            nonlocal got
+            got += event.get("body", b"").count(b"data: {")
+
+        path = "/v1/chat/completions"
+        scope = {"method": "POST", "path": path, "raw_path": path.encode()}
+        async with built.teacher.client:
+            await built({**scope, "query_string": b"", "headers": []}, receive, send)
 
     asyncio.run(leave())
     built.journal.close()
-    assert "the client left" in served.journal(home)[0]["error"]
+    (line,) = served.journal(home)
+    assert line["error"] == error
+    assert (line["reply"] and line["reply"]["content"]) == reply_
 
 
 def test_no_secret_enters_the_journal_or_the_counters(home: Path) -> None:
@@ -422,10 +456,7 @@ def test_the_models_are_the_teachers(home: Path) -> None:
     built = served.gateway(home, None, lambda _: httpx.Response(200, json=models))
     assert get(built, "/v1/models").json() == models
 
-    def down(_: httpx.Request) -> httpx.Response:
-        raise httpx.ConnectError("refused")
-
-    assert get(served.gateway(home, None, down), "/v1/models").status_code == 502
+    assert get(served.gateway(home, None, nowhere()), "/v1/models").status_code == 502
 
 
 def test_the_student_reads_the_payload_only(home: Path) -> None:

@@ -10,7 +10,9 @@ from typing import Any
 
 import httpx
 import pytest
+from upstream import upstream
 
+from serving.client import Client
 from serving.escalate import NO_LOGPROBS, POOL_ERROR, POOL_REFUSED, TIMEOUT
 from serving.pool import Pool, PoolError, read
 from tasks.core.contract import Contract
@@ -37,9 +39,9 @@ REPLY: dict[str, Any] = {
 
 def ask(handler: Callable[[httpx.Request], httpx.Response], *, token: str | None = None) -> Answer:
     async def run() -> Answer:
-        async with httpx.AsyncClient(transport=httpx.MockTransport(handler)) as client:
-            pool = Pool("http://pool:8100/v1/", client, token)
-            return await pool.answer("route-v1-0a1b2c3d", "my money back", 8, 2.0)
+        async with Client() as client:
+            pool = Pool(upstream(handler) + "/v1/", client, token)
+            return await pool.answer("route-v1-0a1b2c3d", "my money back", 8, 0.5)
 
     return asyncio.run(run())
 
@@ -59,7 +61,7 @@ def test_an_answer_is_asked_for_in_vllms_words() -> None:
     answer = ask(handler, token="secret")
     assert answer == Answer("refund", (-0.25, -0.5), "stop")
     body = json.loads(seen[0].content)
-    assert str(seen[0].url) == "http://pool:8100/v1/chat/completions"
+    assert seen[0].url.path == "/v1/chat/completions"
     assert seen[0].headers["authorization"] == "Bearer secret"
     assert (body["model"], body["temperature"]) == ("route-v1-0a1b2c3d", 0)
     assert body["logprobs"] is True
@@ -96,8 +98,8 @@ def test_a_dead_or_slow_pool_is_a_reason_not_a_crash() -> None:
 
     missing = {"error": {"message": "The model `x` does not exist.", "code": 404}}
     cases: list[tuple[Callable[[httpx.Request], httpx.Response], str, str]] = [
-        (slow, TIMEOUT, "within 2 s"),
-        (dead, POOL_ERROR, "refused"),
+        (slow, TIMEOUT, "within 0.5 s"),
+        (dead, POOL_ERROR, "disconnected"),
         (lambda _: httpx.Response(404, json=missing), POOL_REFUSED, "does not exist"),
         (lambda _: httpx.Response(502, text="bad gateway"), POOL_ERROR, "bad gateway"),
         (lambda _: httpx.Response(200, text="<html>"), POOL_ERROR, "not JSON"),
@@ -123,8 +125,8 @@ def test_adapters_are_those_with_a_parent() -> None:
         return httpx.Response(200, text="Success")
 
     async def run() -> set[str]:
-        async with httpx.AsyncClient(transport=httpx.MockTransport(handler)) as client:
-            pool = Pool("http://pool", client)
+        async with Client() as client:
+            pool = Pool(upstream(handler), client)
             await pool.load("route-v2", Path("/adapters/route-v2/adapter"))
             await pool.unload("route-v1")
             return await pool.loaded()

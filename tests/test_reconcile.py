@@ -16,10 +16,12 @@ import served
 import students
 import tiny
 from sqlalchemy import Engine, event
+from upstream import nowhere, upstream
 
 from registry import plots
 from registry.store import Store
 from registry.version import Version
+from serving.client import Client
 from serving.pool import Pool
 from serving.reconcile import Changes, reconcile, routes
 from tasks.train.domain import tag
@@ -66,7 +68,7 @@ class Desk:
 
     def __init__(self, home: Path) -> None:
         self.home, self.pool = home, FakePool()
-        self.apart: Pool | None = None
+        self.apart: str | None = None
         self.store = Store(f"sqlite:///{home}/mlflow.db")
         self.versions = {name: self.register(name) for name in ("a-1", "b-2")}
 
@@ -93,9 +95,11 @@ class Desk:
                 self.store.set_champion(name, version.number if name in names else None)
 
         async def act() -> Changes:
-            async with httpx.AsyncClient(transport=httpx.MockTransport(self.pool.answer)) as client:
-                pool = Pool("http://pool", client)
-                pools = {"causal": pool, **({"encoder": self.apart} if self.apart else {})}
+            async with Client() as client:
+                pool = Pool(upstream(self.pool.answer), client)
+                pools = {"causal": pool}
+                if self.apart:
+                    pools["encoder"] = Pool(self.apart, client)
                 return await reconcile(self.home, self.store, pools, "bundled")
 
         return asyncio.run(act())
@@ -217,12 +221,7 @@ def test_an_adapter_that_another_promotion_loaded_is_loaded(desk: Desk) -> None:
 
 def test_a_server_that_is_down_costs_only_its_own_kind(desk: Desk) -> None:
     """Its routes stay as they are; the other server's students are switched on."""
-
-    async def dead(_: httpx.Request) -> httpx.Response:
-        raise httpx.ConnectError("refused")
-
-    client = httpx.AsyncClient(transport=httpx.MockTransport(dead))
-    desk.apart = Pool("http://encoder", client)
+    desk.apart = nowhere()
     try:
         desk.promote("a-1")
         assert [r["task"]["id"] for r in routes(desk.home)] == ["a-1"]

@@ -13,6 +13,7 @@ import httpx
 import pytest
 import served
 from starlette.responses import JSONResponse
+from upstream import nowhere
 
 from serving import completion
 from serving.escalate import decide
@@ -66,14 +67,10 @@ def test_a_refused_call_says_nothing_about_the_pool(home: Path) -> None:
 
 def test_one_pool_rests_and_the_other_does_not(home: Path) -> None:
     """Students of the encoder may be served elsewhere: each server has its own record."""
-
-    def dead(_: httpx.Request) -> httpx.Response:
-        raise httpx.ConnectError("refused")
-
     served.write_routes(home, replace(TOOLS, kind="encoder"), ROUTE)
     built = served.gateway(home, served.student("other"))
-    client = httpx.AsyncClient(transport=httpx.MockTransport(dead))
-    built.students.pools = {**built.students.pools, "encoder": Pool("http://apart", client)}
+    apart = Pool(nowhere(), built.teacher.client)
+    built.students.pools = {**built.students.pools, "encoder": apart}
     asked = {"model": "large", **served.requests("tools", 1)[0]}
     found = reasons(send(built, asked, GOOD, asked, GOOD, asked, asked, GOOD))
     assert found[::2] == ["pool error", "pool error", "pool error", "served"]
@@ -116,14 +113,16 @@ def test_half_an_emoji_goes_on_as_it_came(home: Path) -> None:
 
 
 def test_a_clients_name_may_have_an_umlaut(home: Path) -> None:
+    """UTF-8 in a header goes on byte for byte, Latin-1 as the same text."""
     seen: list[bytes] = []
 
     def large(request: httpx.Request) -> httpx.Response:
         seen.append(dict(request.headers.raw)[b"user-agent"])
         return served.large(request)
 
-    send(served.gateway(home, None, large), GOOD, user_agent="Müller".encode("latin-1"))
-    assert seen == ["Müller".encode("latin-1")]
+    for encoding in ("utf-8", "latin-1"):
+        send(served.gateway(home, None, large), GOOD, user_agent="Müller".encode(encoding))
+    assert seen == ["Müller".encode()] * 2
 
 
 def test_a_full_disk_costs_no_client_its_answer(

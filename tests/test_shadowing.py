@@ -64,7 +64,7 @@ async def test_a_shadow_that_is_too_slow_is_in_nobodys_way(tmp_path: Path) -> No
     def late(request: httpx.Request) -> httpx.Response:
         raise httpx.ReadTimeout("late", request=request)
 
-    built = gateway(shadowed(tmp_path), late, shadow=1.0)
+    built = gateway(shadowed(tmp_path), late, shadow=1.0, student_timeout=0.02)
     found = await answered(built, 2)
     assert all(reply.status_code == 200 for reply in found)
     assert [call.score for call in seen(tmp_path, *SHADOW)] == [None, None]

@@ -4,24 +4,45 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable
 from typing import Any
 
 import httpx
 import pytest
+from upstream import Handler, nowhere, upstream
 
-from serving.teacher import Teacher, TeacherDown, back, http_client, read
+from serving.client import Client, is_loopback
+from serving.teacher import Incoming, Teacher, TeacherDown, back
 
 BODY = b'{"model": "large",  "messages": []}'
 ASKED: dict[str, Any] = json.loads(BODY)
+PATH = b"/v1/chat/completions"
 
 
-def teacher(answer: Callable[[httpx.Request], httpx.Response], **changes: str) -> Teacher:
-    client = httpx.AsyncClient(transport=httpx.MockTransport(answer))
-    return Teacher("http://teacher/v1/", client, **changes)
+def ask(
+    answer: Handler | str, *incoming: Incoming, base: str = "/v1/", **changes: Any
+) -> list[tuple[int, dict[str, str], bytes]]:
+    """Status, headers and body of the replies to some requests."""
+
+    async def run() -> list[tuple[int, dict[str, str], bytes]]:
+        found = []
+        async with Client() as client:
+            url = answer if isinstance(answer, str) else upstream(answer) + base
+            teacher = Teacher(url, client, **changes)
+            for one in incoming:
+                reply = await teacher.send(one)
+                headers = {k.decode(): v.decode() for k, v in back(reply)}
+                found.append((reply.status, headers, await reply.body()))
+                reply.close()
+        return found
+
+    return asyncio.run(run())
 
 
-def sent(headers: dict[str, str], **changes: str) -> httpx.Request:
+def post(*headers: tuple[bytes, bytes], body: bytes = BODY, query: bytes = b"") -> Incoming:
+    return Incoming("POST", PATH, query, headers, body)
+
+
+def sent(incoming: Incoming, base: str = "/v1/", **changes: Any) -> httpx.Request:
     """What the teacher receives."""
     seen: list[httpx.Request] = []
 
@@ -29,30 +50,86 @@ def sent(headers: dict[str, str], **changes: str) -> httpx.Request:
         seen.append(request)
         return httpx.Response(200, json={})
 
-    asyncio.run(teacher(answer, **changes).ask(BODY, ASKED, headers))
+    ask(answer, incoming, base=base, **changes)
     return seen[0]
 
 
-def test_the_body_goes_on_byte_for_byte() -> None:
-    """The teacher gets the client's bytes and the client's own key, and nothing of ours."""
-    request = sent({"authorization": "Bearer mine", "cookie": "no", "x-flywheel-at": "1"})
-    assert request.url == "http://teacher/v1/chat/completions"
+def test_the_request_goes_on_byte_for_byte() -> None:
+    """Body, query and headers are the client's, but for those of the connection and of ours."""
+    mine = [
+        (b"authorization", b"Bearer mine"),
+        (b"x-title", b"one"),
+        (b"x-title", b"two"),
+        (b"openai-beta", b"assistants=v2"),
+        (b"idempotency-key", b"7"),
+        (b"accept-encoding", b"br"),
+    ]
+    ours = [
+        (b"host", b"gateway"),
+        (b"connection", b"keep-alive, x-hop"),
+        (b"x-hop", b"1"),
+        (b"te", b"trailers"),
+        (b"x-flywheel-at", b"1"),
+        (b"content-length", b"999"),
+    ]
+    request = sent(post(*mine, *ours, query=b"api-version=2024-10-21&q=a%2Fb+c"))
+    assert request.url.raw_path == b"/v1/chat/completions?api-version=2024-10-21&q=a%2Fb+c"
     assert request.content == BODY
-    assert request.headers["authorization"] == "Bearer mine"
-    assert "cookie" not in request.headers
-    assert "x-flywheel-at" not in request.headers
+    got = [(k.lower(), v) for k, v in request.headers.raw]
+    assert [(k, v) for k, v in got if k not in (b"host", b"content-length")] == mine
 
 
-def test_our_key_takes_the_place_of_the_clients() -> None:
-    """With a key configured the client's keys are not sent on."""
-    request = sent({"authorization": "Bearer mine", "api-key": "mine"}, key="ours")
-    assert request.headers["authorization"] == "Bearer ours"
-    assert "api-key" not in request.headers
+@pytest.mark.parametrize(
+    ("path", "base", "expected"),
+    [
+        ("/v1/models/a%2Fb", "/v1", "/v1/models/a%2Fb"),
+        ("/v1/files/", "/api/v1/", "/api/v1/files/"),
+        ("/v1/embeddings", "", "/embeddings"),
+        ("/v1/x", "/openai/deployments/d?api-version=1", "/openai/deployments/d/x?api-version=1"),
+        (
+            "/openai/deployments/d/x",
+            "/openai?api-version=1",
+            "/openai/deployments/d/x?api-version=1",
+        ),
+        ("/openai/deployments/d/x", "/azure/openai/v1", "/azure/openai/deployments/d/x"),
+        ("/openai/v1/x", "/v1", "/openai/v1/x"),
+    ],
+)
+def test_paths_are_the_teachers(path: str, base: str, expected: str) -> None:
+    """`/v1` is below the base URL, Azure's `/openai` at its root; a query of the base is added."""
+    request = sent(Incoming("GET", path.encode(), b"", []), base=base)
+    assert request.url.raw_path.decode() == expected
+
+
+def test_the_clients_query_has_precedence() -> None:
+    """A parameter of the base URL is the client's where it says otherwise."""
+    request = sent(post(query=b"api-version=2"), base="/v1?api-version=1&more=1")
+    assert request.url.query == b"api-version=2&more=1"
+
+
+@pytest.mark.parametrize(
+    ("headers", "expected"),
+    [
+        ([], {"authorization": "Bearer ours"}),
+        ([(b"authorization", b"Bearer mine")], {"authorization": "Bearer ours"}),
+        ([(b"api-key", b"mine")], {"api-key": "ours"}),
+        ([(b"x-api-key", b"mine")], {"x-api-key": "ours"}),
+    ],
+)
+def test_our_key_takes_the_place_of_the_clients(
+    headers: list[tuple[bytes, bytes]], expected: dict[str, str]
+) -> None:
+    """With a key configured the client's keys are not sent on; ours is where the client had one."""
+    got = sent(post(*headers), key="ours").headers
+    names = ("authorization", "api-key", "x-api-key")
+    assert {name: got[name] for name in names if name in got} == expected
 
 
 def test_a_configured_model_takes_the_place_of_the_clients() -> None:
-    """TEACHER_MODEL changes the model of the request and leaves the rest alone."""
-    assert json.loads(sent({}, model="huge").content) == {**ASKED, "model": "huge"}
+    """TEACHER_MODEL changes the bytes of that one value, where a model writes or counts."""
+    assert sent(post(), model="huge").content == BODY.replace(b"large", b"huge")
+    other = Incoming("POST", b"/v1/embeddings", b"", [], BODY)
+    assert sent(other, model="huge").content == BODY
 
 
 def test_a_stale_connection_is_tried_once_more() -> None:
@@ -65,45 +142,70 @@ def test_a_stale_connection_is_tried_once_more() -> None:
             raise httpx.RemoteProtocolError("Server disconnected without sending a response.")
         return httpx.Response(200, content=b"fine")
 
-    async def ask() -> bytes:
-        made = teacher(answer)
-        return await read(await made.ask(BODY, ASKED, {}), made.url)
-
-    assert asyncio.run(ask()) == b"fine"
+    assert ask(answer, post())[0][2] == b"fine"
     assert len(tries) == 2
 
 
-@pytest.mark.parametrize(
-    ("error", "sentence"),
-    [
-        (httpx.ConnectError("refused"), "is down"),
-        (httpx.ReadTimeout("slow"), "did not answer in time"),
-    ],
-)
-def test_a_teacher_that_is_down_is_one_sentence(error: httpx.HTTPError, sentence: str) -> None:
+def test_a_teacher_that_is_down_is_one_sentence() -> None:
     """The sentence names the teacher and what it did; it holds nothing of the request."""
 
-    def answer(_: httpx.Request) -> httpx.Response:
-        raise error
+    def slow(_: httpx.Request) -> httpx.Response:
+        raise httpx.ReadTimeout("never")
 
-    with pytest.raises(TeacherDown, match=f"the teacher at http://teacher/v1/ {sentence}"):
-        asyncio.run(teacher(answer).ask(BODY, ASKED, {}))
+    with pytest.raises(TeacherDown, match=f"the teacher at {nowhere()} is down"):
+        ask(nowhere(), post())
+    with pytest.raises(TeacherDown, match="did not answer in time"):
+        ask(slow, post(), seconds=0.05)
 
 
-def test_only_useful_headers_come_back() -> None:
-    """The client learns the teacher's limits and content type, not its cookies or encoding."""
+def test_every_header_comes_back() -> None:
+    """Limits, request ids and encodings are the client's to read, those of the connection not."""
     given = {
         "content-type": "application/json",
-        "content-encoding": "identity",
+        "cf-ray": "zz",
         "set-cookie": "a=b",
         "retry-after": "3",
-        "x-ratelimit-remaining-tokens": "9",
-        "openai-version": "1",
+        "x-should-retry": "false",
+        "anthropic-ratelimit-requests-remaining": "0",
+        "keep-alive": "timeout=5",
     }
-    kept = set(back(httpx.Response(429, headers=given)))
-    assert kept == {
-        "content-type", "retry-after", "x-ratelimit-remaining-tokens", "openai-version"
-    }  # fmt: skip
+    ((status, headers, _),) = ask(lambda _: httpx.Response(429, headers=given), post())
+    assert status == 429
+    assert given.items() - headers.items() == {("keep-alive", "timeout=5")}
+
+
+@pytest.mark.parametrize("status", [307, 308])
+def test_a_redirect_is_followed_with_the_same_request(status: int) -> None:
+    """To another path of the same host; what is elsewhere is the client's to follow."""
+    seen: list[httpx.Request] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        seen.append(request)
+        if request.url.path.startswith("/strict"):
+            return httpx.Response(200, content=request.content)
+        return httpx.Response(status, headers={"location": "/strict/v1/chat/completions"})
+
+    ((found, _, body),) = ask(answer, post((b"authorization", b"Bearer k")))
+    assert (found, body) == (200, BODY)
+    assert seen[1].headers["authorization"] == "Bearer k"
+
+    away = {"location": "http://elsewhere.invalid/v1"}
+    ((found, headers, _),) = ask(lambda _: httpx.Response(status, headers=away), post())
+    assert (found, headers["location"]) == (status, away["location"])
+
+
+def test_a_redirect_that_is_passed_on_names_the_teacher() -> None:
+    """A relative Location would lead back to the gateway."""
+    ((_, headers, _),) = ask(lambda _: httpx.Response(303, headers={"location": "/x?y"}), post())
+    assert headers["location"].startswith("http://127.0.0.1:")
+    assert headers["location"].endswith("/x?y")
+
+
+def test_redirects_have_an_end() -> None:
+    """A teacher that redirects in circles is passed on as it is."""
+    round_ = {"location": "/again"}
+    ((status, _, _),) = ask(lambda _: httpx.Response(308, headers=round_), post())
+    assert status == 308
 
 
 def test_no_cookie_goes_from_one_caller_to_the_next() -> None:
@@ -114,10 +216,13 @@ def test_no_cookie_goes_from_one_caller_to_the_next() -> None:
         seen.append(request)
         return httpx.Response(200, json={}, headers={"set-cookie": "session=mine; Path=/"})
 
-    async def twice() -> None:
-        made = Teacher("http://teacher/v1", http_client(1.0, httpx.MockTransport(answer)))
-        for _ in range(2):
-            await read(await made.ask(BODY, ASKED, {}), made.url)
-
-    asyncio.run(twice())
+    ask(answer, post(), post())
     assert [request.headers.get("cookie") for request in seen] == [None, None]
+
+
+def test_loopback_needs_no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """HTTP_PROXY is for what is elsewhere."""
+    monkeypatch.setenv("HTTP_PROXY", nowhere())
+    assert ask(lambda _: httpx.Response(200), post())[0][0] == 200
+    assert all(map(is_loopback, ("localhost", "127.0.0.1", "127.1.2.3", "::1")))
+    assert not is_loopback("api.openai.com")

@@ -18,6 +18,7 @@ import pytest
 import tiny
 
 from flows.cli.stack import free_port
+from serving.client import Client
 from serving.pool import Pool, PoolError
 from tasks.core.contract import Contract
 from tasks.core.params import Train
@@ -78,7 +79,7 @@ def ask(url: str, work: Callable[[Pool], Awaitable[T]]) -> T:
     """Something done with the pool, as the gateway does it."""
 
     async def run() -> T:
-        async with httpx.AsyncClient() as client:
+        async with Client() as client:
             return await work(Pool(url, client))
 
     return asyncio.run(run())

@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import httpx
 import msgspec
 from filelock import FileLock, Timeout
 
@@ -30,6 +29,7 @@ import tasks.train.hop
 import tasks.validate.hop
 from registry import ledger
 from registry.store import Store
+from serving.client import Client
 from serving.pool import PoolError, pools
 from serving.reconcile import Changes, reconcile
 from tasks.core import stage
@@ -233,7 +233,7 @@ def promote(home: str | Path) -> Changes | None:
     store, base = registry_of(home), load().train.base
 
     async def act() -> Changes:
-        async with httpx.AsyncClient() as client:
+        async with Client() as client:
             return await reconcile(home, store, pools(os.environ, client), base)
 
     home.mkdir(parents=True, exist_ok=True)

@@ -1,0 +1,81 @@
+"""The client of one request, as ASGI shows it: its body, its reply, whether it is still there."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+
+from starlette.types import Receive, Send
+
+from serving.client import Headers
+
+
+class Left(Exception):  # noqa: N818 - it reads as what happened
+    """The client left before its request was whole."""
+
+
+class Caller:
+    """Reads one request and writes one reply."""
+
+    def __init__(self, receive: Receive, send: Send) -> None:
+        self._receive, self._send = receive, send
+        self._sent = asyncio.Event()  # the whole request is here
+        self.left = False
+        self.started = False
+
+    async def body(self) -> bytes:
+        """The whole body. Raises Left."""
+        return b"".join([part async for part in self.parts()])
+
+    async def parts(self) -> AsyncIterator[bytes]:
+        """The body as it arrives. Raises Left."""
+        more = True
+        while more:
+            event = await self._receive()
+            if event["type"] == "http.disconnect":
+                self.left = True
+                raise Left
+            more = event.get("more_body", False)
+            if not more:
+                self._sent.set()
+            if part := event.get("body"):
+                yield part
+
+    @contextmanager
+    def watched(self) -> Iterator[None]:
+        """Cancel what runs in it when the client leaves; `left` then says so."""
+        task = asyncio.current_task()
+        assert task is not None
+        watcher = asyncio.create_task(self._watch(task))
+        try:
+            yield
+        finally:
+            watcher.cancel()
+
+    async def _watch(self, task: asyncio.Task[object]) -> None:
+        await self._sent.wait()
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+        self.left = True
+        task.cancel()
+
+    def nothing_sent(self) -> None:
+        """Say that the request has no body."""
+        self._sent.set()
+
+    async def start(self, status: int, headers: Headers) -> None:
+        """Begin the reply."""
+        self.started = True
+        event = {"type": "http.response.start", "status": status, "headers": list(headers)}
+        await self._send(event)
+
+    async def part(self, data: bytes, *, more: bool = True) -> None:
+        """Write a part of the reply's body, the last with `more=False`."""
+        await self._send({"type": "http.response.body", "body": data, "more_body": more})
+
+    async def reply(self, status: int, headers: Headers, body: bytes) -> None:
+        """Write a whole reply."""
+        length = (b"content-length", b"%d" % len(body))
+        await self.start(status, [*headers, length])
+        await self.part(body, more=False)

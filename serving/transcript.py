@@ -1,0 +1,51 @@
+"""What went by of a teacher's answer, as the journal keeps it."""
+
+from __future__ import annotations
+
+from serving import body as bodies
+from serving.exchange import CHAT, reply_fields
+from serving.relay import Passed
+from tasks.core.records import Json
+from tasks.ingest.wire import completion, replies, shape, stream
+from tasks.ingest.wire.completion import Completion
+
+UNREADABLE = "the teacher's reply cannot be read"
+
+
+def fields(api: str, passed: Passed) -> Json:
+    """The fields of a journal line: what the teacher said, or the error."""
+    if not passed.status or passed.status >= 400:
+        return {"error": passed.broken or f"HTTP {passed.status}"}
+    try:
+        found = _read(api, passed)
+    except ValueError:
+        return {"error": passed.broken or UNREADABLE}
+    if passed.broken and not _ended(found):
+        return {"error": passed.broken}
+    return {**reply_fields(found), "error": found.error}
+
+
+def whole(api: str, passed: Passed) -> bool:
+    """Whether the bytes so far hold an answer to its end."""
+    try:
+        return passed.status < 400 and _ended(_read(api, passed))
+    except ValueError:
+        return False
+
+
+def _ended(found: Completion) -> bool:
+    return found.finish_reason not in (None, shape.INCOMPLETE)
+
+
+def _read(api: str, passed: Passed) -> Completion:
+    """The reply in the bytes. Raises ValueError when there is none, or none of this API."""
+    text = bodies.unpacked(passed.content, passed.encoding).decode("utf-8", "replace")
+    if api == CHAT:
+        return completion.read(text)
+    body = stream.join(list(stream.chunks(text))) if stream.is_sse(text) else shape.loads(text)
+    known = isinstance(body, dict) and (
+        body.get("error") or body.get("object") == "response" or "type" in body
+    )
+    if not known:
+        raise ValueError(f"{shape.UNREADABLE}: no reply of the API {api}")
+    return replies.read(body)
