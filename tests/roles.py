@@ -25,7 +25,7 @@ import httpx
 
 ROOT = Path(__file__).parents[1]
 USER = 10001
-WAIT_SECONDS = 400.0
+WAIT_SECONDS = 600.0
 
 
 def image_name(dockerfile: Path) -> str:

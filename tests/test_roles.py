@@ -32,7 +32,7 @@ from flows.cli.stack import free_port
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 PASSWORD = "p@ss/w:rd%41#?"
-CALLS = "900"
+CALLS = "400"
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +44,7 @@ def place() -> Iterator[Path]:
     (folder / "tmp").mkdir()
     params = yaml.safe_load((ROOT / "params.yaml").read_text())
     params["train"] |= {"rungs": ["linear"], "tokens": 30_000}
-    params["dataset"]["min_rows"] = 60
+    params["dataset"]["min_rows"] = 40
     params["calibrate"] |= {"alpha": 0.5, "delta": 0.3}
     params["judge"]["min_coverage"] = 0.01
     (folder / "params.yaml").write_text(yaml.safe_dump(params))
