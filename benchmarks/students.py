@@ -31,11 +31,11 @@ from rich.table import Table
 
 from benchmarks import sets
 from benchmarks.growth import traffic
-from tasks.calibrate.hop import certify, held_out
+from tasks.calibrate.hop import Asked, certify, held_out
 from tasks.cluster.hop import cluster
 from tasks.core import params as settings
 from tasks.core import records
-from tasks.core.certificate import Certificate
+from tasks.core.certificate import Certificate, Refusal
 from tasks.core.params import Calibrate, Cluster, Evaluate, Rung, Train
 from tasks.core.records import CleanCall
 from tasks.core.rows import Candidate, Row
@@ -45,7 +45,8 @@ from tasks.core.task import Task, load, save
 from tasks.dataset.candidates import candidate_of
 from tasks.dataset.curate import curate
 from tasks.dataset.hop import write_rows
-from tasks.evaluate.answers import Answers, answered
+from tasks.dataset.splits import LEARNED
+from tasks.evaluate.answers import Answers, answered, write_answers
 from tasks.evaluate.lines import baselines, line
 from tasks.evaluate.metrics import closed
 from tasks.students.causal import Student, base_path
@@ -124,7 +125,8 @@ def parts_of(task: Task, found: Sequence[Candidate], most: int) -> dict[str, lis
     for place, candidate in enumerate(ordered):
         at = place / len(ordered)
         name = next(n for n, limit in zip(names, SHARES, strict=True) if at < limit)
-        parts[name].append(candidate)
+        if not candidate.flaw or name not in LEARNED:
+            parts[name].append(candidate)
     kept = curate(parts["train"], task.contract, range(len(parts["train"]))).kept
     result = {"train": [c.row for c in kept]}
     known = {c.row.prompt for c in parts["train"]}
@@ -167,15 +169,17 @@ def free(task: Task, parts: dict[str, list[Row]], asked: Evaluate) -> list[Line]
 
 
 def student(
-    folder: Path, out: Path, task: Task, rung: Rung, params: Train, asked: Evaluate
+    folder: Path, out: Path, task: Task, rung: Rung, params: Train, asked: Evaluate, keep: Path
 ) -> Result:
-    """Train and measure one student."""
+    """Train and measure one student; its answers are kept in a Parquet file."""
     began = time.perf_counter()
     training = train(folder, out, params, rung=rung, progress=_progress(f"{task.id} · {rung}"))
     seconds = time.perf_counter() - began
-    said = {part: _asked(folder, out, part, task, asked) for part in ("calibration", "test")}
-    test, proof = said["test"], certify(said["calibration"], task.id, RISK)
-    rows = said["calibration"].rows + test.rows
+    parts = ("validation", "calibration", "test")
+    checked, proven, test = (_asked(folder, out, part, task, asked) for part in parts)
+    proof = certify(proven, task.id, RISK, Asked(pilot=checked.rows))
+    rows = proven.rows + test.rows
+    write_answers(keep, replace(test, rows=rows))
     measured = line(
         rung, [r.expected for r in rows], [r.answer for r in rows], [1.0] * len(rows), task.contract
     )
@@ -184,7 +188,7 @@ def student(
         "train s": seconds,
         "ms": test.latency_ms,
         "certified": 0.0,
-        "note": proof if isinstance(proof, str) else "",
+        "note": proof.refused if isinstance(proof, Refusal) else "",
     }
     if isinstance(proof, Certificate):
         held = held_out(proof, test)
@@ -233,6 +237,7 @@ def measure(
     rungs: Sequence[Rung],
     params: Train,
     most: int,
+    keep: Path,
 ) -> Iterator[Result]:
     """Every rung and every baseline of a set's tasks."""
     asked = Evaluate(max_rows=most, max_tokens=256)
@@ -257,9 +262,8 @@ def measure(
                 yield told | {"rung": rung, "note": aside.get(rung, "not tried")}
                 continue
             try:
-                yield told | student(
-                    folder, home / "out" / task.id / rung, task, rung, params, asked
-                )
+                out, file = home / "out" / task.id / rung, keep / f"{name}-{task.id}-{rung}.parquet"
+                yield told | student(folder, out, task, rung, params, asked, file)
             except Refused as error:
                 yield told | {"rung": rung, "note": str(error)}
 
@@ -311,6 +315,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=15.0, help="for each training")
     parser.add_argument("--calls", type=int, default=20_000, help="at most, of a set")
     parser.add_argument("--rows", type=int, default=3_000, help="at most, that students are asked")
+    parser.add_argument("--keep", type=Path, help="folder for what the students answered")
     parser.add_argument("--set", nargs="*", default=[], help="params of train: name=value")
     chosen = parser.parse_args()
     own = dict(pair.split("=", 1) for pair in chosen.set)
@@ -323,7 +328,8 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             some = calls[: chosen.calls]
             seen = list[Result]()
-            for row in measure(name, some, Path(folder), chosen.rungs, params, chosen.rows):
+            keep = chosen.keep or Path(folder) / "answers"
+            for row in measure(name, some, Path(folder), chosen.rungs, params, chosen.rows, keep):
                 print(json.dumps(row), file=sys.stderr)
                 seen.append(row)
             nothing = f"none of {len(some):,} calls is of a task with {LEAST:.0%} of them"

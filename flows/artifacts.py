@@ -87,9 +87,12 @@ def _share(value: float | None) -> str:
 
 
 def _became(outcome: Outcome) -> str:
-    if outcome.version is None:
-        return "stays with the teacher"
-    return f"version {outcome.version}, " + ("promoted" if outcome.promoted else "not promoted")
+    if outcome.promoted:
+        return f"version {outcome.version} serves"
+    said = f"version {outcome.version} is not promoted; " if outcome.version else ""
+    if outcome.champion is None:
+        return f"{said}it stays with the teacher"
+    return f"{said}version {outcome.champion} goes on serving"
 
 
 def student(outcome: Outcome) -> None:
@@ -110,6 +113,7 @@ def night(day: str, outcomes: Sequence[Outcome]) -> None:
             {
                 "task": o.task,
                 "version": o.version or "",
+                "serves": f"version {o.champion}" if o.champion else "teacher",
                 "agreement": _share(o.agreement),
                 "kind": o.rung,
                 "coverage": f"{o.coverage:.1%}",

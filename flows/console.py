@@ -58,8 +58,8 @@ def say(text: str) -> None:
 
 def outcome(result: Outcome) -> None:
     """Print what became of one student."""
-    verdict = f"v{result.version}" if result.version else "teacher"
-    console.print(f"  {result.task:<36} {verdict:<8} {result.reason}")
+    who = f"v{result.champion}" if result.champion else "teacher"
+    console.print(f"  {result.task:<36} {who:<8} {result.reason}")
 
 
 def shadows(told: Mapping[str, str]) -> None:

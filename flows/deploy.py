@@ -1,6 +1,7 @@
 """Register the deployments of a cluster, and leave paused what a person has paused.
 
-`prefect deploy` alone would switch everything on again, each time a worker starts.
+`prefect deploy` alone would switch everything on again, each time a worker starts. When they run is
+in the params file; runs whose machine is lost are marked as crashed.
 
     python -m flows.deploy infra/prefect.yaml
 """
@@ -17,6 +18,9 @@ from typing import TYPE_CHECKING, Any
 import yaml
 from prefect.client.orchestration import get_client
 from prefect.exceptions import ObjectNotFound
+
+from flows import dead_runs
+from tasks.core.params import Schedule, load
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import PrefectClient
@@ -51,6 +55,16 @@ def paused(wanted: Json, known: DeploymentResponse | None) -> Json:
     return {**wanted, "paused": known.paused, "schedules": schedules or wanted["schedules"]}
 
 
+def timed(wanted: Json, schedule: Schedule) -> Json:
+    """The deployment with the times that the params file gives it."""
+    times: dict[str, Json] = {
+        "nightly": {"cron": schedule.nightly, "timezone": schedule.timezone},
+        "promote": {"interval": schedule.promote},
+    }
+    name = wanted["name"]
+    return {**wanted, "schedules": [times[name]]} if name in times else wanted
+
+
 async def _pools(client: PrefectClient, names: set[str]) -> set[str]:
     """The work pools among these that the server does not have."""
     return names - {pool.name for pool in await client.read_work_pools()}
@@ -59,7 +73,8 @@ async def _pools(client: PrefectClient, names: set[str]) -> set[str]:
 async def prepare(file: Path) -> tuple[set[str], Json]:
     """The work pools to create, and the file's content with what is paused now."""
     content = yaml.safe_load(file.read_text())
-    deployments: list[Json] = content["deployments"]
+    schedule = load().schedule
+    deployments = [timed(one, schedule) for one in content["deployments"]]
     async with get_client() as client:
         missing = await _pools(client, {one["work_pool"]["name"] for one in deployments})
         known = [await _known(client, one) for one in deployments]
@@ -76,6 +91,7 @@ def deploy(file: Path) -> None:
         made = Path(folder) / file.name
         made.write_text(yaml.safe_dump(content, sort_keys=False))
         _prefect("deploy", "--all", "--prefect-file", str(made))
+    asyncio.run(dead_runs.watch())
 
 
 if __name__ == "__main__":

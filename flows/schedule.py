@@ -1,6 +1,6 @@
 """When the flows run on one machine: the runner that `flywheel up` keeps alive.
 
-    python -m flows.schedule .flywheel/live
+    python -m flows.schedule .flywheel/live 8200
 
 On a cluster a worker takes its place (infra/prefect.yaml). A run that a dead runner left behind is
 marked as crashed, and a night that crashed begins again: it finds what it had done.
@@ -15,6 +15,7 @@ import threading
 import time
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from os import environ
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -38,7 +39,6 @@ from prefect.client.schemas.sorting import FlowRunSort
 from prefect.exceptions import ObjectNotFound
 from prefect.runner import Runner
 from prefect.states import Cancelled
-from prefect.types._datetime import now
 from prefect.types.entrypoint import EntrypointType
 from pydantic import ValidationError
 
@@ -178,11 +178,11 @@ def _await(*urls: str) -> None:
             time.sleep(0.2)
 
 
-def serve(home: str, schedule: params.Schedule) -> None:
-    """Promote, then run what is due until a signal. Raises Refused."""
+def serve(home: str, port: int, schedule: params.Schedule) -> None:
+    """Promote, answer on a port that this is done, and run what is due. Raises Refused."""
     api, mlflow, pool = (environ[name] for name in NEEDED)
     _await(f"{api}/health", f"{mlflow}/health", f"{pool}/health")
-    runner = Runner(name="flywheel", pause_on_shutdown=False, webserver=True)
+    runner = Runner(name="flywheel", pause_on_shutdown=False)
     with get_client(sync_client=True) as client:
         ids = {d.name: _added(runner, d) for d in deployments(client, home, schedule)}
         dead_runs.mark(client, list(ids.values()))
@@ -191,8 +191,21 @@ def serve(home: str, schedule: params.Schedule) -> None:
     asyncio.run(dead_runs.watch())
     promote(home=home, return_state=True)  # its first turn would come minutes later
     threading.Thread(target=_keep_resuming, args=[ids["nightly"]], daemon=True).start()
-    runner.last_polled = now("UTC")  # its health check fails where this is None
+    ready = ThreadingHTTPServer(("127.0.0.1", port), Ready)  # Prefect's own fails before it polled
+    threading.Thread(target=ready.serve_forever, daemon=True).start()
     asyncio.run(runner.start())
+
+
+class Ready(BaseHTTPRequestHandler):
+    """Answers that the runner has promoted and takes runs."""
+
+    def do_GET(self) -> None:
+        """Answer any path."""
+        self.send_response(200)
+        self.end_headers()
+
+    def log_message(self, *_: Any) -> None:
+        """Nothing."""
 
 
 def _added(runner: Runner, deployment: RunnerDeployment) -> UUID:
@@ -203,7 +216,7 @@ def _added(runner: Runner, deployment: RunnerDeployment) -> UUID:
 
 if __name__ == "__main__":
     try:
-        serve(sys.argv[1], params.load().schedule)
+        serve(sys.argv[1], int(sys.argv[2]), params.load().schedule)
     except Refused as error:
         print(f"flywheel: {error}", file=sys.stderr)
         raise SystemExit(2) from None

@@ -48,6 +48,7 @@ class Audits:
 
     def start(self, exchange: Exchange, line: Json, contract: Contract, served: str) -> None:
         """Audit a served answer, then write the call's line."""
+        self.journal.put_aside(line)
         task = asyncio.create_task(self._audit(exchange, line, contract, served))
         self._running.add(task)
         task.add_done_callback(self._running.discard)

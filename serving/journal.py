@@ -7,17 +7,23 @@ gateway loses no line that was written. `sync`, which the gateway calls every se
 also brings the lines to the disk: a power cut loses at most the last second. A line that a crash
 tore is closed with a line break when the file is next opened, so it never swallows the record after
 it.
+
+The line of a call that was answered and is still audited is kept aside, one file each in a hidden
+folder of this gateway; what a killed gateway left there, the next one to start writes.
 """
 
 from __future__ import annotations
 
 import logging
 import os
+import shutil
 import threading
+import uuid
 from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
+from filelock import FileLock, Timeout
 
 from tasks.core.records import Json
 
@@ -25,6 +31,7 @@ log = logging.getLogger("flywheel.gateway")
 
 VERSION = 1
 OPEN_FILES = 4
+ASIDE = ".aside-"
 
 
 class Journal:
@@ -40,10 +47,50 @@ class Journal:
         self._files: dict[str, int] = {}
         self._unsynced: set[str] = set()
         self._closing = threading.Lock()  # sync runs in a thread and must not meet a closed file
+        self._aside = folder / f"{ASIDE}{uuid.uuid4().hex}"
+        self._alive: FileLock | None = None  # held while this process lives
+
+    def put_aside(self, line: Json) -> None:
+        """Write a line that `keep` is to write again, with more in it, before this process ends."""
+        try:
+            if self._alive is None:
+                self._aside.mkdir(parents=True, mode=0o700)
+                self._alive = FileLock(self._aside / "lock", thread_local=False)
+                self._alive.acquire()
+            (self._aside / f"{line['id']}.json").write_bytes(msgspec.json.encode(line))
+        except OSError as error:
+            log.error("call %s is not kept aside: %s", line["id"], error)
+
+    def recover(self) -> int:
+        """Write the lines that killed gateways had put aside; return how many there were."""
+        found = 0
+        for folder in self._folder.glob(f"{ASIDE}*"):
+            if folder == self._aside:
+                continue
+            try:
+                with FileLock(folder / "lock").acquire(timeout=0):
+                    found += sum(self._recovered(path) for path in folder.glob("*.json"))
+                    shutil.rmtree(folder)
+            except Timeout:
+                continue  # another gateway on this home is alive
+        return found
+
+    def _recovered(self, path: Path) -> bool:
+        """Write a line that was put aside, unless its gateway died between that and removing it."""
+        try:
+            line: Json = msgspec.json.decode(path.read_bytes())
+        except msgspec.DecodeError:
+            log.error("a line that was put aside is torn: %s", path.stem)
+            return False
+        written = self._folder.glob(f"{_day(line)}*.jsonl")
+        if any(line["id"].encode() in file.read_bytes() for file in written):
+            return False
+        self.append(line)
+        return True
 
     def append(self, line: Json) -> None:
         """Write one call; `line["at"]` (seconds since the epoch) names the file."""
-        day = datetime.fromtimestamp(line["at"], UTC).date().isoformat()
+        day = _day(line)
         data = memoryview(msgspec.json.encode({"v": VERSION, **line}) + b"\n")
         file = self._open(day)
         while data:  # a write is whole but for a full disk or a signal
@@ -57,6 +104,8 @@ class Journal:
         except OSError as error:
             log.error("call %s is not in the journal: %s", line["id"], error)
             return False
+        if self._alive is not None:
+            (self._aside / f"{line['id']}.json").unlink(missing_ok=True)
         return True
 
     def _open(self, day: str) -> int:
@@ -92,3 +141,12 @@ class Journal:
         for day in list(self._files):
             self._close(day)
         self._unsynced.clear()
+        if self._alive is not None and not any(self._aside.glob("*.json")):
+            self._alive.release()
+            shutil.rmtree(self._aside)
+            self._alive = None
+
+
+def _day(line: Json) -> str:
+    """The UTC day of a call, which names its file."""
+    return datetime.fromtimestamp(line["at"], UTC).date().isoformat()

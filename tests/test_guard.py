@@ -78,8 +78,8 @@ def test_what_a_task_lacks_is_said(night: Night) -> None:
     ]
 
 
-def test_what_may_save_most_is_trained_first(tmp_path: Path) -> None:
-    """Few long calls may cost more than many short ones; data that is not ready saves little."""
+def test_what_a_minute_may_take_over_is_trained_first(tmp_path: Path) -> None:
+    """Calls that a student may answer count, by the minutes that it trains."""
     night = Night(tmp_path, "2026-03-02", load())
     sizes = {"many": (900, 90_000), "long": (300, 900_000), "poor": (300, 950_000)}
     night.out("deidentify").mkdir(parents=True)
@@ -91,18 +91,21 @@ def test_what_may_save_most_is_trained_first(tmp_path: Path) -> None:
     found = [students.task(name, size=n, tokens=used) for name, (n, used) in sizes.items()]
     save(night.out("cluster", "tasks.json"), found)
     ready(night, {"many": 90.0, "long": 80.0, "poor": 41.0})
+    assert trainable(night) == ["many", "long", "poor"]
+    assert savings.calls(night, found[1], 0.6) == pytest.approx(300 * 0.2)
+    assert savings.calls(night, found[1], 0.9) == 0
+    (slow := night.home / "nights/2026-03-01/train/many/encoder").mkdir(parents=True)
+    took = students.training("d", seconds=600.0)
+    stage.write_atomic(slow / "training.json", msgspec.json.encode(took))
+    assert savings.minutes(night, found[0]) == 10
     assert trainable(night) == ["long", "poor", "many"]
-    long, poor = (savings.saving(night, task, 0.0) for task in found[1:])
-    assert long == pytest.approx((900_000 * 2.5 + 300 * 0.75 * 7.5) / 1e6 * 0.8)
-    assert poor < long
-    assert savings.saving(night, found[1], 0.6) == pytest.approx(long / 4)
-    assert savings.saving(night, found[1], 0.9) == 0
-    seconds = 3600 * long / 0.8 * 0.5 * 14 / 0.1  # that cost what half of the calls do
+    cost = (900_000 * 2.5 + 300 * 0.75 * 7.5) / 1e6
+    seconds = 3600 * cost * 0.5 * 14 / 0.1  # that cost what half of the calls do
     assert savings.pays(night, found[1], 0.5, 0.9 * seconds)
     assert not savings.pays(night, found[1], 0.5, 1.1 * seconds)
     (earlier := night.home / "nights" / "2026-03-01" / "deidentify").mkdir(parents=True)
     stage.finish(earlier, Counts("deidentify", 0, 0))
-    assert savings.saving(night, found[1], 0.0) == pytest.approx(long / 2)  # two nights' calls
+    assert savings.calls(night, found[1], 0.0) == pytest.approx(300 * 0.8 / 2)  # two nights' calls
 
 
 def test_a_log_that_gives_away_an_original_is_named(night: Night) -> None:
@@ -155,6 +158,48 @@ def test_a_champion_of_a_base_that_has_changed_serves_nothing(tmp_path: Path) ->
     assert fresh.certificate
     assert not old.certificate
     assert not champions.enough(night, old)
+
+
+class Fetched:
+    """A registry whose only champion has its bundle in the home already."""
+
+    def __init__(self, version: Version) -> None:
+        self.found = version
+
+    def champion(self, _: str) -> int:
+        """The number of the champion."""
+        return self.found.number
+
+    def version(self, *_: object) -> Version:
+        """The champion."""
+        return self.found
+
+    def fetch(self, _: Version, to: Path) -> Path:
+        """Leave it as it is."""
+        return to
+
+
+def test_a_damaged_champion_costs_its_own_task_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its task is learned anew, and what wins takes its place; the night goes on."""
+    night = Night(tmp_path, "2026-03-15", load())
+    version = Version(name="a", number=3, adapter_digest="", dataset="", run="", passed=True, at=0)
+    bundle = students.bundle(tmp_path / "made")[0]
+    (tmp_path / "adapters").mkdir()
+    bundle.rename(tmp_path / "adapters" / version.bundle)
+    monkeypatch.setattr(hops, "registry_of", lambda _: Fetched(version))
+    found = champions.champion(night, "a")
+    assert found
+    assert found.rival
+    for content in ('"too few rows"', "null", "{}", "{", '{"refused": "too few"}', None):
+        file = found.bundle / "certificate.json"
+        file.unlink() if content is None else file.write_text(content)
+        damaged = champions.champion(night, "a")
+        assert damaged
+        assert (damaged.version.number, damaged.stale, damaged.rival) == (3, True, None)
+        assert champions.to_beat(night, damaged) == 0.0
+        assert origin(night, "a", "causal", damaged) is None
 
 
 def _line(name: str, day: str) -> bytes:

@@ -91,6 +91,30 @@ def test_it_goes_on_after_a_sync_and_after_a_close(tmp_path: Path) -> None:
     assert [line["id"] for line in lines(tmp_path)] == ["a", "b", "c"]
 
 
+def ids(folder: Path) -> list[str]:
+    return [line["id"] for line in lines(folder)]
+
+
+def test_lines_that_a_killed_gateway_had_put_aside_are_written(tmp_path: Path) -> None:
+    """Once, without what was to come into them; a living gateway's are left to it."""
+    killed, alive = Journal(tmp_path), Journal(tmp_path)
+    for name in ("written", "audited"):
+        killed.put_aside({"at": NOON, "id": name})
+    killed.append({"at": NOON, "id": "written"})  # and died before it removed the other
+    assert killed._alive
+    killed._alive.release()
+    alive.put_aside({"at": NOON, "id": "under way"})
+    (tmp_path / ".aside-torn").mkdir()
+    (tmp_path / ".aside-torn" / "torn.json").write_text('{"at": 1')
+    assert Journal(tmp_path).recover() == 1
+    assert ids(tmp_path) == ["written", "audited"]
+    assert Journal(tmp_path).recover() == 0
+    alive.keep({"at": NOON, "id": "under way", "audit": {}})
+    alive.close()
+    assert ids(tmp_path) == ["written", "audited", "under way"]
+    assert not list(tmp_path.glob(".aside*"))
+
+
 def test_each_of_several_gateways_has_files_of_its_own(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -235,6 +235,17 @@ def test_the_page_stands_alone(tmp_path: Path) -> None:
     assert "no reply 3" in text
 
 
+def test_a_champion_goes_on_when_the_new_student_fails(tmp_path: Path) -> None:
+    """The page says who serves: not the teacher, and not the student that failed tonight."""
+    found = days(home(tmp_path, learnt=True) / "journal", PRICES)
+    judged = next((tmp_path / "nights").glob("*/judge.json"))
+    outcome = {"task": TASK, "version": None, "passed": False, "reason": "Worse.", "champion": 1}
+    judged.write_text(json.dumps([outcome]))
+    text = report.write(tmp_path, found, now=NOW).read_text()
+    assert "student v1" in text
+    assert "Complaint" in report.advice(found, nights(tmp_path), 0.95)
+
+
 @pytest.mark.parametrize("learnt", [True, False])
 def test_the_page_says_what_to_do_next(tmp_path: Path, learnt: bool) -> None:
     """The largest task without a student is named; before the first night, the night is."""

@@ -96,8 +96,10 @@ def nightly(
     """Run one night now: on the journal, or on logs that you already have."""
     home = home.resolve()
     with _joined(home):
+        from flows.night.hops import registry_of
         from flows.nightly import nightly as flow
 
+        registry_of(home).reach()
         state = flow(day=day, home=str(home), source=source, return_state=True)
         error = state.result(raise_on_failure=False)
         if isinstance(error, Refused):
@@ -111,8 +113,10 @@ def promote(home: Home = LIVE) -> None:
     """Make the pool match the registry now."""
     home = home.resolve()
     with _joined(home):
+        from flows.night.hops import registry_of
         from flows.promote import promote as flow
 
+        registry_of(home).reach()
         flow(home=str(home))
 
 

@@ -145,10 +145,9 @@ def gateway_server(home: Path, port: int, pool: str, *flags: str) -> Service:
 
 def runner(home: Path, port: int) -> Service:
     """What runs nights and promotions when they are due; it prints what they say."""
-    env = {"PREFECT_RUNNER_SERVER_HOST": "127.0.0.1", "PREFECT_RUNNER_SERVER_PORT": str(port)}
-    command = python("flows.schedule", str(home))
+    command = python("flows.schedule", str(home), str(port))
     # A night that is killed begins again when the stack is back; one that is cancelled does not.
-    return Service("runner", command, port, env=env, stop=signal.SIGKILL, shown=True)
+    return Service("runner", command, port, stop=signal.SIGKILL, shown=True)
 
 
 def teacher_server(port: int) -> Service:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
+
+from flows import console
 from flows.night.hops import Night, ended
 from registry import bundle, gate
 from registry.choice import Rung
@@ -13,6 +16,7 @@ from registry.version import TASK
 from tasks.calibrate.hop import HeldOut, held_out
 from tasks.core.certificate import Certificate, load_certificate, read_proof
 from tasks.core.rows import retagged, rows
+from tasks.core.stage import Refused
 from tasks.core.task import load_one
 from tasks.dataset.splits import SPLITS
 from tasks.evaluate.answers import answered
@@ -24,7 +28,10 @@ FEWEST = 30  # rows newer than its proof that say something about a champion
 
 @dataclass(frozen=True, slots=True)
 class Champion:
-    """The version of a task that has the alias; a stale one is of a base that is not served now."""
+    """The version of a task that has the alias.
+
+    A stale one cannot serve: it is of a base that is not served now, or its bundle is damaged.
+    """
 
     version: Version
     bundle: Path
@@ -51,8 +58,24 @@ def champion(night: Night, task: str) -> Champion | None:
     if number is None:
         return None
     version = store.version(task, number)
-    folder = store.fetch(version, night.home / "adapters" / version.bundle)
-    return Champion(version, folder, stale=stale(folder / "adapter", night.params.train.base))
+    folder = night.home / "adapters" / version.bundle
+    return Champion(version, folder, stale=not _usable(night, version, folder))
+
+
+def _usable(night: Night, version: Version, folder: Path) -> bool:
+    """Whether a version can serve: whole, proven, and of the base that is served now.
+
+    Where it cannot, its task is learned anew, and a damaged bundle costs no other task's night.
+    """
+    try:
+        night.store.fetch(version, folder)
+        load_one(folder), bundle.scorecard(folder)
+        if isinstance(load_certificate(folder / "certificate.json"), str):
+            return False
+        return not stale(folder / "adapter", night.params.train.base)
+    except (Refused, OSError, TypeError, msgspec.MsgspecError) as error:
+        console.say(f"{version.bundle} cannot serve: {error}")
+        return False
 
 
 def origin(night: Night, task: str, rung: Rung, serving: Champion | None) -> Path | None:
@@ -61,7 +84,7 @@ def origin(night: Night, task: str, rung: Rung, serving: Champion | None) -> Pat
     None as well when an earlier night may have learned a row that tonight measures with: a row
     that the curation leaves out for a night can come back in another split.
     """
-    if serving is None or rung != "causal" or serving.version.scope != TASK:
+    if serving is None or rung != "causal" or serving.version.scope != TASK or serving.stale:
         return None
     if kind_of(serving.bundle / "adapter") != rung:
         return None
@@ -96,10 +119,13 @@ def standing(night: Night, serving: Champion) -> HeldOut | None:
 
     None where there are too few, or it cannot be asked.
     """
-    proven, known = serving.certificate, load_one(serving.bundle)
+    proven = serving.certificate
+    if proven is None:
+        return None
+    known = load_one(serving.bundle)
     made = (bundle.read(serving.bundle, "lineage") or {}).get("night", "")
     files = [night.out("dataset", known.id, f"{s}.parquet") for s in ("calibration", "test")]
-    if proven is None or not made or not all(file.exists() for file in files):
+    if not made or not all(file.exists() for file in files):
         return None
     newer = [row for file in files for row in rows(file) if row.at >= ended(made)]
     if len(newer) < FEWEST:
@@ -114,7 +140,7 @@ def standing(night: Night, serving: Champion) -> HeldOut | None:
 
 def to_beat(night: Night, serving: Champion | None) -> float:
     """The share of the calls that a challenger has to be certified for; 0 where nobody serves."""
-    if serving is None:
+    if serving is None or serving.stale:
         return 0.0
     known, asked = load_one(serving.bundle), night.params.calibrate
     alpha = asked.accepted(known.id, known.family)

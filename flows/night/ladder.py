@@ -39,7 +39,10 @@ SECONDS = 120.0  # that the teacher may take for a verdict
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one task in a night, by its best student; shares are 0..1."""
+    """What became of one task in a night, by its best student; shares are 0..1.
+
+    `champion` is the version that answers the task from now on; without one the teacher does.
+    """
 
     task: str
     version: int | None
@@ -49,6 +52,7 @@ class Outcome:
     coverage: float = 0.0
     rung: str = ""
     promoted: bool = False
+    champion: int | None = None
 
 
 def ladder(night: Night, task: str, serving: Champion | None) -> list[Rung]:

@@ -30,10 +30,12 @@ def register(night: Night, task: str, tries: Sequence[Try], serving: Champion | 
     if best is None:
         return _untried(night, task, serving)
     version, promoted, reason = None, False, best.verdict.reason
+    champion = serving.version.number if serving and serving.rival else None
     if best.verdict.passed:
         version = _registered(night, task, best)
         promoted, reason = promote(night, version, best.verdict.reason, serving)
-    if promoted:
+    if version and promoted:
+        champion = version.number
         night.store.set_shadow(task, None)
     elif not best.verdict.passed:
         reason += _shadowed(night, task, tries, serving)
@@ -46,6 +48,7 @@ def register(night: Night, task: str, tries: Sequence[Try], serving: Champion | 
         agreement=best.scorecard.agreement,
         coverage=best.coverage,
         rung=best.rung,
+        champion=champion,
     )
 
 
@@ -86,7 +89,7 @@ def _untried(night: Night, task: str, serving: Champion | None) -> Outcome:
         card, number = bundle.scorecard(serving.bundle), serving.version.number
         reason = f"Its champion answers {proven.coverage:.0%} of the calls; nothing was trained."
         figures = card.agreement, proven.coverage
-        return Outcome(task, number, True, reason, *figures, promoted=True)
+        return Outcome(task, number, True, reason, *figures, promoted=True, champion=number)
     aside = tasks.train.hop.ladder(night.out("dataset", task), night.params.train)[1]
     return Outcome(
         task, None, False, f"Nothing was trained: {'; '.join(dict.fromkeys(aside.values()))}."

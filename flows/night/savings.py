@@ -1,4 +1,7 @@
-"""What a task's student may save: tasks are trained in this order, as a night's time is limited."""
+"""What a task's student may take over, and save: a night's time is limited.
+
+Tasks are trained in the order of the calls that a minute of training may take over.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +11,10 @@ from flows.night.hops import Night
 from tasks.core import economics, stage
 from tasks.core.rows import rows
 from tasks.core.task import Task
+from tasks.train.hop import load_training
 
 CHARACTERS = 4  # of a token, about
+BEGIN, SPEED = 10.0, 2_000.0  # seconds to begin a training, and tokens a second, about
 
 
 def cost(night: Night, task: Task) -> float:
@@ -21,15 +26,26 @@ def cost(night: Night, task: Task) -> float:
     return task.size * price / len(night.clean())
 
 
-def saving(night: Night, task: Task, served: float) -> float:
-    """Dollars that the task's calls cost at the teacher, times the share that may be taken over.
+def calls(night: Night, task: Task, served: float) -> float:
+    """The task's calls of a night, of those in the window, that may be taken over.
 
-    Before a student is there, nobody knows that share: the readiness of its data stands for it,
+    Before a student is there, nobody knows their share: the readiness of its data stands for it,
     less what is `served` already.
     """
     made = stage.manifest(night.out("dataset")) or {}
     ready = float(made["tasks"][task.id]["readiness"]["score"]) / 100
-    return cost(night, task) * max(0.0, ready - served)
+    return task.size / len(night.clean()) * max(0.0, ready - served)
+
+
+def minutes(night: Night, task: Task) -> float:
+    """How long its students will train: as long as they did last, else by what they read."""
+    done = sorted(night.home.glob(f"nights/*/train/{task.id}/*/training.json"))
+    last = [file for file in done if file.parents[3] == done[-1].parents[3]]
+    if last:
+        return sum(load_training(file.parent).seconds for file in last) / 60
+    learned, params = rows(night.out("dataset", task.id, "train.parquet")), night.params.train
+    read = sum(len(row.prompt) + len(row.answer) for row in learned) / CHARACTERS
+    return (BEGIN + min(params.tokens, read * params.epochs) / SPEED) / 60
 
 
 def pays(night: Night, task: Task, served: float, seconds: float) -> bool:
@@ -42,7 +58,7 @@ def pays(night: Night, task: Task, served: float, seconds: float) -> bool:
 
 
 def trainable(night: Night) -> list[str]:
-    """The ids of the tasks that have a clean dataset, those that may save most first."""
+    """The ids of the tasks that have a clean dataset, the most calls a minute first."""
 
     def gain(task: Task) -> float:
         try:
@@ -50,6 +66,6 @@ def trainable(night: Night) -> list[str]:
         except stage.Refused:  # a bundle that cannot be used: the task's own run says so
             serving = None
         known = serving.certificate if serving else None
-        return saving(night, task, known.coverage if known else 0.0)
+        return calls(night, task, known.coverage if known else 0.0) / minutes(night, task)
 
     return [task.id for task in sorted(leaks.clean(night), key=gain, reverse=True)]

@@ -32,8 +32,9 @@ from tasks.core.task import load_one
 from tasks.evaluate.answers import Answered, Answers, answered
 from tasks.evaluate.metrics import effective, weighted, wilson
 from tasks.train.domain import students
+from tasks.train.kernel_fit import out_of_fold
 
-LIKELY = 0.25  # the chance of a proof under which no attempt is spent on it
+LIKELY = 0.4  # the chance of a proof under which no attempt is spent on it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,13 +62,15 @@ class Asked:
     """What is asked of a certificate: which of the task's attempts it is, and to be of use.
 
     `least` is the share of the calls that it has to cover; `pilot` are the student's answers to
-    rows that are no part of the proof. `tests` tasks share δ.
+    rows that are no part of the proof, and `folded` the confidences that it has of its training
+    rows out of fold, and whether those answers agree. `tests` tasks share δ.
     """
 
     attempt: int = 1
     tests: int = 1
     least: float = 0.0
     pilot: Sequence[Answered] = ()
+    folded: Sequence[tuple[float, bool]] = ()
 
 
 def confidence(logprobs: Sequence[float]) -> float:
@@ -149,7 +152,7 @@ def _start(
         return Refusal(refused=f"{said}{needed(alpha, delta)} are needed")
     if params.risk == "marginal":
         return MIDDLE
-    pilot = [(score(row), row.agrees) for row in asked.pilot]
+    pilot = [*((score(row), row.agrees) for row in asked.pilot), *asked.folded]
     per_group = len(valid) / size  # answers that count as one, as conversations are alike
     chosen = plan(
         pilot,
@@ -162,7 +165,9 @@ def _start(
     )
     if chosen and chosen.chance < LIKELY:
         share = f"at least {asked.least:.0%} of the calls" if asked.least else "any of the calls"
-        said = f"by the {len(pilot)} validation rows, {share} would be certified with a chance of"
+        said = (
+            f"by {len(pilot)} rows outside the proof, {share} would be certified with a chance of"
+        )
         return Refusal(refused=f"{said} {chosen.chance:.0%}: no attempt is spent on it")
     return chosen.start if chosen else MIDDLE
 
@@ -193,7 +198,8 @@ def calibrate(
         answers = ask(found, task.contract, trained / "adapter")
         checked = rows(dataset / "validation.parquet")
         pilot = ask(checked, task.contract, trained / "adapter").rows if checked else ()
-        result = certify(answers, task.id, params, Asked(attempt, tests, least, pilot))
+        folded = out_of_fold(trained)
+        result = certify(answers, task.id, params, Asked(attempt, tests, least, pilot, folded))
     stage.write_atomic(out / "certificate.json", msgspec.json.encode(result))
     return result
 

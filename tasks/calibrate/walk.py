@@ -24,9 +24,13 @@ from tasks.evaluate.metrics import binomial_tail, effective, grouped_tail
 MIDDLE = 0.5  # where a walk starts that nothing is known about
 MARKS = 200  # thresholds of a walk for marginal risk
 DRAWS = 200  # made-up calibration sets on which a start is chosen
+SLIPS = 0.005  # of answers among right ones that are wrong all the same: nobody is always right
+JEFFREYS = 0.5  # the prior of the risk of those before the first wrong one
+NEARLY = 0.9  # of the best start's share, at which the middle is chosen
 LEAST = 10  # answers under which nothing is learned from them
 
-Scores = Sequence[float]
+Scores = Sequence[float] | NDArray[np.float64]
+Flags = Sequence[bool] | NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +81,7 @@ def needed(alpha: float, delta: float) -> int:
 
 def walk(
     scores: Scores,
-    correct: Sequence[bool],
+    correct: Flags,
     alpha: float,
     delta: float,
     groups: Sequence[str] | None = None,
@@ -119,7 +123,7 @@ def walk(
 
 
 def threshold(
-    scores: Scores, correct: Sequence[bool], alpha: float, delta: float, start: float = MIDDLE
+    scores: Scores, correct: Flags, alpha: float, delta: float, start: float = MIDDLE
 ) -> Step | None:
     """The loosest threshold whose risk is proven to be at most `alpha`; None when there is none."""
     steps = walk(scores, correct, alpha, delta, start=start)
@@ -149,26 +153,40 @@ def plan(
     if len(known) < LEAST or not len(counts):
         return None
     wrong = np.array([not right for _, right in known])
-    errors = _made_up(wrong, n, np.random.default_rng(seed)).cumsum(axis=1)
-    passed = errors[:, counts - 1] <= _tolerated(counts, alpha, delta)
+    errors = _errors(wrong, n, counts, np.random.default_rng(seed))
+    passed = errors <= _tolerated(counts, alpha, delta)
     reached = np.zeros(passed.shape)  # how far each walk gets from each start
     best = np.zeros(len(passed))
     for place in range(len(counts) - 1, -1, -1):
         best = np.where(passed[:, place], np.maximum(best, counts[place] / n), 0.0)
         reached[:, place] = best
-    chosen = int(reached.mean(axis=0).argmax())
+    means = reached.mean(axis=0)
+    middle = int(np.searchsorted(counts, n * MIDDLE))  # where others do little better, it is safer
+    chosen = int(means.argmax())
+    if middle < len(counts) and means[middle] >= NEARLY * means[chosen]:
+        chosen = middle
     far = reached[:, chosen]
     enough = (far > 0) & (far >= least)
     return Plan(counts[chosen] / n, float(far.mean()), float(enough.mean()))
 
 
-def _made_up(wrong: NDArray[np.bool_], n: int, rng: np.random.Generator) -> NDArray[np.bool_]:
-    """Which of the `n` answers of made-up calibration sets are wrong, most confident first."""
-    reach = rng.dirichlet(np.ones(len(wrong)), DRAWS).cumsum(axis=1)
-    ranks = np.sort(rng.random((DRAWS, n)), axis=1)
-    places = [np.searchsorted(to, some) for to, some in zip(reach, ranks, strict=True)]
-    made: NDArray[np.bool_] = wrong[np.minimum(places, len(wrong) - 1)]
-    return made
+def _errors(
+    wrong: NDArray[np.bool_], n: int, counts: NDArray[np.int_], rng: np.random.Generator
+) -> NDArray[np.float64]:
+    """How many of the `counts` most confident answers are wrong in made-up sets of `n`.
+
+    Neighbours that are all right, or all wrong, are drawn as one. Before the first wrong answer
+    nobody knows the risk: a few right answers are no proof that it is small.
+    """
+    ends = np.append(np.flatnonzero(np.diff(wrong)) + 1, len(wrong))
+    shares = rng.dirichlet(np.diff(ends, prepend=0), DRAWS)
+    drawn = np.array([rng.multinomial(n, some) for some in shares])
+    risk = np.where(wrong[ends - 1], 1.0, SLIPS)[None].repeat(DRAWS, axis=0)
+    if not wrong[0]:
+        risk[:, 0] = rng.beta(JEFFREYS, ends[0], DRAWS)
+    bad = rng.binomial(drawn, risk)
+    reached, errors = (np.pad(a.cumsum(axis=1), ((0, 0), (1, 0))) for a in (drawn, bad))
+    return np.array([np.interp(counts, *pair) for pair in zip(reached, errors, strict=True)])
 
 
 def _tolerated(counts: NDArray[np.int_], alpha: float, delta: float) -> NDArray[np.int_]:

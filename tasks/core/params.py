@@ -117,8 +117,8 @@ class Train(Section, frozen=True):
 
     `rungs` are tried in this order until a student is certified for `enough` of a task's calls;
     once a night has trained for `budget` minutes, none is tried beyond the first that is trained at
-    length. Tasks whose students may save most come first. `base` is a folder or `bundled`, this
-    repository's.
+    length. Tasks come first of which a minute of training may take over the most calls. `base` is
+    a folder or `bundled`, this repository's.
     A training reads at most `tokens` tokens in at most `epochs` rounds, is measured `marks` times
     on the validation rows and stops after `patience` marks that brought nothing. It ends after
     `minutes`, with the best weights so far. Where `learning_rate` is null, `rate` has the rule;

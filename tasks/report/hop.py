@@ -42,7 +42,7 @@ def advice(found: Sequence[Day], nights: Sequence[Night], target: float) -> str:
         )
     if not nights:
         return "No night has run yet: “flywheel nightly” turns these calls into students."
-    waiting = [task for task in nights[-1].tasks if not task.passed]
+    waiting = [task for task in nights[-1].tasks if task.champion is None]
     if waiting:
         top = waiting[0]
         return (

@@ -13,12 +13,15 @@ from tasks.core import stage
 from tasks.core.certificate import Certificate, Refusal, read_proof
 from tasks.core.records import Counts
 
-_OUTCOME = frozenset({"version", "passed", "reason", "agreement", "coverage"})
+_OUTCOME = frozenset({"version", "passed", "reason", "agreement", "coverage", "champion"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
-    """One task as a night left it: who answers it from now on, how well, or why nobody does."""
+    """One task as a night left it: who answers it from now on, how well, or why nobody does.
+
+    `champion` is the version that does; agreement and coverage are those of the night's student.
+    """
 
     id: str
     name: str
@@ -30,6 +33,7 @@ class Found:
     coverage: float = 0.0
     reason: str = ""
     certificate: str = ""
+    champion: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,9 +71,15 @@ def _proof(folder: Path, task: str, outcomes: Mapping[str, Any]) -> str:
     return sentence(read_proof(file)) if file.exists() else ""
 
 
+def _outcome(found: dict[str, Any]) -> dict[str, Any]:
+    """What became of a task; an earlier release did not write down who serves."""
+    served = found.get("version") if found.get("passed") else None
+    return {"champion": served, **found}
+
+
 def _night(folder: Path) -> Night:
     manifests = [_json(folder / hop / "manifest.json") for hop in stage.HOPS]
-    outcomes = {o["task"]: o for o in _json(folder / "judge.json") or ()}
+    outcomes = {o["task"]: _outcome(o) for o in _json(folder / "judge.json") or ()}
     tasks = [
         Found(
             id=task["id"],

@@ -163,7 +163,7 @@ def _why(day: Day) -> str:
 
 def _night(night: Night, after: Day | None) -> str:
     """A night's tasks and hops; unfolded when it is the newest, with the day `after` it."""
-    learned = sum(task.passed for task in night.tasks)
+    learned = sum(task.champion is not None for task in night.tasks)
     title = f"Night of {_short(night.day)}: {len(night.tasks)} tasks, {learned} with a student"
     tasks = _table(
         ("Task", "Calls", "Answered by", "Answers itself", "Agreement"),
@@ -178,9 +178,9 @@ def _night(night: Night, after: Day | None) -> str:
 
 
 def _task(task: Found, after: Day | None) -> str:
-    who = f"student v{task.version}" if task.passed and task.version else "teacher"
+    who = f"student v{task.champion}" if task.champion else "teacher"
     why = (task.passed and task.certificate) or task.reason or "No student was trained."
-    seen = _served(task, after) if after and task.passed else ""
+    seen = _served(task, after) if after and task.champion else ""
     return (
         f'<td><b>{escape(task.name)}</b> <span class="soft">{escape(task.category)}</span>'
         f'<span class="why">{escape(why)}</span></td>'

@@ -233,6 +233,15 @@ def _judged(
     return sure, right
 
 
+def out_of_fold(trained: Path) -> list[tuple[float, bool]]:
+    """What `write` kept of a training: confidences and whether the answers agree; else nothing."""
+    path = trained / FILE
+    if not path.exists():
+        return []
+    found = pq.read_table(path, columns=["confidence", "agrees"]).to_pydict()
+    return list(zip(found["confidence"], found["agrees"], strict=True))
+
+
 def write(path: Path, rows: Sequence[Row], fitted: Fitted) -> None:
     """Write what the learned rows got without their groups, as Parquet."""
     columns = {
