@@ -41,13 +41,14 @@ from tasks.train.hop import train
 from tasks.train.kernel_fit import FILE
 
 RISK, LATER, HELD = 0.05, 1_000, 40  # accepted risk; calls asked at most; validation rows
+CALLS = 8_000  # of a set, at most
 BARS = {4: 0.15, 6: 0.40, 11: 0.50}  # of the share that could be served
 Figures = dict[str, float]
 
 
 def routed(path: Path) -> tuple[Task, list[Row]]:
     """The largest task of a set and its rows, in the order of time."""
-    calls = sets.calls(path, path.stem)
+    calls = sets.calls(path, path.stem)[:CALLS]
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder)
         records.write(home / "calls.parquet", calls, records.CLEAN)

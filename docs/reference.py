@@ -50,8 +50,14 @@ def _describe(command: Any, name: str, page: list[str]) -> None:
     for option in command.params:
         if option.name != "help":
             named = ", ".join(f"`{o}`" for o in option.opts)
-            page.append(f"| {named} | `{option.default}` | {getattr(option, 'help', '') or ''} |")
+            page.append(
+                f"| {named} | {_default(option.default)} | {getattr(option, 'help', '') or ''} |"
+            )
     page.append("")
+
+
+def _default(value: object) -> str:
+    return "" if value in (None, "") else f"`{value}`"
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:

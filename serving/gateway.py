@@ -203,6 +203,7 @@ class Gateway:
             for task in beside:
                 task.cancel()
             await self.audits.finish(SHUTDOWN_SECONDS)
+        self.shadows.close()
         self.journal.close()
 
     async def _sync(self) -> None:

@@ -11,18 +11,17 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-import os
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
 
 from serving import escalate
+from serving.journal import Journal
 from serving.pool import Pool, PoolError
 from serving.route import Match, Route, Routes
 from tasks.calibrate.hop import confidence
@@ -36,6 +35,7 @@ log = logging.getLogger("flywheel.gateway")
 
 FOLDER = "shadow"
 WAITING = 2_000  # calls that wait for their shadow
+OPEN = 32  # shadows whose files are open
 IDLE = 0.2  # seconds between two looks at an empty queue
 
 
@@ -64,6 +64,7 @@ class Shadows:
     settings: Serve
     folder: Path
     _queue: deque[_Waiting] = field(default_factory=lambda: deque(maxlen=WAITING))
+    _journals: dict[str, Journal] = field(default_factory=dict)
     asked: int = 0
 
     def offer(self, line: Json, reply: Json, *, audited: bool = False) -> None:
@@ -108,7 +109,7 @@ class Shadows:
         led = any(route.task.id == match.route.task.id for route in router.routes)
         line = _compared(match, call, given) | {"share": call.rate if led else 1.0}
         if line["share"] > 0:
-            self._append(match.route, call, line)
+            self._append(match.route, line)
 
     async def _answered(self, pool: Pool, match: Match) -> Answer | None:
         """What the shadow says; None for what would never be served. Raises PoolError."""
@@ -124,15 +125,22 @@ class Shadows:
                 return None
             raise
 
-    def _append(self, route: Route, call: _Waiting, found: Json) -> None:
-        day = datetime.fromtimestamp(call.at, UTC).date().isoformat()
-        path = self.folder / _name(route.task.id, route.version) / f"{day}.jsonl"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    def _append(self, route: Route, found: Json) -> None:
+        """Add a line; one that finds the disk full is lost, as nobody waits for it."""
+        name = _name(route.task.id, route.version)
+        if name not in self._journals and len(self._journals) >= OPEN:
+            self.close()
+        journal = self._journals.setdefault(name, Journal(self.folder / name))
         try:
-            os.write(file, msgspec.json.encode({"v": 1, **found}) + b"\n")
-        finally:
-            os.close(file)
+            journal.append(found)
+        except OSError as error:
+            log.error("what a shadow said to call %s is lost: %s", found["call"], error)
+
+    def close(self) -> None:
+        """Sync and close the files; a later line opens them again."""
+        for journal in self._journals.values():
+            journal.close()
+        self._journals.clear()
 
 
 def _compared(match: Match, call: _Waiting, given: Answer | None) -> Json:

@@ -19,7 +19,7 @@ def flywheel(*args: str, cwd: Path) -> subprocess.CompletedProcess[str]:
 @pytest.mark.parametrize(
     ("args", "sentence"),
     [
-        (["down", "--home", "nowhere"], "nothing runs on nowhere"),
+        (["down", "--home", "nowhere"], "nothing runs on"),
         (["report", "--home", "nowhere"], "has no journal to report on"),
         (["ingest", "--dry-run", "missing.jsonl"], "missing.jsonl"),
         (["pii", "missing.jsonl"], "a terminal only"),

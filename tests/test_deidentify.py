@@ -16,10 +16,11 @@ from tasks.core.stage import Refused
 from tasks.deidentify.call_texts import pieces, rewrite
 from tasks.deidentify.cleaner import INCONSISTENT, norm
 from tasks.deidentify.conversations import conversation_of, is_sealed, sealed
-from tasks.deidentify.hop import deidentify, judge, load_key, probe
+from tasks.deidentify.findings import Finding
+from tasks.deidentify.hop import Night, deidentify, judge, load_key, probe
 from tasks.deidentify.leak_check import Originals, leaks
 from tasks.deidentify.patterns import by_key
-from tasks.deidentify.scanner import leaves, spans
+from tasks.deidentify.scanner import Scanner, leaves, spans
 from tasks.report.review import sample
 
 KEY = b"k" * 32
@@ -403,6 +404,39 @@ def test_json_inside_json_is_reached():
     assert [(p.path, p.text) for p in leaves(json.dumps({"body": inner}))] == [
         ("body.email", "a@gmail.com")
     ]
+
+
+class Seeing:
+    """A detector that sees a name in sentences alone, as taggers do; or in titles too."""
+
+    def __init__(self, *names: str) -> None:
+        self.names = names
+
+    def scan(self, texts):
+        """The names in each text."""
+        return [
+            [
+                Finding(text.index(name), text.index(name) + len(name), "PERSON", 0.9, "tagger")
+                for name in self.names
+                if name in text
+            ]
+            for text in texts
+        ]
+
+
+@pytest.mark.parametrize("names", [("Starfleet Academy",), ("tune Ola",), ("Ola Trek",), ()])
+def test_what_a_reply_copies_stays_a_copy(names):
+    """A title in which a name was seen is written as in the prompt, whatever is seen in it alone.
+
+    Where a name reaches beyond the title, the reply has what is found there.
+    """
+    told = call("1", "find the tune Ola Trek of Starfleet Academy", '{"title": "Ola Trek"}')
+    night = Night(RULES, KEY, Scanner(Seeing(*names), {}, KEY))
+    night.survey([told])
+    done = night.clean(told)
+    if names != ("tune Ola",):
+        assert json.loads(done.reply["content"])["title"] in user_text(done)
+    assert ("Ola Trek" in user_text(done)) == (names in ((), ("Starfleet Academy",)))
 
 
 def test_a_reply_that_no_longer_copies_is_set_aside():

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
+import httpx
 import msgspec
 import pytest
+import served
 import students as made
 import tiny
 from sqlalchemy import Engine, event
 
-from flows.night import ladder, registration, shadows
+from flows.cli import processes, stack
+from flows.night import hops, ladder, proving, registration, shadows
 from flows.night.champions import attempts
-from flows.night.hops import Night
+from flows.night.hops import Night, ended
+from flows.night.ladder import Outcome
 from registry import bundle, plots
 from registry.choice import Try
+from serving.pool import Pool
+from serving.reconcile import routes
 from tasks.core import records
 from tasks.core.params import Params, Train, load
 from tasks.core.records import Call, Counts
@@ -29,6 +36,7 @@ from tasks.deidentify.leak_check import Originals
 pytestmark = pytest.mark.flow  # a training and a registry
 TASK = "colour-0"
 COLOURS = {"blue": ("sky", "sea"), "red": ("blood", "rose"), "green": ("grass", "moss")}
+SYSTEM = {"role": "system", "content": "Name the colour."}
 SIZES = {"train": 60, "validation": 12, "calibration": 24, "test": 24}
 TEMPLATE = Template(
     heads=(Head({"role": "system", "content": ""}, (Pattern(("Name the colour.",), ()),)),),
@@ -63,12 +71,7 @@ def prepare(night: Night) -> None:
             id=row.id,
             at=row.at,
             source="journal",
-            request={
-                "messages": [
-                    {"role": "system", "content": "Name the colour."},
-                    {"role": "user", "content": row.prompt},
-                ]
-            },
+            request={"messages": [SYSTEM, {"role": "user", "content": row.prompt}]},
             reply={"role": "assistant", "content": row.answer},
         )
         for part in SIZES
@@ -81,34 +84,93 @@ def prepare(night: Night) -> None:
     Originals(load_key(night.home)).save(night.out("deidentify"))
 
 
-def test_a_student_that_only_lacks_proof_is_loaded_as_shadow(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """It has the alias, its plan counts calls that were held out, and it is an attempt."""
+@pytest.fixture(scope="module")
+def night(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Night]:
+    """A night whose only student has too few rows for a proof, registered."""
     event.listen(Engine, "connect", lambda database, _: database.execute("PRAGMA synchronous=OFF"))
-    monkeypatch.setattr(plots, "plots", lambda *_: {})
-    night = Night(tmp_path, "2026-03-02", params())
-    prepare(night)
-    ladder.train(night, TASK, "linear", None)
+    made = Night(tmp_path_factory.mktemp("home"), "2026-03-02", params())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(plots, "plots", lambda *_: {})
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        prepare(made)
+        ladder.train(made, TASK, "linear", None)
+        yield made
+
+
+def registered(night: Night) -> Outcome:
+    """What becomes of the student at the end of the night."""
     card = ladder.evaluate(night, TASK, "linear", None)
     proof = ladder.calibrate(night, TASK, "linear")
     verdict = ladder.judge(night, TASK, "linear", card, proof, None)
-    tried = attempts(night, TASK)
-    outcome = registration.register(night, TASK, [Try("linear", card, proof, verdict)], None)
-    number = night.store.shadow(TASK)
     assert isinstance(proof, str)
     assert card.agreement > 0.9
+    return registration.register(night, TASK, [Try("linear", card, proof, verdict)], None)
+
+
+def test_a_student_that_only_lacks_proof_is_loaded_as_shadow(night: Night) -> None:
+    """It has the alias, its plan counts calls that were held out, and it is an attempt, once."""
+    tried = attempts(night, TASK)
+    outcome = registered(night)
+    number = night.store.shadow(TASK)
     assert number
     assert f"asked in the background now (v{number})" in outcome.reason
     assert not outcome.passed
-    assert attempts(night, TASK) == tried + 1
 
-    folder = night.store.fetch(night.store.version(TASK, number), tmp_path / "fetched")
+    folder = night.store.fetch(night.store.version(TASK, number), night.home / "fetched")
     plan = shadows.plan_of(folder)
     assert (plan.attempt, plan.alpha, plan.learned) == (tried + 1, 0.05, ())
     assert {seen.call for seen in plan.before} == {f"{TASK}-calibration-{i}" for i in range(24)}
     assert all(seen.score is not None and seen.score <= 0 for seen in plan.before)
     assert bundle.read(folder, "certificate")["attempt"] == plan.attempt
-    again = registration.register(night, TASK, [Try("linear", card, proof, verdict)], None)
-    assert again.reason == outcome.reason
+    assert registered(night).reason == outcome.reason
     assert attempts(night, TASK) == tried + 1
+
+
+def teacher(request: httpx.Request) -> httpx.Response:
+    """A large model that knows every colour."""
+    text = msgspec.json.decode(request.content)["messages"][-1]["content"]
+    said = next(colour for colour, things in COLOURS.items() if any(t in text for t in things))
+    message = {"role": "assistant", "content": said}
+    choice = {"index": 0, "message": message, "finish_reason": "stop"}
+    return httpx.Response(200, json={"model": "large", "choices": [choice]})
+
+
+async def asked(night: Night, pool: str, numbers: range) -> list[str]:
+    """Who answered calls of the next day; each is put to the shadow before this returns."""
+    async with httpx.AsyncClient() as wire:
+        built = served.gateway(night.home, None, teacher, shadow=1.0)
+        built.students.pools = built.shadows.pools = {"encoder": Pool(pool, wire)}
+        working = asyncio.create_task(built.shadows.run())
+        by = []
+        async with served.client(built) as agent, asyncio.timeout(120):
+            for number in numbers:
+                user = {"role": "user", "content": question(number)[0]}
+                body = {"messages": [SYSTEM, user]}
+                at = {"x-flywheel-at": str(ended(night.day) + number)}
+                reply = await agent.post("/v1/chat/completions", json=body, headers=at)
+                by.append(reply.headers["x-flywheel-served-by"])
+            while built.shadows.waiting or built.shadows.asked < by.count("teacher"):
+                await asyncio.sleep(0.02)
+        working.cancel()
+    return by
+
+
+def test_live_calls_promote_the_shadow(night: Night, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A real pool, gateway and registry: the teacher answers until the shadow is proven."""
+    registered(night)
+    service = stack.pool_server(night.home, stack.free_port(), "bundled")
+    with processes.running([service], night.home):
+        monkeypatch.setenv("POOL_URL", service.url)
+        hops.promote(night.home)
+        assert night.store.champion(TASK) is None
+        assert set(asyncio.run(asked(night, service.url, range(1000, 1030)))) == {"teacher"}
+        assert "more confident answers" in proving.prove(night.home)[TASK]
+        assert set(asyncio.run(asked(night, service.url, range(1030, 1200)))) == {"teacher"}
+        assert "Proven by" in proving.prove(night.home)[TASK]
+        changes = hops.promote(night.home)
+        assert changes
+        assert len(changes.serving) == 1
+        found = asyncio.run(asked(night, service.url, range(1200, 1230)))
+        assert found.count("student") > 15
+    (route,) = routes(night.home)
+    assert route["certificate"]["method"] == "shadow"

@@ -125,7 +125,8 @@ def scheduled(runs: list[dict[str, Any]], state: str) -> list[dict[str, Any]]:
 def up(home: Path, env: Mapping[str, str]) -> Iterator[Up]:
     """`flywheel up` on free ports, from the moment on that it says where everything is."""
     free = [part for name in ("gateway", "mlflow", "prefect") for part in (f"--{name}-port", "0")]
-    command = [sys.executable, "-m", "flows.cli", "up", "--home", str(home), *free]
+    up = [sys.executable, "-m", "flows.cli", "up", "--home", str(home), *free]
+    command = ["sh", "-c", 'trap "" INT; exec "$@"', "sh", *up]  # as a script's background does
     output = home.parent / f"{home.name}.{time.time_ns()}.out"
     with output.open("wb") as file:
         process = subprocess.Popen(

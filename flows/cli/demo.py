@@ -69,12 +69,15 @@ def run(home: Path, calls: int, days: int, seed: int) -> None:
         console.say("Starting Prefect, MLflow, the simulated teacher, the pool and the gateway")
         with processes.running(list(services.values()), home):
             from flows.nightly import nightly
+            from flows.promote import promote
 
             for number in range(days):
                 day = FIRST + timedelta(days=number)
                 console.say(f"\nDay {number + 1} · {day}")
                 _traffic(services["gateway"].url, calls, day, seed + number)
                 if number < days - 1:
+                    if number:
+                        promote(home=str(home))  # what a live stack does every minute
                     console.say(f"Night of {day}")
                     nightly(day=day.isoformat(), home=str(home))
         summary(home)

@@ -177,11 +177,16 @@ def report(home: Home = DEMO) -> None:
     summary(home.resolve())
 
 
+def _interrupt(*_: object) -> None:
+    """End as Ctrl-C does, also where SIGINT is ignored, as in the background of a script."""
+    raise KeyboardInterrupt
+
+
 def main() -> None:
     """Entry point: one clear sentence and exit status 2 on bad input."""
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) != signal.SIG_IGN:  # as under nohup
-            signal.signal(number, lambda *_: signal.raise_signal(signal.SIGINT))
+            signal.signal(number, _interrupt)
     warnings.filterwarnings("ignore", category=FutureWarning)
     try:
         app()

@@ -12,12 +12,12 @@ import msgspec
 
 from flows.night import leaks
 from flows.night.champions import champion, enough
-from flows.night.hops import Night, found
+from flows.night.hops import Night
 from registry.choice import Rung
 from registry.version import TASK
 from tasks.core import stage
 from tasks.train import domain
-from tasks.train.hop import ladder
+from tasks.train.hop import domains as domains_of
 
 
 def domains(night: Night) -> dict[str, list[str]]:
@@ -37,9 +37,7 @@ def domains(night: Night) -> dict[str, list[str]]:
 
 def _decide(night: Night, out: Path) -> None:
     params, data = night.params, night.out("dataset")
-    causal = msgspec.structs.replace(params.train, rungs=["causal"])
-    able = {task.id for task in leaks.clean(night) if ladder(data / task.id, causal)[0]}
-    groups = domain.group([t for t in found(night) if t.id in able], params.train.domains)
+    groups = domains_of([data / task.id for task in leaks.clean(night)], params.train)
     groups = {n: tasks for n, tasks in groups.items() if not all(_settled(night, t) for t in tasks)}
     for name, tasks in groups.items():
         domain.gather(data, name, tasks, out / name, params.dataset, params.train.validation_rows)

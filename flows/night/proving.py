@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import msgspec
+from filelock import FileLock
 
 from flows.night import shadows
 from flows.night.champions import champion
@@ -23,14 +24,20 @@ from tasks.core.task import load_one
 
 
 def prove(home: str | Path) -> dict[str, str]:
-    """Look at all shadows: a sentence about each, by task; those that are proven are registered."""
+    """Look at all shadows: a sentence about each, by task; those that are proven are registered.
+
+    One at a time, promotions included. Raises Refused where the registry cannot be reached.
+    """
     home = Path(home).resolve()
+    home.mkdir(parents=True, exist_ok=True)
     store, told = registry_of(home), dict[str, str]()
-    for version in store.shadows():
-        try:
-            told[version.name] = _looked_at(home, store, version)
-        except stage.Refused as error:  # its bundle is damaged; others may be proven
-            told[version.name] = str(error)
+    with FileLock(home / ".promote.lock"):
+        store.reach()
+        for version in store.shadows():
+            try:
+                told[version.name] = _looked_at(home, store, version)
+            except Exception as error:  # whatever is wrong with one concerns no other
+                told[version.name] = f"it cannot be looked at ({type(error).__name__}: {error})"
     stage.write_atomic(home / "shadows.json", msgspec.json.encode(told))
     return told
 

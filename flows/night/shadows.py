@@ -117,10 +117,12 @@ def _on_its_way(night: Night, task: str, one: Try) -> bool:
         return False
     version = night.store.version(task, number)
     folder = night.store.fetch(version, night.home / "adapters" / version.bundle)
-    before = bundle.scorecard(folder)
-    found = standing(night.home, version, folder)
-    hopeless = found.lacking > 2 * shadow.standing(plan_of(folder), ()).lacking
-    return not hopeless and one.scorecard.agreement < before.agreement + BETTER
+    try:
+        start = shadow.standing(plan_of(folder), ()).lacking
+    except stage.Refused:  # a person gave the alias to a version that was proven at night
+        return False
+    hopeless = standing(night.home, version, folder).lacking > 2 * start
+    return not hopeless and one.scorecard.agreement < bundle.scorecard(folder).agreement + BETTER
 
 
 def _held(night: Night, task: str, rung: Rung, *splits: str) -> set[str]:
@@ -174,8 +176,11 @@ def _before(night: Night, task: str, rung: Rung) -> Iterator[Seen]:
 
 
 def plan_of(folder: Path) -> Plan:
-    """What the shadow in a bundle has to prove."""
-    return msgspec.json.decode((folder / PLAN).read_bytes(), type=Plan)
+    """What the shadow in a bundle has to prove. Raises Refused where that is not written down."""
+    file = folder / PLAN
+    if not file.exists():
+        raise stage.Refused(f"{folder.name} has nothing to prove: it is no shadow of a night's")
+    return msgspec.json.decode(file.read_bytes(), type=Plan)
 
 
 def standing(home: Path, version: Version, folder: Path) -> Standing:

@@ -20,6 +20,7 @@ from tasks.core.params import Deidentify
 from tasks.core.records import Call
 from tasks.deidentify.boilerplate import SYSTEM, Public
 from tasks.deidentify.call_texts import Change, each_message, each_request, rewrite
+from tasks.deidentify.copies import copied
 from tasks.deidentify.findings import Finding
 from tasks.deidentify.languages import foreign
 from tasks.deidentify.leak_check import Originals
@@ -203,25 +204,34 @@ class _OneCall:
         text, chosen = self._texts[index], tuple(f.finding for f in self._chosen[index])
         if not chosen and not text.scanned and (text.role in SYSTEM or not self._known):
             return text.text
+        if text.role == REPLY:  # which follows the prompt that it copies from
+            return rewrite(text.text, self._leaf(index), text.path)
         memo = text.text, text.path, text.role in SYSTEM, chosen, self._known
         if memo not in self._people.done:
             self._people.done[memo] = rewrite(text.text, self._leaf(index), text.path)
         return self._people.done[memo]
 
     def _leaf(self, index: int) -> Change:
-        text, chosen = self._texts[index], {id(f) for f in self._chosen[index]}
-        numbers, known = count(), sweep(self._known)
+        numbers, reply = count(), self._texts[index].role == REPLY
+        texts = enumerate(self._texts) if reply else ()
+        prompt = [(i, text.path, text.text) for i, text in texts if text.role != REPLY]
 
         def leaf(path: str, value: str) -> str:
             here = next(numbers)
-            found = text.scanned[here] if text.scanned else ()
-            mine = [(f.finding, self._people) for f in found if id(f) in chosen]
-            if text.role not in SYSTEM or mine:
-                mine += [(f, self._people) for f in known.findings(value)]
-            every = _apart([*self._cleaner.constants(text, here), *mine])
+            own = copied(value, prompt, self._every) if prompt else None
+            every = self._every(index, here, value) if own is None else own
             return self._cleaner.replace(value, every) if every else value
 
         return leaf
+
+    def _every(self, index: int, here: int, value: str) -> list[tuple[Finding, Surrogates]]:
+        """All that is replaced in a leaf, as it is found there and in other places of the call."""
+        text, chosen = self._texts[index], {id(f) for f in self._chosen[index]}
+        found = text.scanned[here] if text.scanned else ()
+        mine = [(f.finding, self._people) for f in found if id(f) in chosen]
+        if text.role not in SYSTEM or mine:
+            mine += [(f, self._people) for f in sweep(self._known).findings(value)]
+        return _apart([*self._cleaner.constants(text, here), *mine])
 
     def _check(self, fields: dict[str, Any]) -> None:
         """A value that the reply copied from the prompt must still be a copy."""

@@ -22,7 +22,7 @@ MAX_RAW = 1 << 20  # characters of a rejected record that quarantine keeps
 FLAT = 32
 _NO_BRACKETS = bytes(b for b in range(256) if b not in b"{}[]")
 # What the runtimes of containers write before a line: CRI, `docker compose logs`.
-_PREFIX = re.compile(r"^(?:\S+ (?:stdout|stderr) [FP] |[\w.-]+\s*\| )(?=[\[{])")
+_PREFIX = re.compile(r"^(?:\d{4}-\d\d-\d\d\S+ (?:(?:stdout|stderr) [FP] )?|[\w.-]+\s*\| )(?=[\[{])")
 
 
 @dataclass(frozen=True, slots=True)

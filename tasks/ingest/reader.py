@@ -24,6 +24,7 @@ SPANS = frozenset(
     {"langfuse", "mlflow", "openinference", "openllmetry", "otel", "vercel", "datadog", "opik"}
     | {"openai_agents", "braintrust", "weave"}
 )
+_TOGETHER = SPANS | {"batch", "claude_code"}  # whose records are read together with others
 # What a line of the wrong types can cause. It is that line's problem, never the night's.
 CONFUSED = (ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError)
 
@@ -58,12 +59,24 @@ class _Reader:
         for found in documents(name, since):
             if isinstance(found, Rejected):
                 yield "", found
+            elif self._is_plain(found.value):
+                yield self._last, parse(self._last, found)
             elif (value := self._lines.whole(found.value)) is not None:
                 yield from self._document(Document(found.source, value, found.flat))
         for piece in self._lines.rest():
             yield from self._document(Document(name, piece))
         for place, line in self._transcript.rest():
             yield "claude_code", parse("claude_code", Document(place, line))
+
+    def _is_plain(self, value: Any) -> bool:
+        """Whether a document is one record of the same dialect as the one before it, no more."""
+        last = self._last
+        if not last or last in _TOGETHER or not detect.is_one(value):
+            return False
+        try:
+            return detect.DIALECTS[last].sniff(value)
+        except CONFUSED:
+            return False
 
     def rest(self) -> Iterator[Result]:
         """What only the end of the source could tell."""

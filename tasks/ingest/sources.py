@@ -11,6 +11,7 @@ import glob
 import io
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from itertools import chain, islice
 from pathlib import Path
 from typing import IO
 
@@ -19,7 +20,7 @@ import pyarrow.parquet as pq
 
 from tasks.core.records import Rejected
 from tasks.core.stage import Refused
-from tasks.ingest import json_lines, remote
+from tasks.ingest import json_lines, remote, vllm_log
 from tasks.ingest.encoding import MAX_LINE, Line, lines_of, text_of
 from tasks.ingest.json_lines import Document, reject
 
@@ -96,9 +97,13 @@ def documents(name: str, since: float | None = None) -> Iterator[Document | Reje
             yield from _parquet(name, file)
             return
         lines = lines_of(file, magic)
+        head = list(islice(lines, 1))
+        lines = chain(head, lines)
         plain = name.removesuffix(".gz").removesuffix(".zst")
         if plain.endswith(".csv"):
             yield from _csv(name, lines)
+        elif head and vllm_log.is_log(head[0].data):
+            yield from vllm_log.documents(name, lines)
         else:
             yield from json_lines.documents(name, lines, whole=plain.endswith(".json"))
 

@@ -226,7 +226,7 @@ def train_all(dataset: Path, out: Path, params: settings.Params) -> Counts:
     """
     kept, dropped, own = 0, Counter[str](), params.train
     folders = sorted(path.parent for path in dataset.glob("*/task.json"))
-    groups = _domains(folders, own)
+    groups = domains(folders, own)
     for folder in folders:
         try:
             rungs, aside = ladder(folder, own)
@@ -251,8 +251,11 @@ def train_all(dataset: Path, out: Path, params: settings.Params) -> Counts:
     return result
 
 
-def _domains(folders: Sequence[Path], params: Train) -> dict[str, list[str]]:
-    """The domains of the tasks that a causal student can learn; none unless they are asked for."""
+def domains(folders: Sequence[Path], params: Train) -> dict[str, list[str]]:
+    """Return the domains of the tasks that a causal student can learn, and their tasks' ids.
+
+    `folders` are the tasks' datasets. There are none unless `scope` asks for them.
+    """
     if params.scope == "task":
         return {}
     causal = msgspec.structs.replace(params, rungs=["causal"])

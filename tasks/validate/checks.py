@@ -168,16 +168,13 @@ def _parts(messages: Sequence[Message]) -> Problem | None:
 def _said(messages: Sequence[Message]) -> Problem | None:
     """What stands where a message should is not a logger's mark, and no file as text."""
     for index, message in enumerate(messages):
-        if message.content is None and message.role in ("user", "system"):
-            return "incomplete", f"message {index} has no content"
-        said = message.content if isinstance(message.content, str) else text_of(message.content)
-        if texts.is_placeholder(said):
-            return "redacted", f"message {index} is a logger's placeholder"
-        ours = message.role == "tool"  # agents cut long results themselves
-        if not ours and texts.is_clipped(said):
-            return "truncated", f"message {index} was cut by a logger"
-        if texts.holds_file(said):
-            return "not text", f"message {index} holds a file in base64"
+        said = message.content
+        if said is None:
+            if message.role in ("user", "system"):
+                return "incomplete", f"message {index} has no content"
+            continue
+        if found := texts.problem(said if isinstance(said, str) else text_of(said), message.role):
+            return found[0], f"message {index} {found[1]}"
     return None
 
 

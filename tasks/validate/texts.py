@@ -6,8 +6,13 @@ import json
 import re
 from collections.abc import Collection
 
+import msgspec
+
 from tasks.ingest.wire.lenient import is_cut
 
+SHORT = 160  # characters; a longer text is no placeholder
+FILE = 512  # characters; a shorter text is no file
+_BEGINS, _ENDS = frozenset("[<({_*rR \n"), frozenset("])>}…dDs\n")
 _WINDOW = 128  # characters; a run of base64 fills several without a space
 _PLACEHOLDER = re.compile(
     r"redacted[-_ ]by[-_ ]\w+|\*{3,}|REDACTED"
@@ -37,9 +42,21 @@ _MARKED = re.compile(
 )
 
 
+def problem(text: str, role: str) -> tuple[str, str] | None:
+    """(reason, detail) when a text is not what a message of this role said, or None."""
+    size = len(text)
+    if size <= SHORT and text[:1] in _BEGINS and is_placeholder(text):
+        return "redacted", "is a logger's placeholder"
+    if role != "tool" and text[-1:] in _ENDS and is_clipped(text):  # agents cut long results
+        return "truncated", "was cut by a logger"
+    if size >= FILE and holds_file(text):
+        return "not text", "holds a file in base64"
+    return None
+
+
 def is_placeholder(text: str) -> bool:
     """Whether a logger put this in place of a message."""
-    return len(text) <= 160 and _PLACEHOLDER.fullmatch(text.strip()) is not None
+    return _PLACEHOLDER.fullmatch(text.strip()) is not None
 
 
 def is_clipped(text: str) -> bool:
@@ -49,13 +66,12 @@ def is_clipped(text: str) -> bool:
 
 def holds_file(text: str) -> bool:
     """Whether a text holds a picture or a file in base64."""
-    if len(text) < 4 * _WINDOW:
-        return False
-    return ";base64," in text or any(
-        _is_base64(text[i : i + 2 * _WINDOW])
-        for i in range(0, len(text) - 2 * _WINDOW, 2 * _WINDOW)
-        if " " not in text[i : i + _WINDOW]
-    )
+    if ";base64," in text:
+        return True
+    for i in range(0, len(text) - 2 * _WINDOW, 2 * _WINDOW):
+        if " " not in text[i : i + _WINDOW] and _is_base64(text[i : i + 2 * _WINDOW]):
+            return True
+    return False
 
 
 def _is_base64(piece: str) -> bool:
@@ -67,7 +83,13 @@ def _is_base64(piece: str) -> bool:
 
 def is_unfinished(text: str) -> bool:
     """Whether an answer in JSON ends before its brackets close."""
-    return text.lstrip()[:1] in ("{", "[") and is_cut(text)
+    if text[:1] not in ("{", "["):
+        return False
+    try:
+        msgspec.json.decode(text)
+    except (ValueError, RecursionError):
+        return is_cut(text)
+    return False
 
 
 def holds_call(text: str, tools: Collection[str]) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from tasks.core.records import TEACHER, Call, Json
-from tasks.ingest.wire import outcome, shape, times
+from tasks.ingest.wire import outcome, replies, requests, shape, times
 from tasks.ingest.wire.build import build
 
 # UPGRADES[i] turns a line of version i + 1 into one of version i + 2.
@@ -50,8 +50,8 @@ def parse(document: Any, source: str) -> Iterable[Call]:
         raise ValueError(f"{shape.EMPTY}: the line has neither reply nor error")
     yield build(
         source=source,
-        request=shape.request(line.get("request")),
-        reply=shape.reply(raw or {"content": None}),
+        request=requests.read(shape.mapping(line.get("request"), "request")),
+        reply=_reply(raw),
         id=line.get("id"),
         at=times.seconds(line.get("at")),
         tokens=outcome.usage(said.get("usage")),
@@ -72,3 +72,13 @@ def parse(document: Any, source: str) -> Iterable[Call]:
 def _rate(line: Json) -> float:
     rate = shape.real(line.get("audit_rate"))
     return rate if rate is not None and 0 < rate <= 1 else 1.0
+
+
+def _reply(raw: Any) -> Json:
+    """The assistant's message, also where the body of another API was journaled."""
+    if not raw:
+        return shape.reply({"content": None})
+    plain = isinstance(raw, dict) and isinstance(raw.get("content"), str | None)
+    if plain and not raw.keys() & {"output", "parts", "candidates", "message"}:
+        return shape.reply(raw)
+    return replies.read(raw, body=True).reply

@@ -22,7 +22,14 @@ _TYPES = frozenset(
     {"SPAN", "GENERATION", "EVENT", "AGENT", "TOOL", "CHAIN", "RETRIEVER", "EVALUATOR"}
     | {"EMBEDDING", "GUARDRAIL"}
 )
-_SETTINGS = (*requests.PARAMETERS, "instructions", "system_instruction", "text")
+_SETTINGS = (
+    *requests.PARAMETERS,
+    "instructions",
+    "system_instruction",
+    "system",
+    "text",
+    *requests.STORED,
+)
 
 
 def sniff(document: Any) -> bool:
@@ -138,13 +145,10 @@ def _answer(seen: Json, span: Span) -> Completion:
         return Completion(reply=dict(NOTHING), error=text[:500] or "error")
     if not said and span.get("llm.output_messages") is not None:
         return replies.read(span.get("llm.output_messages"))
-    return replies.read(_calls_only(said))
-
-
-def _calls_only(said: Any) -> Any:
-    """Vercel AI logs a reply of tool calls as the bare list of them."""
-    calls = isinstance(said, list) and all(isinstance(c, dict) and "toolName" in c for c in said)
-    return {"role": "assistant", "content": None, "tool_calls": said} if said and calls else said
+    listed = isinstance(said, list) and bool(said)
+    if listed and all(isinstance(c, dict) and "toolName" in c for c in said):
+        return replies.read({"role": "assistant", "content": None, "tool_calls": said})
+    return replies.read(seen.get("output"))  # as it came: a text may be an answer in JSON
 
 
 def _feedback(scores: Any) -> float | None:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from tasks.core.records import Call
-from tasks.ingest.wire import shape, times
+from tasks.ingest.wire import requests, shape, times
 from tasks.ingest.wire.build import build
 
 
@@ -25,7 +25,8 @@ def parse(document: Any, source: str) -> Iterable[Call]:
         raw = [
             {"role": m.get("from"), "content": m.get("value")} for m in raw if isinstance(m, dict)
         ]
-    said = shape.messages(raw)
+    told = {k: row[k] for k in ("system", "instructions") if row.get(k)}
+    said = requests.read({**told, "messages": raw})["messages"]
     last = max((i for i, m in enumerate(said) if m["role"] == "assistant"), default=None)
     if last is None:
         raise ValueError(f"{shape.EMPTY}: no assistant message in the row")

@@ -12,7 +12,6 @@ from typing import Any
 from tasks.core.records import Call, Json
 from tasks.ingest.wire import canonical, completion, outcome, pairs, replies, requests, shape, times
 from tasks.ingest.wire.completion import Completion
-from tasks.ingest.wire.messages import KINDS
 
 
 def sniff(document: Any) -> bool:
@@ -39,24 +38,12 @@ def parse(document: Any, source: str) -> Iterable[Call]:
 def _other(pair: Json, source: str) -> Call:
     """The call of any pair."""
     asked = shape.mapping(shape.loads(pair.get("request")), "request")
-    asked = requests.request(asked) if _has_blocks(asked) else shape.request(asked)
+    asked = requests.read(asked)
     if not pair.get("response") and pair.get("error_details"):
         answer = completion.failed(pair["error_details"])
     else:
         answer = replies.read(pair.get("response"), body=True)
     return pairs.call(pair, asked, answer, source)
-
-
-def _has_blocks(asked: Json) -> bool:
-    """Whether messages have parts in another provider's words."""
-    if asked.get("system") or asked.get("instructions"):
-        return True
-    said = asked.get("messages")
-    parts = (
-        [m.get("content") for m in said if isinstance(m, dict)] if isinstance(said, list) else []
-    )
-    kinds = (p.get("type", "") for c in parts if isinstance(c, list) for p in c if type(p) is dict)
-    return any(kind in KINDS and kind != "text" for kind in kinds)
 
 
 def _plain(pair: Json, plain: canonical.Pair, source: str) -> Call:

@@ -69,9 +69,10 @@ def _message(raw: Any) -> Any:
 
 def _answer(span: Span) -> Completion | None:
     """The reply, from the response body where one was logged: it also holds id and reason."""
-    native = literal(span.get("output.value"))
-    if isinstance(native, dict) and native.keys() & {"choices", "output", "candidates"}:
+    raw = span.get("output.value")
+    native = literal(raw)
+    if isinstance(native, dict) and replies.is_body(native, written=True):
         return replies.read(native)
     if said := loads(span.get("llm.output_messages")):
         return replies.read(said)
-    return replies.read(native) if native else None
+    return replies.read(raw) if raw not in (None, "") else None

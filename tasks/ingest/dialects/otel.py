@@ -22,7 +22,14 @@ _DETAILS = "gen_ai.client.inference.operation.details"
 
 def sniff(document: Any) -> bool:
     """Whether this is a span with attributes of the GenAI conventions."""
-    return spans.is_span(document) and has(document, "gen_ai.", "gcp.vertex.agent.")
+    if not spans.is_span(document):
+        return False
+    events = document.get("events")
+    named = (
+        [e.get("name") for e in events if isinstance(e, dict)] if isinstance(events, list) else []
+    )
+    told = any(isinstance(name, str) and name.startswith("gen_ai.") for name in named)
+    return told or has(document, "gen_ai.", "gcp.vertex.agent.")
 
 
 def has(document: Json, *prefixes: str) -> bool:
@@ -139,4 +146,4 @@ def received(span: Span) -> Completion | None:
         elif name == "gen_ai.content.completion" and not said:
             said = inner.get("gen_ai.completion")
     said = said or span.get("gen_ai.completion")
-    return replies.read(literal(said)) if said else None
+    return replies.read(said) if said else None

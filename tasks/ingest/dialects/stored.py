@@ -26,7 +26,8 @@ def parse(document: Any, source: str) -> Iterable[Call]:
     if said is None:
         raise ValueError(f"{shape.UNREADABLE}: the stored completion came without its messages")
     kept = {k: found[k] for k in (*_ASKED, "instructions", "text") if found.get(k) is not None}
-    asked = requests.request({**kept, "messages": said})
+    kept |= {k: found[k] for k in (*requests.STORED, "conversation") if found.get(k)}
+    asked = requests.request({**kept, "input": said})
     metadata = found.get("metadata")
     pair = {**metadata, "request": asked} if isinstance(metadata, dict) else {}
     yield pairs.call(pair, asked, replies.read({**found, "messages": None}, body=True), source)

@@ -20,6 +20,10 @@ _ENVELOPE = re.compile(
     r"""\s*(?:\[\s*)*\{\s*["'](?:role|parts|messages|content|contents|choices|candidates|id|object"""
     r"""|type|model|system|prompt|input|output|generations|message|lc|args|kwargs|usage)["']\s*:"""
 )
+_PRINT = re.compile(
+    r"""\s*\[?\s*(?:[A-Z]\w*(?:Message|Completion|Response|Choice|Generation|LLMResult|ModelResponse)"""
+    r"""\w*\((?:id|content|role|choices|generations|text|message)=|(?:role|content)=["'\[])"""
+)
 _PLAIN = json.JSONDecoder(strict=False, parse_constant=lambda _: None)
 
 
@@ -112,6 +116,11 @@ def is_cut(text: str) -> bool:
 def is_envelope(text: str) -> bool:
     """Whether text begins as a message or a body does that somebody wrote as text."""
     return _ENVELOPE.match(text) is not None
+
+
+def is_print(text: str) -> bool:
+    """Whether text is what Python prints of a library's message or response object."""
+    return _PRINT.match(text) is not None
 
 
 def literal(value: Any) -> Any:

@@ -11,7 +11,7 @@ from typing import Any
 
 from tasks.core.records import Json
 from tasks.ingest.wire import shape
-from tasks.ingest.wire.lenient import is_cut, is_envelope, literal
+from tasks.ingest.wire.lenient import is_cut, is_envelope, is_print, literal
 from tasks.ingest.wire.shape import first, loads
 
 _CALLS = frozenset({"tool_call", "tool_use", "tool-call", "function_call"})
@@ -25,7 +25,7 @@ _THOUGHTS = frozenset(
 )
 _TEXTS = frozenset({"text", "input_text", "output_text", "raw_text", "summary_text"})
 _MEDIA = frozenset({"image", "image_url", "audio", "file", "document", "media", "input_image"})
-_INPUTS = ("messages", "input", "contents", "prompt", "inputs", "kwargs")
+_INPUTS = ("messages", "input", "contents", "prompt", "prompts", "inputs", "kwargs")
 _SYSTEMS = (
     *("system", "instructions", "system_instruction", "systemInstruction", "system_prompt"),
     *("preamble", "system_instructions"),
@@ -62,6 +62,8 @@ def _text(text: str, *, written: bool = False) -> list[Json]:
             if is_cut(text)
             else f"{shape.UNREADABLE}: the logged messages are neither JSON nor Python"
         )
+    if is_print(text):
+        raise ValueError(f"{shape.UNREADABLE}: a message is a Python object's print")
     return [{"role": "user", "content": text}] if text else []
 
 

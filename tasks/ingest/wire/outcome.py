@@ -66,6 +66,7 @@ _FINISH = {
     ),
     **dict.fromkeys(("incomplete", "in-progress", "queued"), INCOMPLETE),
 }
+_OWN = ("stop", "tool_calls", "length")
 _UNSTATED = frozenset({"", "none", "null", "unknown", "unspecified"})
 _TAKEN = (
     *("prompt_tokens", "input_tokens", "input", "promptTokens", "inputTokens", "prompt_eval_count"),
@@ -90,6 +91,8 @@ _THOUGHT = (
 
 def finish(value: Any) -> str | None:
     """A finish reason in OpenAI's words; a reason that nobody knows stays as it is."""
+    if value in _OWN:
+        return value  # type: ignore[no-any-return]  # nearly every reason: nothing to do
     if isinstance(value, list) and len(value) == 1:
         value = value[0]
     if isinstance(value, dict):

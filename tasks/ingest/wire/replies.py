@@ -12,7 +12,7 @@ from typing import Any
 from tasks.core.records import Json
 from tasks.ingest.wire import completion, outcome, shape, stream, times
 from tasks.ingest.wire.completion import NOTHING, Completion
-from tasks.ingest.wire.lenient import is_cut, is_envelope, literal
+from tasks.ingest.wire.lenient import is_cut, is_envelope, is_print, literal
 from tasks.ingest.wire.messages import KINDS, said
 from tasks.ingest.wire.shape import first, loads
 
@@ -70,6 +70,8 @@ def _text(text: str) -> Completion:
 
 def _written(text: str) -> Completion:
     """An answer that is a text, unless it is what a cut left of an envelope."""
+    if is_print(text):
+        raise ValueError(f"{shape.UNREADABLE}: the answer is a Python object's print")
     if is_envelope(text) and is_cut(text):
         raise ValueError(f"{shape.TRUNCATED}: the logged answer ends before its brackets close")
     return _text(text)
@@ -110,9 +112,10 @@ def is_body(value: Json, *, written: bool = False) -> bool:
 
     `written` says that it came as text: then an object of a single text is the answer itself.
     """
-    if value.get("lc") == 1 or isinstance(value.get("generations"), list):
+    if value.get("lc") == 1 or _generated(value.get("generations")):
         return True
-    if isinstance(error := value.get("error"), dict) and error.keys() & _FAILED:
+    error = value.get("error")
+    if not written and isinstance(error, dict) and error.keys() & _FAILED:
         return True
     marks: tuple[tuple[str, frozenset[str]], ...] = (
         ("choices", frozenset({"message", "text", "delta", "finish_reason"})),
@@ -134,16 +137,23 @@ def is_body(value: Json, *, written: bool = False) -> bool:
         return True
     if _parts(given) or _parts(value.get("messages")) or value.get("object") == "response":
         return True
-    return _is_message(value) or (not written and _alone(value) is not None)
+    return _is_message(value, written) or (not written and _alone(value) is not None)
 
 
-def _is_message(value: Json) -> bool:
+def _generated(listed: Any) -> bool:
+    """Whether these are LangChain's generations."""
+    while isinstance(listed, list) and listed:
+        listed = listed[0]
+    return isinstance(listed, dict) and bool(listed.keys() & {"message", "text"})
+
+
+def _is_message(value: Json, written: bool) -> bool:
     role = value.get("role")
     known = isinstance(role, str) and role.lower() in shape.ROLES
     if known and value.keys() & {"content", "parts", "tool_calls", "function_call", "contents"}:
         return True
     said_ = any(isinstance(value.get(name), str) for name in _TEXTS) or "object" in value
-    if said_ and value.keys() & _BESIDE:
+    if said_ and not written and value.keys() & _BESIDE:
         return True
     listed = value.get("tool_calls")
     if isinstance(listed, list) and listed and isinstance(listed[0], dict):

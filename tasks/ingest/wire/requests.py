@@ -7,14 +7,29 @@ from typing import Any
 
 from tasks.core.records import Json
 from tasks.ingest.wire import shape
-from tasks.ingest.wire.messages import declaration, items, said
+from tasks.ingest.wire.messages import KINDS, declaration, items, said
 from tasks.ingest.wire.shape import first, loads
 
 _CONFIGS = ("config", "generationConfig", "generation_config", "inferenceConfig", "toolConfig")
+STORED = ("previous_response_id", "cachedContent", "cached_content")
 PARAMETERS = (
     *("model", "temperature", "top_p", "max_tokens", "max_completion_tokens", "seed", "stop"),
     *("response_format", "tool_choice", "parallel_tool_calls", "reasoning_effort"),
 )
+
+
+def read(asked: Json) -> Json:
+    """A request body that is OpenAI's as it stands, or another provider's. Raises ValueError."""
+    return request(asked) if _is_foreign(asked) else shape.request(asked)
+
+
+def _is_foreign(asked: Json) -> bool:
+    """Whether a body, or a part of one of its messages, is in another API's words."""
+    if "messages" not in asked or asked.get("system") or asked.get("instructions"):
+        return True
+    told = [m.get("content") for m in items(asked["messages"]) if isinstance(m, dict)]
+    kinds = (p.get("type", "") for c in told for p in items(c) if isinstance(p, dict))
+    return any(kind in KINDS and kind != "text" for kind in kinds)
 
 
 def request(body: Mapping[str, Any], tools: Any = None) -> Json:
@@ -37,7 +52,7 @@ def request(body: Mapping[str, Any], tools: Any = None) -> Json:
 
 def _whole(body: Mapping[str, Any]) -> None:
     """Raise ValueError when a part of the prompt is on the provider's server, not in the log."""
-    stored = [k for k in ("previous_response_id", "cachedContent", "cached_content") if body.get(k)]
+    stored = [k for k in STORED if body.get(k)]
     if body.get("conversation") and ("input" in body or isinstance(body["conversation"], dict)):
         stored.append("conversation")
     if isinstance(prompt := body.get("prompt"), dict) and prompt.get("id"):

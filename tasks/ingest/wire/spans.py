@@ -22,8 +22,9 @@ _DROPPED = (
     *("droppedEventsCount", "dropped_events_count", "dropped_events"),
 )
 REPEATS = "flywheel.repeats"  # set by `mark` on a span that another one tells better
-_MESSAGES = ("gen_ai.prompt.", "gen_ai.input.messages", "llm.input_messages", "gen_ai.completion.")
-_ASKED = frozenset({*requests.PARAMETERS, "system", "instructions", "system_instruction"})
+_ASKED = frozenset(
+    {*requests.PARAMETERS, "system", "instructions", "system_instruction", *requests.STORED}
+)
 MOST = 10_000  # items of an array that stands in numbered attributes
 SESSIONS = (
     *("gen_ai.conversation.id", "session.id", "langfuse.session.id", "thread_id"),
@@ -152,22 +153,29 @@ def read(document: Any) -> Span:
     context = raw.get("context")
     inner = context if isinstance(context, dict) else {}
     names = ("spanId", "span_id", "context.span_id", "spanID", "id")
+    told = attributes(raw)
     start = _time(raw, "startTimeUnixNano", "start_time_unix_nano", "start_time_ns", "startTime")
     return Span(
         id=shape.text(first(raw, *names) or first(inner, "span_id", "spanId")),
         name=shape.text(raw.get("name")),
         start=start if start is not None else times.seconds(raw.get("timestamp")),
         end=_end(raw),
-        attributes=attributes(raw),
+        attributes=told,
         events=list(_events(raw.get("events"))),
         error=_error(raw),
-        dropped=sum(shape.whole(raw.get(name)) or 0 for name in _DROPPED),
+        dropped=_dropped(raw, told),
     )
 
 
 def _time(raw: Json, *names: str) -> float | None:
     plain = "start_time" if names[0].startswith("start") else "end_time"
     return times.seconds(first(raw, *names, plain))
+
+
+def _dropped(raw: Json, told: Json) -> int:
+    """How many attributes and events the exporter left out for their number."""
+    noted = at(told, "otel.dropped_attributes_count")  # Jaeger and Zipkin have it as a tag
+    return sum(shape.whole(found) or 0 for found in (noted, *map(raw.get, _DROPPED)))
 
 
 def _end(raw: Json) -> float | None:

@@ -43,6 +43,8 @@ def seconds(value: Any) -> float | None:
         at: float | None = (value if value.tzinfo else value.replace(tzinfo=UTC)).timestamp()
     elif isinstance(value, dict):
         return _wrapped(value)
+    elif isinstance(value, str) and "-" in value[:8]:
+        at = _moment(value)
     else:
         at = real(value)
         at = _moment(value) if isinstance(value, str) and (at is None or _is_digits(value)) else at
@@ -70,6 +72,10 @@ def _wrapped(value: dict[str, Any]) -> float | None:
 
 def _moment(value: str) -> float | None:
     """A written date; without a zone it is taken as UTC. Day before month only where it is said."""
+    try:
+        return _stamp(datetime.fromisoformat(value))  # nearly every date
+    except ValueError:
+        pass
     if found := _DOTNET.fullmatch(value.strip()):
         return int(found[1]) / 1e3
     cleaned = _UTC.sub("", _ZONE.sub("", value.strip()))
