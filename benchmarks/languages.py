@@ -30,7 +30,7 @@ TEXTS = Path(__file__).with_name("language_texts.txt")
 LOCALES = {
     "de": ("de_DE", "de_AT"),
     "es": ("es_ES", "es_MX"),
-    "fr": ("fr_FR", "fr_BE"),
+    "fr": ("fr_FR", "fr_CH"),
     "it": ("it_IT",),
     "nl": ("nl_NL", "nl_BE"),
     "pt": ("pt_PT", "pt_BR"),

@@ -31,6 +31,7 @@ from tasks.core.task import Task
 from tasks.ingest.hop import ingest
 from tasks.ingest.shards import day_of
 
+CALL = "x-recorded-call"  # the header that says which call of the record this is
 AT_ONCE = 16
 SECONDS = 120.0
 
@@ -92,7 +93,7 @@ class Teacher:
 
     async def chat(self, http: Request) -> Response:
         """POST /v1/chat/completions."""
-        request, name = await http.json(), http.headers["authorization"].removeprefix("Bearer ")
+        request, name = await http.json(), http.headers[CALL]
         call, message = self.calls[name], self.reply(name)
         finish = "tool_calls" if message.get("tool_calls") else call.finish_reason or "stop"
         usage = {
@@ -166,7 +167,7 @@ def drain(gateway: str) -> None:
 
 async def _asked(client: httpx.AsyncClient, gateway: str, call: Call) -> Sent:
     headers = {
-        "authorization": f"Bearer {call.id}",
+        CALL: call.id,
         "x-flywheel-at": str(call.at),
         "x-client-id": call.client,
         "x-conversation-id": call.conversation,

@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import gc
 import logging
 import math
 import os
@@ -25,23 +26,24 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
+import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from serving import completion, escalate, transcript
 from serving.audit import Audits, drawn
 from serving.caller import Caller, Left
-from serving.client import Body, Client
+from serving.client import Client
 from serving.exchange import CHAT, Exchange, api_of, reply_fields
 from serving.journal import Journal
 from serving.keys import AcceptedKeys
 from serving.listen import listen
 from serving.metrics import Metrics
 from serving.pool import pools
-from serving.relay import JSON, Passed, Relay
+from serving.relay import JSON, Passed, Relay, body_of, impassable
 from serving.route import Routes
 from serving.shadow import FOLDER, Shadows
 from serving.students import Students
@@ -87,11 +89,11 @@ class Gateway:
         )
         api = api_of(incoming.method, scope["path"])
         with contextlib.suppress(Left):
-            if problem := _impassable(incoming, scope["path"]):
+            if problem := impassable(incoming, scope["path"]):
                 error = completion.error(problem, "invalid_request_error")
                 await caller.reply(501, [JSON], msgspec.json.encode(error))
             elif api is None:
-                body = await _body(incoming, caller)
+                body = await body_of(incoming, caller)
                 await Relay(self.teacher, incoming.with_body(body), caller).run()
             else:
                 at = self._time(incoming)
@@ -226,39 +228,23 @@ async def nowhere(http: Request, _: Exception) -> Response:
     return JSONResponse(completion.error(sentence, "invalid_request_error"), 404)
 
 
-def _impassable(incoming: Incoming, path: str) -> str | None:
-    """Why a request cannot be passed on; None for all others."""
-    if "websocket" in incoming.header(b"upgrade").lower():
-        return f"{path}: WebSockets are not passed on; connect to the teacher itself"
-    if ".." in path.split("/"):
-        return f"{path}: a path is passed on as it is, and may not lead out of the API"
-    return None
-
-
-async def _body(incoming: Incoming, caller: Caller) -> Body:
-    """The body of a request that is only passed through: as it arrives, where it is one."""
-    length = incoming.header(b"content-length") or "0"
-    if incoming.names_model():
-        return await caller.body()
-    if length == "0" and not incoming.header(b"transfer-encoding"):
-        caller.nothing_sent()
-        return b""
-    return caller.parts()
-
-
-def app(gateway: Gateway) -> Starlette:
+def app(gateway: Gateway) -> ASGIApp:
     """The gateway as an ASGI application."""
-    return Starlette(
+    pages = Starlette(
         routes=[
             Route("/healthz", health),
             Route("/metrics", gateway.counters),
             Route("/", gateway.state),
-            Route("/v1/{rest:path}", gateway),
-            Route("/openai/{rest:path}", gateway),
         ],
         lifespan=gateway.lifespan,
         exception_handlers={404: nowhere},
     )
+
+    async def route(scope: Scope, receive: Receive, send: Send) -> None:
+        api = scope["type"] == "http" and scope["path"].startswith(("/v1/", "/openai/"))
+        await (gateway if api else pages)(scope, receive, send)
+
+    return route
 
 
 def build(home: Path, env: Mapping[str, str], settings: Serve, replay: bool) -> Gateway:
@@ -279,23 +265,29 @@ def build(home: Path, env: Mapping[str, str], settings: Serve, replay: bool) -> 
     return Gateway(students, teacher, Journal(home / "journal"), settings, shadows, replay)
 
 
-def serve(gateway: Gateway, host: str, port: int) -> None:
-    """Serve until interrupted. Raises Refused when the port is taken."""
-    import uvicorn
-
-    listener = listen(host, port)
+def server(gateway: Gateway) -> uvicorn.Server:
+    """The gateway as a server."""
     config = uvicorn.Config(
         app(gateway),
         http="httptools",
         loop="uvloop",
         ws="none",
+        proxy_headers=False,
         server_header=False,  # the teacher's own go back
         date_header=False,
         log_level="warning",
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=SHUTDOWN_SECONDS,
     )
-    uvicorn.Server(config).run(sockets=[listener])
+    return uvicorn.Server(config)
+
+
+def serve(gateway: Gateway, host: str, port: int) -> None:
+    """Serve until interrupted. Raises Refused when the port is taken."""
+    listener = listen(host, port)
+    gc.collect()
+    gc.freeze()  # what is loaded stays: a full collection would look at all of it, for 30 ms
+    server(gateway).run(sockets=[listener])
 
 
 def main() -> None:

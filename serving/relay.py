@@ -11,12 +11,13 @@ import msgspec
 
 from serving import completion
 from serving.caller import Caller
-from serving.client import Headers, Reply, Unreachable
+from serving.client import Body, Headers, Reply, Unreachable
 from serving.teacher import Incoming, Teacher, TeacherDown, back
 
 LEFT = "the client left before the end of the answer"
 STOPPED = "the gateway was stopped before the end of the answer"
 DRAIN_SECONDS = 5.0  # for the usage, which comes after the end of what a client may wait for
+LONGEST_LINE = 1 << 20  # bytes of a line that are held back until it is whole
 JSON = (b"content-type", b"application/json")
 
 
@@ -57,6 +58,7 @@ class Relay:
     headers: Headers = ()
     complete: Callable[[Passed], bool] | None = None  # None: nothing of the answer is kept
     passed: Passed = field(default_factory=Passed)
+    _held: bytes = b""  # of a stream: the beginning of a line
 
     async def run(self) -> Passed:
         """Pass the request on and the answer back; how that ended is in `passed`."""
@@ -109,7 +111,21 @@ class Relay:
         async for part in reply.parts():
             if self.complete or not self.passed.parts:
                 self.passed.parts.append(part)
-            await self.caller.part(part)
+            if self.passed.streams:
+                part = self._lines(part)
+            if part:
+                await self.caller.part(part)
+        if self._held:
+            await self.caller.part(self._held)
+
+    def _lines(self, part: bytes) -> bytes:
+        """The lines that are whole; a client could not read half of one, should it break off."""
+        part = self._held + part
+        end = max(part.rfind(b"\n"), part.rfind(b"\r")) + 1
+        if len(part) - end > LONGEST_LINE:
+            end = len(part)
+        self._held = part[end:]
+        return part[:end]
 
     async def _drain(self, reply: Reply) -> None:
         """Read what follows a whole answer whose client has left."""
@@ -122,7 +138,27 @@ class Relay:
                     self.passed.parts.append(part)
 
     def _last_event(self, sentence: str) -> bytes:
-        """An error event, after a blank line that ends whatever was being said."""
+        """An error event, after a blank line that ends what was said before."""
         chat = self.incoming.path.rstrip(b"/").endswith(b"completions")
         named = b"" if chat else b"event: error\n"
         return b"\n\n" + named + completion.event(completion.error(sentence, "teacher_error"))
+
+
+def impassable(incoming: Incoming, path: str) -> str | None:
+    """Why a request cannot be passed on; None for all others."""
+    if "websocket" in incoming.header(b"upgrade").lower():
+        return f"{path}: WebSockets are not passed on; connect to the teacher itself"
+    if ".." in path.split("/"):
+        return f"{path}: a path is passed on as it is, and may not lead out of the API"
+    return None
+
+
+async def body_of(incoming: Incoming, caller: Caller) -> Body:
+    """The body of a request that is only passed through: as it arrives, where it is one."""
+    length = incoming.header(b"content-length") or "0"
+    if incoming.names_model():
+        return await caller.body()
+    if length == "0" and not incoming.header(b"transfer-encoding"):
+        caller.nothing_sent()
+        return b""
+    return caller.parts()

@@ -19,7 +19,7 @@ from unattended import YESTERDAY, Up, calls, flywheel, params, scheduled, until,
 from flows.cli import processes
 from serving.reconcile import routes
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1200)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1800)]
 PROXY = {"HTTP_PROXY": "http://127.0.0.1:9", "http_proxy": "http://127.0.0.1:9"}
 KINDS = ("route", "triage")
 
@@ -39,7 +39,7 @@ def stack(folder: Path) -> Iterator[Up]:
     """A stack on that home, from the first night that ran by itself on."""
     env = {"FLYWHEEL_PARAMS": str(folder / "params.yaml"), **PROXY}
     with up(folder / "home", env) as running:
-        until(lambda: scheduled(running.runs("nightly"), "COMPLETED"), 500)
+        until(lambda: scheduled(running.runs("nightly"), "COMPLETED"), 900)
         yield running
 
 
@@ -166,7 +166,7 @@ def test_a_night_that_was_killed_begins_again(folder: Path) -> None:
 
         until(crashed, 120)
         assert time.monotonic() - began < 120
-        until(lambda: [r for r in second.runs("nightly") if r["state_type"] == "COMPLETED"], 400)
+        until(lambda: [r for r in second.runs("nightly") if r["state_type"] == "COMPLETED"], 900)
         late = [r for r in second.runs("promote") if r["state_name"] == "Late"]
         assert len(late) <= 1
     assert (home / "nights" / str(YESTERDAY) / "judge.json").exists()

@@ -31,7 +31,7 @@ def upstream(handler: Handler) -> str:
     async def serve(got: web.BaseRequest) -> web.StreamResponse:
         raw = [(k, v) for k, v in got.raw_headers]
         url = f"http://{got.host}{got.raw_path}"
-        asked = httpx.Request(got.method, url, headers=raw, content=await got.read())
+        asked = httpx.Request(got.method, url, headers=raw, content=await got.content.read())
         try:
             found = handler(asked)
             return await _write(got, found if isinstance(found, httpx.Response) else await found)

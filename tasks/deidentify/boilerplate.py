@@ -15,7 +15,8 @@ from tasks.deidentify.scanner import Mark
 from tasks.deidentify.wordlists import is_name, ordinary
 from tasks.students.minilm import tokenizer
 
-SYSTEM = frozenset({"system", "developer"})
+SCHEMA = "schema"  # the role of what tools and response formats say
+SYSTEM = frozenset({"system", "developer", SCHEMA})
 SECRET_KINDS = frozenset(
     {
         "SECRET",

@@ -15,12 +15,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from tasks.core.records import Json
+from tasks.deidentify.wordlists import fold, is_name
 
 Change = Callable[[str, str], str]  # (key path, text) -> text
 
 SCHEMAS = frozenset({"tools", "functions", "response_format", "tool_choice", "model", "stop"})
 NAMES = frozenset({"id", "tool_call_id", "role", "type", "object"})
 TEXTS = frozenset({"content", "text", "arguments", "refusal", "reasoning_content", "answer"})
+TOLD = frozenset({"description", "enum", "const", "default", "examples", "example", "title"})
+_SAYING = re.compile(r"@|%40|\s|\d{7}|\d[ .-]\d")
+_NAME_PART = re.compile(r"[^\W\d_]{2,}")
 MAX_DEPTH = 6
 MAX_FAILURES = 100  # openings that are no JSON; keeps the search linear
 
@@ -91,6 +95,10 @@ def _rewrite_json(document: str, change: Change, path: str, depth: int) -> str:
             key = ""
         elif token[0] == '"' and _COLON.match(document, match.end()):
             key = json.loads(token)
+            if telling(key):
+                out.append(document[at : match.start()])
+                out.append(_rewrite_value(token, change, "", depth))
+                at = match.end()
         elif token != ",":
             out.append(document[at : match.start()])
             out.append(_rewrite_value(token, change, _join(stack[-1], key), depth))
@@ -126,24 +134,50 @@ def each_message(message: Json, each: Change) -> Json:
     }
 
 
-def each_request(request: Json, each: Change) -> Json:
-    """A request's other fields (user, metadata, ...) changed; messages and schemas kept."""
-    skip = SCHEMAS | {"messages"}
-    return {
-        name: value if name in skip else _each(name, value, each) for name, value in request.items()
-    }
+def each_request(request: Json, each: Change, schema: Change) -> Json:
+    """A request's other fields changed, its schemas by `schema`; its messages kept."""
+    return {name: _field(name, value, each, schema) for name, value in request.items()}
+
+
+def _field(name: str, value: Any, each: Change, schema: Change) -> Any:
+    if name == "messages" or (name in SCHEMAS and isinstance(value, str)):
+        return value
+    return _schema("", value, schema) if name in SCHEMAS else _each(name, value, each)
+
+
+def _schema(key: str, value: Any, each: Change) -> Any:
+    """A schema with its descriptions, choices and examples changed; names and types kept."""
+    if isinstance(value, str):
+        return each("", value) if key in TOLD else value
+    if isinstance(value, list):
+        return [_schema(key, item, each) for item in value]
+    if isinstance(value, dict):
+        return {name: _schema(name, item, each) for name, item in value.items()}
+    return value
+
+
+def telling(name: str) -> bool:
+    """Whether a key or an id may say something of a person: a mail, a number, words, a name."""
+    if _SAYING.search(name):
+        return True
+    parts = _NAME_PART.findall(name) if not name.islower() or "-" in name or "." in name else ()
+    return any(is_name(fold(part)) for part in parts)
 
 
 def _each(name: str, value: Any, each: Change) -> Any:
     if isinstance(value, str):
         if value.startswith("data:"):
             return "data:,"  # an image or a sound: never read, never kept
-        return value if name in NAMES else each("" if name in TEXTS else name, value)
+        if name in NAMES and not telling(value):
+            return value
+        return each("" if name in TEXTS or name in NAMES else name, value)
     if isinstance(value, list):
         return [_each(name, item, each) for item in value]
     if isinstance(value, dict):
         return {
-            key: item if (name, key) == ("function", "name") else _each(key, item, each)
+            each("", key) if telling(key) else key: item
+            if (name, key) == ("function", "name")
+            else _each(key, item, each)
             for key, item in value.items()
         }
     return value

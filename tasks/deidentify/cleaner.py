@@ -14,20 +14,20 @@ from functools import cached_property, partial
 from itertools import count
 from typing import Any
 
-import msgspec
-
 from tasks.core.params import Deidentify
-from tasks.core.records import Call
-from tasks.deidentify.boilerplate import SYSTEM, Public
-from tasks.deidentify.call_texts import Change, each_message, each_request, rewrite
+from tasks.core.records import Call, text_of
+from tasks.deidentify.asked import asked
+from tasks.deidentify.boilerplate import SCHEMA, SYSTEM, Public
+from tasks.deidentify.call_texts import Change, each_message, each_request, rewrite, telling
 from tasks.deidentify.copies import copied
 from tasks.deidentify.findings import Finding
 from tasks.deidentify.languages import foreign
 from tasks.deidentify.leak_check import Originals
 from tasks.deidentify.organisations import CONSTANT
-from tasks.deidentify.scanner import Found, Scanned, leaves
+from tasks.deidentify.scanner import ANSWER, Found, Scanned, leaves
 from tasks.deidentify.second_pass import sweep
 from tasks.deidentify.surrogates import Surrogates
+from tasks.deidentify.wordlists import fold, is_name
 
 REPLY = "reply"
 SOFT = frozenset({"PERSON", "LOCATION", "ORGANIZATION", "ADDRESS", "DATE_TIME"})
@@ -51,15 +51,29 @@ class Text:
 
 def visit(call: Call, change: Callable[[str], Change]) -> dict[str, Any]:
     """The fields of a call that hold text, changed; `change` gives the function for each role."""
-    messages = [each_message(m, change(str(m.get("role", "")))) for m in call.messages]
+    messages, question = [], ""
+    for message in call.messages:
+        role = str(message.get("role", ""))
+        each = change(role)
+        messages.append(each_message(message, _under(question, each) if role == "user" else each))
+        question = asked(text_of(message.get("content"))) if role == "assistant" else ""
     plain, reply = change("user"), change(REPLY)
     return {
-        "request": each_request(call.request, plain) | {"messages": messages},
+        "id": plain("", call.id) if telling(call.id) else call.id,
+        "request": each_request(call.request, plain, change(SCHEMA)) | {"messages": messages},
         "reply": each_message(call.reply, reply),
         "student": each_message(call.student, reply) if call.student else call.student,
         "error": plain("error", call.error) if call.error else call.error,
         "client": plain("client", call.client) if call.client else call.client,
+        "hint": plain("", call.hint) if telling(call.hint) else call.hint,
     }
+
+
+def _under(question: str, each: Change) -> Change:
+    """`each`, told what the assistant asked for just before."""
+    if not question:
+        return each
+    return lambda path, text: each(path or ANSWER + question, text)
 
 
 def strings(call: Call) -> Iterator[tuple[str, str, str]]:
@@ -120,8 +134,9 @@ class Cleaner:
         """What was found in a string and is no part of the template."""
         for leaf in text.scanned:
             for found in leaf:
-                kept = found.finding.kind in self._keep
-                if not kept and not self._public(text.role, found.mark):
+                if found.finding.kind in self._keep or self._public(text.role, found.mark):
+                    continue
+                if text.role != SCHEMA or _someone(found):
                     yield found
 
     def replace(self, text: str, findings: Sequence[tuple[Finding, Surrogates]]) -> str:
@@ -158,9 +173,8 @@ class _OneCall:
         self, cleaner: Cleaner, call: Call, texts: Sequence[Text], people: Surrogates
     ) -> None:
         self._cleaner, self._call, self._texts, self._people = cleaner, call, texts, people
-        schemas = {k: v for k, v in call.request.items() if k in {"tools", "response_format"}}
         wanted = [list(cleaner.wanted(t)) for t in texts]
-        self._vocabulary = msgspec.json.encode(schemas).decode() + _template(texts, wanted)
+        self._vocabulary = _template(texts, wanted)
         self._chosen = self._choose(wanted)
         known = ((f.finding.kind, f.text, f.finding.detector) for t in self._chosen for f in t)
         self._known = frozenset(known)
@@ -237,7 +251,7 @@ class _OneCall:
         """A value that the reply copied from the prompt must still be a copy."""
         pairs: list[tuple[str, str]] = []
         prompt: list[str] = []
-        clean = Call(id="", at=0, source="", **fields)
+        clean = Call(at=0, source="", **fields)
         for text, (role, path, after) in zip(self._texts, strings(clean), strict=True):
             if role == REPLY:
                 old, new = leaves(text.text, path), leaves(after, path)
@@ -249,6 +263,14 @@ class _OneCall:
             value = norm(before)
             if len(value) > 3 and value in self._prompt and norm(after) not in whole:
                 raise Quarantined(INCONSISTENT)
+
+
+def _someone(found: Found) -> bool:
+    """Whether a finding in a schema is a person's: no place of a menu, no name of a voice."""
+    kind, words = found.finding.kind, found.text.split()
+    if kind == "PERSON":
+        return len(words) > 1 and any(is_name(fold(word)) for word in words)
+    return kind not in SOFT
 
 
 def _apart(findings: Sequence[tuple[Finding, Surrogates]]) -> list[tuple[Finding, Surrogates]]:

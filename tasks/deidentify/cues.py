@@ -16,29 +16,29 @@ _INTRODUCED = (
     r"tell|speak (?:to|with)|talk(?:ing)? (?:to|with)|spoke (?:to|with)|regards|cheers|sincerely|thanks|thank you|yours|love|best|signed|"
     r"dear|hi|hello|hey|attn|c/o|mr|mrs|ms|miss|mx|dr|prof|sir|madam|written by|sent by|on behalf of|"
     # German
-    r"ich hei(?:ß|ss)e|hei(?:ß|ss)t|mein name(?: ist|:)?|name ist|ich bin(?: der| die)?|hier (?:ist|spricht)|herrn?|frau|fräulein|hallo|liebe[rs]?|"
-    r"sehr geehrter?|(?:viele|beste|freundliche[nr]?|herzliche|liebe) gr(?:ü|ue)(?:ß|ss)e(?:n)?(?: von)?|mfg|lg|vg|gez\.?|frage[n]? nach|"
+    r"(?:fragen? nach|sprechen mit|auf den namen)|ich hei(?:ß|ss)e|hei(?:ß|ss)t|mein name(?: ist|:)?|name ist|ich bin(?: der| die)?|hier (?:ist|spricht)|herrn?|frau|fräulein|hallo|liebe[rs]?|"
+    r"sehr geehrter?|(?:viele|beste|freundliche[nr]?|herzliche|liebe) gr(?:ü|ue)(?:ß|ss)e(?:n)?(?: von)?|mfg|lg|vg|gez\.?|gru(?:ß|ss)|danke|hier|frage[n]? nach|"
     # Spanish
-    r"me llamo|mi nombre es|nombre es|soy|se llama|señor(?:a|ita)?|sr(?:a|ta)?|don|doña|hola|estimad[oa]|querid[oa]|(?:un )?saludos?(?: de)?|atentamente|atte|"
+    r"(?:llam\w+|habl\w+|pregunt\w+|avis\w+)\s(?:a|con|por)|me llamo|mi nombre es|nombre es|soy|se llama|señor(?:a|ita)?|sr(?:a|ta)?|don|doña|hola|estimad[oa]|querid[oa]|(?:un )?saludos?(?: de)?|atentamente|atte|(?:muchas )?gracias|"
     # French
-    r"je m['’]appelle|s['’]appelle|mon nom est|nom est|je suis|ici|monsieur|madame|mademoiselle|mme|mlle|bonjour|bonsoir|salut|chère?|cordialement|"
-    r"bien à vous|salutations|"
+    r"(?:rappel\w+|appel\w+|demand\w+|prévenez|contactez)|je m['’]appelle|s['’]appelle|mon nom est|nom est|je suis|ici|monsieur|madame|mademoiselle|mme|mlle|bonjour|bonsoir|salut|chère?|cordialement|"
+    r"bien à vous|salutations|merci|"
     # Italian
-    r"mi chiamo|si chiama|il mio nome è|nome è|sono|signor(?:e|a|ina)?|sig(?:\.?ra|na)?|dott(?:\.?ssa|ore|oressa)?|ciao|salve|buongiorno|gentile|egregi[oa]|car[oa]|"
-    r"(?:cordiali|distinti) saluti|saluti(?: da)?|un saluto|"
+    r"(?:ri)?chiam(?:ate|i|are)|parl\w+ con|mi chiamo|si chiama|il mio nome è|nome è|sono|signor(?:e|a|ina)?|sig(?:\.?ra|na)?|dott(?:\.?ssa|ore|oressa)?|ciao|salve|buongiorno|gentile|egregi[oa]|car[oa]|"
+    r"(?:cordiali|distinti) saluti|saluti(?: da)?|un saluto|grazie|"
     # Dutch
-    r"ik heet|heet|mijn naam(?: is|:)?|naam is|ik ben|u spreekt met|meneer|mevrouw|dhr|mevr|mw|beste|geachte(?: heer)?|lieve|hoi|dag|"
-    r"(?:met vriendelijke |vriendelijke |hartelijke )?groet(?:en|jes)?(?: van)?|mvg|"
+    r"bel|spreek|vraag naar|op naam van|ik heet|heet|mijn naam(?: is|:)?|naam is|ik ben|u spreekt met|meneer|mevrouw|dhr|mevr|mw|beste|geachte(?: heer)?|lieve|hoi|dag|"
+    r"(?:met vriendelijke |vriendelijke |hartelijke )?groet(?:en|jes)?(?: van)?|mvg|bedankt|hoi met|met|"
     # Portuguese
-    r"(?:o )?meu nome é|nome é|(?:eu )?me chamo|chamo-me|chama-se|eu sou|sou(?: [oa])?|aqui é(?: [oa])?|senhora?|dona|olá|oi|prezad[oa]|car[oa]|"
-    r"atenciosamente|(?:com os melhores )?cumprimentos|abraços?|obrigad[oa]"
+    r"lig(?:uem?|ar) (?:para|a)|fal\w+ com|(?:em|no) nome d[eo]|(?:o )?meu nome é|nome é|(?:eu )?me chamo|chamo-me|chama-se|eu sou|sou(?: [oa])?|aqui é(?: [oa])?|senhora?|dona|olá|oi|prezad[oa]|car[oa]|"
+    r"atenciosamente|(?:com os melhores )?cumprimentos|abraços?|(?:muito )?obrigad[oa]"
 )
 _LABELS = (
     r"(?:user|customer|client|patient|passenger|guest|contact|name|full name|from|to|cc|author|owner|assignee|recipient|sender|manager|doctor|driver|employee|caller|reporter|"
-    r"kund(?:e|in)|absender|empfänger|ansprechpartner(?:in)?|nombre|cliente|paciente|nom|prénom|client|nome|cliente|paziente|naam|klant|patiënt)\s?"
+    r"kund(?:e|in)|absender|afzender|mittente|remitente|expéditeur|remetente|sender|destinataire|destinatario|ontvanger|empfänger|ansprechpartner(?:in)?|nombre|cliente|paciente|nom|prénom|client|nome|cliente|paziente|naam|klant|patiënt)\s?"
 )
 NAME_CUE = re.compile(
-    rf"(?:^|(?<=[^\w]))(?:{_LABELS}:\s|(?:{_INTRODUCED})(?:[.,:]{{0,2}}\s{{0,2}}|\s*\n\s*|[-–—]\s?)(?:[A-Z]\.\s?)?)[*_\"'“]{{0,2}}$",
+    rf"(?:^|(?<=[^\w]))(?:{_LABELS}\s?:\s|(?:{_INTRODUCED})(?:[.,:]{{0,2}}\s{{0,2}}|\s*\n\s*|[-–—]\s?)(?:[A-Z]\.\s?)?)[*_\"'“]{{0,2}}$",
     I,
 )
 # What people do, behind a name.
@@ -50,7 +50,7 @@ PERSON_ACT = re.compile(
     I,
 )
 AMOUNT = re.compile(
-    r"\d\s?(?:mg|mcg|µg|ug|g|kg|ml|mmol|meq|iu|units?|gb|mb|kb|ms|s|sec|min|h|hrs?|x|%|bid|tid|qid|prn|bps|rps|qps|eur|usd|€|\$)\b",
+    r"\d\s?(?:mg|mcg|µg|ug|g|kg|ml|mmol|meq|iu|units?|euros?|dollars?|pounds?|franken|reais|gb|mb|kb|ms|s|sec|min|h|hrs?|x|%|bid|tid|qid|prn|bps|rps|qps|eur|usd|€|\$)\b",
     I,
 )
 

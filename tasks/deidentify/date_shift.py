@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
-import calendar
 import re
-from collections.abc import Callable
 from datetime import date, timedelta
 
-_MONTHS = {name.lower(): i for i, name in enumerate(calendar.month_name) if name}
-_SHORT = {name.lower(): i for i, name in enumerate(calendar.month_abbr) if name} | {"sept": 9}
-_MONTH = r"(?P<m>[A-Za-z]{3,9})(?P<dot>\.?)"
-_DAY = r"(?P<d>\d{1,2})(?P<th>st|nd|rd|th)?"
+from tasks.deidentify.national import MONTHS
+from tasks.deidentify.wordlists import like
+
+# Each month's name, full and short, with its number and the names of its language.
+_NAMES: dict[str, tuple[int, list[str], bool]] = (
+    {
+        form: (number, names, form == name)
+        for names in [
+            text.split() for text in reversed(MONTHS.values())
+        ]  # English last, as it wins
+        for number, name in enumerate(names)
+        for form in {name[:3], name}
+    }
+    | {"sept": (8, MONTHS["en"].split(), False)}
+)
+_MONTH = r"(?P<m>[^\W\d_]{3,10})(?P<dot>\.?)"
+_DAY = r"(?P<d>\d{1,2})(?P<th>st|nd|rd|th|er|º|°|\.)?"
 _FORMS = [
     re.compile(r"(?P<y>\d{4})(?P<s>[-/.])(?P<m>\d{1,2})(?P=s)(?P<d>\d{1,2})"),
     re.compile(r"(?P<a>\d{1,2})(?P<s>[-/.])(?P<b>\d{1,2})(?P=s)(?P<y>\d{4}|\d{2})"),
     re.compile(
-        rf"{_DAY}(?P<of>\s+of)?(?P<s>[\s-]+){_MONTH}(?P<t>,?[\s-]+)(?P<y>\d{{4}}|\d{{2}})", re.I
+        rf"{_DAY}(?P<of>\s+(?:of|de|di))?(?P<s>[\s-]+){_MONTH}(?P<t>(?:\s+del?)?,?[\s-]+)(?P<y>\d{{4}}|\d{{2}})",
+        re.I,
     ),
     re.compile(rf"{_MONTH}(?P<s>\s+){_DAY}(?P<t>,?\s+)(?P<y>\d{{4}}|\d{{2}})", re.I),
 ]
@@ -68,18 +80,20 @@ def _numeric(match: re.Match[str], days: int) -> str | None:
 
 
 def _named(match: re.Match[str], days: int) -> tuple[date, str, str] | None:
-    name = match["m"].lower()
-    month = _MONTHS.get(name) or _SHORT.get(name)
-    moved = _move(match["y"], month, int(match["d"]), days) if month else None
+    """The moved date, its month's name in the same language and case, and its day."""
+    number, names, full = _NAMES.get(match["m"].lower(), (-1, [], False))
+    if match["th"] == "." and number >= 0:
+        names = MONTHS["de"].split()
+    moved = _move(match["y"], number + 1, int(match["d"]), days) if number >= 0 else None
     if moved is None:
         return None
-    full = name in _MONTHS and name != "may"
-    names = calendar.month_name if full or name == "may" else calendar.month_abbr
-    word = names[moved.month]
-    cased: Callable[[str], str] = str.lower if match["m"].islower() else str.upper
-    if match["m"].islower() or match["m"].isupper():
-        word = cased(word)
-    return moved, word + match["dot"], f"{moved.day}{ordinal(moved.day) if match['th'] else ''}"
+    word = names[moved.month - 1] if full else names[moved.month - 1][:3]
+    ending = match["th"] or ""
+    if ending == "er":
+        ending = ending if moved.day == 1 else ""
+    elif ending.isalpha():
+        ending = ordinal(moved.day)
+    return moved, like(match["m"], word) + match["dot"], f"{moved.day}{ending}"
 
 
 def ordinal(number: int) -> str:

@@ -18,10 +18,15 @@ from tasks.core.params import Deidentify
 from tasks.core.records import digest
 from tasks.core.stage import Refused
 from tasks.deidentify.findings import PRIORITY, Finding, resolve
+from tasks.deidentify.known_names import known_names
+from tasks.deidentify.languages import SUPPORTED, common
 from tasks.deidentify.name_check import checked
+from tasks.deidentify.national import accounts, citizens
 from tasks.deidentify.ner_model import model
 from tasks.deidentify.patterns import SHAPES
 from tasks.deidentify.phones import phones
+from tasks.deidentify.secret_patterns import scanner_rules, unlisted_keys
+from tasks.deidentify.wordlists import fold, is_name
 
 SECONDS_PER_PATTERN = "5"  # a pattern that needs longer failed, and its text is not let through
 # One character for one, so that spans stay valid.
@@ -39,15 +44,19 @@ def version(params: Deidentify) -> str:
     parts = [
         here / name
         for name in (
+            "asked.py",
             "cues.py",
             "detectors.py",
             "findings.py",
+            "known_names.py",
             "languages.py",
             "ner_model.py",
             "name_check.py",
+            "national.py",
             "patterns.py",
             "phones.py",
             "scanner.py",
+            "secret_patterns.py",
             "tagger.py",
         )
     ]
@@ -153,18 +162,45 @@ def _needs() -> dict[str, re.Pattern[str]]:
 
 def shapes(text: str) -> list[Finding]:
     """What our own patterns find in a text."""
-    lowered = text.lower()
+    lowered, long = text.lower(), _LONG.search(text) is not None
     found = []
     for shape in SHAPES:
         if shape.needs and not any(c in text for c in shape.needs):
             continue
-        if shape.hint and shape.hint not in lowered:
+        if (shape.hint and shape.hint not in lowered) or (shape.long and not long):
             continue
         for match in shape.pattern.finditer(text):
             start, end = match.span("v") if "v" in shape.pattern.groupindex else match.span()
-            found.append(Finding(start, end, shape.kind, shape.score, "shape"))
+            if not (shape.kind in SAID and _is_word(text[start:end])):
+                found.append(Finding(start, end, shape.kind, shape.score, "shape"))
     found += [Finding(a, b, "PHONE_NUMBER", score, "phone") for a, b, score in phones(text)]
-    return found
+    found += [Finding(a, b, "IBAN_CODE", 0.8, "shape") for a, b in accounts(text)]
+    found += [Finding(a, b, "ID_NUMBER", 0.8, "shape") for a, b in citizens(text)]
+    return found + (_keys(text) if long else [])
+
+
+_LONG = re.compile(r"(?=[\w.=~+/-]*\d)[\w.=~+/-]{16,}")
+SAID = frozenset({"SECRET", "PASSWORD", "USERNAME"})  # "my password changed" says none
+
+
+def _is_word(value: str) -> bool:
+    """Whether a supposed secret or handle is an ordinary word: `changed`, `located`, `settings`."""
+    word = value.strip("@.").lower()
+    if not word.isalpha() or is_name(fold(word)):
+        return False
+    return any(word in common(code) for code in SUPPORTED)
+
+
+def _keys(text: str) -> list[Finding]:
+    """Keys that detect-secrets' patterns or their randomness give away."""
+    spans = unlisted_keys(text)
+    for rule in scanner_rules():
+        for match in rule.finditer(text):
+            inner = rule.groups == 1 and match.end(1) - match.start(1) >= 16
+            start, end = match.span(1) if inner else match.span()
+            lead = len(text[start:end]) - len(text[start:end].lstrip(" \t\n=:\"'"))
+            spans.append((start + lead, start + len(text[start:end].rstrip(" \t\n\"'"))))
+    return [Finding(a, b, "SECRET", 0.9, "shape") for a, b in spans]
 
 
 def _recogniser(name: str, find: Callable[[str], Sequence[Finding]], kinds: Sequence[str]) -> Any:
@@ -233,9 +269,13 @@ class Detector:
         plain = [text.translate(NORMAL) for text in segments]
         named = self._model(plain) if self._model else [[] for _ in plain]
         return [
-            resolve(text, self._by_pattern(text) + checked(text, names))
+            resolve(text, self._by_pattern(text) + checked(text, names) + self._listed(text))
             for text, names in zip(plain, named, strict=True)
         ]
+
+    def _listed(self, text: str) -> list[Finding]:
+        """Names from lists, beside a model that reads; patterns alone find none by choice."""
+        return known_names(text) if self._model else []
 
     def _by_pattern(self, text: str) -> list[Finding]:
         before = self._timeouts.count

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 ORDER = (
-    "SECRET, PASSWORD, CREDIT_CARD, IBAN_CODE, EMAIL_ADDRESS, US_SSN, BIRTH_DATE, CARD_LAST_FOUR, "
+    "SECRET, PASSWORD, IBAN_CODE, CREDIT_CARD, EMAIL_ADDRESS, US_SSN, BIRTH_DATE, CARD_LAST_FOUR, "
+    "CARD_CODE, CARD_EXPIRY, "
     "MAC_ADDRESS, IP_ADDRESS, CRYPTO, ID_NUMBER, BANK_NUMBER, PHONE_NUMBER, USERNAME, ADDRESS, "
     "ZIP_CODE, PERSON, LOCATION, ORGANIZATION, DATE_TIME, URL"
 )
@@ -25,6 +26,7 @@ class Finding:
     detector: str
 
 
+CUED = frozenset({"SECRET", "PASSWORD"})
 _UUID = re.compile(r"\b[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}\b", re.IGNORECASE)
 _BESIDE = re.compile(r"[\s,>]{1,4}")
 
@@ -36,8 +38,8 @@ def resolve(text: str, found: Sequence[Finding]) -> list[Finding]:
     order = sorted(found, key=lambda f: (PRIORITY.get(f.kind, 50), f.start - f.end, -f.score))
     for finding in order:
         start, end = finding.start, finding.end
-        if any(start < b and a < end for a, b in uuids):
-            continue
+        if finding.kind not in CUED and any(start < b and a < end for a, b in uuids):
+            continue  # an object's name, unless a cue says that it is a secret
         if not any(start < k.end and k.start < finding.end for k in kept):
             kept.append(finding)
     return [f for f in _homes(text, sorted(kept)) if not _lone_code(text[f.start : f.end], f)]

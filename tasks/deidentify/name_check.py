@@ -14,17 +14,19 @@ from functools import lru_cache
 
 from tasks.deidentify.cues import AMOUNT, NAME_CUE, PERSON_ACT, STREET
 from tasks.deidentify.findings import Finding
-from tasks.deidentify.languages import COMMON, KNOWN, frequency, is_typo, language
-from tasks.deidentify.wordlists import fold, is_name, ordinary, word_set
+from tasks.deidentify.languages import COMMON, KNOWN, frequency, is_typo
+from tasks.deidentify.languages import language as language_of
+from tasks.deidentify.wordlists import all_roles, fold, is_name, ordinary, roles, word_set
 
 _TOKEN = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*")
 _PART = re.compile(r"[^\W_]+(?:[.'’/-][^\W_]+)*")
+_CLAUSE = re.compile(r",\s+(?=(?:[a-zß-ÿ]{3,}|[a-zß-ÿ]+\s[a-zß-ÿ]+)\b)")  # the sentence goes on
 _CODE = re.compile(r"[a-zß-ÿ][A-Z]")  # camelCase
 _SCOTTISH = re.compile(r"(?:Mc|Mac|De|Di|La|Le|Van|O['’]|D['’])[A-ZÀ-Þ]")
-_OPENING = re.compile(r"(?:^|[.!?:\n]\s*|[-*•\"'(]\s*)$")
+_OPENING = re.compile(r"(?:^|[.!?\n]\s*|[-*•\"'(]\s*)$")
 _NOUN = re.compile(  # a German word in front of a noun, never of a name alone
     r"\b(?:d(?:as|en|em|es)|(?:k|m|d|s)?ein(?:e[nmrs]?)?|unser\w*|eur\w*|ihre?[nmrs]?|i[mns]|am|ans|"
-    r"aufs|zu[mr]|vo[mn]|beim|diese[nmrs]?|jede[nmrs]?|welche[nmrs]?|viele|alle|per|pro|ohne|\w+(?:e[nmrs]))\s+$",
+    r"aufs|zu[mr]|vo[mn]|beim|diese[nmrs]?|jede[nmrs]?|welche[nmrs]?|viele|alle|per|pro|ohne|(?!(?:hi|ab|od|üb|unt|imm|wied|leid|lieb)er\b)[a-zäöüß]+e[nmrs])\s+$",
 )
 TYPICAL = 0.8  # how much commoner a word is at home than in English, for a name that is a word too
 SURNAMES = 4.0  # rarer English words with a capital may be names that no list has
@@ -36,7 +38,7 @@ def checked(text: str, findings: list[Finding]) -> list[Finding]:
     """The findings of a segment that hold, cut to what is no ordinary word."""
     if not any(f.detector in READERS for f in findings):
         return findings
-    tongue = language(text)
+    tongue = language_of(text)
     homes = [f for f in findings if f.kind == "ADDRESS" and is_address(text, f, tongue)]
     out: list[Finding] = []
     for finding in findings:
@@ -54,9 +56,11 @@ def checked(text: str, findings: list[Finding]) -> list[Finding]:
 
 def _place(text: str, finding: Finding) -> Finding:
     """An address without the small words in front of it and behind it."""
+    clause = _CLAUSE.search(text, finding.start, finding.end)
+    end = clause.start() if clause else finding.end
     parts = [
         m
-        for m in _PART.finditer(text, finding.start, finding.end)
+        for m in _PART.finditer(text, finding.start, end)
         if not m.group().islower() or STREET.search(m.group())
     ]
     return replace(finding, start=parts[0].start(), end=parts[-1].end()) if parts else finding
@@ -65,7 +69,7 @@ def _place(text: str, finding: Finding) -> Finding:
 def _names(text: str, finding: Finding, tongue: str) -> Iterator[Finding]:
     """The finding without ordinary words at its edges; nothing when no name is left."""
     tokens = list(_TOKEN.finditer(text, finding.start, finding.end))
-    held = [_weigh(text, token, tongue) for token in tokens]
+    held = [weigh(text, token, tongue) for token in tokens]
     for i, token in enumerate(tokens):  # beside a name, a name that is a word is a name
         beside = NAME in held[max(0, i - 1) : i + 2]
         if held[i] != NAME and beside and _second(token.group(), tongue):
@@ -77,7 +81,19 @@ def _names(text: str, finding: Finding, tongue: str) -> Iterator[Finding]:
     last = next(i for i in reversed(range(len(held))) if held[i])
     start = finding.start if first == 0 else tokens[first].start()
     end = finding.end if last == len(tokens) - 1 else tokens[last].end()
-    yield Finding(start, end, finding.kind, finding.score, finding.detector)
+    kind = "PERSON" if _is_person(tokens[first : last + 1]) else finding.kind
+    yield Finding(start, end, kind, finding.score, finding.detector)
+
+
+def _is_person(tokens: list[re.Match[str]]) -> bool:
+    """Whether a supposed place or firm is a full name: a name that is missed does harm."""
+    found = [t.group() for t in tokens]
+    if len(found) != 2 or not all(w[0].isupper() for w in found):
+        return False
+    first, second = found
+    given = roles().get(fold(first)) in {"female", "male"} and fold(first) not in ordinary()
+    rare = frequency(second, "en") < COMMON
+    return rare and (given or frequency(first, "en") < KNOWN)
 
 
 def _like_a_person(text: str, finding: Finding, unknown: list[re.Match[str]]) -> bool:
@@ -94,7 +110,7 @@ def _like_a_person(text: str, finding: Finding, unknown: list[re.Match[str]]) ->
 
 def _second(word: str, tongue: str) -> bool:
     """Whether a word beside a name is its other half: a name, or one not too common."""
-    if is_name(fold(word)):
+    if fold(word) in all_roles():
         return True
     often = max(frequency(word, tongue), frequency(word, "en"))
     if word.islower():
@@ -102,7 +118,7 @@ def _second(word: str, tongue: str) -> bool:
     return not _CODE.search(word) and often < (3.5 if tongue == "de" else 4.5)
 
 
-def _weigh(text: str, token: re.Match[str], tongue: str) -> int:
+def weigh(text: str, token: re.Match[str], tongue: str) -> int:
     """How much a word is a name where it stands: ORDINARY, UNKNOWN (with a capital) or NAME."""
     word, before = token.group(), text[max(0, token.start() - 40) : token.start()]
     if fold(word) in word_set("particles"):
@@ -148,10 +164,12 @@ def _capital(word: str, tongue: str, cued: bool, before: str) -> int:
     if cued:
         return ORDINARY if often >= 5.5 and not known else NAME
     if known:
+        if opening and often >= COMMON and roles()[fold(word)] == "family":
+            return UNKNOWN  # any word begins with a capital there
         return ORDINARY if _as_word(word, tongue, often, opening, before) else NAME
     if often >= (SURNAMES if tongue == "en" else COMMON):
         return ORDINARY
-    if tongue == "de" and (_NOUN.search(before) or compound(low)):
+    if tongue in {"de", ""} and (_NOUN.search(before) or compound(low)):
         return ORDINARY
     return ORDINARY if (opening or len(word) > 5) and is_typo(low, tongue or "en") else UNKNOWN
 
@@ -171,7 +189,10 @@ def compound(word: str) -> bool:
         head, tail = word[:cut], word[cut:]
         if frequency(tail, "de") < COMMON and not (len(tail) >= 8 and compound(tail)):
             continue
-        if any(frequency(h, "de") >= COMMON for h in (head, head.removesuffix("s"), head + "e")):
+        if any(
+            frequency(h, "de") >= COMMON
+            for h in (head, head.removesuffix("s"), head + "e", head + "n")
+        ):
             return True
     return False
 
@@ -181,8 +202,8 @@ def is_address(text: str, finding: Finding, tongue: str) -> bool:
     found = text[finding.start : finding.end]
     if STREET.search(found):
         return True
-    if AMOUNT.search(text, finding.start, finding.end + 6):
-        return False
+    if tongue not in {"", "en"} or AMOUNT.search(text, finding.start, finding.end + 6):
+        return False  # the streets of other languages have patterns of their own
     numbered = re.search(r"\b\d{1,6}[A-Za-z]? [A-ZÀ-Þ]|[A-ZÀ-Þ][\w.' -]+,? \d{4,5}\b", found)
     return numbered is not None and any(_unusual(t, tongue) for t in _TOKEN.findall(found))
 

@@ -10,12 +10,20 @@ from tasks.deidentify.wordlists import fold, is_name, word_set
 
 CONSTANT = frozenset({"SECRET", "PASSWORD"})  # replaced for everybody alike in a shared line
 NOBODY = frozenset({"LOCATION", "ORGANIZATION", "DATE_TIME", "URL"})
+_EXAMPLE = re.compile(
+    r"(?:\be\.? ?g\.?|such as|for (?:example|instance)|example:?|format:?|z\. ?b\.|por ejemplo|"
+    r"par exemple|ad esempio|bijvoorbeeld|por exemplo)[\s,:(]{0,3}[\"'`‘“]{0,2}$",
+    re.IGNORECASE,
+)
+_RESERVED = re.compile(
+    r"(?:[\w-]+\.)*example(?:\.(?:com|org|net))?|(?:[\w.-]+\.)?(?:test|invalid|localhost)"
+)
 _LETTERS = re.compile(r"[^\W\d_]+")
 
 
 def organisational(kind: str, text: str, before: str, after: str) -> bool:
     """Whether the value of a line is an organisation's; `before` and `after` are of its line."""
-    if kind in CONSTANT or kind in NOBODY:
+    if kind in CONSTANT or kind in NOBODY or _EXAMPLE.search(before):
         return True
     if kind == "EMAIL_ADDRESS":
         return shared_mailbox(text)
@@ -35,6 +43,8 @@ def _office(before: str) -> bool:
 def shared_mailbox(address: str) -> bool:
     """Whether an address is a department's: `help@`, `returns.desk@` of an own domain."""
     local, _, domain = address.lower().rpartition("@")
+    if _RESERVED.fullmatch(domain):
+        return True
     return domain not in word_set("providers") and _words_only(local)
 
 

@@ -11,6 +11,9 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from tasks.deidentify.national import BIRTH, DATE, DOCUMENTS, LINKS, STREETS
+from tasks.deidentify.secret_patterns import SECRETS
+
 
 @dataclass(frozen=True, slots=True)
 class Shape:
@@ -21,6 +24,7 @@ class Shape:
     score: float = 0.9
     needs: str = ""  # one of these characters must occur; empty: always tried
     hint: str = ""  # this word must occur, in lower case
+    long: bool = False  # a run of sixteen letters and digits must occur
 
 
 SHORT_STREET_TYPES = "street|st|avenue|ave|road|rd|boulevard|blvd|lane|ln|terrace|parkway|pkwy|" + (
@@ -33,67 +37,56 @@ STATES = (
 )
 I = re.IGNORECASE  # noqa: E741 - as in the re module's own names
 _ID = r"(?P<v>(?!\d{4}-\d\d-\d\d)(?=(?:[A-Za-z-]{0,12}\d){3})[A-Za-z0-9][A-Za-z0-9-]{3,24}[A-Za-z0-9])"
-_LINK = (
-    r"(?:\s?(?:number|num|no\.?|id|code|card)\b)?[\s\"']{0,3}(?:#|:|=|is|was|of|,)?[\s\"'#:]{0,4}"
-)
 
 
-def cued(cue: str, value: str, link: str = _LINK) -> re.Pattern[str]:
+def cued(cue: str, value: str, link: str = LINKS) -> re.Pattern[str]:
     """A value that counts only behind its cue: `SSN: 123-45-6789`."""
     return re.compile(rf"\b(?:{cue}){link}{value}(?![\w@])", I)
 
 
-_SECRETS = [
-    (r"-----BEGIN [A-Z ]*PRIVATE KEY-----[\s\S]{0,8000}?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)", "-"),
-    (r"\beyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]{8,}", "e"),
-    (r"\b(?:sk|pk|rk)[-_](?:live|test|proj|ant|or|svcacct|admin)?[-_]?[\w-]{16,}", "k"),
-    (r"\b(?:ghp|gho|ghu|ghs|ghr)_[A-Za-z0-9]{30,}\b|\bgithub_pat_\w{22,}", "g"),
-    (r"\bglpat-[\w-]{18,}|\bxox[abeoprs]-[\w-]{10,}|\bxapp-[\w-]{10,}", "-"),
-    (r"\bhf_[A-Za-z0-9]{30,}|\bnpm_[A-Za-z0-9]{30,}|\bpypi-[\w-]{40,}|\bdop_v1_[a-f0-9]{60,}", "_-"),
-    (r"\b(?:AKIA|ASIA|AGPA|AROA|AIDA)[A-Z0-9]{16}\b", "A"),
-    (r"\bAIza[\w-]{35}|\bya29\.[\w-]{20,}|\bGOCSPX-[\w-]{20,}", "Ay-"),
-    (r"\bSG\.[\w-]{16,}\.[\w-]{16,}|\bkey-[a-f0-9]{32}\b|\bSK[a-f0-9]{32}\b|\bAC[a-f0-9]{32}\b", "SkA"),
-    (r"https://hooks\.slack\.com/services/(?P<v>[\w/]{20,})", "/"),
-    (r"\bAccountKey=(?P<v>[A-Za-z0-9+/=]{40,})", "="),
-    (r"\b[a-z][a-z0-9+]{2,14}://[^\s:/@\"']{1,64}:(?P<v>[^\s@\"']{1,128})@[\w.-]+", "@"),
-    (r"\b(?:authorization|bearer|token)[\"']?[\s:=]{1,3}[\"']?(?:bearer\s+|basic\s+|token\s+)?"
-     r"(?P<v>(?=[\w.~+/-]*\d)[\w.~+/-]{20,}={0,2})", "0123456789"),
-    (r"(?<![a-z])(?:api[_ -]?key|api[_ -]?token|access[_ -]?key|secret[_ -]?(?:access[_ -]?)?key|"
-     r"client[_ -]?secret|auth[_ -]?token|access[_ -]?token|refresh[_ -]?token|session[_ -]?token|"
-     r"signing[_ -]?key|encryption[_ -]?key|private[_ -]?token|webhook[_ -]?secret)[\"']?"
-     r"(?:\s+(?:is|was))?[\s:=]{1,3}[\"'`]?(?P<v>(?=[^\s\"']{0,60}\d)[\w.~+/=-]{12,})", "0123456789"),
-]  # fmt: skip
-
-SECRETS = tuple(
-    Shape("SECRET", re.compile(p, I if "?P<v>" in p else 0), 0.99, n) for p, n in _SECRETS
+_SECRETS = tuple(
+    Shape("SECRET", re.compile(p, flags), 0.99, n, long=n == "") for p, n, flags in SECRETS
 )
 
 _PASSWORD = (
-    r"\b(?:password|passwd|pwd|passcode|passphrase|pass\s?phrase|pin(?:\s?code)?|secret|"
-    r"login\s+credentials?)[\"']?(?:\s+(?:is|was|to|set to|changed to|reset to|of|for\s+\S+\s+is))?"
+    r"\b(?:password|passwd|pwd|passcode|passphrase|pass\s?phrase|pass\s?word|pin(?:\s?code)?|secret|pw|login\s+credentials?|"
+    r"passwort|kennwort|geheimzahl|contraseña|clave|mot\s+de\s+passe|mdp|codice\s+segreto|parola\s+d['’]ordine|wachtwoord|pincode|senha|palavra[- ]passe)[\"']?"
+    r"(?:\s+(?:is|was|to|set to|changed to|reset to|of|for\s+\S+\s+is|ist|war|lautet|auf|es|era|a|est|était|è|era|é|naar|op))?"
     r"\s{0,2}[:=]?\s{0,2}[\"'`‘“]?"
-    r"(?P<v>(?=[^\s\"'`]{0,30}[\d!@#$%^&*?])(?![\d]{1,3}\b)[^\s\"'`,;<>(){}]{4,40}?)"
+    r"(?P<v>(?=[^\s\"'`]{0,30}(?:[\d@#$%^&*]|[!?][^\s\"'`.,;:!?)]))(?![\d]{1,3}\b)[^\s\"'`,;<>(){}]{4,40}?)"
     r"(?=[\"'`’”]|[.,;:!?)]*(?:\s|$)|[,;<>(){}])"
-)
-_MONTH = r"(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]{0,6}\.?"
-DATE = (
-    rf"(?:\d{{4}}[-/.]\d{{1,2}}[-/.]\d{{1,2}}|\d{{1,2}}[-/.]\d{{1,2}}[-/.]\d{{2,4}}|"
-    rf"\d{{1,2}}(?:st|nd|rd|th)?(?:\s+of)?[\s-]+{_MONTH},?[\s-]+\d{{2,4}}|"
-    rf"{_MONTH}\s+\d{{1,2}}(?:st|nd|rd|th)?,?\s+\d{{2,4}})"
 )
 _WORD = r"[A-ZÀ-Ý0-9][\w'’.-]*"
 _CARD_CUES = r"visa|mastercard|master\s?card|amex|american express|discover|credit card|debit card|card|account|acct"
 
 SHAPES = (
-    *SECRETS,
+    *_SECRETS,
     Shape("PASSWORD", re.compile(_PASSWORD, I), 0.85, hint="p"),
     Shape("US_SSN", re.compile(r"(?<![\d-])(?!000|666|9\d\d)\d{3}-(?!00)\d{2}-(?!0000)\d{4}(?![\d-])"),
           0.85, "-"),
     Shape("US_SSN", cued(r"ssn|social security|social", r"(?P<v>\d{3}[- ]?\d{2}[- ]?\d{4})"), 0.95, hint="s"),
-    Shape("BIRTH_DATE", cued(
-        r"d\.?o\.?b\.?|date[ _]of[ _]birth|birth[ _]?date|birth[ _]?day|born(?:\s+on)?|né|née",
-        rf"(?P<v>{DATE})", r"[*_\"']{0,3}(?:\s*\([^)]{0,24}\))?(?:\s?(?::|=|-|is|was|on|as|remains|stays|to|of))?[\s*_\"':-]{0,4}"),
-          0.95, "0123456789", "b"),
+    Shape("BIRTH_DATE", cued(BIRTH, rf"(?P<v>{DATE})",
+        r"[*_\"'>]{0,3}(?:\s*\([^)]{0,24}\))?(?:\s?(?::|=|-|>|is|was|on|the|as|remains|stays|to|of|ist|es|est|è|é|el|le|il|em|am|op|a|ao|dia)){0,3}[\s*_\"':>-]{0,4}"),
+          0.95, "0123456789"),
+    Shape("BIRTH_DATE", re.compile(rf"\b(?:am|op|on)\s+(?P<v>{DATE})\s+(?:in\s+\w+\s+)?(?:geboren|born)\b", I), 0.95, "0123456789", "bor"),
+    *(Shape("ADDRESS", street, 0.7) for street in STREETS),
+    Shape("CREDIT_CARD", re.compile(r"(?<![\w-])(?P<v>\d{4}(?:[ \n-]{1,2}\d{4}){3})(?![\w-])"), 0.8, "0123456789"),
+    Shape("CARD_CODE", re.compile(r"\b(?:cvv2?|cvc2?|cvn|csc|security code|prüfziffer|kartenprüfnummer|código de seguridad|cryptogramme|codice di sicurezza|código de segurança)[\s\"':=#(]{0,4}(?:is |ist |es |est |è |é |number |code )?(?P<v>\d{3,4})\b", I), 0.9, "0123456789", "c"),
+    Shape("CARD_EXPIRY", re.compile(r"\b(?:exp(?:\.|iry|ires?|iration)?(?:[ _-]?date)?|valid (?:thru|through|until|till)|good thru|gültig bis|ablaufdatum|caduca|caducidad|válida hasta|expire le|valable jusqu['’]au|scadenza|scade|vervaldatum|geldig tot|validade)[\s\"':=]{0,4}(?:is |on |in |ist |es |am )?(?P<v>(?:0?[1-9]|1[0-2])\s?[/-]\s?(?:20)?\d\d)(?![\d/-])", I), 0.9, "0123456789"),
+    Shape("CARD_LAST_FOUR", re.compile(r"(?<![\w*•#])(?:[*xX•·#]{2,4}[ -]?){1,4}(?P<v>\d{4})(?!\w)"), 0.8, "0123456789"),
+    Shape("ID_NUMBER", re.compile(r"(?<![A-Z0-9])(?!BG|GB|NK|KN|TN|NT|ZZ)[A-CEGHJ-PR-TW-Z][A-CEGHJ-NPR-TW-Z] ?\d\d ?\d\d ?\d\d ?[A-D](?![A-Z0-9])"), 0.6, "0123456789"),
+    Shape("ID_NUMBER", cued(r"(?:ni|nino|national insurance|n\.i\.)", r"(?P<v>[A-Z]{2} ?\d\d ?\d\d ?\d\d ?[A-D])"), 0.8, "0123456789", "ni"),
+    Shape("ID_NUMBER", cued(DOCUMENTS, r"(?P<v>(?=(?:[^\d\n]{0,6}\d){4})[A-Z0-9](?:[A-Z0-9]|[ ./-](?=[A-Z0-9.-]*\d)){4,24}[A-Z0-9])"), 0.7, "0123456789"),
+    Shape("CRYPTO", re.compile(r"\b0x[0-9a-fA-F]{40}\b|\b(?:bc1|tb1|ltc1|addr1|bnb1|cosmos1|terra1)[a-z0-9]{25,98}\b|\b[48][0-9AB][1-9A-HJ-NP-Za-km-z]{93}\b|\bT[1-9A-HJ-NP-Za-km-z]{33}\b", 0), 0.9, "0123456789"),
+    Shape("CRYPTO", cued(r"(?:btc|bitcoin|eth|ethereum|sol|solana|xrp|ripple|doge|ltc|litecoin|ada|trx|tron|usdt|wallet|crypto)(?:\s(?:wallet|address|addr))?", r"(?P<v>(?=\w*\d)[1-9A-HJ-NP-Za-km-z]{25,60})"), 0.9, "0123456789"),
+    Shape("EMAIL_ADDRESS", re.compile(r"(?<![\w.])(?P<v>[\w.+-]+%40[\w-]+(?:\.[\w-]+)+)", I), 0.95, "%"),
+    Shape("EMAIL_ADDRESS", re.compile(r"(?<![\w.])(?P<v>[\w.+-]+\s?[\[({]\s?(?:at|ät|arroba|@)\s?[\])}]\s?[\w-]+(?:(?:\.|\s?[\[({]\s?(?:dot|punkt|punto|point|ponto)\s?[\])}]\s?)[\w-]+)+)", I), 0.95, "[({"),
+    Shape("EMAIL_ADDRESS", re.compile(r"(?<![\w.])(?P<v>[\w+-]+(?:\.[\w+-]+)*\s+at\s+[\w-]+(?:\s+dot\s+[\w-]{2,})+)\b", I), 0.9, "", "dot"),
+    Shape("EMAIL_ADDRESS", re.compile(r"(?<![\w.+-])[\w.+-]+@[\w-]+(?:\.[\w-]+)*?\.[a-z]{2,6}(?=[-_:/#]\w)", I), 0.95, "@"),
+    Shape("PHONE_NUMBER", re.compile(r"\b(?:wa\.me/|(?:api|web)\.whatsapp\.com/send/?\?phone=|tel:|sms:|callto:)(?P<v>\+?[\d().%-]{7,20}\d)", I), 0.95, "0123456789"),
+    Shape("USERNAME", re.compile(r"[/\\](?:users?|u|home|profiles?|people|members?|in|author|by|usuarios?|benutzer|utilisateurs?|utenti|gebruikers?)[/\\]+(?P<v>@?[^\W\d_][\w.+-]{2,40}?)(?=[/\\?#\s\"'<>,;)]|\.?$|[.,]\s)", I), 0.8, "/\\"),
+    Shape("USERNAME", re.compile(r"\b(?:t\.me|twitter\.com|x\.com|github\.com|gitlab\.com|instagram\.com|facebook\.com|fb\.com|tiktok\.com|medium\.com|reddit\.com/u(?:ser)?)/(?P<v>@?[^\W_][\w.-]{2,40}?)(?=[/?#\s\"'<>,;)]|\.?$|[.,]\s)", I), 0.7, "/"),
+    Shape("USERNAME", re.compile(r"(?:\s|^)(?:-u|--user)[\s=]+[\"']?(?P<v>[^\s:\"']{2,64}):", 0), 0.8, "-"),
     Shape("CREDIT_CARD", re.compile(
         r"\b(?:card|cards|cc|visa|mastercard|amex|debit|credit)\b[\w\s.,:#'\"*-]{0,24}?(?<![\d-])(?P<v>\d(?:[ -]?\d){11,18})(?![\d-])", I),
           0.8, "0123456789", "c"),
@@ -113,6 +106,10 @@ SHAPES = (
         rf"\b(?:p\.?\s?o\.?\s?box|{UNIT})(?:\.\s?|\s|\s?#)(?=[\w-]*\d)[\w-]{{1,6}}\b", I), 0.4, "0123456789"),
     Shape("ADDRESS", re.compile(
         rf"\b[A-Z][\w'’.-]*+(?: [A-Z][\w'’.-]*+){{0,2}},?\s+(?:{STATES})[,\s]\s*\d{{5}}(?:-\d{{4}})?\b"), 0.8, "0123456789"),
+    Shape("ADDRESS", re.compile(  # any kind of street, where town, state and zip code follow
+        rf"\b\d{{1,6}}\s(?:[A-Z][\w'’.-]*\s){{0,4}}[A-Z]\w+(?:\s(?i:{UNIT})\.?\s?\w{{1,6}})?,\s[A-Z][\w .'-]{{1,40}},\s(?:{STATES})\s\d{{5}}(?:-\d{{4}})?\b"), 0.8, "0123456789"),
+    Shape("ADDRESS", re.compile(
+        r"\b(?:(?:PSC|CMR|Unit)\s\d+,?\s+Box\s\d+|US(?:NS|S|CGC|NV)\s[A-Z]\w+),?\s+[AFD]PO,?\s(?:AE|AP|AA)\s\d{5}"), 0.8, "0123456789"),
     Shape("ZIP_CODE", cued(r"zip(?:\s?code)?|postal\s?code|post\s?code|postcode",
           r"(?P<v>\d{5}(?:-\d{4})?|[A-Z]\d[A-Z] ?\d[A-Z]\d|[A-Z]{1,2}\d[A-Z\d]? ?\d[A-Z]{2}|\d{4,6})"),
           0.9, "0123456789"),

@@ -17,7 +17,11 @@ _PHONE = re.compile(
 _PHONE_CUE = re.compile(
     r"\b(?:phone|tel|telephone|cell|cellphone|mobile|fax|whatsapp|sms|handy|dial|ring|text\s+me|"
     r"reach(?:\s+(?:me|us|him|her|them))?|call(?:ed|ing)?|answering\s+(?:at|on)|"
-    r"(?:contact|my|your|his|her|their|our)\s+number|(?:desk|office|line|direct)\s*:)(?!\w)",
+    r"(?:contact|my|your|his|her|their|our)\s+number|(?:desk|office|line|direct)\s*:|"
+    r"telefon\w*|tel\.|mobil\w*|handynummer|rufnummer|ruf(?:en|t)|rückruf|erreich\w*|fon|"
+    r"tel[eé]fono|m[oó]vil|celular|cel\.|llam\w+|contact\w+|t[eé]l[eé]phone|t[eé]l|portable|joign?\w*|joindre|(?:r?appel\w*)|num[eé]ro|"
+    r"cellulare|contatt\w+|contact\w*|cell\.|(?:ri)?chiam\w+|numero|telefoon\w*|tel\.?nr|mobiel\w*|gsm|bel|belt|bellen|bereik\w*|nummer|"
+    r"telefone|telem[oó]vel|lig(?:ue|uem|ar)|n[uú]mero)(?!\w)",
     re.IGNORECASE,
 )
 _PHONE_AFTER = re.compile(
@@ -28,7 +32,13 @@ _NOT_PHONE = re.compile(
     r"(?!\d)(?![ .-]\d)"
 )
 _GROUPED = re.compile(r"\d[\s().-]+\d{2,}[\s().-]+\d{2,}")
-PHONE_REGIONS = ("US", "GB", "DE", "FR", "ES", "IN", "BR", "IT", "AU", "IL")
+PHONE_REGIONS = (
+    *("US", "GB", "DE", "FR", "ES", "IN", "BR", "IT", "AU", "IL"),
+    *("NL", "BE", "AT", "CH", "PT", "MX"),
+)
+
+
+TRUNK_REGIONS = ("DE", "FR", "IT", "NL", "BE", "AT", "CH", "GB")
 
 
 def phones(text: str) -> list[tuple[int, int, float]]:
@@ -47,12 +57,21 @@ def phones(text: str) -> list[tuple[int, int, float]]:
             or _PHONE_AFTER.match(text, match.end())
         )
         shaped = value[0] == "+" or _GROUPED.search(bare) or re.match(r"\(\d{1,5}\)", value)
-        if not cue and not shaped:
+        trunk = bare[0] == "0" and any(_valid(phonenumbers, value, r) for r in TRUNK_REGIONS)
+        if not cue and not shaped and not trunk:
             continue
-        valid = any(_possible(phonenumbers, value, region) for region in PHONE_REGIONS)
+        valid = trunk or any(_possible(phonenumbers, value, region) for region in PHONE_REGIONS)
         if valid or cue:
             found.append((match.start(), match.end(), 0.75 if valid and cue else 0.6))
     return found
+
+
+def _valid(phonenumbers: Any, value: str, region: str) -> bool:
+    """Whether a number that begins with 0 is one of the region's numbering plan."""
+    try:
+        return bool(phonenumbers.is_valid_number(phonenumbers.parse(value, region)))
+    except phonenumbers.NumberParseException:
+        return False
 
 
 def _possible(phonenumbers: Any, value: str, region: str) -> bool:

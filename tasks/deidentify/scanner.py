@@ -18,11 +18,14 @@ import msgspec
 
 from tasks.core.records import digest
 from tasks.core.stage import write_atomic
+from tasks.deidentify.asked import answer
 from tasks.deidentify.call_texts import rewrite
 from tasks.deidentify.findings import Finding
 from tasks.deidentify.organisations import organisational
 from tasks.deidentify.patterns import ADDRESS_PARTS, by_key, last_key
 
+ANSWER = "?"  # begins the path of a user's words that answer a question; its type follows
+OVERLAP = 80  # characters that a stretch without sentences shares with the one before
 SEGMENT = 480  # characters; longer texts are cut at blank lines, lines or sentences
 PARAGRAPH = re.compile(r"\n\s*\n")
 _SENTENCE = re.compile(r"(?<=[.!?])\s+|\n")
@@ -84,7 +87,7 @@ def _by_sentence(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
             yield start, end
         return
     for cut in [m.end() for m in _SENTENCE.finditer(text, start, end)] + [end]:
-        while cut - start > 4 * SEGMENT:  # no sentence ends here: cut at a space or anywhere
+        while cut - start > 2 * SEGMENT:  # no sentence ends here: cut at a space or anywhere
             space = text.rfind(" ", start + SEGMENT, start + 2 * SEGMENT)
             middle = space + 1 if space > 0 else start + 2 * SEGMENT
             yield start, middle
@@ -94,7 +97,17 @@ def _by_sentence(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
         start = cut
 
 
+def _before(text: str, start: int) -> int:
+    """Where to begin reading a stretch, so that no value is cut by its border."""
+    if start == 0 or _SENTENCE.match(text, start - 1) or text[start - 1 : start] == "\n":
+        return start
+    space = text.find(" ", max(0, start - OVERLAP), start - 1)
+    return space + 1 if space >= 0 else max(0, start - OVERLAP)
+
+
 def _label(path: str) -> str:
+    if path.startswith(ANSWER):
+        return ""
     return _CAMEL.sub(" ", path.rsplit(".", 1)[-1]).strip().lower()
 
 
@@ -104,7 +117,7 @@ def cut(found: Sequence[Leaf]) -> Iterator[tuple[str, list[_Slice]]]:
     slices: list[_Slice] = []
     size = 0
     for index, leaf in enumerate(found):
-        label = f"{_label(leaf.path)}: " if leaf.path else ""
+        label = f"{name}: " if (name := _label(leaf.path)) else ""
         joined = bool(leaf.path) and len(leaf.text) <= SEGMENT
         if lines and (not joined or size + len(label) + len(leaf.text) > SEGMENT):
             yield "\n".join(lines), slices
@@ -115,6 +128,7 @@ def cut(found: Sequence[Leaf]) -> Iterator[tuple[str, list[_Slice]]]:
             size += len(label) + len(leaf.text) + 1
             continue
         for start, end in spans(leaf.text):
+            start = _before(leaf.text, start)
             yield label + leaf.text[start:end], [_Slice(index, start, len(label), end - start)]
     if lines:
         yield "\n".join(lines), slices
@@ -211,6 +225,7 @@ class Scanner:
                     moved = _moved(finding, part)
                     if moved:
                         out[part.leaf].append(moved)
+        out = [_apart(some) for some in out]
         by_keys(found, out, self._keys)
         if not any(out):
             return ()
@@ -223,6 +238,15 @@ class Scanner:
     def __getitem__(self, name: str) -> Scanned:
         """What was found in a string, by the name that `add` gave it."""
         return self._strings[name]
+
+
+def _apart(findings: list[Finding]) -> list[Finding]:
+    """Without what two stretches found alike; of two that overlap, the longer one."""
+    kept: list[Finding] = []
+    for finding in sorted(findings, key=lambda f: (f.start - f.end, f)):
+        if not any(finding.start < k.end and k.start < finding.end for k in kept):
+            kept.append(finding)
+    return sorted(kept)
 
 
 def _moved(finding: Finding, part: _Slice) -> Finding | None:
@@ -238,6 +262,9 @@ def by_keys(found: Sequence[Leaf], out: list[list[Finding]], extra: Mapping[str,
     """What a key says goes before what its value looks like."""
     homes = set()
     for index, leaf in enumerate(found):
+        if leaf.path.startswith(ANSWER):
+            out[index] = _answered(leaf, out[index])
+            continue
         kind = by_key(leaf.path, leaf.text, extra) if leaf.path else None
         if kind:
             out[index] = [whole(leaf.text, kind)]
@@ -247,6 +274,15 @@ def by_keys(found: Sequence[Leaf], out: list[list[Finding]], extra: Mapping[str,
         parent = leaf.path.rpartition(".")[0]
         if last_key(leaf.path) in ADDRESS_PARTS and parent in homes and leaf.text.strip():
             out[index] = [whole(leaf.text, "ADDRESS")]
+
+
+def _answered(leaf: Leaf, found: list[Finding]) -> list[Finding]:
+    """What was found in an answer, and the value that was asked for if nothing else covers it."""
+    kind = leaf.path.removeprefix(ANSWER)
+    span = answer(kind, leaf.text)
+    if span is None or any(span[0] < f.end and f.start < span[1] for f in found):
+        return found
+    return sorted([*found, Finding(*span, kind, 0.8, "asked")])
 
 
 def whole(text: str, kind: str) -> Finding:

@@ -26,6 +26,7 @@ _SECRET_PREFIX = re.compile(
     r"(?:sk|pk|rk)[-_](?:(?:live|test|proj|ant|or|svcacct|admin)[-_])?|gh[pousr]_|github_pat_|glpat-|"
     r"xox[a-z]-|xapp-|hf_|npm_|pypi-|dop_v1_|AKIA|ASIA|AGPA|AROA|AIDA|AIza|ya29\.|GOCSPX-|SG\.|key-|eyJ"
 )
+_AT = re.compile(r"@(?=[^@]*$)|%40|\s?[\[({]\s?\w+\s?[\])}]\s?|\s+at\s+", re.I)
 PHONE_DIGITS = 6
 
 
@@ -146,7 +147,8 @@ class Surrogates(Keyed):
 
     def email(self, text: str) -> str:
         """An address at the same public provider, or at a made-up domain of the same top level."""
-        local, _, domain = text.rpartition("@")
+        sign = _AT.search(text)
+        local, domain = (text[: sign.start()], text[sign.end() :]) if sign else (text, "")
         host = domain.lower()
         private = host not in wordlists.word_set("providers") and not host.startswith("example.")
         if private:
@@ -156,7 +158,7 @@ class Surrogates(Keyed):
                 like(label, known) if known else self.word("domain", label, wordlists.places_for)
             )
             domain = label + dot + top
-        return f"{self.handle(local)}@{domain}"
+        return f"{self.handle(local)}{sign.group() if sign else ''}{domain}"
 
     def phone(self, text: str) -> str:
         """The same number of the same region with other last digits, however it is written."""
@@ -205,6 +207,11 @@ class Surrogates(Keyed):
                 break
         numbers = iter(fresh)
         return re.sub(r"\d", lambda _: next(numbers), text)
+
+    def expiry(self, text: str) -> str:
+        """Another month of the same year."""
+        month = str(self.number("expiry", text, 12) + 1)
+        return re.sub(r"^\d+", lambda m: month.zfill(len(m.group())), text)
 
     def last_four(self, text: str) -> str:
         """The last four of a card: the same here as in its full number."""
@@ -278,6 +285,7 @@ _MAKERS: dict[str, Callable[[Surrogates, str], str]] = {
     "DATE_TIME": Surrogates.birth_date,
     "CREDIT_CARD": Surrogates.card,
     "CARD_LAST_FOUR": Surrogates.last_four,
+    "CARD_EXPIRY": Surrogates.expiry,
     "IBAN_CODE": Surrogates.iban,
     "IP_ADDRESS": Surrogates.ip,
     "MAC_ADDRESS": Surrogates.mac,

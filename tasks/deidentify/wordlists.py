@@ -60,6 +60,15 @@ def roles() -> dict[str, str]:
 
 
 @cache
+def all_roles() -> dict[str, str]:
+    """The same with rarer names, which are names only beside another one or behind a cue."""
+    found: dict[str, str] = {}
+    for role in ("family", "male", "female"):
+        found |= {fold(name): role for name in words(f"names {role} more")}
+    return found | roles()
+
+
+@cache
 def ordinary() -> frozenset[str]:
     """Names that are English words too: Will, Rose, Mark."""
     return frozenset(map(fold, words("names words")))

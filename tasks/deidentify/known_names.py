@@ -1,0 +1,77 @@
+"""Full names that the tagger misses or cuts short: known given names, and capitals behind a cue."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from tasks.deidentify.cues import NAME_CUE
+from tasks.deidentify.findings import Finding
+from tasks.deidentify.languages import COMMON, frequency
+from tasks.deidentify.languages import language as language_of
+from tasks.deidentify.name_check import NAME, weigh
+from tasks.deidentify.wordlists import all_roles, fold, is_name, ordinary, word_set
+
+_CAPITAL = r"[A-ZÀ-Þ][^\W\d_]*(?:['’-][^\W\d_]+)*"
+_PARTICLE = (
+    r"(?:de la|de los|de las|van der|van den|van de|von der|de|del|della|di|da|das|do|dos|du|van|"
+    r"von|zu|ten|ter|den|el|al|bin|y|e|le|la|lo)"
+)
+_CHAIN = re.compile(
+    rf"(?<![\w@/.-])(?:{_PARTICLE} )?{_CAPITAL}(?:\s(?:{_PARTICLE}\s)?{_CAPITAL}){{0,3}}(?![\w@/])"
+)
+_WORD = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*")
+
+
+def known_names(text: str) -> list[Finding]:
+    """Names in a segment, whoever else found them."""
+    if text.islower():
+        return []
+    tongue = language_of(text)
+    return [f for chain in _CHAIN.finditer(text) for f in _in_chain(text, chain, tongue)]
+
+
+def _in_chain(text: str, chain: re.Match[str], tongue: str) -> Iterator[Finding]:
+    words = [
+        w
+        for w in _WORD.finditer(text, chain.start(), chain.end())
+        if w.group()[0].isupper() and fold(w.group()) not in word_set("particles")
+    ]
+    cued = NAME_CUE.search(text[max(0, chain.start() - 40) : chain.start()]) is not None
+    for i, word in enumerate(words):
+        behind = words[i + 1].group() if len(words) > i + 1 else ""
+        if not _begins(text, word, tongue, cued and i == 0, behind):
+            continue
+        last = i
+        while last + 1 < len(words) and _continues(text, words[last], words[last + 1], tongue):
+            last += 1
+        if last > i or cued or _alone(text, word, tongue):
+            start = chain.start() if i == 0 and cued else word.start()
+            yield Finding(start, words[last].end(), "PERSON", 0.7, "names")
+            return
+
+
+def _begins(text: str, word: re.Match[str], tongue: str, cued: bool, behind: str) -> bool:
+    """Whether a word is a given name, or any name behind a cue."""
+    name = word.group()
+    given = all_roles().get(fold(name)) in {"female", "male"}
+    if cued:
+        return given or max(frequency(name, tongue), frequency(name, "en")) < 5.5
+    if behind and given and fold(behind) in all_roles() and fold(behind) not in ordinary():
+        return tongue != "de" or frequency(behind, tongue) < 4.5
+    return weigh(text, word, tongue) == NAME and (given or (not behind and is_name(fold(name))))
+
+
+def _continues(text: str, word: re.Match[str], behind: re.Match[str], tongue: str) -> bool:
+    """Whether a name goes on: with a name, a rare word, or what stands behind `de` or `van`."""
+    name = behind.group()
+    often = max(frequency(name, tongue), frequency(name, "en"))
+    joined = text[word.end() : behind.start()].strip() != ""
+    return fold(name.split("-")[0]) in all_roles() or often < (5.0 if joined else COMMON)
+
+
+def _alone(text: str, word: re.Match[str], tongue: str) -> bool:
+    """Whether one known name is enough: in the languages that the tagger was not trained on."""
+    rare = frequency(word.group(), tongue) < 4.5 and len(word.group()) > 3
+    inside = re.search(r"(?:[.!?:]|^|\n)\s*$", text[: word.start()]) is None
+    return tongue not in {"", "en", "de"} and rare and inside and is_name(fold(word.group()))
