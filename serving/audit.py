@@ -30,7 +30,7 @@ _ENCODINGS = (b"accept-encoding", b"content-encoding")
 
 
 def drawn(call: str, rate: float) -> bool:
-    """Whether a call (by its id) is among the audited share."""
+    """Return whether a call (by its id) is among the audited share."""
     return int(digest(call, "audit", length=12), 16) < rate * 16**12
 
 

@@ -126,7 +126,7 @@ def settle(answer: str, contract: Contract) -> str:
 
 
 def violation(answer: str, contract: Contract) -> str | None:
-    """Why an answer is off the contract, in one sentence; None when it is on it."""
+    """Return why an answer is off the contract, in one sentence; None when it is on it."""
     if len(answer) > contract.max_characters:
         return f"longer than {contract.max_characters} characters"
     if contract.kind == "labels":
@@ -159,7 +159,7 @@ def normal(answer: str, contract: Contract | None = None) -> str:
 
 
 def agree(a: str, b: str, contract: Contract | None = None) -> bool:
-    """Whether two answers say the same."""
+    """Return whether two answers say the same."""
     return a == b or normal(a, contract) == normal(b, contract)
 
 

@@ -64,7 +64,7 @@ class Deidentify(Section, frozen=True):
     under its name, unless `other_languages` lets it pass as it is read. A line is the template's
     when it stands in `public_conversations` conversations and names an organisation, not a person.
     `keep` are types that are found but left as they are; `keys` are more JSON keys with their type.
-    `probe` values of each type are planted each night; below the `floor` of recall (`floors` by
+    `probe` values of each type are injected each night; below the `floor` of recall (`floors` by
     type) nothing trains.
     """
 

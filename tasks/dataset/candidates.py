@@ -67,7 +67,7 @@ def candidate_of(call: CleanCall, task: Task | None) -> Candidate | str:
 
 
 def _flaw(call: CleanCall, said: str, task: Task) -> str:
-    """Why nothing may be learned from an answer; empty where something may.
+    """Return why nothing may be learned from an answer; empty where something may.
 
     The teacher gives such answers to live calls too, so they count wherever students are measured.
     """
@@ -77,7 +77,7 @@ def _flaw(call: CleanCall, said: str, task: Task) -> str:
 
 
 def _unusable(call: CleanCall) -> str | None:
-    """Why a call has no whole answer of the teacher's."""
+    """Return why a call has no whole answer of the teacher's."""
     if call.answered_by != TEACHER:
         return "not the teacher's"
     if call.error:

@@ -156,7 +156,7 @@ def _choice(
 
 
 def _names(layout: Layout, learned: Sequence[Filled], told: str) -> list[tuple[str, str, int]]:
-    """What the values of closed fields are called and described as, with field and value."""
+    """Return what the values of closed fields are called and described as, with field and value."""
     found = []
     for field in layout.forms.fields:
         for value, name in enumerate(field.values if field.chosen else ()):
@@ -187,7 +187,7 @@ def _solved(known: _Rows, choice: _Choice, setting: _Setting, most: int = MOST) 
 
 
 def _chosen(known: _Rows, choice: _Choice) -> _Setting:
-    """The setting whose answers to rows it had not learned are the likeliest."""
+    """The setting whose answers to rows it had not learned are the most probable."""
     if len(set(choice.values)) < 2:
         return _Setting(WORDS[0], STIFFNESS[0], NAMES[0])
     values = np.array(choice.values[:READ])
@@ -237,7 +237,7 @@ def _fill(
 def _judged(
     layout: Layout, learned: Sequence[Filled], logits: Floats
 ) -> tuple[list[float], list[bool]]:
-    """How sure each row's answer is, and whether it is right."""
+    """Return how sure each row's answer is, and whether it is right."""
     logprobs = {name: _logprobs(logits[:, place]) for name, place in layout.closed.items()}
     best = {name: said.argmax(1) for name, said in logprobs.items()}
     sure, right = list[float](), list[bool]()
