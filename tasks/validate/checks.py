@@ -126,7 +126,8 @@ def _answer(seen: View) -> Problem | None:
         return "empty reply", "neither text nor tool calls"
     if texts.is_unfinished(text):
         return "truncated", "the reply is JSON that ends before its brackets close"
-    if texts.holds_call(text, seen.tools):
+    bare = text[:1] in ("{", "[", "`")  # only then the tools are decoded to look at their names
+    if texts.holds_call(text, seen.tools if bare else ()):
         return "tool call in text", "the reply writes a tool call as text"
     return None
 
