@@ -3,8 +3,8 @@
     python -m bases.meanings
 
 writes `bases/lexicon/meanings.txt`: its most frequent words in groups of like meaning, the most
-typical first. `bases.pretrain` begins a new base's embeddings with the encoder's, so that a base tells a
-country from a city before it has read either.
+typical first. `bases.pretrain` begins a new base's embeddings with the encoder's, so that a base
+tells a country from a city before it has read either.
 """
 
 from functools import cache
