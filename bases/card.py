@@ -44,9 +44,9 @@ weights, warm-up, plateau and linear fall. The log is `training.jsonl`.
 
 The training text is synthetic (`bases/synth.py`): random schemas, made-up values, an English
 lexicon written for this project (`bases/lexicon/`), the name and word lists of Faker (MIT), and the
-commonest words of all-MiniLM-L6-v2 (Apache-2.0) in groups of like meaning. The embeddings of these
-words began with that model's (`bases/meanings.py`). No logs and no data sets of anybody are in it.
-
+most frequent words of all-MiniLM-L6-v2 (Apache-2.0) in groups of like meaning. The embeddings of
+these words began with that model's (`bases/meanings.py`). No logs and no data sets of anybody are
+in it. 
 ## What it can do without any adapter
 Exact match on {n} unseen synthetic chats of each kind, greedy, seed {probe_seed}, Wilson intervals
 (`python -m bases.probe`). These chats come from the generator that it was trained on, with other
@@ -95,7 +95,7 @@ def told(rows: Sequence[dict[str, Any]]) -> str:
 
 
 def facts(folder: Path) -> dict[str, Any]:
-    """What the folder says about itself."""
+    """Return what the folder says about itself."""
     from safetensors import safe_open
 
     config = json.loads((folder / "config.json").read_text())

@@ -25,13 +25,13 @@ from bases.wordlists import pick, table, words
 
 @cache
 def spoken_intents() -> list[Intent]:
-    """What a tool could be called for."""
+    """Return what a tool could be called for."""
     return [i for i in intents() if i.domain not in ("news", "reply", "smalltalk", "knowledge")]
 
 
 @cache
 def chat_intents() -> list[Intent]:
-    """What no tool is needed for."""
+    """Return what no tool is needed for."""
     return [i for i in intents() if i.domain in ("smalltalk", "knowledge", "reply")]
 
 

@@ -53,7 +53,7 @@ def any_fields() -> list[Field]:
 
 @cache
 def openers() -> list[Intent]:
-    """What a text with data in it may be about."""
+    """Return what a text with data in it may be about."""
     return [i for i in intents() if i.domain not in ("news", "smalltalk", "reply")]
 
 

@@ -2,9 +2,9 @@
 
     python -m bases.meanings
 
-writes `bases/lexicon/meanings.txt`: its commonest words in groups of like meaning, the most typical
-first. `bases.pretrain` begins a new base's embeddings with the encoder's, so that a base tells a
-country from a city before it has read either.
+writes `bases/lexicon/meanings.txt`: its most frequent words in groups of like meaning, the most
+typical first. `bases.pretrain` begins a new base's embeddings with the encoder's, so that a base
+tells a country from a city before it has read either.
 """
 
 from functools import cache
@@ -40,7 +40,7 @@ def member(rng: Random, group: int) -> str:
 
 
 def common(count: int) -> list[str]:
-    """The encoder's commonest words, the commonest first: its vocabulary is in that order."""
+    """The encoder's most frequent words, in that order, as its vocabulary is."""
     from tasks.students.minilm import tokenizer
 
     rows = sorted((i, word) for word, i in tokenizer().get_vocab().items())
@@ -99,7 +99,9 @@ def grouped() -> list[list[str]]:
 
 def main() -> None:
     """Write the lexicon's file."""
-    head = f"# the encoder's {COUNT:,} commonest words in groups of like meaning: bases.meanings"
+    head = (
+        f"# the encoder's {COUNT:,} most frequent words in groups of like meaning: bases.meanings"
+    )
     rows = [head, *(" ".join(group) for group in sorted(grouped()))]
     (LEXICON / "meanings.txt").write_text("\n".join(rows) + "\n")
 

@@ -108,7 +108,7 @@ class Trainer:
         return float(loss.detach())
 
     def state(self) -> dict[str, Any]:
-        """What a resumed run needs."""
+        """Return what a resumed run needs."""
         kept = {"master": self.master, "start": self.start}
         return {**kept, "optimizers": [o.state_dict() for o in self.optimizers]}
 

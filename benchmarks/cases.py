@@ -208,7 +208,7 @@ _PRIVATE = re.compile(r"replaced|no real|unchanged")
 
 
 def always(found: Outcome) -> Iterator[str]:
-    """What must hold of every case."""
+    """Yield what must hold of every case."""
     if found.read != len(found.kept) + len(found.rejected):
         yield f"{found.read} records in, {len(found.kept)} kept and {len(found.rejected)} rejected"
     for one in found.rejected:
@@ -221,7 +221,7 @@ def always(found: Outcome) -> Iterator[str]:
 
 
 def exactly(found: Outcome, facts: Facts) -> Iterator[str]:
-    """What is stated about a case, and is not so."""
+    """Yield what is stated about a case, and is not so."""
     seen = {
         "kept": len(found.kept),
         "answers": found.answers,

@@ -308,7 +308,7 @@ def main() -> None:
 
 
 def _loose(part: str, row: Result) -> bool:
-    """Whether our certificates break, beyond chance, more often than they may."""
+    """Return whether our certificates break, beyond chance, more often than they may."""
     if "broken" not in row or row.get("rule") == "before":
         return False
     low, _ = wilson(float(row["broken"]), int(row["draws"]))

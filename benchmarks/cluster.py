@@ -79,7 +79,7 @@ def read(path: Path) -> list[CleanCall]:
 
 
 def true_tasks(path: Path) -> Truth:
-    """What each call is, by its id."""
+    """Return what each call is, by its id."""
     with gzip.open(f"{path}.truth.jsonl.gz", "rt") as lines:
         return {row["id"]: row for row in map(json.loads, lines)}
 
@@ -108,7 +108,7 @@ def night(calls: Sequence[CleanCall], home: Path, previous: Path | None = None) 
 
 
 def assigned(home: Path) -> dict[str, str]:
-    """Which call is whose."""
+    """Return which call is whose."""
     table = pq.read_table(home / "assignment.parquet")
     return dict(zip(table["call_id"].to_pylist(), table["task_id"].to_pylist(), strict=True))
 

@@ -47,7 +47,7 @@ Result = dict[str, float | str]
 
 
 def intent(answer: str) -> object:
-    """What an answer says about the intent, or all that it says."""
+    """Return what an answer says about the intent, or all that it says."""
     try:
         content = json.loads(answer)
     except json.JSONDecodeError:
@@ -115,7 +115,7 @@ ILLS: dict[str, Callable[[Calls, random.Random], Calls]] = {
 
 
 def raw(calls: Calls) -> Pairs:
-    """What one trains on without curation: every call as it is."""
+    """Return what one trains on without curation: every call as it is."""
     return [(user_text(c.request), answer_of(c.reply)) for c in calls]
 
 
@@ -136,7 +136,7 @@ def curated(calls: Calls, of: str) -> Pairs | None:
 
 
 def words(known: Pairs, questions: Sequence[str]) -> Sequence[str]:
-    """What a linear classifier of words answers."""
+    """Return what a linear classifier of words answers."""
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.linear_model import SGDClassifier
     from sklearn.pipeline import make_pipeline
@@ -148,7 +148,7 @@ def words(known: Pairs, questions: Sequence[str]) -> Sequence[str]:
 
 
 def head(known: Pairs, questions: Sequence[str]) -> Sequence[str]:
-    """What a linear head on the frozen encoder answers."""
+    """Return what a linear head on the frozen encoder answers."""
     from sklearn.linear_model import LogisticRegression
 
     student = LogisticRegression(C=20, max_iter=300)

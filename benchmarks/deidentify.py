@@ -91,7 +91,7 @@ def data() -> Path:
 
 
 def there(name: str) -> bool:
-    """Whether the folder has a set."""
+    """Return whether the folder has a set."""
     return (data() / f"{name}.jsonl.gz").exists()
 
 
@@ -109,7 +109,7 @@ def table(counts: dict[str, Tally]) -> Row:
 
 
 def covered(span: Span, others: Sequence[Span]) -> bool:
-    """Whether others of the same group cover half of a span."""
+    """Return whether others of the same group cover half of a span."""
     same = [o for o in others if o[2] == span[2]]
     size = sum(max(0, min(span[1], b) - max(span[0], a)) for a, b, _ in same)
     return 2 * size >= span[1] - span[0]

@@ -1,4 +1,4 @@
-"""The other parts of `benchmarks.deidentify`: false hits, JSON bodies, planted secrets, speed."""
+"""The other parts of `benchmarks.deidentify`: false hits, JSON bodies, injected secrets, speed."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def false_hits(find: Find, count: int = 600) -> Row:
 
 
 def bodies() -> Row:
-    """JSON bodies through the whole hop: still JSON, same keys; planted secrets gone."""
+    """JSON bodies through the whole hop: still JSON, same keys; injected secrets gone."""
     from tasks.deidentify.recall_probe import rng_secret
 
     rng = Random(3)
@@ -127,7 +127,7 @@ def bodies() -> Row:
     left = sum(secret in text for secret in secrets)
     aside = len(some) - len(kept)
     print(f"  JSON bodies {count:,}, broken or keys changed {broken}; {aside} calls set aside")
-    print(f"  planted secrets {len(secrets)}, surviving {left} ({seconds:.0f} s)")
+    print(f"  injected secrets {len(secrets)}, surviving {left} ({seconds:.0f} s)")
     told = {"bodies": count, "broken": broken, "set aside": aside}
     return told | {"secrets": len(secrets), "surviving": left}
 

@@ -156,7 +156,7 @@ def take(source: Path, out: Path) -> Counts:
 
 
 def inside(path: Path) -> int:
-    """How many records a log file holds, counted without ingest."""
+    """Return how many records a log file holds, counted without ingest."""
     with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as file:
         data = file.read()
     if ".jsonl" in path.name:

@@ -128,7 +128,7 @@ def words(known: Sequence[Row], later: Sequence[Row]) -> Figures:
 
 
 def day(task: Task, rows: Sequence[Row], count: int) -> dict[str, Figures]:
-    """What each way could take over of the calls that follow the first `count`."""
+    """Return what each way could take over of the calls that follow the first `count`."""
     known, later = rows[:count], rows[count : count + LATER]
     seen, asked = (embed([row.prompt for row in part]) for part in (known, later))
     return {

@@ -1,6 +1,7 @@
 """How much latency the gateway adds to a call, beside the same call made directly.
 
-    python -m benchmarks.gateway [--calls 400] [--rates 50 100] [--seconds 5]
+    python -m benchmarks.gateway [--calls 400] [--rates 50 100] [--seconds 5] \
+        [--connections 1 16 64] [--litellm /path/to/litellm]
 
 An upstream process answers at once as teacher and as pool; the gateway runs as in production, with
 a route for eight tasks of the sample agent and its journal on. Two legs, each with a direct one:
@@ -8,7 +9,8 @@ a route for eight tasks of the sample agent and its journal on. Two legs, each w
 First one call after the other, the legs taking turns; then at fixed rates, where latency counts
 from the moment a call was due, so that a stall is charged to every call that it delays. On a busy
 machine the processor time that the gateway takes for a call says more than the latencies.
-Prints a table; the last line is one JSON object.
+Then wrk calls over 1, 16 and 64 connections, the gateway on one core; with --litellm LiteLLM's
+proxy is measured beside it. Prints a table; the last line is one JSON object.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -32,6 +34,7 @@ from typing import Any
 import httpx
 import msgspec
 
+from benchmarks import load
 from examples import desk, teacher
 from serving.journal import Journal
 from serving.route import Route
@@ -228,6 +231,22 @@ def journal_microseconds(home: Path, lines: int = 2_000) -> float:
     return round(1e6 * took / lines, 1)
 
 
+def many(home: Path, connections: list[int], seconds: float, peer: str | None) -> dict[str, Json]:
+    """The gateway and its peer at each number of connections; the calls are the teacher's."""
+    letter = next(case for case in desk.cases(DAY, 1, 400) if case.kind == "complaint")
+    body = msgspec.json.encode({"model": "large", **next(letter.open())})
+    with running(home) as (up, gateway, process), ExitStack() as stack:
+        servers = {"gateway": (gateway + PATH, process)}
+        if peer:
+            port = free_port()
+            program = stack.enter_context(load.litellm(peer, up, port, home))
+            _await(f"http://127.0.0.1:{port}/health/liveliness", 180)
+            servers["LiteLLM"] = (f"http://127.0.0.1:{port}{PATH}", program.pid)
+        for _, one in servers.values():
+            load.one_core(one)
+        return load.table(servers, body, connections, seconds, home, cpu_seconds)
+
+
 async def measure(home: Path, calls: int, rates: list[float], seconds: float) -> Json:
     """All legs, sequentially and at each rate."""
     with running(home) as (up, gateway, process):
@@ -253,6 +272,8 @@ def main() -> None:
     parser.add_argument("--calls", type=int, default=400, help="sequential calls of each leg")
     parser.add_argument("--rates", type=float, nargs="*", default=[50.0, 100.0], help="calls/s")
     parser.add_argument("--seconds", type=float, default=5.0, help="at each rate, for each leg")
+    parser.add_argument("--connections", type=int, nargs="*", default=[1, 16, 64], help="of wrk")
+    parser.add_argument("--litellm", help="the command of LiteLLM's proxy, to measure beside")
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder)
@@ -260,6 +281,7 @@ def main() -> None:
         (home / "routes.json").write_bytes(body)
         found = asyncio.run(measure(home, chosen.calls, chosen.rates, chosen.seconds))
         found["journal_append_us"] = journal_microseconds(home)
+        crowd = many(home, chosen.connections, chosen.seconds, chosen.litellm)
     print(f"{'milliseconds':<34}{'p50':>9}{'p95':>9}{'p99':>9}")
     for how, table in found.items():
         if isinstance(table, dict):
@@ -267,6 +289,11 @@ def main() -> None:
             for name, row in table.items():
                 if isinstance(row, list):
                     print(f"  {name:<32}" + "".join(f"{value:>9.2f}" for value in row))
+    names = ("calls_per_second", "p50", "p99", "cpu_ms", "failed")
+    print(f"{'':<34}{'calls/s':>9}{'p50 ms':>9}{'p99 ms':>9}{'cpu ms':>9}{'failed':>9}")
+    for how, row in crowd.items():
+        print(f"{how:<34}" + "".join(f"{row[name]:>9.2f}" for name in names))
+    found["connections"] = crowd
     print(f"processor time of the gateway: {found['gateway_cpu_ms_per_call']} ms a call")
     print(f"a journal line: {found['journal_append_us']} µs")
     print(json.dumps(found))

@@ -178,7 +178,7 @@ def found(part: str, values: int) -> Row:
 
 
 def _left(slot: str, value: str, text: str) -> bool:
-    """Whether a value, or a word of a name or a street, still stands in a text."""
+    """Return whether a value, or a word of a name or a street, still stands in a text."""
     if slot in {"name", "first", "last"}:
         return any(
             re.search(rf"(?<!\w){re.escape(w)}(?!\w)", text) for w in value.split() if len(w) > 2

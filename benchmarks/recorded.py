@@ -49,7 +49,7 @@ class Sent:
 
     @property
     def served(self) -> bool:
-        """Whether a student answered."""
+        """Return whether a student answered."""
         return self.by == "student"
 
 
@@ -74,7 +74,7 @@ class Teacher:
     shifted: dict[str, Json] = field(default_factory=dict)
 
     def reply(self, name: str) -> Json:
-        """What the teacher says to a call today."""
+        """Return what the teacher says to a call today."""
         return self.shifted.get(name) or self.calls[name].reply
 
     def shift(self, task: Task) -> int:
@@ -114,7 +114,7 @@ class Teacher:
 
 
 def _said(reply: Json) -> bytes:
-    """What a reply says, to be compared."""
+    """Return what a reply says, to be compared."""
     return msgspec.json.encode({key: reply.get(key) for key in ("content", "tool_calls")})
 
 

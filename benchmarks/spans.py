@@ -16,7 +16,7 @@ def iso(at: float) -> str:
 
 
 def end(call: Call) -> float:
-    """When the reply had come."""
+    """Return when the reply had come."""
     return call.at + (call.latency_s or 0)
 
 

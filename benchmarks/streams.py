@@ -101,7 +101,7 @@ class Month:
         return ranks, np.where(same, luck, fresh) < self.curve(ranks)
 
     def kept(self, some: Sequence[dict[str, Floats]], known: bool) -> tuple[Flags, Floats]:
-        """Which calls are on record and an even sample, and the draw that splits them.
+        """Return which calls are on record and an even sample, and the draw that splits them.
 
         With the audit's rate `known`, or by the heaviest call that a day happens to have.
         """
@@ -122,7 +122,7 @@ class Month:
         self.bad |= bool(self.true[max(0, round(rank * GRID) - 1)] > ALPHA)
 
     def now(self) -> HeldOut | None:
-        """What the champion does on the labelled calls since it serves."""
+        """Return what the champion does on the labelled calls since it serves."""
         days = self.nights[-(len(self.served) - self.since) :]
         if self.serving is None or len(self.served) == self.since:
             return None
@@ -216,7 +216,7 @@ def conversations(
 def filtered(
     curve: Curve, slips: float, n: int, draws: int, rng: np.random.Generator
 ) -> tuple[float, float]:
-    """How often live answers disagree in more than α of the served calls, though certified.
+    """Return how often live answers disagree in more than α of the served calls, though certified.
 
     The teacher's reply is off contract in a share `slips` of the calls: counted as disagreements,
     and left out of the calibration rows.

@@ -106,7 +106,7 @@ def tasks_of(
 
 
 def records_of(path: Path) -> dict[str, str]:
-    """Which call is whose."""
+    """Return which call is whose."""
     import pyarrow.parquet as pq
 
     table = pq.read_table(path)

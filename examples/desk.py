@@ -143,7 +143,7 @@ def _chat(messages: list[Json]) -> Json:
 
 
 def _result(voice: Voice, tool: str) -> Json:
-    """What the shop's systems answer. Invented here, as the shop is."""
+    """Return what the shop's systems answer. Invented here, as the shop is."""
     rng = voice.rng
     later = voice.day_before(-rng.randint(1, 9))
     if tool == "track_order":

@@ -117,7 +117,7 @@ def _item(text: str) -> tuple[str | None, int | None]:
 
 
 def extract(text: str) -> str:
-    """Who ordered how many of what, and under which number."""
+    """Return who ordered how many of what, and under which number."""
     item, quantity = _item(text)
     return json.dumps(
         {
@@ -131,7 +131,7 @@ def extract(text: str) -> str:
 
 
 def reply(text: str) -> str:
-    """Whether a customer's problem is done."""
+    """Return whether a customer's problem is done."""
     return best(text, REPLY, "unclear")
 
 

@@ -15,7 +15,7 @@ from prefect.artifacts import (
     update_progress_artifact,
 )
 
-from flows.night.hops import Night, found, planted
+from flows.night.hops import Night, found, injected
 from flows.night.ladder import Outcome
 from tasks.core import stage
 from tasks.train.loop import Progress
@@ -24,7 +24,7 @@ PAUSE = 2.0  # seconds between two looks at a training
 
 
 def hops(night: Night) -> None:
-    """What each hop kept and dropped, with the reasons."""
+    """Return what each hop kept and dropped, with the reasons."""
     done = [counts for hop in stage.HOPS if (counts := stage.counts(night.out(hop)))]
     create_table_artifact(
         [
@@ -44,10 +44,10 @@ def hops(night: Night) -> None:
     create_table_artifact(
         [
             {"type": kind, **{name: f"{value:.3g}" for name, value in seen.items()}}
-            for kind, seen in planted(night).items()
+            for kind, seen in injected(night).items()
         ],
         key="personal-data",
-        description=f"Night of {night.day}: planted personal data, found again",
+        description=f"Night of {night.day}: injected personal data, found again",
     )
     create_table_artifact(
         [
@@ -96,7 +96,7 @@ def _became(outcome: Outcome) -> str:
 
 
 def student(outcome: Outcome) -> None:
-    """What became of one student."""
+    """Return what became of one student."""
     create_markdown_artifact(
         f"**{outcome.task}**: {_became(outcome)}\n\n"
         f"{outcome.reason}\n\n"
@@ -107,7 +107,7 @@ def student(outcome: Outcome) -> None:
 
 
 def night(day: str, outcomes: Sequence[Outcome]) -> None:
-    """What became of every task that night."""
+    """Return what became of every task that night."""
     create_table_artifact(
         [
             {

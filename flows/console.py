@@ -69,7 +69,7 @@ def shadows(told: Mapping[str, str]) -> None:
 
 
 def night(tasks: int, outcomes: Sequence[Outcome], broken: Sequence[str]) -> str:
-    """What a night came to, in a sentence: how many students passed, or why there is none.
+    """Return what a night came to, in a sentence: how many students passed, or why there is none.
 
     `tasks` is how many were found; `broken` has the errors of those whose training failed.
     """

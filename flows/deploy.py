@@ -35,7 +35,7 @@ def _prefect(*arguments: str) -> None:
 
 
 async def _known(client: PrefectClient, wanted: Json) -> DeploymentResponse | None:
-    """What the server has of a deployment."""
+    """Return what the server has of a deployment."""
     flow = wanted["entrypoint"].rpartition(".")[2]
     try:
         return await client.read_deployment_by_name(f"{flow}/{wanted['name']}")

@@ -63,7 +63,7 @@ START_SECONDS = 120.0
 
 
 def night_times(schedule: params.Schedule) -> CronSchedule:
-    """When nights begin. Raises Refused."""
+    """Return when nights begin. Raises Refused."""
     try:
         return CronSchedule(cron=schedule.nightly, timezone=schedule.timezone)
     except ValidationError as error:

@@ -94,9 +94,9 @@ def proven(folder: Path, to: Path, proof: Certificate) -> Path:
 
 
 def canary(prompts: Mapping[str, str], said: Sequence[Answered]) -> list[dict[str, str]]:
-    """The test questions that the student was surest of, and what it answered."""
-    surest = sorted(said, key=lambda row: -score(row))
-    return [{"prompt": prompts[row.id], "answer": row.answer} for row in surest[:QUESTIONS]]
+    """The test questions that the student was most confident of, and what it answered."""
+    confident = sorted(said, key=lambda row: -score(row))
+    return [{"prompt": prompts[row.id], "answer": row.answer} for row in confident[:QUESTIONS]]
 
 
 def asked(prompts: Mapping[str, str], said: Sequence[Answered]) -> list[Asked]:

@@ -59,7 +59,7 @@ def _filled(pattern: Pattern) -> str:
 
 
 def contract(task: Task) -> str:
-    """What the task's answers must look like, for a person."""
+    """Return what the task's answers must look like, for a person."""
     kind, rule = task.contract.kind, task.contract
     if kind == "labels":
         return "One of: " + ", ".join(f"`{label}`" for label in rule.labels)
@@ -99,7 +99,7 @@ def version(
 
 
 def shadow(found: Standing, risk: Risk) -> str:
-    """What live calls say about a student that is not proven yet."""
+    """Return what live calls say about a student that is not proven yet."""
     asked = f"{found.n:,} calls that its training never saw, {found.live:,} of them live"
     of = f"would have answered {found.accepted:,} of them by itself, {found.wrong:,} wrongly"
     if found.proven:

@@ -33,7 +33,7 @@ class Try:
 
     @property
     def rank(self) -> tuple[bool, float, float]:
-        """What makes one student better than another."""
+        """Return what makes one student better than another."""
         return self.verdict.passed, self.coverage, self.scorecard.agreement
 
 
@@ -46,7 +46,7 @@ class Paired:
 
     @property
     def p(self) -> float:
-        """How likely such a difference is by chance: McNemar's test."""
+        """Return how likely such a difference is by chance: McNemar's test."""
         return mcnemar(self.better, self.worse)
 
 
@@ -57,7 +57,7 @@ def pair(domain: Answers, own: Answers) -> Paired:
 
 
 def as_good(domain: Try, own: Try, paired: Paired) -> bool:
-    """Whether the evidence lets one adapter do the work of several."""
+    """Return whether the evidence lets one adapter do the work of several."""
     less = own.coverage - domain.coverage
     return round(less, 4) <= MARGIN and not (paired.worse > paired.better and paired.p < NOISE)
 

@@ -67,7 +67,7 @@ def curves(training: Training) -> Iterator[tuple[str, int, float]]:
 
 
 def params(lineage: Lineage, training: Training) -> dict[str, str]:
-    """What the student was made with; empty values are left out."""
+    """Return what the student was made with; empty values are left out."""
     found = {
         "night": lineage.night,
         "dataset": lineage.dataset,

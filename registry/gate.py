@@ -103,7 +103,7 @@ def _objections(
     lazy = next((line for line in scorecard.table if line.name == "majority answer"), None)
     if lazy and scorecard.high < lazy.agreement:
         yield (
-            f"Always giving the commonest answer agrees with the teacher more often "
+            f"Always giving the most frequent answer agrees with the teacher more often "
             f"({lazy.agreement:.1%}) than this student does ({scorecard.agreement:.1%})."
         )
     if champion and scorecard.worse > scorecard.better and scorecard.p < NOISE:

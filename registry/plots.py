@@ -45,8 +45,10 @@ def plots(
 
 
 def risk(said: Sequence[Asked], certificate: Certificate | None) -> Figure:
-    """Answers are let through from the surest down: how many of those are wrong."""
-    drawn, axes = _page("Risk and coverage", f"{len(said)} test calls, surest answers first")
+    """Answers are let through from the most confident down: how many of those are wrong."""
+    drawn, axes = _page(
+        "Risk and coverage", f"{len(said)} test calls, most confident answers first"
+    )
     sure = sorted((r for r in said if r.score is not None), key=lambda r: -(r.score or 0.0))
     total = sum(row.weight for row in said)
     seen = list(accumulate(row.weight for row in sure))
@@ -78,7 +80,7 @@ def risk(said: Sequence[Asked], certificate: Certificate | None) -> Figure:
 
 
 def confusion(said: Sequence[Asked], contract: Contract) -> Figure:
-    """Which labels are taken for which; of many labels those with the most mistakes."""
+    """Return which labels are taken for which; of many labels those with the most mistakes."""
     names = {normal(label, contract): label for label in contract.labels}
     pairs = [
         tuple(
@@ -113,7 +115,7 @@ def confusion(said: Sequence[Asked], contract: Contract) -> Figure:
 
 
 def fields(said: Sequence[Asked]) -> Figure:
-    """The F1 of each field of the answers, the commonest fields first."""
+    """The F1 of each field of the answers, the most frequent fields first."""
     every = quality.by_field([row.expected for row in said], [row.given for row in said])
     shown = dict(list(every.items())[:MOST])
     left = len(every) - len(shown)

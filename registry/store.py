@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 EXPERIMENT, NIGHTS, ROUTERS = "flywheel", "flywheel nights", "flywheel routers"
 ABOUT = {
     EXPERIMENT: "One run for each student that was trained and judged.",
-    NIGHTS: "One run for each night: calls in and kept, tasks, recall of planted personal data.",
+    NIGHTS: "One run for each night: calls in and kept, tasks, recall of injected personal data.",
     ROUTERS: "Which task a call belongs to: the templates of all tasks, a version for each change.",
 }
 REACH_SECONDS = 10.0
@@ -118,11 +118,11 @@ class Store:
         return sorted((_version(v) for v in found), key=lambda v: v.number)
 
     def champions(self) -> list[Version]:
-        """What should serve now: the champion of every task that has one."""
+        """Return what should serve now: the champion of every task that has one."""
         return self._named(CHAMPION)
 
     def shadows(self) -> list[Version]:
-        """What should be asked in the background: the shadow of every task that has one."""
+        """Return what should be asked in the background: the shadow of every task that has one."""
         return self._named(SHADOW)
 
     def _named(self, alias: str) -> list[Version]:

@@ -19,7 +19,7 @@ from serving.keys import AcceptedKeys
 from serving.metrics import Metrics
 from serving.shadow import Shadows
 from serving.teacher import Teacher, TeacherDown
-from tasks.core.contract import Contract, agree, answer
+from tasks.core.contract import Contract, agree, answer, unanswered
 from tasks.core.records import Json, digest
 from tasks.ingest.wire import completion
 
@@ -30,7 +30,7 @@ _ENCODINGS = (b"accept-encoding", b"content-encoding")
 
 
 def drawn(call: str, rate: float) -> bool:
-    """Whether a call (by its id) is among the audited share."""
+    """Return whether a call (by its id) is among the audited share."""
     return int(digest(call, "audit", length=12), 16) < rate * 16**12
 
 
@@ -65,6 +65,8 @@ class Audits:
         try:
             async with self._turn:
                 found = await self._ask_teacher(exchange)
+            if reason := unanswered(found.reply, found.finish_reason):
+                raise ValueError(reason)
             agrees = agree(answer(found.reply, contract), served, contract)
             line["audit"] = {**reply_fields(found), "agrees": agrees}
             self.shadows.offer(line, found.reply, audited=True)

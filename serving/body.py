@@ -70,7 +70,7 @@ def _whole(value: Any) -> Any:
 
 
 def _odd_numbers(value: Any) -> bool:
-    """Whether a NaN or an infinity is in it, which JSON does not have."""
+    """Return whether a NaN or an infinity is in it, which JSON does not have."""
     if isinstance(value, float):
         return value != value or value in (float("inf"), float("-inf"))
     items = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()

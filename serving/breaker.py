@@ -21,7 +21,7 @@ class CircuitBreaker:
     open_until: float = 0.0
 
     def allows(self) -> bool:
-        """Whether a call may be made now."""
+        """Return whether a call may be made now."""
         now = time.monotonic()
         if now < self.open_until:
             return False

@@ -47,7 +47,7 @@ class Reply:
 
     @property
     def ok(self) -> bool:
-        """Whether it is no error."""
+        """Return whether it is no error."""
         return self.status < 400
 
     def header(self, name: str) -> str:
@@ -140,7 +140,7 @@ def _text(value: bytes) -> str:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a host is this machine."""
+    """Return whether a host is this machine."""
     return host in _LOOPBACK or host.startswith("127.")
 
 

@@ -157,10 +157,10 @@ class Engine:
                 job.done.set_exception(error)
         else:
             for job, answer in zip(batch, answers, strict=True):
-                tops = tuple(likeliest[: job.top] for likeliest in answer.tops)
+                tops = tuple(probable[: job.top] for probable in answer.tops)
                 job.done.set_result(replace(answer, tops=tops))
 
     @property
     def alive(self) -> bool:
-        """Whether the worker still decodes."""
+        """Return whether the worker still decodes."""
         return self._thread.is_alive()

@@ -85,7 +85,7 @@ _NAME = re.compile(r"[\w.-]{1,40}", re.ASCII)
 
 
 def _other(options: Json) -> bool:
-    """Whether a stream's options ask for more than the usage."""
+    """Return whether a stream's options ask for more than the usage."""
     return any(value for name, value in options.items() if name != "include_usage")
 
 

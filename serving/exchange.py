@@ -59,7 +59,7 @@ class Exchange:
             self.request = None
 
     def is_chat(self) -> bool:
-        """Whether this is a chat request at all: lists of objects where they belong."""
+        """Return whether this is a chat request at all: lists of objects where they belong."""
         if self.api != CHAT or self.request is None:
             return False
         messages, tools = self.request.get("messages"), self.request.get("tools")
@@ -71,7 +71,7 @@ class Exchange:
         return str((self.request or {}).get("model") or "")
 
     def headers(self, by: str) -> Headers:
-        """What the client learns about who answered, and why."""
+        """Return what the client learns about who answered, and why."""
         found = {"x-flywheel-call": self.id, "x-flywheel-served-by": by}
         if self.match is not None:
             found["x-flywheel-task"] = self.match.route.task.id

@@ -223,7 +223,7 @@ async def health(_: Request) -> Response:
 
 
 async def nowhere(http: Request, _: Exception) -> Response:
-    """What is neither the teacher's nor ours."""
+    """Return what is neither the teacher's nor ours."""
     sentence = f"{http.url.path} is not here: the API is under /v1 (Azure's under /openai)"
     return JSONResponse(completion.error(sentence, "invalid_request_error"), 404)
 

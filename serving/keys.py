@@ -33,7 +33,7 @@ class AcceptedKeys:
         self._accepted: TTLCache[bytes, bool] = TTLCache(MOST, 3600 * HOURS)
 
     def accepted(self, incoming: Incoming, model: str) -> bool:
-        """Whether the teacher answered such a call lately: same key, address and model."""
+        """Return whether the teacher answered such a call lately: same key, address and model."""
         return self._open or self._digest(incoming, model) in self._accepted
 
     def learn(self, incoming: Incoming, model: str, status: int) -> None:

@@ -60,7 +60,7 @@ class Pool:
         return {model["id"] for model in models.get("data", ()) if model.get("parent")}
 
     async def answer(self, name: str, prompt: str, max_tokens: int, timeout: float) -> Answer:
-        """What an adapter answers by itself, with log-probabilities. Raises PoolError.
+        """Return what an adapter answers by itself, with log-probabilities. Raises PoolError.
 
         It is not held to the contract: vLLM's log-probabilities come after the guide's mask, and
         would hide that the student wanted to say something else. Off contract, it escalates.

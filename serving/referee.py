@@ -15,7 +15,7 @@ WAITS = 2.0, 8.0  # seconds before a busy teacher is asked again
 
 
 def referee(env: Mapping[str, str], client: httpx.Client, *, waits: Sequence[float] = WAITS) -> Ask:
-    """What asks the teacher at `$TEACHER_BASE_URL`. Raises Refused when it is not named."""
+    """Return what asks the teacher at `$TEACHER_BASE_URL`. Raises Refused when it is not named."""
     url, model = env.get("TEACHER_BASE_URL", ""), env.get("TEACHER_MODEL", "")
     if not url or not model:
         raise Refused("evaluate.referee needs TEACHER_BASE_URL and TEACHER_MODEL")

@@ -38,7 +38,7 @@ class Passed:
 
     @property
     def streams(self) -> bool:
-        """Whether it is server-sent events, whatever it calls itself."""
+        """Return whether it is server-sent events, whatever it calls itself."""
         start = self.parts[0].lstrip()[:6] if self.parts else b""
         named = "event-stream" in self.content_type.lower()
         return not self.encoding and (named or start.startswith((b"data:", b"event:", b":")))
@@ -145,7 +145,7 @@ class Relay:
 
 
 def impassable(incoming: Incoming, path: str) -> str | None:
-    """Why a request cannot be passed on; None for all others."""
+    """Return why a request cannot be passed on; None for all others."""
     if "websocket" in incoming.header(b"upgrade").lower():
         return f"{path}: WebSockets are not passed on; connect to the teacher itself"
     if ".." in path.split("/"):

@@ -79,7 +79,7 @@ class Router:
         return None
 
     def miss(self, request: Json) -> str:
-        """Why `find` gave None: a prompt that reads like a task's has changed."""
+        """Return why `find` gave None: a prompt that reads like a task's has changed."""
         messages = request.get("messages")
         if not self._signs or not isinstance(messages, list):
             return NO_TASK

@@ -76,7 +76,7 @@ class Shadows:
 
     @property
     def waiting(self) -> int:
-        """How many calls still wait for their shadow."""
+        """Return how many calls still wait for their shadow."""
         return len(self._queue)
 
     async def run(self) -> None:
@@ -112,7 +112,7 @@ class Shadows:
             self._append(match.route, line)
 
     async def _answered(self, pool: Pool, match: Match) -> Answer | None:
-        """What the shadow says; None for what would never be served. Raises PoolError."""
+        """Return what the shadow says; None for what would never be served. Raises PoolError."""
         limit = self.settings.student_timeout
         try:
             async with asyncio.timeout(limit):

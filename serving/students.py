@@ -59,7 +59,7 @@ class Students:
         return answer if decision.serve else None
 
     def _barred(self, exchange: Exchange) -> str | None:
-        """Why this caller may not be answered by a student, whatever it asks."""
+        """Return why this caller may not be answered by a student, whatever it asks."""
         if not exchange.plain:
             return escalate.NOT_PLAIN
         if exchange.incoming.header(b"origin"):

@@ -48,7 +48,7 @@ class Incoming:
         return Incoming(self.method, self.path, self.query, self.headers, body)
 
     def names_model(self) -> bool:
-        """Whether the body names the model that is to write or to count."""
+        """Return whether the body names the model that is to write or to count."""
         return self.method == "POST" and bool(_NAMES_MODEL.search(self.path))
 
 
@@ -86,7 +86,7 @@ class Teacher:
         return reply
 
     def address(self, incoming: Incoming) -> URL:
-        """Where a path of the gateway is at the teacher: `/v1/...` below its base URL.
+        """Return where a path of the gateway is at the teacher: `/v1/...` below its base URL.
 
         Azure's `/openai/...` is at the root that the base URL names before its own `/openai`.
         A query of the base URL is added to the client's, which has precedence.
@@ -156,7 +156,7 @@ def _place(reply: Reply) -> str:
 
 
 def _moved(reply: Reply) -> URL | None:
-    """Where the teacher says that a request is to be sent instead, if it is the same host.
+    """Return where the teacher says that a request is to be sent instead, if it is the same host.
 
     Another host must not get the client's key: its own library decides about that.
     """

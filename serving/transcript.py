@@ -26,7 +26,7 @@ def fields(api: str, passed: Passed) -> Json:
 
 
 def whole(api: str, passed: Passed) -> bool:
-    """Whether the bytes so far hold an answer to its end."""
+    """Return whether the bytes so far hold an answer to its end."""
     try:
         return passed.status < 400 and _ended(_read(api, passed))
     except ValueError:

@@ -130,7 +130,7 @@ def test_params_leave_out_what_is_empty() -> None:
 
 
 def test_fields_are_a_table() -> None:
-    """The F1 of each field, the commonest first: what of a tool call goes wrong."""
+    """The F1 of each field, the most frequent first: what of a tool call goes wrong."""
     call = {"tool_calls": [{"name": "find", "arguments": {"id": 1}}]}
     talk = {"content": "Which order?"}
     said = [

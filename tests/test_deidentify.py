@@ -271,7 +271,7 @@ def test_originals_are_searched_for_in_what_leaves(tmp_path):
 
 
 def test_the_probe_measures_recall_and_the_floor_stops_the_night(tmp_path):
-    """Planted values of each type; a type below its floor is named, and nothing is written."""
+    """Injected values of each type; a type below its floor is named, and nothing is written."""
     calls = [call(str(i), f"Order {i} is late.") for i in range(5)]
     found = probe(calls, Deidentify(ner="none", probe=8), KEY, seed=1)
     assert found["EMAIL_ADDRESS"].recall == 1.0

@@ -125,7 +125,7 @@ def test_the_adapter_answers_and_not_the_base(engine: Engine) -> None:
 
 
 def test_a_completion_has_vllms_shape(engine: Engine) -> None:
-    """Logprobs with their likeliest neighbours, usage, finish reason."""
+    """Logprobs with their most probable neighbours, usage, finish reason."""
     reply = chat(engine, max_tokens=4, logprobs=True, top_logprobs=2).json()
     choice = reply["choices"][0]
     content = choice["logprobs"]["content"]

@@ -47,7 +47,7 @@ def test_a_certified_student_passes() -> None:
     )
 
 
-@pytest.mark.parametrize("certificate", [None, "wrong in 31 of the 90 surest answers"])
+@pytest.mark.parametrize("certificate", [None, "wrong in 31 of the 90 most confident answers"])
 def test_no_certificate_no_traffic(certificate: str | None) -> None:
     """A student without a certificate is refused, with the reason why there is none."""
     verdict = judge(students.scorecard(), certificate, None, PARAMS)
@@ -75,7 +75,7 @@ REFUSALS = {
                 ]
             )
         },
-        r"commonest answer .* \(99\.0%\) .* \(95\.3%\)",
+        r"most frequent answer .* \(99\.0%\) .* \(95\.3%\)",
     ),
     "beaten by the champion": (
         {

@@ -214,7 +214,7 @@ def _line(name: str, day: str) -> bytes:
 
 
 def test_a_night_that_is_begun_anew_climbs_as_far(tmp_path: Path) -> None:
-    """A dearer student that was trained before the night died is judged, whatever time is left."""
+    """A costlier student that was trained before the night died is judged, however late it is."""
     night = Night(tmp_path, "2026-03-02", load())
     last = Try("encoder", students.scorecard(task="a-1"), "no proof", students.PASSED)
     made = night.out("train", "a-1", "causal")

@@ -230,7 +230,7 @@ def test_artifacts_lie_beside_the_database(store: Store, tmp_path: Path) -> None
 
 
 def test_bundle_keeps_the_questions_it_was_surest_of(tmp_path: Path) -> None:
-    """The canary of a bundle are the surest test answers, with what was answered."""
+    """The canary of a bundle are the most confident test answers, with what was answered."""
     folder, _, _ = students.bundle(tmp_path)
     questions = bundles.read(folder, "canary")
     assert [q["prompt"] for q in questions] == [f"my parcel {i} is late" for i in range(5)]

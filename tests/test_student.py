@@ -122,7 +122,7 @@ def test_a_prompt_that_leaves_no_room_gets_an_empty_answer(student: Student) -> 
 
 
 def test_likeliest_tokens_are_given_beside(student: Student) -> None:
-    """With `top`, every position lists the likeliest tokens, surest first."""
+    """With `top`, every position lists the most probable tokens, most confident first."""
     ids = student.prompts(PROMPTS[:1])[0]
     answer = student.decode([Ask(ids, None, 4)], top=3)[0]
     for token, logprob, tops in zip(answer.tokens, answer.logprobs, answer.tops, strict=True):

@@ -144,7 +144,7 @@ def gateway_server(home: Path, port: int, pool: str, *flags: str) -> Service:
 
 
 def runner(home: Path, port: int) -> Service:
-    """What runs nights and promotions when they are due; it prints what they say."""
+    """Return what runs nights and promotions when they are due; it prints what they say."""
     command = python("flows.schedule", str(home), str(port))
     # A night that is killed begins again when the stack is back; one that is cancelled does not.
     return Service("runner", command, port, stop=signal.SIGKILL, shown=True)

@@ -114,7 +114,7 @@ class Planned(msgspec.Struct):
 
 
 def silence(api: str, since: datetime, now: datetime) -> str:
-    """What the scheduler does not do, in a sentence; empty where all is well.
+    """Return what the scheduler does not do, in a sentence; empty where all is well.
 
     Every deployment that nobody paused has a run planned, and none is later than PATIENCE after it
     was due, or after the stack started (`since`). Raises httpx.HTTPError.
@@ -133,7 +133,7 @@ def silence(api: str, since: datetime, now: datetime) -> str:
 
 
 def _next(client: httpx.Client, deployment: Deployment) -> datetime | None:
-    """When the first run that has not begun is or was due."""
+    """Return when the first run that has not begun is or was due."""
     wanted = {
         "deployment_id": {"any_": [deployment.id]},
         "state": {"type": {"any_": ["SCHEDULED"]}},

@@ -44,7 +44,7 @@ class Champion:
 
     @property
     def certificate(self) -> Certificate | None:
-        """What it is certified for; nothing where it cannot serve."""
+        """Return what it is certified for; nothing where it cannot serve."""
         if self.stale:
             return None
         proven = load_certificate(self.bundle / "certificate.json")
@@ -63,7 +63,7 @@ def champion(night: Night, task: str) -> Champion | None:
 
 
 def _usable(night: Night, version: Version, folder: Path) -> bool:
-    """Whether a version can serve: whole, proven, and of the base that is served now.
+    """Return whether a version can serve: whole, proven, and of the base that is served now.
 
     Where it cannot, its task is learned anew, and a damaged bundle costs no other task's night.
     """
@@ -115,7 +115,7 @@ def enough(night: Night, serving: Champion | None) -> bool:
 
 
 def standing(night: Night, serving: Champion) -> HeldOut | None:
-    """What a champion does on tonight's held-out calls that are newer than its proof.
+    """Return what a champion does on tonight's held-out calls that are newer than its proof.
 
     None where there are too few, or it cannot be asked.
     """

@@ -62,7 +62,7 @@ def dataset(night: Night, task: str, rung: Rung) -> Path:
 
 
 def trained(night: Night, task: str, rung: Rung) -> Path:
-    """Where a task's student is; a domain's is in one place for all its tasks."""
+    """Return where a task's student is; a domain's is in one place for all its tasks."""
     if rung == "domain":
         return night.out("train", domain_of(night, task), "causal")
     return night.out("train", task, rung)

@@ -41,7 +41,7 @@ from tasks.deidentify.leak_check import Originals
 from tasks.validate.expectations import Check, sentence
 
 KINDS = ("read", "kept")  # of the calls that a hop counts
-RECALL = ("recall", "low", "high", "planted")
+RECALL = ("recall", "low", "high", "injected")
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +152,7 @@ def validate(night: Night) -> Counts:
 
 
 def warnings(night: Night) -> list[str]:
-    """What looked odd about the batch without stopping the night, a sentence each."""
+    """Return what looked odd about the batch without stopping the night, a sentence each."""
     body = night.out("validate", "checks.json").read_bytes()
     return [sentence(c) for c in msgspec.json.decode(body, type=list[Check]) if not c.success]
 
@@ -203,17 +203,17 @@ def dataset(night: Night) -> Counts:
     return counts
 
 
-def planted(night: Night) -> dict[str, dict[str, float]]:
-    """How much of the personal data that was planted tonight was found again, by type."""
+def injected(night: Night) -> dict[str, dict[str, float]]:
+    """Return how much of the personal data that was injected tonight was found again, by type."""
     probe = (stage.manifest(night.out("deidentify")) or {}).get("probe", {})
     return {kind: {k: seen[k] for k in RECALL} for kind, seen in probe.items()}
 
 
 def figures(night: Night) -> dict[str, float]:
-    """What MLflow keeps of a night: calls in and kept by hop, recall of planted personal data."""
+    """What MLflow keeps of a night: calls in and kept by hop, recall of injected personal data."""
     made = {hop: counts for hop in stage.HOPS if (counts := stage.counts(night.out(hop)))}
     told = {f"calls/{hop}/{w}": float(getattr(c, w)) for hop, c in made.items() for w in KINDS}
-    for kind, seen in planted(night).items():
+    for kind, seen in injected(night).items():
         told |= {f"pii/{kind}/{name}": float(value) for name, value in seen.items()}
     return told
 

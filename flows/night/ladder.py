@@ -68,7 +68,7 @@ def ladder(night: Night, task: str, serving: Champion | None) -> list[Rung]:
 
 @contextmanager
 def aside(refused: list[Refused], tries: Sequence[Try]) -> Iterator[None]:
-    """Keep what is refused inside: a dearer student that fails costs a cheaper one nothing.
+    """Keep what is refused inside: a costlier student that fails costs a cheaper one nothing.
 
     So does one that breaks: its own Prefect task shows how.
     """
@@ -77,14 +77,14 @@ def aside(refused: list[Refused], tries: Sequence[Try]) -> Iterator[None]:
     except Refused as error:
         console.say(str(error))
         refused.append(error)
-    except Exception as error:  # a dearer base may break anywhere; the cheaper student stands
+    except Exception as error:  # a costlier base may break anywhere; the cheaper student stands
         if not tries:
             raise
-        console.say(f"A dearer student failed: {type(error).__name__}: {error}")
+        console.say(f"A costlier student failed: {type(error).__name__}: {error}")
 
 
 def enough(night: Night, last: Try) -> bool:
-    """Whether no dearer student is tried: this one serves enough, or the next would not pay.
+    """Return whether no costlier student is tried: this one serves enough, or none would pay.
 
     It does not pay when the night's time is spent, or when what is left to save is less than what
     the longest training of the night cost.
@@ -92,8 +92,8 @@ def enough(night: Night, last: Try) -> bool:
     rungs = night.params.train.rungs
     if last.rung == "domain":
         return False
-    dearer = rungs[rungs.index(last.rung) + 1 :]
-    if any(night.out("train", last.scorecard.task, rung).exists() for rung in dearer):
+    costlier = rungs[rungs.index(last.rung) + 1 :]
+    if any(night.out("train", last.scorecard.task, rung).exists() for rung in costlier):
         return False  # the night was begun before and came further: it ends the same
     if last.verdict.passed and last.coverage >= night.params.train.enough:
         return True
@@ -112,9 +112,9 @@ def train(
     serving: Champion | None,
     told: Progress | None = None,
 ) -> Path:
-    """Train one student; a training that was killed goes on from its checkpoint.
+    """Train one student; a training that was killed resumes its checkpoint.
 
-    A causal one goes on from the champion where that wins; a domain's is trained for the first of
+    A causal one resumes the champion where that wins; a domain's is trained for the first of
     its tasks. `told` hears of each step, its loss and how many there are at most.
     """
     out, params = domains.trained(night, task, rung), night.params.train
@@ -145,7 +145,7 @@ def train(
 
 
 def evaluate(night: Night, task: str, rung: Rung, serving: Champion | None) -> Scorecard:
-    """Measure the student, the champion and the do-nothing baselines on the frozen test set."""
+    """Measure the student, the champion and the trivial baselines on the frozen test set."""
     out, params = night.out("evaluate", task, rung), night.params.evaluate
     if not out.exists():
         with stage.fresh(out) as folder, httpx.Client(timeout=SECONDS) as client:

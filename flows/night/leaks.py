@@ -22,7 +22,7 @@ def originals(night: Night) -> Originals:
 
 
 def count(night: Night, paths: Iterable[Path]) -> int:
-    """How many originals stand in files and folders; never which."""
+    """Return how many originals stand in files and folders; never which."""
     return sum(leak.count for leak in leaks(paths, originals(night)))
 
 

@@ -84,7 +84,7 @@ def _kept(night: Night, task: str, tries: Sequence[Try]) -> Try | None:
 
 
 def _untried(night: Night, task: str, serving: Champion | None) -> Outcome:
-    """What became of a task for which no training was worth its while."""
+    """Return what became of a task for which no training was worth its while."""
     if serving and (proven := serving.certificate):
         card, number = bundle.scorecard(serving.bundle), serving.version.number
         reason = f"Its champion answers {proven.coverage:.0%} of the calls; nothing was trained."

@@ -38,7 +38,7 @@ def calls(night: Night, task: Task, served: float) -> float:
 
 
 def minutes(night: Night, task: Task) -> float:
-    """How long its students will train: as long as they did last, else by what they read."""
+    """Return how long its students will train: as long as they did last, else by what they read."""
     done = sorted(night.home.glob(f"nights/*/train/{task.id}/*/training.json"))
     last = [file for file in done if file.parents[3] == done[-1].parents[3]]
     if last:
@@ -49,7 +49,7 @@ def minutes(night: Night, task: Task) -> float:
 
 
 def pays(night: Night, task: Task, served: float, seconds: float) -> bool:
-    """Whether a training of so many seconds costs less than it may save within the window.
+    """Return whether a training of so many seconds costs less than it may save within the window.
 
     What is not `served` yet may be saved, in as many nights as a window has.
     """

@@ -152,7 +152,7 @@ def _conversation(call: Call, known: Task) -> str:
 
 
 def _before(night: Night, task: str, rung: Rung) -> Iterator[Seen]:
-    """What the student says to the calibration rows' calls, as they came in."""
+    """Yield what the student says to the calibration rows' calls, as they came in."""
     known = load_one(domains.dataset(night, task, rung))
     calls = list(_raw(night, _held(night, task, rung, "calibration")))
     found = [(call, known.template.payload(call.request)) for call in calls]
@@ -184,5 +184,5 @@ def plan_of(folder: Path) -> Plan:
 
 
 def standing(home: Path, version: Version, folder: Path) -> Standing:
-    """How far the proof of a shadow is."""
+    """Return how far the proof of a shadow is."""
     return shadow.standing(plan_of(folder), seen(home, version.name, version.number))

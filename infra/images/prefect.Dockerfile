@@ -2,7 +2,8 @@
 #   docker build -f infra/images/prefect.Dockerfile -t flywheel/prefect .
 FROM python:3.11-slim
 # Leases on the volume: in memory, a restart of the server would hold a lost run's slot for ever.
-ENV PREFECT_HOME=/prefect PREFECT_SERVER_ANALYTICS_ENABLED=false DO_NOT_TRACK=1 \
+# The UI asks the server under whatever name the browser has it, not 0.0.0.0.
+ENV PREFECT_SERVER_UI_API_URL=/api PREFECT_HOME=/prefect PREFECT_SERVER_ANALYTICS_ENABLED=false DO_NOT_TRACK=1 \
     PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE=prefect.server.concurrency.lease_storage.filesystem
 RUN useradd --create-home --uid 10001 prefect && install -d -o prefect /prefect
 COPY constraints.txt /

@@ -1,7 +1,7 @@
 # The nightly flow: every hop from ingest to promote. Build from the repository's root:
 #   docker build -f infra/images/worker.Dockerfile -t flywheel/worker .
 FROM python:3.11-slim
-ENV PYTHONUNBUFFERED=1 PREFECT_SERVER_ANALYTICS_ENABLED=false MLFLOW_DISABLE_TELEMETRY=true DO_NOT_TRACK=1 PREFECT_FLOWS_HEARTBEAT_FREQUENCY=30
+ENV USER=flywheel PYTHONUNBUFFERED=1 PREFECT_SERVER_ANALYTICS_ENABLED=false MLFLOW_DISABLE_TELEMETRY=true DO_NOT_TRACK=1 PREFECT_FLOWS_HEARTBEAT_FREQUENCY=30
 WORKDIR /app
 RUN useradd --create-home --uid 10001 flywheel && install -d -o flywheel /flywheel /flywheel/adapters
 COPY pyproject.toml constraints.txt README.md LICENSE ./

@@ -52,7 +52,7 @@ class HeldOut:
     high: float
 
     def breaks(self, certificate: Certificate) -> bool:
-        """Whether the answers show, beyond chance, more risk than was certified."""
+        """Return whether the answers show, beyond chance, more risk than was certified."""
         calls = self.coverage if certificate.risk == "marginal" else 1.0
         return calls * (1 - self.high) > certificate.alpha
 
@@ -74,7 +74,7 @@ class Asked:
 
 
 def confidence(logprobs: Sequence[float]) -> float:
-    """How sure a student is of an answer: the log-probability of the whole of it.
+    """Return how sure a student is of an answer: the log-probability of the whole of it.
 
     Of the raw scores this is the best calibrated; the mean per token favours long answers.
     """
@@ -141,7 +141,7 @@ def certify(
 def _start(
     n: int, valid: Sequence[str], alpha: float, delta: float, params: Calibrate, asked: Asked
 ) -> float | Refusal:
-    """Where the walk over `n` rows begins, or why there is none.
+    """Return where the walk over `n` rows begins, or why there is none.
 
     `valid` are the groups of those with an answer that can be served.
     """
@@ -205,7 +205,7 @@ def calibrate(
 
 
 def held_out(certificate: Certificate, answers: Answers) -> HeldOut:
-    """What serving at the certificate's threshold does on a student's test answers."""
+    """Return what serving at the certificate's threshold does on a student's test answers."""
     served = [row for row in answers.rows if score(row) >= certificate.threshold]
     weights = [row.weight for row in answers.rows]
     agreement, seen = weighted([r.agrees for r in served], [r.weight for r in served])

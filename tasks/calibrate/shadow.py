@@ -90,7 +90,7 @@ class Standing:
 
 
 def conversation_of(call: str, named: str, request: Json, task: Task) -> str:
-    """What a call belongs to: the conversation that the agent names, or that begins like it.
+    """Return what a call belongs to: the conversation that the agent names, or that begins like it.
 
     Its own id where the task's calls are no turns of anything.
     """
@@ -146,7 +146,7 @@ def once(calls: Iterable[Seen], learned: Iterable[str] = ()) -> Iterator[Seen]:
 
 
 def standing(plan: Plan, live: Iterable[Seen]) -> Standing:
-    """What the calls seen so far prove; those of the time that training saw do not count."""
+    """Return what the calls seen so far prove; those of the time that training saw do not count."""
     before = list(once(plan.before, plan.learned))
     later = (seen for seen in live if seen.at >= plan.loaded)
     after = list(once(later, (*plan.learned, *(seen.conversation for seen in plan.before))))

@@ -47,7 +47,7 @@ class Plan:
 
 
 def schedule(n: int, alpha: float, delta: float, start: float = MIDDLE) -> list[int]:
-    """How many of the most confident answers each test of the walk accepts.
+    """Return how many of the most confident answers each test of the walk accepts.
 
     A test at the smallest count that tolerates k errors, for each k, and one of all answers; in
     between, a test could only fail that the next one passes. The first count that can prove
@@ -75,7 +75,7 @@ def tolerant(n: int, alpha: float, delta: float) -> tuple[int, ...]:
 
 
 def needed(alpha: float, delta: float) -> int:
-    """How many answers, all of them right, are the least that prove anything."""
+    """Return how many answers, all of them right, are the least that prove anything."""
     return math.ceil(math.log(delta) / math.log1p(-alpha))
 
 
@@ -173,7 +173,7 @@ def plan(
 def _errors(
     wrong: NDArray[np.bool_], n: int, counts: NDArray[np.int_], rng: np.random.Generator
 ) -> NDArray[np.float64]:
-    """How many of the `counts` most confident answers are wrong in made-up sets of `n`.
+    """Return how many of the `counts` most confident answers are wrong in made-up sets of `n`.
 
     Neighbours that are all right, or all wrong, are drawn as one. Before the first wrong answer
     nobody knows the risk: a few right answers are no proof that it is small.
@@ -190,7 +190,7 @@ def _errors(
 
 
 def _tolerated(counts: NDArray[np.int_], alpha: float, delta: float) -> NDArray[np.int_]:
-    """How many errors each count of a schedule tolerates; its last one may be any count."""
+    """Return how many errors each count of a schedule tolerates; its last one may be any count."""
     tolerant_ = np.array(tolerant(int(counts[-1]), alpha, delta))
     made: NDArray[np.int_] = np.searchsorted(tolerant_, counts, side="right") - 1
     return made

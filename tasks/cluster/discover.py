@@ -67,7 +67,7 @@ def _without_twins(found: Sequence[tuple[Found, list[CleanCall]]]) -> list[Found
 
 
 def _covers(large: Found, small: Found) -> bool:
-    """Whether a template has nearly all constants of another's, and matches its calls too.
+    """Return whether a template has nearly all constants of another's, and matches its calls too.
 
     Their families may differ: a short prompt leaves them to be guessed from what users say.
     """

@@ -137,7 +137,7 @@ def _majority_of(
 
 
 def _majority(counts: Counter[Signature]) -> Signature:
-    """What most calls of a group share."""
+    """Return what most calls of a group share."""
     half = counts.total() / 2
     formats: Counter[str] = Counter()
     for signature, n in counts.items():

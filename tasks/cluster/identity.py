@@ -71,7 +71,7 @@ def mark(template: Template, calls: Sequence[CleanCall]) -> Mark:
 
 
 def alike(a: Mark, b: Mark) -> float:
-    """How alike two tasks are, 0 to 1; words count only where a template is missing."""
+    """Return how alike two tasks are, 0 to 1; words count only where a template is missing."""
     score = total = 0.0
     for weight, mine, other in (
         (3.0, a.text, b.text),

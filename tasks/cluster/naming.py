@@ -98,7 +98,7 @@ def category_of(template: Template, calls: Sequence[CleanCall], contract: Contra
 def fitness_of(
     template: Template, calls: Sequence[CleanCall], contract: Contract
 ) -> dict[str, float]:
-    """How repetitive, how constrained and how risky a task is, 0 to 1 each."""
+    """Return how repetitive, how constrained and how risky a task is, 0 to 1 each."""
     lengths = [sum(len(str(m.get("content") or "")) for m in c.messages) for c in calls]
     answers = [answer_of(call.reply) for call in calls]
     closed = 1 - len(set(answers)) / max(1, len(answers))

@@ -67,7 +67,7 @@ def _values(answer: str) -> dict[str, str]:
 
 
 def order_of(text: str) -> str:
-    """What a text asks for in its first or its last line; empty where it only tells."""
+    """Return what a text asks for in its first or its last line; empty where it only tells."""
     lines = [line for line in text.split("\n") if line.strip()] or [""]
     return " ".join(action(lines[0][:300]) or action(lines[-1][-300:]))
 
@@ -83,7 +83,7 @@ def by_order(calls: Sequence[CleanCall], min_calls: int) -> list[int]:
 
 
 def same_work(a: Work, b: Work) -> bool:
-    """Whether two groups are one kind of work of one program."""
+    """Return whether two groups are one kind of work of one program."""
     one, other = a.seen, b.seen
     if (one.tools, one.format, one.shape) != (other.tools, other.format, other.shape):
         return False
@@ -101,7 +101,7 @@ def same_work(a: Work, b: Work) -> bool:
 
 
 def _same_labels(a: Work, b: Work) -> bool:
-    """Whether the labels of one, which are a closed set, are those of the other."""
+    """Return whether the labels of one, which are a closed set, are those of the other."""
     known, others = (a, b) if "" in a.values else (b, a)
     return "" in known.values and len(others.answers & known.answers) > (
         MOSTLY * len(others.answers)

@@ -107,7 +107,7 @@ def tool_names(request: Json) -> list[str]:
 
 
 def shape(call: CleanCall) -> frozenset[str]:
-    """What kind of answer a call gets, in a few words: comparable, never the answer itself.
+    """Return what kind of answer a call gets, in a few words: comparable, never the answer itself.
 
     Whether an agent's turn calls a tool or talks is one kind of work.
     """

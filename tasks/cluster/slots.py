@@ -33,7 +33,7 @@ SHUFFLES = 20
 
 
 def date_spans(text: str) -> list[tuple[int, int]]:
-    """Where dates stand in a text."""
+    """Return where dates stand in a text."""
     return [match.span() for match in _DATE.finditer(text)]
 
 
@@ -166,7 +166,7 @@ def _day(token: str) -> int | None:
 
 
 def _associated(values: Sequence[str], answers: Sequence[str]) -> bool:
-    """Whether what is answered depends on a slot with few values (permutation test)."""
+    """Return whether what is answered depends on a slot with few values (permutation test)."""
     levels, value = np.unique(np.asarray(values, dtype=object).astype(str), return_inverse=True)
     if len(levels) < 2 or len(levels) * 4 > len(values):
         return False

@@ -71,7 +71,7 @@ def _often(digests: Iterable[str]) -> tuple[str, ...]:
 
 
 def _head_count(every: Sequence[Sequence[Json]]) -> int:
-    """How many messages open nearly every prompt: instructions, then fixed examples."""
+    """Return how many messages open nearly every prompt: instructions, then fixed examples."""
     count = 0
     while _share(len(m) > count + 1 for m in every) >= NEARLY_ALL:
         found = [m[count] for m in every if len(m) > count + 1]
@@ -120,7 +120,7 @@ def pattern_of(
 
 
 def constants_of(texts: Sequence[str], days: Sequence[int] = (), *, user: bool) -> list[str]:
-    """What stands in nearly all texts, in order: one constant more than there are slots."""
+    """Return what stands in nearly all texts, in order: one constant more than there are slots."""
     counts = Counter(texts)
     if counts.most_common(1)[0][1] >= NEARLY_ALL * len(texts):
         whole = counts.most_common(1)[0][0]

@@ -85,7 +85,7 @@ def plain(text: str) -> list[str]:
 
 
 def of_tools(names: Sequence[str]) -> list[str]:
-    """What tools are about: the nouns in their names, the most frequent first."""
+    """Return what tools are about: the nouns in their names, the most frequent first."""
     counts: dict[str, int] = {}
     for name in names:
         for word in {part.lower() for part in _SPLIT.findall(name)} - _PLAIN - _EMPTY:

@@ -76,6 +76,16 @@ def answer_of(reply: Json, *, tools: bool = False) -> str:
     return text if value is None else _dumps(value)
 
 
+def unanswered(reply: Json, finish_reason: str | None) -> str | None:
+    """Why a reply is no whole answer, with which nobody can agree or differ; None where it is one.
+
+    Neither certificates nor the audit count such calls, whoever answered them.
+    """
+    if finish_reason == "length":
+        return "truncated"
+    return "refusal" if finish_reason == "content_filter" or reply.get("refusal") else None
+
+
 def spoken(text: str) -> str:
     """A reply's text without the thoughts before it."""
     if "</think>" in text and (thought := _UNOPENED.match(text)):
@@ -116,7 +126,7 @@ def settle(answer: str, contract: Contract) -> str:
 
 
 def violation(answer: str, contract: Contract) -> str | None:
-    """Why an answer is off the contract, in one sentence; None when it is on it."""
+    """Return why an answer is off the contract, in one sentence; None when it is on it."""
     if len(answer) > contract.max_characters:
         return f"longer than {contract.max_characters} characters"
     if contract.kind == "labels":
@@ -149,7 +159,7 @@ def normal(answer: str, contract: Contract | None = None) -> str:
 
 
 def agree(a: str, b: str, contract: Contract | None = None) -> bool:
-    """Whether two answers say the same."""
+    """Return whether two answers say the same."""
     return a == b or normal(a, contract) == normal(b, contract)
 
 

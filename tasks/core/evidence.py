@@ -63,11 +63,11 @@ class Proof:
         return log_mean(self._logs)
 
     def proven(self, delta: float) -> bool:
-        """Whether the risk was at some time proven to be at most alpha."""
+        """Return whether the risk was at some time proven to be at most alpha."""
         return self.peak >= -math.log(delta)
 
     def lacking(self, delta: float) -> int:
-        """How many more answers, all of them right, are the least that prove it."""
+        """Return how many more answers, all of them right, are the least that prove it."""
         if self.proven(delta):
             return 0
         gains = [_bet(self.alpha, part * self.alpha, wrong=False, share=1.0) for part in LOWER]
@@ -125,7 +125,7 @@ class Detector:
 
 
 def interval(wrong: int, n: int, delta: float = 0.05) -> tuple[float, float]:
-    """Where the risk lies, at all times at once, with confidence 1 - delta.
+    """Return where the risk lies, at all times at once, with confidence 1 - delta.
 
     The risks that a mixture over all of them, by Jeffreys' prior, has not refuted.
     """

@@ -27,7 +27,7 @@ def core(text: str) -> str:
 
 
 def refusal(answer: str) -> bool:
-    """Whether a text reads like an apology in place of an answer."""
+    """Return whether a text reads like an apology in place of an answer."""
     return bool(_REFUSAL.match(answer))
 
 

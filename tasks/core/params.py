@@ -64,7 +64,7 @@ class Deidentify(Section, frozen=True):
     under its name, unless `other_languages` lets it pass as it is read. A line is the template's
     when it stands in `public_conversations` conversations and names an organisation, not a person.
     `keep` are types that are found but left as they are; `keys` are more JSON keys with their type.
-    `probe` values of each type are planted each night; below the `floor` of recall (`floors` by
+    `probe` values of each type are injected each night; below the `floor` of recall (`floors` by
     type) nothing trains.
     """
 
@@ -104,10 +104,10 @@ class Dataset(Section, frozen=True):
 
     min_rows: int = 40
     min_readiness: float = 40.0
-    train: Share = 0.4
-    validation: Share = 0.05
-    calibration: Share = 0.4
-    test: Share = 0.15
+    train: Share = 0.45
+    validation: Share = 0.1
+    calibration: Share = 0.35
+    test: Share = 0.1
     similar: Share = 0.9
     seed: int = 0
 

@@ -74,7 +74,7 @@ class Pattern:
 
     @property
     def characters(self) -> int:
-        """How many characters are constant."""
+        """Return how many characters are constant."""
         return sum(map(len, self.constants))
 
 
@@ -119,7 +119,7 @@ class Template:
 
     @property
     def characters(self) -> int:
-        """How many characters of a prompt are constant: the more, the surer a match."""
+        """Return how many characters of a prompt are constant: the more, the surer a match."""
         patterns = [p for head in self.heads for p in head.patterns] + list(self.first)
         return sum(pattern.characters for pattern in patterns)
 

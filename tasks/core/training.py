@@ -14,7 +14,7 @@ Values = Mapping[str, bool | int | float]
 class Mark:
     """What the validation rows said at one step: mean loss, share of answers exact.
 
-    An answer is exact when every token or choice of it is the likeliest one.
+    An answer is exact when every token or choice of it is the most probable one.
     """
 
     step: int
@@ -39,7 +39,7 @@ class Trial:
 
     @property
     def rank(self) -> tuple[float, float]:
-        """What makes one trial better than another, as in a training."""
+        """Return what makes one trial better than another, as in a training."""
         return (self.mark.exact, -self.mark.loss) if self.mark else (-1.0, 0.0)
 
     def __str__(self) -> str:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from tasks.cluster.signatures import user_text
-from tasks.core.contract import answer, violation
+from tasks.core.contract import answer, unanswered, violation
 from tasks.core.labels import refusal
 from tasks.core.records import REJECTED, TEACHER, CleanCall, Rejected, Writer, digest
 from tasks.core.rows import Candidate, Row
@@ -67,7 +67,7 @@ def candidate_of(call: CleanCall, task: Task | None) -> Candidate | str:
 
 
 def _flaw(call: CleanCall, said: str, task: Task) -> str:
-    """Why nothing may be learned from an answer; empty where something may.
+    """Return why nothing may be learned from an answer; empty where something may.
 
     The teacher gives such answers to live calls too, so they count wherever students are measured.
     """
@@ -77,16 +77,12 @@ def _flaw(call: CleanCall, said: str, task: Task) -> str:
 
 
 def _unusable(call: CleanCall) -> str | None:
-    """Why a call has no whole answer of the teacher's; the audit cannot count such a one either."""
+    """Return why a call has no whole answer of the teacher's."""
     if call.answered_by != TEACHER:
         return "not the teacher's"
     if call.error:
         return "error"
-    if call.finish_reason == "length":
-        return "truncated"
-    if call.finish_reason == "content_filter" or call.reply.get("refusal"):
-        return "refusal"
-    return None
+    return unanswered(call.reply, call.finish_reason)
 
 
 def without_refusals(task: Task, found: list[Candidate]) -> list[Candidate]:

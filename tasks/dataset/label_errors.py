@@ -3,7 +3,7 @@
 Each closed part of the answers (the label, or a field with few values) is predicted from the words
 and the meaning of the prompt by a model that did not see the row: kernel ridge regression, whose
 leave-one-out predictions have a closed form. Rows are dropped only where that model has learned the
-task: it beats the commonest answer by far, and is good at the rows that stay.
+task: it beats the most frequent answer by far, and is good at the rows that stay.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ MAX_VALUES, PER_VALUE = 200, 4
 RIDGE = 1.5
 RIVAL = 2.0  # a doubtful value is this many times less likely than another one,
 SURE = 0.6  # ... which is at least this share of how likely it usually is for its own rows
-LEARNED = 0.5  # of what the commonest value gets wrong, the model gets this share right
+LEARNED = 0.5  # of what the most frequent value gets wrong, the model gets this share right
 GOOD = 0.85  # share of the rows that stay that it gets right
 
 Floats = NDArray[np.float32]
@@ -51,7 +51,7 @@ def doubtful(found: Sequence[Candidate], contract: Contract) -> dict[int, str]:
 
 
 def _kernel(prompts: Sequence[str], *, encoded: bool) -> Floats:
-    """How alike prompts are: by their words and, where asked for, by their meaning."""
+    """Return how alike prompts are: by their words and, where asked for, by their meaning."""
     from sklearn.feature_extraction.text import HashingVectorizer, TfidfTransformer
     from sklearn.pipeline import make_pipeline
 

@@ -43,7 +43,7 @@ class Scrubbed:
 
     @property
     def failed(self) -> str | None:
-        """Why nothing may learn from these rows; None where the misses are few."""
+        """Return why nothing may learn from these rows; None where the misses are few."""
         rows = len(self.found) + len(self.aside)
         low, _ = interval(min(self.values, rows), rows)
         if low <= FAILED:
@@ -137,7 +137,7 @@ def _replaced(text: str, spans: Spans, people: Surrogates) -> str:
 
 
 def _kind(value: str) -> str:
-    """What a value looks like; fingerprints do not tell its type."""
+    """Return what a value looks like; fingerprints do not tell its type."""
     if "@" in value:
         return "EMAIL_ADDRESS"
     if not any(map(str.isalpha, value)):

@@ -56,7 +56,7 @@ def asked(text: str) -> str:
 
 
 def answer(kind: str, text: str) -> tuple[int, int] | None:
-    """Where the value of a type stands in the words that answer a question for it."""
+    """Return where the value of a type stands in the words that answer a question for it."""
     if len(text) > LONGEST or kind not in KINDS:
         return None
     match = KINDS[kind][1].search(text)

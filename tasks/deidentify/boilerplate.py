@@ -45,7 +45,7 @@ class Public:
             seen.add(conversation)
 
     def __call__(self, role: str, mark: Mark) -> bool:
-        """Whether the value is an organisation's, and its line the template's."""
+        """Return whether the value is an organisation's, and its line the template's."""
         enough = min(2, self._enough) if role in SYSTEM else self._enough
         return mark.organisational and len(self._lines[mark.line]) >= enough
 

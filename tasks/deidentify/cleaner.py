@@ -131,7 +131,7 @@ class Cleaner:
         return next((name for name in found if name), "")
 
     def wanted(self, text: Text) -> Iterator[Found]:
-        """What was found in a string and is no part of the template."""
+        """Yield what was found in a string and is no part of the template."""
         for leaf in text.scanned:
             for found in leaf:
                 if found.finding.kind in self._keep or self._public(text.role, found.mark):
@@ -184,7 +184,7 @@ class _OneCall:
         return norm("\n".join(t.text for t in self._texts if t.role != REPLY))
 
     def _choose(self, wanted: list[list[Found]]) -> list[list[Found]]:
-        """What is replaced in each string; names are registered in the order of the text."""
+        """Return what is replaced in each string; names are registered in the order of the text."""
         for text, found in zip(self._texts, wanted, strict=True):
             for f in found:
                 if f.finding.kind == "PERSON" and text.role != REPLY and not self._in_template(f):
@@ -195,7 +195,7 @@ class _OneCall:
         ]
 
     def _stays(self, text: Text, found: Found) -> bool:
-        """Whether a name belongs to everybody, or is the model's own word."""
+        """Return whether a name belongs to everybody, or is the model's own word."""
         if found.finding.kind not in SOFT or self._people.knows(found.text):
             return False
         own = text.role == REPLY and norm(found.text) not in self._prompt

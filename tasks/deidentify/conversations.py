@@ -22,12 +22,12 @@ def sealed(key: bytes, conversation: str) -> str:
 
 
 def opening(name: str) -> str:
-    """What the rows of one conversation have in common, from its sealed name."""
+    """Return what the rows of one conversation have in common, from its sealed name."""
     return digest(name)
 
 
 def is_sealed(key: bytes, conversation: str) -> bool:
-    """Whether this key de-identified the conversation."""
+    """Return whether this key de-identified the conversation."""
     start, _, rest = conversation.partition("-")
     body, _, seal = rest.partition("-")
     return start == "c" and hmac.compare_digest(seal.encode(), _seal(key, body).encode())

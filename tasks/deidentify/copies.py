@@ -22,7 +22,7 @@ def copied(
     prompt: Iterable[tuple[int, str, str]],
     every: Callable[[int, int, str], Replaced],
 ) -> Replaced | None:
-    """What is replaced in a value where it stands in the prompt; None when it does not.
+    """Return what is replaced in a value where it stands in the prompt; None when it does not.
 
     `prompt` are its strings with a number and a path, `every` gives all that is replaced in a leaf:
     by the string's number, the leaf's, and its text. Of several places, the one with most.

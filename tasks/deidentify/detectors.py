@@ -161,7 +161,7 @@ def _needs() -> dict[str, re.Pattern[str]]:
 
 
 def shapes(text: str) -> list[Finding]:
-    """What our own patterns find in a text."""
+    """Return what our own patterns find in a text."""
     lowered, long = text.lower(), _LONG.search(text) is not None
     found = []
     for shape in SHAPES:

@@ -27,7 +27,7 @@ from tasks.deidentify.cleaner import Cleaner, Quarantined, Text, strings
 from tasks.deidentify.conversations import conversation_of, is_sealed, sealed
 from tasks.deidentify.detectors import Detector, version
 from tasks.deidentify.leak_check import Originals
-from tasks.deidentify.recall_probe import Recall, planted, recalls, survives
+from tasks.deidentify.recall_probe import Recall, injected, recalls, survives
 from tasks.deidentify.scanner import Scanner
 from tasks.deidentify.surrogates import Surrogates
 
@@ -116,9 +116,9 @@ def probe(
     *,
     scanner: Scanner | None = None,
 ) -> dict[str, Recall]:
-    """Recall per type: personal data planted in a sample of these calls and looked for again."""
+    """Recall per type: personal datan injected in a sample of these calls and looked for again."""
     again = max(params.probe // 2, params.public_conversations)
-    trials = planted(_sample(calls, SAMPLE, seed), params.probe, again, seed)
+    trials = injected(_sample(calls, SAMPLE, seed), params.probe, again, seed)
     night = Night(params, key, scanner)
     night.survey(call for _, _, call in trials)
     return recalls([(kind, not _survives(night, value, call)) for kind, value, call in trials])
@@ -150,7 +150,7 @@ def judge(found: Mapping[str, Recall], params: Deidentify) -> None:
         floor = 0.0 if unread else params.floors.get(kind, params.floor)
         if recall.recall < floor:
             raise Refused(
-                f"de-identification found {recall.found} of {recall.planted} planted {kind}, "
+                f"de-identification found {recall.found} of {recall.injected} injected {kind}, "
                 f"below the floor of {floor:g} in params.deidentify; nothing trains on this night"
             )
 
@@ -195,7 +195,7 @@ def deidentify(
 
 
 def _report(night: Night, gate: Mapping[str, Recall]) -> dict[str, Any]:
-    """What the manifest tells: counts by type and detector, and the probe. Never a text."""
+    """Return what the manifest tells: counts by type and detector, and the probe. Never a text."""
     return {
         "entities": dict(sorted(night.cleaner.entities.items())),
         "detectors": dict(sorted(night.cleaner.detectors.items())),

@@ -51,6 +51,6 @@ class Keyed:
 
 
 def luhn(digits: str) -> bool:
-    """Whether a card number passes its checksum."""
+    """Return whether a card number passes its checksum."""
     odd, even = digits[-1::-2], digits[-2::-2]
     return (sum(map(int, odd)) + sum(sum(divmod(2 * int(d), 10)) for d in even)) % 10 == 0

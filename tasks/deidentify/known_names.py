@@ -52,7 +52,7 @@ def _in_chain(text: str, chain: re.Match[str], tongue: str) -> Iterator[Finding]
 
 
 def _begins(text: str, word: re.Match[str], tongue: str, cued: bool, behind: str) -> bool:
-    """Whether a word is a given name, or any name behind a cue."""
+    """Return whether a word is a given name, or any name behind a cue."""
     name = word.group()
     given = all_roles().get(fold(name)) in {"female", "male"}
     if cued:

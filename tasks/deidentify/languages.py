@@ -65,13 +65,13 @@ def _shorter(word: str) -> Iterable[str]:
 
 
 def is_typo(word: str, language: str) -> bool:
-    """Whether a word is one letter away from a common word of the language."""
+    """Return whether a word is one letter away from a common word of the language."""
     known = typos(language)
     return len(word) > 3 and (word in known or any(form in known for form in _shorter(word)))
 
 
 def frequency(word: str, language: str) -> float:
-    """How common a word is: 0 (unknown) to 8, in the language or, as jargon, in English."""
+    """Return how common a word is: 0 (unknown) to 8, in the language or, as jargon, in English."""
     plain = word.lower().replace("’", "'")
     own = frequencies(language).get(plain, 0.0) if language else 0.0
     return own or _parts(plain, language)

@@ -93,7 +93,7 @@ class Originals:
         return value in self.counts and value not in self.ordinary
 
     def personal(self, text: str, opening: str) -> bool:
-        """Whether a value was replaced in the conversation of this opening."""
+        """Return whether a value was replaced in the conversation of this opening."""
         return self._place(self.print_of(text), opening) in self.places
 
     def save(self, folder: Path) -> None:
@@ -117,7 +117,7 @@ class Originals:
         self.ordinary.update(data[i : i + SIZE] for i in range(0, len(data), SIZE))
 
     def spans(self, text: str) -> list[tuple[int, int]]:
-        """Where originals stand in a text, from left to right, without overlaps."""
+        """Return where originals stand in a text, from left to right, without overlaps."""
         if not self.counts:
             return []
         some = {s for s in _candidates(text) if self.print_of(text[slice(*s)]) in self.counts}
@@ -128,7 +128,7 @@ class Originals:
         return found
 
     def within(self, text: str) -> int:
-        """How many originals stand in a text; a word of the dictionary is none by itself."""
+        """Return how many originals stand in a text; a word of the dictionary is none by itself."""
         found = {text[start:end] for start, end in self.spans(text)}
         return len({self.print_of(v) for v in found if v in self and not ordinary_word(v)})
 

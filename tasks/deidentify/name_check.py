@@ -108,7 +108,7 @@ def _are_names(text: str, tokens: list[re.Match[str]], tongue: str) -> bool:
 
 
 def _is_person(tokens: list[re.Match[str]]) -> bool:
-    """Whether a supposed place or firm is a full name: a name that is missed does harm."""
+    """Return whether a supposed place or firm is a full name: a name that is missed does harm."""
     found = [t.group() for t in tokens]
     if len(found) != 2 or not all(w[0].isupper() for w in found):
         return False
@@ -133,7 +133,7 @@ def _like_a_person(text: str, finding: Finding, unknown: list[re.Match[str]]) ->
 
 
 def _second(word: str, tongue: str) -> bool:
-    """Whether a word beside a name is its other half: a name, or one not too common."""
+    """Return whether a word beside a name is its other half: a name, or one not too common."""
     if fold(word) in all_roles():
         return True
     often = max(frequency(word, tongue), frequency(word, "en"))
@@ -208,7 +208,7 @@ def _as_word(word: str, tongue: str, often: float, opening: bool, before: str) -
 
 @lru_cache(maxsize=65_536)
 def compound(word: str) -> bool:
-    """Whether a German word is two or three common words in one."""
+    """Return whether a German word is two or three common words in one."""
     for cut in range(4, len(word) - 3):
         head, tail = word[:cut], word[cut:]
         if frequency(tail, "de") < COMMON and not (len(tail) >= 8 and compound(tail)):

@@ -41,7 +41,7 @@ def _office(before: str) -> bool:
 
 
 def shared_mailbox(address: str) -> bool:
-    """Whether an address is a department's: `help@`, `returns.desk@` of an own domain."""
+    """Return whether an address is a department's: `help@`, `returns.desk@` of an own domain."""
     local, _, domain = address.lower().rpartition("@")
     if _RESERVED.fullmatch(domain):
         return True
@@ -49,7 +49,7 @@ def shared_mailbox(address: str) -> bool:
 
 
 def _words_only(text: str) -> bool:
-    """Whether a handle is made of ordinary words and no name, number or unknown word."""
+    """Return whether a handle is made of ordinary words and no name, number or unknown word."""
     found = _LETTERS.findall(text)
     return bool(found) and not any(c.isdigit() for c in text) and all(map(_role, found))
 

@@ -67,7 +67,7 @@ def phones(text: str) -> list[tuple[int, int, float]]:
 
 
 def _valid(phonenumbers: Any, value: str, region: str) -> bool:
-    """Whether a number that begins with 0 is one of the region's numbering plan."""
+    """Return whether a number that begins with 0 is one of the region's numbering plan."""
     try:
         return bool(phonenumbers.is_valid_number(phonenumbers.parse(value, region)))
     except phonenumbers.NumberParseException:

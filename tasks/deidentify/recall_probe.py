@@ -1,7 +1,7 @@
-"""The gate: personal data is planted in the day's own texts, and what survives is counted.
+"""The gate: personal data is injected in the day's own texts, and what survives is counted.
 
 `probe` plants values of every type in sampled calls, as a sentence, inside a line and as a JSON
-value, sends the calls through the same scanner and cleaner, and looks for the planted values in
+value, sends the calls through the same scanner and cleaner, and looks for the injected values in
 what comes out. `tasks.deidentify` refuses the night when a type's recall is below its floor.
 """
 
@@ -23,10 +23,10 @@ Make = Callable[[Random], str]
 
 @dataclass(frozen=True, slots=True)
 class Recall:
-    """How many of the planted values of a type were found, with a 95 % interval."""
+    """How many of the injected values of a type were found, with a 95 % interval."""
 
     kind: str
-    planted: int
+    injected: int
     found: int
     low: float
     high: float
@@ -34,17 +34,17 @@ class Recall:
     @property
     def recall(self) -> float:
         """The share that was found."""
-        return self.found / self.planted if self.planted else 1.0
+        return self.found / self.injected if self.injected else 1.0
 
 
-def interval(found: int, planted: int) -> tuple[float, float]:
+def interval(found: int, injected: int) -> tuple[float, float]:
     """Clopper-Pearson, 95 %."""
     from scipy.stats import beta
 
-    if not planted:
+    if not injected:
         return 0.0, 1.0
-    low = float(beta.ppf(0.025, found, planted - found + 1)) if found else 0.0
-    high = float(beta.ppf(0.975, found + 1, planted - found)) if found < planted else 1.0
+    low = float(beta.ppf(0.025, found, injected - found + 1)) if found else 0.0
+    high = float(beta.ppf(0.975, found + 1, injected - found)) if found < injected else 1.0
     return low, high
 
 
@@ -175,7 +175,7 @@ def rng_secret(rng: Random) -> str:
 
 
 def plant(call: Call, value: str, how: Plant, rng: Random) -> Call:
-    """The call with a value planted in its last user message: as a sentence, a line or JSON."""
+    """The call with a value injected in its last user message: as a sentence, a line or JSON."""
     messages = [dict(m) for m in call.messages]
     users = [m for m in messages if m.get("role") == "user" and isinstance(m.get("content"), str)]
     if not users:
@@ -206,10 +206,10 @@ def _with_json(text: str, key: str, value: str) -> str:
     return f"{text}\n{json.dumps(body)}"
 
 
-def planted(
+def injected(
     calls: Sequence[Call], per_kind: int, again: int, seed: int
 ) -> list[tuple[str, str, Call]]:
-    """Calls with a planted value each: type, value, call; each is a conversation of its own.
+    """Calls with an injected value each: type, value, call; each is a conversation of its own.
 
     Half of the values of a type occur once. The others are one value that `again` calls share in
     the same words, as somebody's signature or in a prompt that names its user: whoever writes often
@@ -243,7 +243,7 @@ def _signed(call: Call, line: str, number: int) -> Call:
 
 
 def survives(value: str, clean: Call) -> bool:
-    """Whether a planted value is still there, in any writing."""
+    """Return whether an injected value is still there, in any writing."""
     texts = [str(m.get("content") or "") for m in clean.messages]
     return norm(value) in norm("\n".join(texts))
 

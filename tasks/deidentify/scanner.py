@@ -98,7 +98,7 @@ def _by_sentence(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
 
 
 def _before(text: str, start: int) -> int:
-    """Where to begin reading a stretch, so that no value is cut by its border."""
+    """Return where to begin reading a stretch, so that no value is cut by its border."""
     if start == 0 or _SENTENCE.match(text, start - 1) or text[start - 1 : start] == "\n":
         return start
     space = text.find(" ", max(0, start - OVERLAP), start - 1)
@@ -173,7 +173,7 @@ class Scanner:
         self._waiting: dict[str, tuple[str, str]] = {}
 
     def _name(self, segment: str) -> bytes:
-        """What a segment is called: nobody can guess a text from it without the key."""
+        """Return what a segment is called: nobody can guess a text from it without the key."""
         return hmac.digest(self._key, segment.encode("utf-8", "surrogatepass"), "sha256")[:12]
 
     def load(self, cache: Path, version: str) -> None:
@@ -196,7 +196,7 @@ class Scanner:
 
     @property
     def waiting(self) -> int:
-        """How many strings wait."""
+        """Return how many strings wait."""
         return len(self._waiting)
 
     def flush(self) -> None:
@@ -232,11 +232,11 @@ class Scanner:
         return tuple(tuple(marked(leaf, here)) for leaf, here in zip(found, out, strict=True))
 
     def known(self, path: str, text: str) -> Scanned:
-        """What was found in a string that was scanned."""
+        """Return what was found in a string that was scanned."""
         return self._strings[digest(path, text, length=24)] if text else ()
 
     def __getitem__(self, name: str) -> Scanned:
-        """What was found in a string, by the name that `add` gave it."""
+        """Return what was found in a string, by the name that `add` gave it."""
         return self._strings[name]
 
 
@@ -259,7 +259,7 @@ def _moved(finding: Finding, part: _Slice) -> Finding | None:
 
 
 def by_keys(found: Sequence[Leaf], out: list[list[Finding]], extra: Mapping[str, str]) -> None:
-    """What a key says goes before what its value looks like."""
+    """Return what a key says goes before what its value looks like."""
     homes = set()
     for index, leaf in enumerate(found):
         if leaf.path.startswith(ANSWER):

@@ -50,7 +50,7 @@ class Surrogates(Keyed):
         return self.done[kind, text]
 
     def knows(self, text: str) -> bool:
-        """Whether a word of the text has a surrogate already, as a name or in an address."""
+        """Return whether a word of the text has a surrogate already, as a name or in an address."""
         words = [fold(t) for t in TOKEN.findall(text)]
         return any((pool, w) in self.words for w in words for pool in ("name", "place"))
 

@@ -105,7 +105,7 @@ class Tagger:
         return cls(build(adapter), threshold)
 
     def findings(self, texts: Sequence[str]) -> list[list[Finding]]:
-        """What is found in each text."""
+        """Return what is found in each text."""
         out: list[list[Finding]] = [[] for _ in texts]
         windows = sorted(self._tokens(texts), key=lambda w: len(w.ids))
         for length, batch in batches(windows):
@@ -242,7 +242,7 @@ def _is_code(text: str, start: int, end: int) -> bool:
 
 
 def plausible(text: str, kind: str) -> bool:
-    """Whether a finding can be one: no ordinary word, code or number for a name."""
+    """Return whether a finding can be one: no ordinary word, code or number for a name."""
     letters = sum(c.isalpha() for c in text)
     if kind == "ADDRESS":
         return letters + sum(c.isdigit() for c in text) >= 2

@@ -81,7 +81,7 @@ def places() -> tuple[str, ...]:
 
 
 def is_name(folded: str) -> bool:
-    """Whether a word is known as a name and not as an ordinary word."""
+    """Return whether a word is known as a name and not as an ordinary word."""
     return folded in roles()
 
 

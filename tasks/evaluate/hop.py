@@ -1,4 +1,4 @@
-"""Evaluate: a student on its frozen test set, beside the champion and the do-nothing baselines.
+"""Evaluate: a student on its frozen test set, beside the champion and the trivial baselines.
 
 Agreement is with the teacher's replies, weighted as the traffic was sampled, with Wilson's 95 %
 interval. Answers are kept in a Parquet file and never asked for twice.
@@ -89,7 +89,7 @@ def _refereed(
     ask: Ask | None,
     cache: Path | None,
 ) -> dict[str, float]:
-    """What the teacher says of free text; nothing unless it is asked for."""
+    """Return what the teacher says of free text; nothing unless it is asked for."""
     if not ask or not params.referee or task.contract.kind != "text":
         return {}
     prompts = {row.id: row.prompt for row in found}
@@ -155,7 +155,7 @@ def _scorecard(
 
 
 def _ahead(new: Answers, old: Answers, contract: Contract) -> dict[str, Difference]:
-    """How much better than the champion, metric by metric."""
+    """Return how much better than the champion, metric by metric."""
     both = [
         quality.parts([r.expected for r in one.rows], [r.answer for r in one.rows], contract)
         for one in (new, old)

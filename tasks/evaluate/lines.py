@@ -80,7 +80,7 @@ def slices(
 
 
 def baselines(train: Sequence[Row], test: Sequence[Row], contract: Contract) -> list[Line]:
-    """What costs nothing: the commonest answer and, for closed answers, a linear classifier."""
+    """What costs nothing: the most frequent answer and, for closed answers, a linear classifier."""
     known, expected = [row.answer for row in train], [row.answer for row in test]
     weights = [row.weight for row in test]
     given = {"majority answer": metrics.majority(known, len(test))}

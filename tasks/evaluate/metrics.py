@@ -108,7 +108,7 @@ def mcnemar(better: int, worse: int) -> float:
 
 
 def closed(answers: Sequence[str], contract: Contract) -> bool:
-    """Whether the answers are a closed set, so that a classifier could give them."""
+    """Return whether the answers are a closed set, so that a classifier could give them."""
     if contract.kind == "labels":
         return True
     different = len({normal(answer, contract) for answer in answers})
@@ -116,7 +116,7 @@ def closed(answers: Sequence[str], contract: Contract) -> bool:
 
 
 def majority(train: Sequence[str], n: int) -> list[str]:
-    """The do-nothing baseline: the commonest training answer, `n` times."""
+    """The trivial baseline: the most frequent training answer, `n` times."""
     return [Counter(train).most_common(1)[0][0]] * n
 
 

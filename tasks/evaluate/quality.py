@@ -76,7 +76,7 @@ def differences(one: dict[str, Part], other: dict[str, Part]) -> dict[str, Diffe
 
 
 def parts(expected: Sequence[str], given: Sequence[str], contract: Contract) -> dict[str, Part]:
-    """What the rows bring to each metric that fits a contract's kind."""
+    """Return what the rows bring to each metric that fits a contract's kind."""
     found = {"exact_match": _share([e == g for e, g in zip(expected, given, strict=True)])}
     if contract.kind == "tools":
         found |= _tools(expected, given)
@@ -93,7 +93,7 @@ def parts(expected: Sequence[str], given: Sequence[str], contract: Contract) -> 
 
 @lru_cache(maxsize=2)
 def _draws(n: int) -> Array:
-    """How often each of `n` rows is in each bootstrap sample."""
+    """Return how often each of `n` rows is in each bootstrap sample."""
     rng = np.random.default_rng(SEED)
     return rng.multinomial(n, np.full(n, 1 / n), size=DRAWS).astype(np.float32)
 
@@ -160,7 +160,7 @@ def _by_fields(expected: Sequence[str], given: Sequence[str]) -> dict[str, Part]
 
 
 def by_field(expected: Sequence[str], given: Sequence[str]) -> dict[str, tuple[float, int]]:
-    """The F1 of each field, and how often it was expected; the commonest fields first."""
+    """The F1 of each field, and how often it was expected; the most frequent fields first."""
     hits, wanted, said = Counter[str](), Counter[str](), Counter[str]()
     for answers in zip(expected, given, strict=True):
         e, g = (Counter(_fields(_parsed(answer) or {})) for answer in answers)

@@ -63,7 +63,7 @@ def compared(
 
 
 def about(task: Task) -> str:
-    """What a task's prompts always say, as the student does not read it."""
+    """Return what a task's prompts always say, as the student does not read it."""
     patterns = [pattern for head in task.template.heads for pattern in head.patterns]
     return "\n".join([task.description, *(p.fill(["…"] * len(p.slots)) for p in patterns)])
 
@@ -73,7 +73,7 @@ def _pair(system: str, prompt: str, row: Answered) -> tuple[str, str, str, str]:
 
 
 def _verdict(pair: tuple[str, str, str, str], ask: Ask) -> Verdict | None:
-    """Who won when the student's answer stood first, and when it stood second."""
+    """Return who won when the student's answer stood first, and when it stood second."""
     system, prompt, student, teacher = pair
     won = []
     for place, (a, b) in enumerate(((student, teacher), (teacher, student))):
@@ -90,7 +90,7 @@ def _verdict(pair: tuple[str, str, str, str], ask: Ask) -> Verdict | None:
 
 
 def _better(text: str) -> str | None:
-    """What a reply says, perhaps in a code fence; None when it says nothing."""
+    """Return what a reply says, perhaps in a code fence; None when it says nothing."""
     start, end = text.find("{"), text.rfind("}")
     try:
         value: Any = json.loads(text[start : end + 1])

@@ -21,7 +21,7 @@ _FENCE = re.compile(r"^\s*```\w*\s|```\s*$")
 
 
 def spoken(answers: Sequence[str]) -> bool:
-    """Whether a task's answers are SQL."""
+    """Return whether a task's answers are SQL."""
     some = answers[:LOOKED_AT]
     found = [answer for answer in some if _QUERY.match(answer)]
     return bool(some) and sum(_read(q) is not None for q in found) >= MOST * len(some)
@@ -57,7 +57,7 @@ def _read(query: str) -> Expr | None:
 
 
 def _texts(tree: Expr) -> Expr:
-    """Where many teachers write "text", a database would look for a column of that name."""
+    """Return where many teachers write "text", a database would look for a column of that name."""
     from sqlglot import exp
 
     for column in list(tree.find_all(exp.Column)):

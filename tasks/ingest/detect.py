@@ -54,7 +54,7 @@ class Dialect(Protocol):
     """What a dialect's module offers."""
 
     def sniff(self, document: Any) -> bool:
-        """Whether this document is of the dialect."""
+        """Return whether this document is of the dialect."""
 
     def parse(self, document: Any, source: str) -> Iterable[Call]:
         """The document's calls. Raises ValueError."""
@@ -123,7 +123,7 @@ def detect(document: Any) -> str | None:
 
 
 def is_one(document: Any) -> bool:
-    """Whether a document is surely one record: `split` would give it back as it is."""
+    """Return whether a document is surely one record: `split` would give it back as it is."""
     return isinstance(document, dict) and not document.keys() & _CONTAINERS
 
 

@@ -60,7 +60,7 @@ def documents(name: str, lines: Iterator[Line], *, whole: bool) -> Iterator[Docu
 
 
 def _opens_document(data: bytes, whole: bool) -> bool:
-    """Whether the first line is the start of a JSON document that goes on below it."""
+    """Return whether the first line is the start of a JSON document that goes on below it."""
     if not whole and data.strip() not in (b"{", b"["):
         return False
     try:

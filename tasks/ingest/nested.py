@@ -18,7 +18,7 @@ class Nested:
         self._wrapping: OrderedDict[str, None] = OrderedDict()
 
     def repeats(self, span: Json) -> str:
-        """Why this call is no call of its own; empty when it is. It is taken then."""
+        """Return why this call is no call of its own; empty when it is. It is taken then."""
         own, parent = traces.own(span), traces.parent(span)
         trace = traces.trace_of(span)
         if not own:

@@ -79,7 +79,7 @@ class _Reader:
             return False
 
     def rest(self) -> Iterator[Result]:
-        """What only the end of the source could tell."""
+        """Yield what only the end of the source could tell."""
         for place, line in self._halves.rest():
             yield "batch", parse("batch", Document(place, line))
 
@@ -173,7 +173,7 @@ def _raw(value: Any) -> bytes:
 
 
 def _deep(value: Any) -> bool:
-    """Whether JSON nests deeper than a later hop may recurse."""
+    """Return whether JSON nests deeper than a later hop may recurse."""
     level = [value]
     for _ in range(MAX_DEPTH):
         level = [

@@ -25,7 +25,7 @@ Record = tuple[str, Any]  # (its id on the server, the document)
 
 
 def is_remote(entry: str) -> bool:
-    """Whether a source names a server."""
+    """Return whether a source names a server."""
     return entry.partition("+")[0] in _KINDS and "://" in entry
 
 

@@ -33,7 +33,7 @@ WAITING = 10_000  # requests whose answer has not come
 
 
 def is_log(data: bytes) -> bool:
-    """Whether a file's first line is one of vLLM's log."""
+    """Return whether a file's first line is one of vLLM's log."""
     return _LINE.match(data) is not None
 
 

@@ -30,7 +30,7 @@ _ENCODED = ("kinesis", "data")  # base64, as queues carry it
 
 
 def unwrap(document: Any) -> list[Any]:
-    """What a document carries; empty when it carries nothing that is a record."""
+    """Return what a document carries; empty when it carries nothing that is a record."""
     if isinstance(document, str):
         found = _line(document)
         return found if found is not None else []
@@ -105,7 +105,7 @@ class Lines:
 
 
 def is_piece(document: Any) -> bool:
-    """Whether a document is a line, or a piece of one, in docker's json-file format."""
+    """Return whether a document is a line, or a piece of one, in docker's json-file format."""
     if not isinstance(document, dict) or len(document) > 6:
         return False
     return isinstance(document.get("log"), str) and document.get("stream") in ("stdout", "stderr")

@@ -50,7 +50,7 @@ def _json(path: Path) -> Any:
 
 
 def sentence(found: Certificate | Refusal) -> str:
-    """What a certificate, or the refusal of one, says in words."""
+    """Return what a certificate, or the refusal of one, says in words."""
     if isinstance(found, Refusal):
         return f"No certificate: {found.refused}."
     of = "the task's calls get an answer" if found.risk == "marginal" else "the served answers are"
@@ -72,7 +72,7 @@ def _proof(folder: Path, task: str, outcomes: Mapping[str, Any]) -> str:
 
 
 def _outcome(found: dict[str, Any]) -> dict[str, Any]:
-    """What became of a task; an earlier release did not write down who serves."""
+    """Return what became of a task; an earlier release did not write down who serves."""
     served = found.get("version") if found.get("passed") else None
     return {"champion": served, **found}
 

@@ -36,7 +36,7 @@ def render(
 
 
 def headline(days: Sequence[Day]) -> str:
-    """What happened, in a sentence."""
+    """Return what happened, in a sentence."""
     if not days:
         return "Nothing has been recorded yet"
     first, last = days[0].escalation, days[-1].escalation

@@ -20,13 +20,13 @@ FILES: dict[Kind, tuple[str, ...]] = {
 
 
 def kind_of(adapter: Path) -> Kind:
-    """Whether an adapter belongs to the encoder or to a causal base model."""
+    """Return whether an adapter belongs to the encoder or to a causal base model."""
     config = json.loads((adapter / ADAPTER_FILES[0]).read_text())
     return "encoder" if config.get("base_model_name_or_path") == NAME else "causal"
 
 
 def stale(adapter: Path, base: str) -> bool:
-    """Whether an adapter is of another base than `base`, or than the encoder.
+    """Return whether an adapter is of another base than `base`, or than the encoder.
 
     Where the base is not on this machine nobody knows, and it is not.
     """

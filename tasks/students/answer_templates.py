@@ -52,7 +52,7 @@ class Form(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Forms(msgspec.Struct, frozen=True, kw_only=True):
-    """All forms of a task's answers, the commonest first, and their fields."""
+    """All forms of a task's answers, the most frequent first, and their fields."""
 
     forms: tuple[Form, ...]
     fields: tuple[Field, ...]

@@ -89,7 +89,7 @@ def load_base(
 
 
 def base_width(base: Path) -> int:
-    """How many units wide a causal model's hidden states are."""
+    """Return how many units wide a causal model's hidden states are."""
     from transformers import AutoConfig
 
     return int(AutoConfig.from_pretrained(base).get_text_config().hidden_size)
@@ -193,17 +193,17 @@ class Student:
         return Ask(render(self.tokenizer, [messages])[0], grammar, max_tokens)
 
     def speller(self, answer: Answer) -> Callable[[int], str]:
-        """What gives the text of an answer's token."""
+        """Return what gives the text of an answer's token."""
         return lambda token: str(self.tokenizer.decode([token]))
 
     def complaint(self, grammar: str) -> str | None:
-        """Why a grammar cannot be used; None when it can."""
+        """Return why a grammar cannot be used; None when it can."""
         from llguidance import LLMatcher
 
         return LLMatcher.validate_grammar(grammar, self.guide) or None
 
     def prompts(self, prompts: Sequence[str]) -> list[list[int]]:
-        """What the model reads of each prompt, as token ids."""
+        """Return what the model reads of each prompt, as token ids."""
         return render(self.tokenizer, [ask(prompt) for prompt in prompts])
 
     def answer(
@@ -225,7 +225,7 @@ class Student:
         return [answers[i] for i in range(len(asks))]
 
     def fits(self, ask: Ask) -> bool:
-        """Whether a prompt leaves room for an answer."""
+        """Return whether a prompt leaves room for an answer."""
         return len(ask.ids) < self.length
 
     def decode(self, asks: Sequence[Ask], top: int = 0) -> list[Answer]:

@@ -73,7 +73,7 @@ class Row:
     def take(self, logprobs: torch.Tensor, best: int, top: int) -> None:
         """Record the forced tokens, then choose the next. `logprobs` ends at the last token read.
 
-        `best` is the likeliest next token, whatever the grammar says.
+        `best` is the most probable next token, whatever the grammar says.
         """
         self.position += len(self.pending)
         first = len(logprobs) - 1 - len(self.forced)
@@ -109,7 +109,7 @@ class Row:
         return bool(self.matcher.validate_tokens([token]) == 1)
 
     def _guided(self, logprobs: torch.Tensor) -> int:
-        """The likeliest token that the grammar allows."""
+        """The most probable token that the grammar allows."""
         import numpy as np
         import torch
 

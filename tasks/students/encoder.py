@@ -83,11 +83,11 @@ class EncoderStudent:
 
     @cached_property
     def layout(self) -> Layout:
-        """Where each choice stands in the heads' outputs."""
+        """Return where each choice stands in the heads' outputs."""
         return Layout(self.forms)
 
     def prompts(self, prompts: Sequence[str]) -> list[list[int]]:
-        """What the encoder reads of each prompt, as token ids."""
+        """Return what the encoder reads of each prompt, as token ids."""
         return [found.ids for found in tokenizer().encode_batch(list(prompts))]
 
     def asked(self, messages: Sequence[Json], grammar: str | None, max_tokens: int) -> Ask:
@@ -96,11 +96,11 @@ class EncoderStudent:
         return Ask(self.prompts([text])[0], None, max_tokens, text)
 
     def speller(self, answer: Answer) -> Callable[[int], str]:
-        """What gives the text of an answer's token: of a choice, here."""
+        """Return what gives the text of an answer's token: of a choice, here."""
         return answer.pieces.__getitem__
 
     def complaint(self, grammar: str) -> str | None:
-        """Why a grammar cannot be used; an encoder needs none."""
+        """Return why a grammar cannot be used; an encoder needs none."""
         return None
 
     def answer(
@@ -121,7 +121,7 @@ class EncoderStudent:
         return [answers[i] for i in range(len(prompts))]
 
     def fits(self, ask: Ask) -> bool:
-        """Whether a prompt can be read."""
+        """Return whether a prompt can be read."""
         return len(ask.ids) <= LENGTH
 
     def decode(self, asks: Sequence[Ask], top: int = 0) -> list[Answer]:
@@ -222,7 +222,7 @@ def copied(field: Field, text: str, read: Any, logprobs: torch.Tensor) -> Choice
     wanted, size = read.ids[first : last + 1], last - first
 
     def value(start: int) -> Any:
-        """What is copied from the token `start` on: as it is typed there, if case counts."""
+        """Return what is copied from the token `start` on: as it is typed there, if case counts."""
         stop = reach(text, read.offsets[start + size][1])
         return field.copy(text[read.offsets[start][0] : stop])
 

@@ -65,6 +65,6 @@ def built(flat: Flat) -> Any:
 
 
 def places_of(flat: Flat) -> dict[Path, int]:
-    """How far each list goes whose values are places in a row."""
+    """Return how far each list goes whose values are places in a row."""
     ends = (path for path in flat if path and isinstance(path[-1], int) and path[-2:-1] != (IN,))
     return {path[:-1]: int(path[-1]) for path in ends}

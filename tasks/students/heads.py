@@ -58,13 +58,13 @@ class Layout:
 
     @cached_property
     def tags(self) -> int:
-        """How many tags a token may have: none, or one of two for each kind of item."""
+        """Return how many tags a token may have: none, or one of two for each kind of item."""
         kinds = [len(field.values) for field in self.forms.fields if field.how == "listed"]
         return 1 + 2 * sum(kinds) if kinds else 0
 
     @cached_property
     def reads(self) -> bool:
-        """Whether anything is taken from the prompt; else every choice is one from a set."""
+        """Return whether anything is taken from the prompt; else every choice is one from a set."""
         return bool(self.copied or self.tags)
 
 
@@ -127,7 +127,7 @@ def tensors(ids: Sequence[Sequence[int]], shapes: Sequence[Sequence[int]]) -> Pr
 def by_kernel(
     model: Any, layout: Layout, head: KernelHead, prompts: Prompts, words: Sequence[Sequence[int]]
 ) -> Scores:
-    """What a model with a kernel head says to prompts, of these words; it copies nothing."""
+    """Return what a model with a kernel head says to prompts, of these words; it copies nothing."""
     import torch
 
     seen = pooled(model["encoder"], prompts.ids, prompts.mask)

@@ -65,7 +65,7 @@ def unit(points: Floats) -> Floats:
 
 
 def cosine(a: Floats, b: Floats) -> Floats:
-    """How alike meanings are, with the pairs of features that go together [a, b]."""
+    """Return how alike meanings are, with the pairs of features that go together [a, b]."""
     product = a @ b.T
     return np.asarray(product + product**2, np.float32)
 
@@ -86,7 +86,7 @@ class KernelHead:
         return cls(own) if own else None
 
     def tensors(self) -> dict[str, torch.Tensor]:
-        """What is saved."""
+        """Return what is saved."""
         return {f"{PREFIX}{name}": part for name, part in self._parts.items()}
 
     def __call__(self, points: Floats, rows: Sequence[Sequence[int]]) -> Floats:

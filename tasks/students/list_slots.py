@@ -48,7 +48,7 @@ def listed(rows: Sequence[tuple[str, Any]]) -> dict[Path, Field]:
 def _made(
     rows: Sequence[tuple[str, Any]], reads: Sequence[Any], fields: Mapping[Path, Field]
 ) -> bool:
-    """Whether tags make most of these lists, where they are not empty."""
+    """Return whether tags make most of these lists, where they are not empty."""
     starts = accumulate((len(field.values) for field in fields.values()), initial=0)
     numbers = dict(zip(fields, starts, strict=False))
     good = told = 0
@@ -75,7 +75,7 @@ def _columns(rows: Sequence[tuple[str, Any]]) -> dict[Path, list[tuple[str, list
 
 
 def _long(rows: Sequence[tuple[str, Any]], paths: Container[Path]) -> bool:
-    """Whether some answers have a list longer than one there."""
+    """Return whether some answers have a list longer than one there."""
     lengths = [[len(value) for path, value in _lists(a, ()) if path in paths] for _, a in rows]
     return sum(max(found, default=0) > 1 for found in lengths) >= max(3, SOME * len(rows))
 
@@ -150,7 +150,7 @@ def _item(value: Any, key: str) -> Item | None:
 
 
 def _spans(prompt: str, items: Sequence[Item], once: bool) -> list[tuple[Span, str]]:
-    """Where items may stand in a prompt, each with its kind.
+    """Return where items may stand in a prompt, each with its kind.
 
     With `once`, an item is said once and stands wherever its text does, but for longer items; else
     each stands after the one before.
@@ -205,7 +205,7 @@ def tags(prompt: str, read: Any, asked: Sequence[tuple[Field, int, Any]]) -> lis
 
 
 def _text_key(field: Field) -> str:
-    """Which value of its items, where they are objects, is the text."""
+    """Return which value of its items, where they are objects, is the text."""
     kinds = [json.loads(kind) for kind in field.values]
     items = (kind.items() for kind in kinds if isinstance(kind, dict))
     return next((key for pairs in items for key, value in pairs if value == GAP), "")

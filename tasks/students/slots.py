@@ -57,12 +57,12 @@ class Field(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def chosen(self) -> bool:
-        """Whether it is, or may be, one of its values."""
+        """Return whether it is, or may be, one of its values."""
         return self.how == "closed" or (self.how != "listed" and bool(self.values))
 
     @property
     def copied(self) -> bool:
-        """Whether it is a piece of the prompt."""
+        """Return whether it is a piece of the prompt."""
         return self.how not in ("closed", "listed")
 
 
@@ -130,7 +130,7 @@ def gap_of(name: str, pairs: Sequence[Pair]) -> Field:
 
 
 def _quoted(pairs: Sequence[Pair]) -> bool:
-    """Whether each value of a few stands in its prompt, and the others seldom do."""
+    """Return whether each value of a few stands in its prompt, and the others seldom do."""
     values = {value for _, value in pairs if isinstance(value, str)}
     if not pairs or not all(isinstance(value, str) for _, value in pairs):
         return False
@@ -146,7 +146,7 @@ def _fits(prompt: str, value: Any, how: How) -> bool:
 
 
 def places(prompt: str, value: Any, how: How) -> list[tuple[int, int]]:
-    """Where a value stands in a prompt, as whole words where its script has spaces."""
+    """Return where a value stands in a prompt, as whole words where its script has spaces."""
     text = value if isinstance(value, str) else json.dumps(value)
     if isinstance(value, bool | None) or not text.strip() or how == "closed":
         return []

@@ -55,7 +55,7 @@ def _said(row: Row, flat: Flat, free: set[Path]) -> dict[str, str]:
 
 
 def _once(row: Row, value: object) -> bool:
-    """Whether a value is text that the prompt and the answer both have once."""
+    """Return whether a value is text that the prompt and the answer both have once."""
     once = isinstance(value, str) and row.answer.count(_quoted(value)) == 1
     return once and len(places(row.prompt, value, "text")) == 1
 

@@ -30,7 +30,7 @@ class Team:
 
     @property
     def main(self) -> bool:
-        """Whether this process writes and tells for all."""
+        """Return whether this process writes and tells for all."""
         return self.place == 0
 
     def share(self, items: Sequence[T]) -> Sequence[T]:
@@ -47,7 +47,7 @@ class Team:
         return whole
 
     def any(self, mine: bool) -> bool:
-        """Whether it is so in any process: what each decides by its own clock, all do."""
+        """Return whether it is so in any process: what each decides by its own clock, all do."""
         import torch
 
         return bool(self.sum(torch.tensor(float(mine))) > 0)

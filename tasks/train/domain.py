@@ -49,7 +49,7 @@ def group(tasks: Iterable[Task], named: Mapping[str, Sequence[str]]) -> dict[str
 
 
 def tag(task: str) -> str:
-    """What the student of a domain reads before a payload of this task."""
+    """Return what the student of a domain reads before a payload of this task."""
     return f"[{task}] "
 
 

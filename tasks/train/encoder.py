@@ -126,7 +126,7 @@ def _filled(
 
 
 def _place(values: Sequence[Any], value: Any) -> int | None:
-    """Where a value stands among others; in JSON true is not 1."""
+    """Return where a value stands among others; in JSON true is not 1."""
     same = (i for i, one in enumerate(values) if one == value and type(one) is type(value))
     return next(same, None)
 

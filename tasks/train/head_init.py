@@ -87,7 +87,7 @@ def _linear(
 
 
 def seen(model: Any, rows: Sequence[Sequence[int]], batch: int = 64) -> Floats:
-    """What the heads of a fresh model see of each row of token ids [rows, hidden]."""
+    """Return what the heads of a fresh model see of each row of token ids [rows, hidden]."""
     import torch
 
     encoder = model["encoder"].eval()

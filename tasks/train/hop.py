@@ -62,8 +62,8 @@ def train(
     """Train one task folder of `dataset` into `out`/adapter and `out`/training.json.
 
     `rung` is the kind of student; `minutes` (else those of the params) end the training with the
-    best weights so far; `warm` is a causal adapter of the same base, gone on from where that wins;
-    `checkpoint` a folder outside `out` that a killed training goes on from. Raises Refused.
+    best weights so far; `warm` is a causal adapter of the same base, resumed where that wins;
+    `checkpoint` a folder outside `out` that a killed training resumes. Raises Refused.
     """
     job = launch.Job(
         dataset=str(dataset),
@@ -196,7 +196,7 @@ def ladder(dataset: Path, params: Train) -> tuple[list[Rung], dict[Rung, str]]:
 
 
 def _unfit(rung: Rung, found: Sequence[Row], task: Task, params: Train) -> str:
-    """Why a rung is not worth a try on these rows; empty when it is.
+    """Return why a rung is not worth a try on these rows; empty when it is.
 
     Answers that look open-ended may have forms all the same; without any nobody writes them.
     """

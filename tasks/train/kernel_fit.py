@@ -32,6 +32,7 @@ from tasks.train.head_init import seen
 
 FILE = "out_of_fold.parquet"  # beside the adapter
 MOST = 2_000  # rows; with more, linear heads are as good and cheaper
+FIELDS = 3  # choices up to which names of values help; with more they would cost too much
 READ = 800  # rows that the settings are chosen on
 WORDS, STIFFNESS, NAMES = (0.15, 0.4, 1.0), (0.1, 0.3), (0.0, 1.0)
 TEMPERATURES = (2.0, 4.0, 6.0, 9.0, 13.0, 18.0, 25.0, 35.0)
@@ -61,7 +62,15 @@ def solve(kernel: Floats, goals: Floats, stiffness: Floats, groups: Sequence[str
 
     Blockwise leave-one-out in closed form (An, Liu and Venkatesh 2007, Pattern Recognition 40).
     """
-    inverse = np.linalg.inv(kernel.astype(np.float64) + np.diag(stiffness))
+    return _solved_with(inverted(kernel, stiffness), goals, groups)
+
+
+def inverted(kernel: Floats, stiffness: Floats) -> NDArray[np.float64]:
+    """The inverse that the ridge regressions of all choices of the same rows share."""
+    return np.asarray(np.linalg.inv(kernel.astype(np.float64) + np.diag(stiffness)))
+
+
+def _solved_with(inverse: NDArray[np.float64], goals: Floats, groups: Sequence[str]) -> Solved:
     weights = inverse @ goals
     without = goals - weights / np.diag(inverse)[:, None]
     members: defaultdict[str, list[int]] = defaultdict(list)
@@ -82,6 +91,16 @@ class _Rows:
         self.words = table(words, self.tells)
         self.alike, self.shared = cosine(self.points, self.points), self.words @ self.words.T
         self.shared = np.asarray(self.shared.todense(), np.float32)
+        self._last: tuple[tuple[int, ...], _Setting, NDArray[np.float64]] | None = None
+
+    def inverse(self, at: Sequence[int], setting: _Setting) -> NDArray[np.float64]:
+        """The inverse for some of the rows: the last one again where those are the same."""
+        if self._last and self._last[:2] == (tuple(at), setting):
+            return self._last[2]
+        kernel = self.alike[np.ix_(at, at)] + setting.words * self.shared[np.ix_(at, at)]
+        found = inverted(kernel, np.full(len(at), setting.stiffness))
+        self._last = tuple(at), setting, found
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +128,7 @@ def fit(
     import torch
 
     layout = Layout(forms)
-    names = _names(layout, learned, told)
+    names = _names(layout, learned, told) if len(layout.closed) <= FIELDS else []
     texts = [text for text, _, _ in names]
     read = [row.ids for row in learned] + [found.ids for found in tokenizer().encode_batch(texts)]
     words = [row.words for row in learned] + [words_of(text) for text in texts]
@@ -137,7 +156,7 @@ def _choice(
 
 
 def _names(layout: Layout, learned: Sequence[Filled], told: str) -> list[tuple[str, str, int]]:
-    """What the values of closed fields are called and described as, with field and value."""
+    """Return what the values of closed fields are called and described as, with field and value."""
     found = []
     for field in layout.forms.fields:
         for value, name in enumerate(field.values if field.chosen else ()):
@@ -160,17 +179,15 @@ def described(name: str, told: str) -> str:
 def _solved(known: _Rows, choice: _Choice, setting: _Setting, most: int = MOST) -> Solved:
     """A choice's weights: rows first, then names."""
     rows, names = choice.rows[:most], choice.names if setting.names else []
-    at = np.array([*rows, *names])
-    kernel = known.alike[np.ix_(at, at)] + setting.words * known.shared[np.ix_(at, at)]
+    at = [*rows, *names]
     goals = np.zeros((len(at), choice.place.stop - choice.place.start), np.float32)
     values = [*choice.values[:most], *(choice.named if setting.names else [])]
     goals[np.arange(len(at)), values] = 1
-    stiffness = np.full(len(at), setting.stiffness)
-    return solve(kernel, goals, stiffness, [known.groups[i] for i in at])
+    return _solved_with(known.inverse(at, setting), goals, [known.groups[i] for i in at])
 
 
 def _chosen(known: _Rows, choice: _Choice) -> _Setting:
-    """The setting whose answers to rows it had not learned are the likeliest."""
+    """The setting whose answers to rows it had not learned are the most probable."""
     if len(set(choice.values)) < 2:
         return _Setting(WORDS[0], STIFFNESS[0], NAMES[0])
     values = np.array(choice.values[:READ])
@@ -220,7 +237,7 @@ def _fill(
 def _judged(
     layout: Layout, learned: Sequence[Filled], logits: Floats
 ) -> tuple[list[float], list[bool]]:
-    """How sure each row's answer is, and whether it is right."""
+    """Return how sure each row's answer is, and whether it is right."""
     logprobs = {name: _logprobs(logits[:, place]) for name, place in layout.closed.items()}
     best = {name: said.argmax(1) for name, said in logprobs.items()}
     sure, right = list[float](), list[bool]()

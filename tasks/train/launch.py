@@ -49,7 +49,7 @@ def say(told: Step | Refusal) -> None:
 
 
 def processes(params: Train, rung: Rung) -> int:
-    """How many processes train a student; `train.processes` 0 is one for each GPU.
+    """Return how many processes train a student; `train.processes` 0 is one for each GPU.
 
     Students of the encoder are too small to be worth more than one. Raises Refused when a GPU
     would have to be shared.

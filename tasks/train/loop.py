@@ -132,7 +132,7 @@ class Fitter:
         return run
 
     def _affordable(self) -> int:
-        """How many steps the token budget pays for."""
+        """Return how many steps the token budget pays for."""
         mean = sum(len(example.ids) for example in self.examples) / len(self.examples)
         return max(1, round(self.params.tokens / (mean * self.params.batch)))
 

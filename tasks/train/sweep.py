@@ -21,7 +21,7 @@ from tasks.train.loop import Diverged, Progress
 STEPS, MINUTES = 0.2, 0.5  # shares of the full training: the steps of one trial, the time of all
 MARKS = 2  # of one trial, beside the one before it
 
-Make = Callable[[Train, Path | None], Attempt]  # of params, and the adapter that is gone on from
+Make = Callable[[Train, Path | None], Attempt]  # of params, and the adapter that is resumed
 
 
 def choose(
@@ -111,7 +111,7 @@ def _tried(
 
 
 def summary(trials: Sequence[Trial]) -> str:
-    """Which trial was the best, in words; empty without trials."""
+    """Return which trial was the best, in words; empty without trials."""
     if not trials:
         return ""
     return f"the best of {len(trials)} trials was {best(trials)}"

@@ -90,7 +90,7 @@ def _declared(tools: bytes) -> Mapping[str, Any]:
 
 
 def problem(seen: View, params: Validate) -> Problem | None:
-    """Why a call is not fit to be learnt from, or None."""
+    """Return why a call is not fit to be learnt from, or None."""
     messages = seen.request.messages
     return (
         _outcome(seen)
@@ -105,7 +105,7 @@ def problem(seen: View, params: Validate) -> Problem | None:
 
 
 def _outcome(seen: View) -> Problem | None:
-    """Whether the reply is a whole answer."""
+    """Return whether the reply is a whole answer."""
     reply, reason = seen.reply, seen.row["finish_reason"]
     if error := seen.row["error"]:
         return "error reply", str(error).partition(":")[0][:80]
@@ -121,12 +121,13 @@ def _outcome(seen: View) -> Problem | None:
 
 
 def _answer(seen: View) -> Problem | None:
-    """Whether a reply's text is an answer, and all of it."""
+    """Return whether a reply's text is an answer, and all of it."""
     if not (text := spoken(text_of(seen.reply.content))):
         return "empty reply", "neither text nor tool calls"
     if texts.is_unfinished(text):
         return "truncated", "the reply is JSON that ends before its brackets close"
-    if texts.holds_call(text, seen.tools):
+    bare = text[:1] in ("{", "[", "`")  # only then the tools are decoded to look at their names
+    if texts.holds_call(text, seen.tools if bare else ()):
         return "tool call in text", "the reply writes a tool call as text"
     return None
 
@@ -166,7 +167,7 @@ def _parts(messages: Sequence[Message]) -> Problem | None:
 
 
 def _said(messages: Sequence[Message]) -> Problem | None:
-    """What stands where a message should is not a logger's mark, and no file as text."""
+    """Return what stands where a message should is not a logger's mark, and no file as text."""
     for index, message in enumerate(messages):
         said = message.content
         if said is None:
@@ -195,7 +196,7 @@ def _tool_calls(seen: View) -> Problem | None:
 
 
 def misfit(value: Any, schema: Any) -> str:
-    """Where a value breaks a JSON Schema, without the value; empty when it fits.
+    """Return where a value breaks a JSON Schema, without the value; empty when it fits.
 
     A schema that is itself broken, or that points outside itself, judges nothing.
     """
@@ -267,7 +268,7 @@ def _size(seen: View, limit: int) -> Problem | None:
 
 
 def _language(seen: View, scripts: Sequence[str]) -> Problem | None:
-    """Whether more than a tenth of the letters are in a script that was not asked for."""
+    """Return whether more than a tenth of the letters are in a script that was not asked for."""
     if not scripts:
         return None
     said = "\n".join(text_of(m.content) for m in (*seen.request.messages, seen.reply))

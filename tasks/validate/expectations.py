@@ -33,7 +33,7 @@ class Check(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def sentence(found: Check) -> str:
-    """What was seen and what was expected, for people."""
+    """Return what was seen and what was expected, for people."""
     shown = _time if found.name in ("freshness", "progress") else "{:,.6g}".format
     limits = {word: found.expected.get(name) for word, name in LIMITS.items()}
     bounds = [f"{word} {shown(limit)}" for word, limit in limits.items() if limit is not None]

@@ -91,7 +91,7 @@ class _Again:
         self._met: set[int] = set()
 
     def __call__(self, id: str) -> bool:
-        """Whether a row of this id was met before; it is met now."""
+        """Return whether a row of this id was met before; it is met now."""
         name = hash(id)
         met = name in self._met
         if name in self._several:
@@ -129,7 +129,7 @@ class _Kept:
 
 
 def _judge(row: Json, batch: Batch, again: _Again, params: Validate) -> Rejected | None:
-    """Why a row is not kept, or None. Its features join the batch's either way."""
+    """Return why a row is not kept, or None. Its features join the batch's either way."""
     try:
         seen = view(row)
     except ValueError as error:

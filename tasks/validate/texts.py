@@ -55,17 +55,17 @@ def problem(text: str, role: str) -> tuple[str, str] | None:
 
 
 def is_placeholder(text: str) -> bool:
-    """Whether a logger put this in place of a message."""
+    """Return whether a logger put this in place of a message."""
     return _PLACEHOLDER.fullmatch(text.strip()) is not None
 
 
 def is_clipped(text: str) -> bool:
-    """Whether a logger cut this text and said so at its end."""
+    """Return whether a logger cut this text and said so at its end."""
     return _CUT_BY_LOGGER.search(text[-100:]) is not None
 
 
 def holds_file(text: str) -> bool:
-    """Whether a text holds a picture or a file in base64."""
+    """Return whether a text holds a picture or a file in base64."""
     if ";base64," in text:
         return True
     for i in range(0, len(text) - 2 * _WINDOW, 2 * _WINDOW):
@@ -75,14 +75,14 @@ def holds_file(text: str) -> bool:
 
 
 def _is_base64(piece: str) -> bool:
-    """Whether this is a run of base64: letters of both cases and digits, nothing else."""
+    """Return whether this is a run of base64: letters of both cases and digits, nothing else."""
     plain = piece.translate({43: 65, 47: 65, 45: 65, 95: 65, 61: 65, 10: 65, 13: 65})
     mixed = any(map(str.islower, plain)) and any(map(str.isupper, plain))
     return plain.isascii() and plain.isalnum() and mixed and len(set(plain)) > 24
 
 
 def is_unfinished(text: str) -> bool:
-    """Whether an answer in JSON ends before its brackets close."""
+    """Return whether an answer in JSON ends before its brackets close."""
     if text[:1] not in ("{", "["):
         return False
     try:
@@ -93,7 +93,7 @@ def is_unfinished(text: str) -> bool:
 
 
 def holds_call(text: str, tools: Collection[str]) -> bool:
-    """Whether a reply writes a tool call into its text, in the markup of some model."""
+    """Return whether a reply writes a tool call into its text, in the markup of some model."""
     if _CALL.match(text) or _MARKED.search(text):
         return True
     bare = text.strip().removeprefix("```json").strip("`\n ")

@@ -11,7 +11,7 @@ from tasks.ingest.wire.shape import loads
 
 
 def sniff(document: Any) -> bool:
-    """Whether this is a pair whose reply (or request, when that failed) is Anthropic's."""
+    """Return whether this is a pair whose reply (or request, when that failed) is Anthropic's."""
     if not isinstance(document, dict) or "response" not in document or "v" in document:
         return False
     given = document["response"]

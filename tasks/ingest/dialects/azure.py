@@ -14,7 +14,7 @@ _GIVEN = ("BackendResponseBody", "backendResponseBody", "responseBody", "Respons
 
 
 def sniff(document: Any) -> bool:
-    """Whether this is a record of a diagnostic setting, or a row of its table."""
+    """Return whether this is a record of a diagnostic setting, or a row of its table."""
     if not isinstance(document, dict):
         return False
     keys = {key.lower() for key in document if isinstance(key, str)}

@@ -29,7 +29,7 @@ _COMMON = frozenset(
 
 
 def sniff(document: Any) -> bool:
-    """Whether this is a line of a batch, of either half or joined."""
+    """Return whether this is a line of a batch, of either half or joined."""
     if not isinstance(document, dict):
         return False
     if "custom_id" in document:
@@ -112,7 +112,7 @@ _Row = tuple[str, int, str, str, str, bytes]
 
 
 def _joined(rows: list[_Row]) -> Iterator[tuple[str, Json]]:
-    """The lines of one id, the surest pairs first."""
+    """The lines of one id, the most confident pairs first."""
     keys: tuple[Callable[[_Row], str], ...] = (
         lambda row: f"{row[3]}\0{row[4]}",
         lambda row: row[4],

@@ -11,7 +11,7 @@ from tasks.ingest.wire.shape import first, loads
 
 
 def sniff(document: Any) -> bool:
-    """Whether this is a record of the log."""
+    """Return whether this is a record of the log."""
     if not isinstance(document, dict):
         return False
     if document.get("schemaType") == "ModelInvocationLog":

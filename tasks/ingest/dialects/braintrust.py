@@ -11,7 +11,7 @@ from tasks.ingest.wire.shape import first, loads
 
 
 def sniff(document: Any) -> bool:
-    """Whether this is a span of Braintrust."""
+    """Return whether this is a span of Braintrust."""
     return isinstance(document, dict) and {"span_attributes", "input", "output"} <= document.keys()
 
 

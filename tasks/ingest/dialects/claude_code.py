@@ -18,7 +18,7 @@ HISTORY = "history"  # set by `Transcript`: the messages before a reply
 
 
 def sniff(document: Any) -> bool:
-    """Whether this is a line of a transcript."""
+    """Return whether this is a line of a transcript."""
     if not isinstance(document, dict) or document.get("type") not in _TYPES:
         return False
     return document.get("type") == "summary" or {"uuid", "sessionId"} <= document.keys()

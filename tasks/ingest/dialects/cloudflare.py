@@ -13,7 +13,7 @@ _LOGPUSH = frozenset({"RequestBody", "ResponseBody"})
 
 
 def sniff(document: Any) -> bool:
-    """Whether this is a log of the gateway."""
+    """Return whether this is a log of the gateway."""
     if not isinstance(document, dict):
         return False
     if document.keys() >= _LOGPUSH and document.keys() & {"Gateway", "Endpoint", "Provider"}:

@@ -11,7 +11,7 @@ from tasks.ingest.wire.shape import loads
 
 
 def sniff(document: Any) -> bool:
-    """Whether this is a pair whose request is a prompt, not a list of messages."""
+    """Return whether this is a pair whose request is a prompt, not a list of messages."""
     if not isinstance(document, dict) or "response" not in document or "v" in document:
         return False
     asked = loads(document.get("request"))

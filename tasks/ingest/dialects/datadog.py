@@ -13,7 +13,7 @@ from tasks.ingest.wire.shape import first, loads
 
 
 def sniff(document: Any) -> bool:
-    """Whether this is an LLM Observability span."""
+    """Return whether this is an LLM Observability span."""
     if not isinstance(document, dict):
         return False
     span = _span(document)

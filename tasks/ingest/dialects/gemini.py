@@ -11,7 +11,7 @@ from tasks.ingest.wire.shape import first, loads
 
 
 def sniff(document: Any) -> bool:
-    """Whether this is a pair of the Gemini API, or a row of Vertex AI's log."""
+    """Return whether this is a pair of the Gemini API, or a row of Vertex AI's log."""
     if not isinstance(document, dict):
         return False
     if document.keys() >= {"full_request", "full_response"}:

@@ -15,7 +15,7 @@ _ASKED = frozenset({"messages", "contents", "prompt", "input"})
 
 
 def sniff(document: Any) -> bool:
-    """Whether this is an entry of an archive."""
+    """Return whether this is an entry of an archive."""
     if not isinstance(document, dict) or "startedDateTime" not in document:
         return False
     return isinstance(document.get("request"), dict) and isinstance(document.get("response"), dict)

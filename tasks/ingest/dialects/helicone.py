@@ -13,7 +13,7 @@ from tasks.ingest.wire.shape import first, loads
 
 
 def sniff(document: Any) -> bool:
-    """Whether this is a row of Helicone's export."""
+    """Return whether this is a row of Helicone's export."""
     return isinstance(document, dict) and {"request_body", "response_body"} <= document.keys()
 
 

@@ -15,7 +15,7 @@ VERSION = len(UPGRADES) + 1
 
 
 def sniff(document: Any) -> bool:
-    """Whether this is a line of the journal."""
+    """Return whether this is a line of the journal."""
     return isinstance(document, dict) and {"v", "request", "reply"} <= document.keys()
 
 

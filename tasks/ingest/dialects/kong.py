@@ -11,7 +11,7 @@ from tasks.ingest.wire.shape import first, loads
 
 
 def sniff(document: Any) -> bool:
-    """Whether this is an entry of a log plugin that an AI plugin added to."""
+    """Return whether this is an entry of a log plugin that an AI plugin added to."""
     return isinstance(document, dict) and isinstance(document.get("ai"), dict)
 
 
@@ -38,6 +38,6 @@ def parse(document: Any, source: str) -> Iterable[Call]:
 
 
 def _told(ai: Json) -> Json:
-    """What the AI proxy tells; older versions put the plugin's name around it."""
+    """Return what the AI proxy tells; older versions put the plugin's name around it."""
     inner = [v for v in ai.values() if isinstance(v, dict) and "payload" in v]
     return ai if "payload" in ai or not inner else inner[0]

@@ -15,7 +15,7 @@ _ENDS = frozenset({"on_chat_model_end", "on_llm_end"})
 
 
 def sniff(document: Any) -> bool:
-    """Whether this is an event, or a state whose messages are LangChain's."""
+    """Return whether this is an event, or a state whose messages are LangChain's."""
     if not isinstance(document, dict):
         return False
     if str(document.get("event")).startswith("on_") and "data" in document:

@@ -33,7 +33,7 @@ _SETTINGS = (
 
 
 def sniff(document: Any) -> bool:
-    """Whether this is an observation."""
+    """Return whether this is an observation."""
     if not isinstance(document, dict) or str(document.get("type")) not in _TYPES:
         return False
     return (bool(document.keys() & {"traceId", "trace_id"}) and "startTime" in document) or (
@@ -60,7 +60,7 @@ def _is_call(observation: Json) -> bool:
 
 
 def _is_full(observation: Json) -> bool:
-    """Whether its messages are structured, not one text."""
+    """Return whether its messages are structured, not one text."""
     said = loads(observation.get("input"))
     if isinstance(said, dict):
         said = first(said, "messages", "contents", "input")

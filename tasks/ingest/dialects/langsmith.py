@@ -13,7 +13,7 @@ from tasks.ingest.wire.shape import first, loads
 
 
 def sniff(document: Any) -> bool:
-    """Whether this is a run."""
+    """Return whether this is a run."""
     return isinstance(document, dict) and {"run_type", "inputs", "outputs"} <= document.keys()
 
 

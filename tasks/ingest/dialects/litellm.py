@@ -15,7 +15,7 @@ _KINDS = ("completion", "acompletion", "responses", "aresponses", "anthropic_mes
 
 
 def sniff(document: Any) -> bool:
-    """Whether this is a payload of LiteLLM."""
+    """Return whether this is a payload of LiteLLM."""
     if not isinstance(document, dict):
         return False
     keys = document.keys()

@@ -11,7 +11,7 @@ from tasks.ingest.wire.build import build
 
 
 def sniff(document: Any) -> bool:
-    """Whether this is a row of messages."""
+    """Return whether this is a row of messages."""
     if not isinstance(document, dict) or "response" in document or "reply" in document:
         return False
     return isinstance(document.get("messages") or document.get("conversations"), list)

@@ -13,7 +13,7 @@ _KINDS = ("CHAT_MODEL", "LLM")
 
 
 def sniff(document: Any) -> bool:
-    """Whether this is a span that MLflow logged."""
+    """Return whether this is a span that MLflow logged."""
     if not spans.is_span(document):
         return False
     return spans.at(spans.attributes(document), "mlflow.spanType") is not None

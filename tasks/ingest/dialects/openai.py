@@ -15,7 +15,7 @@ from tasks.ingest.wire.completion import Completion
 
 
 def sniff(document: Any) -> bool:
-    """Whether this is a document with a chat request and a response."""
+    """Return whether this is a document with a chat request and a response."""
     if not isinstance(document, dict) or "response" not in document or _is_message(document):
         return False
     asked = shape.loads(document.get("request"))
@@ -23,7 +23,7 @@ def sniff(document: Any) -> bool:
 
 
 def _is_message(document: Json) -> bool:
-    """Whether the reply is an Anthropic message, which only its own dialect reads right."""
+    """Return whether the reply is an Anthropic message, which only its own dialect reads right."""
     given = document["response"]
     return isinstance(given, dict) and given.get("type") == "message"
 

@@ -13,7 +13,7 @@ from tasks.ingest.wire.shape import first
 
 
 def sniff(document: Any) -> bool:
-    """Whether this is a span or a trace of the SDK."""
+    """Return whether this is a span or a trace of the SDK."""
     if not isinstance(document, dict):
         return False
     return "span_data" in document or document.get("object") in ("trace", "trace.span")

@@ -14,7 +14,7 @@ from tasks.ingest.wire.spans import Span
 
 
 def sniff(document: Any) -> bool:
-    """Whether this is a span of OpenInference."""
+    """Return whether this is a span of OpenInference."""
     if not spans.is_span(document):
         return False
     found = spans.attributes(document)

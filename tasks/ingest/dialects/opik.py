@@ -13,7 +13,7 @@ _TYPES = frozenset({"llm", "tool", "general", "guardrail"})
 
 
 def sniff(document: Any) -> bool:
-    """Whether this is a span of Opik."""
+    """Return whether this is a span of Opik."""
     if not isinstance(document, dict) or document.get("type") not in _TYPES:
         return False
     return {"trace_id", "start_time", "input", "output"} <= document.keys()

@@ -21,7 +21,7 @@ _DETAILS = "gen_ai.client.inference.operation.details"
 
 
 def sniff(document: Any) -> bool:
-    """Whether this is a span with attributes of the GenAI conventions."""
+    """Return whether this is a span with attributes of the GenAI conventions."""
     if not spans.is_span(document):
         return False
     events = document.get("events")
@@ -33,7 +33,7 @@ def sniff(document: Any) -> bool:
 
 
 def has(document: Json, *prefixes: str) -> bool:
-    """Whether a span has an attribute under one of these prefixes."""
+    """Return whether a span has an attribute under one of these prefixes."""
     found = spans.attributes(document)
     return any(spans.at(found, p.rstrip(".")) is not None for p in prefixes)
 

@@ -11,7 +11,7 @@ from tasks.ingest.wire.shape import first, loads
 
 
 def sniff(document: Any) -> bool:
-    """Whether this is a log of Portkey."""
+    """Return whether this is a log of Portkey."""
     if not isinstance(document, dict) or "request" not in document or "response" not in document:
         return False
     return bool(document.keys() & {"ai_org", "ai_model", "response_status_code", "ai_provider"})

@@ -15,7 +15,7 @@ _FIELDS = frozenset(f.name for f in fields(Call))
 
 
 def sniff(document: Any) -> bool:
-    """Whether this is a call with all its fields."""
+    """Return whether this is a call with all its fields."""
     return isinstance(document, dict) and document.keys() == _FIELDS
 
 

@@ -11,7 +11,7 @@ from tasks.ingest.wire.shape import loads
 
 
 def sniff(document: Any) -> bool:
-    """Whether this is a pair of the Responses API."""
+    """Return whether this is a pair of the Responses API."""
     if not isinstance(document, dict) or "response" not in document:
         return False
     asked = loads(document.get("request"))

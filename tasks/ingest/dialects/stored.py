@@ -13,7 +13,7 @@ _ASKED = ("model", "tools", "tool_choice", "response_format", "temperature", "to
 
 
 def sniff(document: Any) -> bool:
-    """Whether this is a stored completion."""
+    """Return whether this is a stored completion."""
     if not isinstance(document, dict):
         return False
     return document.get("object") in ("chat.completion", "response") and "request" not in document

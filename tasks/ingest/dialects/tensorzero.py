@@ -13,7 +13,7 @@ from tasks.ingest.wire.shape import first, loads
 
 
 def sniff(document: Any) -> bool:
-    """Whether this is a row of one of the three tables."""
+    """Return whether this is a row of one of the three tables."""
     if not isinstance(document, dict):
         return False
     keys = document.keys()

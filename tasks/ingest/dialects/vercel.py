@@ -19,7 +19,7 @@ _INNER = (".doGenerate", ".doStream")
 
 
 def sniff(document: Any) -> bool:
-    """Whether this is a span of the SDK."""
+    """Return whether this is a span of the SDK."""
     if not spans.is_span(document):
         return False
     found = spans.attributes(document)

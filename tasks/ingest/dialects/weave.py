@@ -13,7 +13,7 @@ _ASKED = frozenset({"messages", "contents", "prompt", "input"})
 
 
 def sniff(document: Any) -> bool:
-    """Whether this is a call of Weave."""
+    """Return whether this is a call of Weave."""
     return isinstance(document, dict) and {"op_name", "inputs", "output"} <= document.keys()
 
 

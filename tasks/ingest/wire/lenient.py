@@ -114,12 +114,12 @@ def is_cut(text: str) -> bool:
 
 
 def is_envelope(text: str) -> bool:
-    """Whether text begins as a message or a body does that somebody wrote as text."""
+    """Return whether text begins as a message or a body does that somebody wrote as text."""
     return _ENVELOPE.match(text) is not None
 
 
 def is_print(text: str) -> bool:
-    """Whether text is what Python prints of a library's message or response object."""
+    """Return whether text is what Python prints of a library's message or response object."""
     return _PRINT.match(text) is not None
 
 

@@ -58,7 +58,7 @@ def read(value: Any, *, body: bool = False) -> Completion:
 
 
 def _opens(value: Any) -> bool:
-    """Whether what a text decodes to is an envelope."""
+    """Return whether what a text decodes to is an envelope."""
     if isinstance(value, dict):
         return is_body(value, written=True)
     return _parts(value) or (isinstance(value, list) and stream.is_stream(value))
@@ -108,7 +108,7 @@ def _is_part(item: Any) -> bool:
 
 
 def is_body(value: Json, *, written: bool = False) -> bool:
-    """Whether an object has the marks of a provider's body or of a message.
+    """Return whether an object has the marks of a provider's body or of a message.
 
     `written` says that it came as text: then an object of a single text is the answer itself.
     """
@@ -141,7 +141,7 @@ def is_body(value: Json, *, written: bool = False) -> bool:
 
 
 def _generated(listed: Any) -> bool:
-    """Whether these are LangChain's generations."""
+    """Return whether these are LangChain's generations."""
     while isinstance(listed, list) and listed:
         listed = listed[0]
     return isinstance(listed, dict) and bool(listed.keys() & {"message", "text"})
@@ -273,7 +273,7 @@ def _last(messages: list[Json]) -> Completion:
 
 
 def _ended(body: Json) -> str | None:
-    """Why a body says that its answer ended."""
+    """Return why a body says that its answer ended."""
     metadata = body.get("response_metadata")
     around = {**metadata, **body} if isinstance(metadata, dict) else body
     if isinstance(cut := around.get("incomplete_details"), dict) and cut:

@@ -24,7 +24,7 @@ def read(asked: Json) -> Json:
 
 
 def _is_foreign(asked: Json) -> bool:
-    """Whether a body, or a part of one of its messages, is in another API's words."""
+    """Return whether a body, or a part of one of its messages, is in another API's words."""
     if "messages" not in asked or asked.get("system") or asked.get("instructions"):
         return True
     told = [m.get("content") for m in items(asked["messages"]) if isinstance(m, dict)]

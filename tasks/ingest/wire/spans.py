@@ -103,7 +103,7 @@ def _listed(node: Any) -> Any:
 
 
 def is_span(document: Any) -> bool:
-    """Whether a document is one span of any exporter."""
+    """Return whether a document is one span of any exporter."""
     if not isinstance(document, dict):
         return False
     keys = document.keys()
@@ -173,7 +173,7 @@ def _time(raw: Json, *names: str) -> float | None:
 
 
 def _dropped(raw: Json, told: Json) -> int:
-    """How many attributes and events the exporter left out for their number."""
+    """Return how many attributes and events the exporter left out for their number."""
     noted = at(told, "otel.dropped_attributes_count")  # Jaeger and Zipkin have it as a tag
     return sum(shape.whole(found) or 0 for found in (noted, *map(raw.get, _DROPPED)))
 

@@ -51,7 +51,7 @@ def is_sse(text: str) -> bool:
 
 
 def is_stream(value: list[Any]) -> bool:
-    """Whether a list holds the events of some provider's stream, decoded or as text."""
+    """Return whether a list holds the events of some provider's stream, decoded or as text."""
     if not value:
         return False
     if isinstance(value[0], str):
@@ -161,7 +161,7 @@ def _is_whole(arguments: Any) -> bool:
 
 
 def is_chunk(event: Json) -> bool:
-    """Whether an object is an event of some provider's stream."""
+    """Return whether an object is an event of some provider's stream."""
     kind = str(event.get("type") or "")
     if kind.startswith(("response.", "message_", "content_block", "message-", "content-")):
         return True

@@ -58,7 +58,7 @@ def seconds(value: Any) -> float | None:
 
 
 def _is_digits(value: str) -> bool:
-    """Whether a number is a date without separators: 20260302T100000 without its T."""
+    """Return whether a number is a date without separators: 20260302T100000 without its T."""
     return len(value) == 14 and value.startswith("20") and value.isdecimal()
 
 
