@@ -15,7 +15,7 @@ import httpx
 import openai
 import pytest
 import served
-from test_clients import line_of, running
+from test_serving_clients import line_of, running
 
 DATA = Path(os.environ.get("FLYWHEEL_EVAL_DATA", "../shared/data"))
 MOCK = DATA / "cases_serving" / "_mock_teacher.py"
