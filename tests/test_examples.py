@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 
 from examples import agent, desk, prompts, rules, teacher, texts, texts_forms
 from examples.wording import Voice, misspellings
+from serving.gateway import Gateway
 from tasks.core.records import text_of
 
 DAY = date(2026, 3, 2)
@@ -200,15 +201,18 @@ def test_every_phrase_can_be_said() -> None:
             )
 
 
-def talk_to(built: Any, calls: int) -> list[agent.Outcome]:
-    """The agent's traffic through a real OpenAI client into an ASGI application."""
+def talk_to(built: Gateway, calls: int) -> list[agent.Outcome]:
+    """The agent's traffic through a real OpenAI client into the gateway's application."""
     outcomes: list[agent.Outcome] = []
 
     async def send() -> None:
-        http = httpx2.AsyncClient(transport=httpx2.ASGITransport(built))
-        async with openai.AsyncOpenAI(
-            base_url="http://here/v1", api_key="x", http_client=http, max_retries=0
-        ) as client:
+        http = httpx2.AsyncClient(transport=httpx2.ASGITransport(served.app(built)))
+        async with (
+            built.teacher.client,
+            openai.AsyncOpenAI(
+                base_url="http://here/v1", api_key="x", http_client=http, max_retries=0
+            ) as client,
+        ):
             made = await agent.traffic(client, "m", calls, DAY, 0, 4, outcomes.append)
             assert made == len(outcomes)
 
@@ -220,7 +224,7 @@ def test_the_agent_talks_through_the_gateway(tmp_path: Path) -> None:
     """A day's traffic goes through OpenAI client, gateway and students, each call on record."""
     served.write_routes(tmp_path, served.route("route"))
     built = served.gateway(tmp_path, served.student("other"))
-    outcomes = talk_to(served.app(built), 60)
+    outcomes = talk_to(built, 60)
     built.journal.close()
     kept = served.journal(tmp_path)
     assert len(kept) == len(outcomes) > 50
@@ -238,7 +242,7 @@ def test_the_agent_goes_on_when_calls_fail(tmp_path: Path) -> None:
     def down(_: Any) -> Any:
         raise served.httpx.ConnectError("refused")
 
-    outcomes = talk_to(served.app(served.gateway(tmp_path, None, down)), 20)
+    outcomes = talk_to(served.gateway(tmp_path, None, down), 20)
     assert {outcome.error for outcome in outcomes} == {"InternalServerError"}
 
 
