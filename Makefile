@@ -1,7 +1,7 @@
 # Two commands are enough: `make run` and `make test`. Each sets up .venv the first time.
 PYTHON ?= python3.11
 BIN := .venv/bin
-.PHONY: run up down test logic fuzz vllm repro check docs format clean
+.PHONY: run up down test logic fuzz soak vllm repro check docs format clean
 
 run: .venv/ready        ## watch the loop turn: three days of traffic, two nights
 	$(BIN)/flywheel run
@@ -21,6 +21,9 @@ logic: .venv/ready      ## only the logic suite (< 60 s)
 
 fuzz: .venv/ready       ## the logic suite with other random examples than usual
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile --hypothesis-profile=default
+
+soak: .venv/ready       ## stacks left alone: schedules fire, what dies comes back, containers' roles
+	$(BIN)/pytest -m soak
 
 vllm: .venv/ready .venv-vllm/ready  ## vLLM itself (on the CPU) in the embedded engine's place
 	$(BIN)/pytest -m vllm

@@ -30,7 +30,7 @@ from roles import ROOT, USER, Image, as_user, running, wait_for
 
 from flows.cli.stack import free_port
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.soak, pytest.mark.timeout(900)]
 PASSWORD = "p@ss/w:rd%41#?"
 CALLS = "400"
 

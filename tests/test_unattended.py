@@ -19,7 +19,7 @@ from unattended import YESTERDAY, Up, calls, flywheel, params, scheduled, until,
 from flows.cli import processes
 from serving.reconcile import routes
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.soak, pytest.mark.timeout(1800)]
 PROXY = {"HTTP_PROXY": "http://127.0.0.1:9", "http_proxy": "http://127.0.0.1:9"}
 KINDS = ("route", "triage")
 
