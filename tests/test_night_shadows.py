@@ -137,21 +137,20 @@ def teacher(request: httpx.Request) -> httpx.Response:
 
 async def asked(night: Night, pool: str, numbers: range) -> list[str]:
     """Who answered calls of the next day; each is put to the shadow before this returns."""
-    async with httpx.AsyncClient() as wire:
-        built = served.gateway(night.home, None, teacher, shadow=1.0)
-        built.students.pools = built.shadows.pools = {"encoder": Pool(pool, wire)}
-        working = asyncio.create_task(built.shadows.run())
-        by = []
-        async with served.client(built) as agent, asyncio.timeout(120):
-            for number in numbers:
-                user = {"role": "user", "content": question(number)[0]}
-                body = {"messages": [SYSTEM, user]}
-                at = {"x-flywheel-at": str(ended(night.day) + number)}
-                reply = await agent.post("/v1/chat/completions", json=body, headers=at)
-                by.append(reply.headers["x-flywheel-served-by"])
-            while built.shadows.waiting or built.shadows.asked < by.count("teacher"):
-                await asyncio.sleep(0.02)
-        working.cancel()
+    built = served.gateway(night.home, None, teacher, shadow=1.0)
+    built.students.pools = built.shadows.pools = {"encoder": Pool(pool, built.teacher.client)}
+    working = asyncio.create_task(built.shadows.run())
+    by = []
+    async with served.client(built) as agent, asyncio.timeout(120):
+        for number in numbers:
+            user = {"role": "user", "content": question(number)[0]}
+            body = {"messages": [SYSTEM, user]}
+            at = {"x-flywheel-at": str(ended(night.day) + number)}
+            reply = await agent.post("/v1/chat/completions", json=body, headers=at)
+            by.append(reply.headers["x-flywheel-served-by"])
+        while built.shadows.waiting or built.shadows.asked < by.count("teacher"):
+            await asyncio.sleep(0.02)
+    working.cancel()
     return by
 
 
