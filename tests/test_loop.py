@@ -29,7 +29,7 @@ from tasks.core.task import load_one
 from tasks.evaluate.hop import evaluate
 from tasks.train.hop import train
 
-pytestmark = pytest.mark.e2e
+pytestmark = pytest.mark.soak
 ROOT = Path(__file__).parents[1]
 DAY = "2026-03-02"
 CALLS = 1_200
