@@ -51,7 +51,7 @@ from serving.teacher import Incoming, Teacher
 from tasks.core import params
 from tasks.core.params import Serve
 from tasks.core.records import TEACHER
-from tasks.core.stage import Refused
+from tasks.core.stage import Refused, private
 from tasks.ingest.wire import completion as replies
 from tasks.students.causal import Answer
 
@@ -255,6 +255,7 @@ def build(home: Path, env: Mapping[str, str], settings: Serve, replay: bool) -> 
             f"TEACHER_BASE_URL is {url!r}; set it to the teacher's base URL, "
             "such as https://api.openai.com/v1"
         )
+    private(home)
     key, client = env.get("TEACHER_API_KEY") or None, Client()
     model = env.get("TEACHER_MODEL") or None
     teacher = Teacher(url, client, key, model, settings.teacher_timeout)
@@ -300,6 +301,7 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=8080)
     parser.add_argument("--replay", action="store_true", help="believe the header x-flywheel-at")
     chosen = parser.parse_args()
+    os.umask(0o077)  # what is written below is as personal as the calls are
     logging.basicConfig(format="%(levelname)s %(name)s: %(message)s")
     try:
         gateway = build(chosen.home, os.environ, params.load().serve, chosen.replay)

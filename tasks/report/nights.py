@@ -38,11 +38,15 @@ class Found:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Night:
-    """One night: what each hop kept and dropped, and the tasks, the largest first."""
+    """One night: what each hop kept and dropped, and the tasks, the largest first.
+
+    `forgotten` says what was removed of older raw calls, in a sentence; empty where nothing was.
+    """
 
     day: str
     hops: Sequence[Counts]
     tasks: Sequence[Found]
+    forgotten: str = ""
 
 
 def _json(path: Path) -> Any:
@@ -95,7 +99,15 @@ def _night(folder: Path) -> Night:
         day=folder.name,
         hops=[msgspec.convert(m["counts"], Counts) for m in manifests if m],
         tasks=sorted(tasks, key=lambda task: -task.calls),
+        forgotten=_forgotten(_json(folder / "retention.json")),
     )
+
+
+def _forgotten(told: Mapping[str, Any] | None) -> str:
+    if not told or not told["files"]:
+        return ""
+    size = f"{told['files']:,} files, {told['bytes'] / 1e6:,.1f} MB"
+    return f"Raw calls from before {told['before']} were removed: {size}."
 
 
 def nights(home: Path) -> list[Night]:

@@ -172,6 +172,8 @@ def _night(night: Night, after: Day | None) -> str:
     )
     hops = _table(("Hop", "In", "Kept", "Dropped"), map(_hop, night.hops), (1, 2))
     body = f'{tasks}<h3 class="above">What each hop kept</h3>{hops}'
+    if night.forgotten:
+        body += f"<p>{escape(night.forgotten)}</p>"
     if after:
         return f"<h2>{title}</h2>{body}"
     return f"<details><summary>{title}</summary>{body}</details>"
