@@ -82,7 +82,7 @@ def test_every_task_can_be_routed_by_its_template(desk: tuple[Path, list[CleanCa
     out, calls = desk
     tasks = load(out)
     groups = [
-        Group(0, t.template, t.contract, [], mark=None)  # type: ignore[arg-type]
+        Group(0, t.template, t.contract, [], fingerprint=None)  # type: ignore[arg-type]
         for t in tasks
     ]
     routes, task_of = TemplateRouter(groups), assigned(out)
