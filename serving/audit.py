@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 import msgspec
 
 from serving.client import Unreachable
-from serving.evidence import Evidence, Line
+from serving.evidence import Evidence, JournalLine
 from serving.exchange import Exchange, reply_fields
 from serving.journal import Journal
 from serving.keys import AcceptedKeys
@@ -69,7 +69,7 @@ class Audits:
             line["audit"] = {**reply_fields(found), "agrees": agrees}
             self.shadows.offer(line, found.reply, audited=True)
             self.metrics.audits.labels("agrees" if agrees else "disagrees").inc()
-            self.evidence.see(msgspec.convert(line, Line))
+            self.evidence.see(msgspec.convert(line, JournalLine))
         except (TeacherDown, Unreachable, ValueError) as error:
             self.metrics.audits.labels("failed").inc()
             log.warning("call %s: the audit failed (%s)", exchange.id, type(error).__name__)

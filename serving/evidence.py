@@ -21,9 +21,9 @@ from typing import NamedTuple
 import msgspec
 from prometheus_client import Counter
 
-from serving.route import Route, Routes
+from serving.route import Route, RouteFile
 from tasks.calibrate.shadow import QUIET, conversation_of
-from tasks.core.evidence import ALARM, Detector, interval
+from tasks.core.evidence import ALARM, ChangeDetector, interval
 from tasks.core.records import TEACHER, Json, digest
 from tasks.ingest.encoding import lines_of
 
@@ -39,7 +39,7 @@ def drawn(call: str, rate: float) -> bool:
     return int(digest(call, "audit", length=12), 16) < rate * 16**12
 
 
-class Key(NamedTuple):
+class EvidenceKey(NamedTuple):
     """What evidence is about: a version of a task, and since when it serves by a person's word."""
 
     task: str
@@ -48,12 +48,12 @@ class Key(NamedTuple):
     since: float = 0.0
 
     @classmethod
-    def of(cls, route: Route) -> Key:
+    def of(cls, route: Route) -> EvidenceKey:
         """Return the key of a route's evidence."""
         return cls(route.task.id, route.adapter, route.version, route.since)
 
 
-class Asked(msgspec.Struct):
+class AskedStudent(msgspec.Struct):
     """The student's part of a journal line."""
 
     adapter: str = ""
@@ -61,7 +61,7 @@ class Asked(msgspec.Struct):
     since: float = 0.0
 
 
-class Audit(msgspec.Struct):
+class AuditOutcome(msgspec.Struct):
     """The audit's part of a journal line."""
 
     agrees: bool = False
@@ -69,7 +69,7 @@ class Audit(msgspec.Struct):
     fingerprint: str | None = None
 
 
-class Line(msgspec.Struct):
+class JournalLine(msgspec.Struct):
     """What evidence needs of a journal line."""
 
     id: str
@@ -78,17 +78,17 @@ class Line(msgspec.Struct):
     conversation: str = ""
     answered_by: str = TEACHER
     task: str | None = None
-    student: Asked | None = None
-    audit: Audit | None = None
+    student: AskedStudent | None = None
+    audit: AuditOutcome | None = None
     audit_rate: float = 1.0
 
     @property
-    def key(self) -> Key | None:
+    def key(self) -> EvidenceKey | None:
         """Return which student this is about; None where none was asked."""
         asked = self.student
         if asked is None or self.task is None:
             return None
-        return Key(self.task, asked.adapter, asked.version, asked.since)
+        return EvidenceKey(self.task, asked.adapter, asked.version, asked.since)
 
 
 @dataclass(slots=True)
@@ -97,14 +97,14 @@ class Trial:
 
     route: Route
     threshold: float
-    detector: Detector = field(init=False)
+    detector: ChangeDetector = field(init=False)
     wrong: int = 0
     times: list[float] = field(default_factory=list)
     alarm: int | None = None
     _heard: OrderedDict[str, float] = field(default_factory=OrderedDict)
 
     def __post_init__(self) -> None:
-        self.detector = Detector(self.route.certificate.alpha)
+        self.detector = ChangeDetector(self.route.certificate.alpha)
 
     @property
     def n(self) -> int:
@@ -116,7 +116,7 @@ class Trial:
         """Return when the answers became worse, as it looks from here."""
         return self.times[min(self.detector.changed, self.n - 1)] if self.times else 0.0
 
-    def see(self, line: Line) -> bool:
+    def see(self, line: JournalLine) -> bool:
         """Take in one line; return whether it counted."""
         wrong = self._outcome(line)
         if wrong is None or not self._first(line):
@@ -128,14 +128,14 @@ class Trial:
             self.alarm = self.n
         return True
 
-    def _outcome(self, line: Line) -> bool | None:
+    def _outcome(self, line: JournalLine) -> bool | None:
         """Whether an answer was wrong; None where the line says nothing about it."""
         if line.answered_by != TEACHER:
             return None if line.audit is None else not line.audit.agrees
         counts = self.route.certificate.risk == "marginal" and drawn(line.id, line.audit_rate)
         return False if counts else None
 
-    def _first(self, line: Line) -> bool:
+    def _first(self, line: JournalLine) -> bool:
         """Whether nothing of its conversation counted within the last ten minutes."""
         request = line.request or {}
         own = digest(msgspec.json.encode(request).decode())
@@ -162,14 +162,14 @@ class Trial:
 class Evidence:
     """The trials of a gateway's routes."""
 
-    routes: Routes
+    routes: RouteFile
     threshold: float = ALARM
     revoked: Counter | None = None
-    _trials: dict[Key, Trial] = field(default_factory=dict)
+    _trials: dict[EvidenceKey, Trial] = field(default_factory=dict)
 
     def of(self, route: Route) -> Trial:
         """Return the evidence about a route."""
-        key = Key.of(route)
+        key = EvidenceKey.of(route)
         if key not in self._trials:
             self._trials[key] = Trial(route, self.threshold)
         return self._trials[key]
@@ -178,10 +178,10 @@ class Evidence:
         """Return whether a route's student broke its promise, and may answer nothing more."""
         return self.of(route).alarm is not None
 
-    def see(self, line: Line) -> None:
+    def see(self, line: JournalLine) -> None:
         """Take in one line of the journal; a breach is logged, once."""
         key = line.key
-        route = next((r for r in self.routes.current().routes if Key.of(r) == key), None)
+        route = next((r for r in self.routes.current().routes if EvidenceKey.of(r) == key), None)
         if route is None or self.breached(route):
             return
         trial = self.of(route)
@@ -220,9 +220,9 @@ def files(folder: Path) -> list[Path]:
     return [path for path in found if path.name[:10] in days]
 
 
-def lines(path: Path, start: int = 0) -> Iterator[Line]:
+def lines(path: Path, start: int = 0) -> Iterator[JournalLine]:
     """The lines of a journal file in which a student was asked; torn ones are left out."""
-    decode = msgspec.json.Decoder(Line).decode
+    decode = msgspec.json.Decoder(JournalLine).decode
     with path.open("rb") as file:
         magic = file.read(4)
         file.seek(start)

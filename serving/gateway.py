@@ -37,7 +37,7 @@ from serving import completion, escalate, transcript
 from serving.audit import Audits
 from serving.caller import Caller, Left
 from serving.client import Client
-from serving.evidence import Evidence, Line, drawn
+from serving.evidence import Evidence, JournalLine, drawn
 from serving.evidence import files as journal_files
 from serving.exchange import CHAT, Exchange, api_of, reply_fields
 from serving.journal import Journal
@@ -46,7 +46,7 @@ from serving.listen import listen
 from serving.metrics import Metrics
 from serving.pool import pools
 from serving.relay import JSON, Passed, Relay, body_of, impassable
-from serving.route import Routes
+from serving.route import RouteFile
 from serving.shadow import FOLDER, Shadows
 from serving.students import Students
 from serving.teacher import Incoming, Teacher
@@ -169,7 +169,7 @@ class Gateway:
         if line["error"] is None and exchange.is_chat():
             self.shadows.offer(line, line["reply"])
             if line["student"]:
-                self.students.evidence.see(msgspec.convert(line, Line))
+                self.students.evidence.see(msgspec.convert(line, JournalLine))
         self.metrics.seconds.labels(TEACHER).observe(line["latency_s"])
         if not self.journal.keep(line):  # the client gets its answer, which may have been costly
             self.metrics.unwritten.inc()
@@ -261,7 +261,7 @@ def build(
     model = env.get("TEACHER_MODEL") or None
     teacher = Teacher(url, client, key, model, settings.teacher_timeout)
     servers = pools(env, client)
-    routes = Routes(home / "routes.json")
+    routes = RouteFile(home / "routes.json")
     keys = AcceptedKeys(open=key is not None)
     students = Students(routes, servers, settings, keys, Evidence(routes, alarm))
     shadows = Shadows(routes, servers, settings, home / FOLDER)

@@ -14,7 +14,7 @@ from serving.evidence import Evidence
 from serving.exchange import CHAT, Exchange
 from serving.keys import AcceptedKeys
 from serving.pool import Pool, PoolError
-from serving.route import Match, Route, Routes
+from serving.route import Match, Route, RouteFile
 from tasks.calibrate.hop import confidence
 from tasks.core.params import Serve
 from tasks.core.records import Json
@@ -27,7 +27,7 @@ log = logging.getLogger("flywheel.gateway")
 class Students:
     """The students behind the routes, and the pool of each kind."""
 
-    routes: Routes
+    routes: RouteFile
     pools: Mapping[str, Pool]
     settings: Serve
     keys: AcceptedKeys

@@ -15,9 +15,9 @@ import served
 from served import client, gateway, large, requests, student, write_routes
 
 from serving import evidence
-from serving.evidence import Evidence, Line, Trial, drawn
+from serving.evidence import Evidence, JournalLine, Trial, drawn
 from serving.gateway import Gateway
-from serving.route import Promise, Routes
+from serving.route import Promise, RouteFile
 
 pytestmark = pytest.mark.anyio
 ROUTE = served.route("route")
@@ -109,12 +109,12 @@ async def test_a_person_may_overrule(tmp_path: Path) -> None:
     await reasons(built, ASKED[:10])
     write_routes(tmp_path, served.route("route", since=5.0))
     assert (await reasons(built, ASKED[10:12])) == ["served"] * 2
-    again = Evidence(Routes(tmp_path / "routes.json"))
+    again = Evidence(RouteFile(tmp_path / "routes.json"))
     again.recall(evidence.files(tmp_path / "journal"))
     assert again.of(served.route("route", since=5.0)).n == 2
 
 
-def line(number: int, agrees: bool, **more: Any) -> Line:
+def line(number: int, agrees: bool, **more: Any) -> JournalLine:
     """The line of a served and audited call."""
     given = {
         "id": f"c{number}",
@@ -125,7 +125,7 @@ def line(number: int, agrees: bool, **more: Any) -> Line:
         "student": {"adapter": ROUTE.adapter, "version": 3, "since": 0.0},
         "audit": {"agrees": agrees},
     }
-    return msgspec.convert(given | more, Line)
+    return msgspec.convert(given | more, JournalLine)
 
 
 def test_a_conversation_counts_once_in_ten_minutes() -> None:
