@@ -92,7 +92,7 @@ class JournalLine(msgspec.Struct):
 
 
 @dataclass(slots=True)
-class Trial:
+class RiskTest:
     """The evidence about one student, answer by answer; `alarm` is how many it took, once."""
 
     route: Route
@@ -160,19 +160,19 @@ class Trial:
 
 @dataclass(slots=True)
 class Evidence:
-    """The trials of a gateway's routes."""
+    """The tests of a gateway's routes."""
 
     routes: RouteFile
     threshold: float = ALARM
     revoked: Counter | None = None
-    _trials: dict[EvidenceKey, Trial] = field(default_factory=dict)
+    _tests: dict[EvidenceKey, RiskTest] = field(default_factory=dict)
 
-    def of(self, route: Route) -> Trial:
+    def of(self, route: Route) -> RiskTest:
         """Return the evidence about a route."""
         key = EvidenceKey.of(route)
-        if key not in self._trials:
-            self._trials[key] = Trial(route, self.threshold)
-        return self._trials[key]
+        if key not in self._tests:
+            self._tests[key] = RiskTest(route, self.threshold)
+        return self._tests[key]
 
     def breached(self, route: Route) -> bool:
         """Return whether a route's student broke its promise, and may answer nothing more."""
@@ -184,10 +184,10 @@ class Evidence:
         route = next((r for r in self.routes.current().routes if EvidenceKey.of(r) == key), None)
         if route is None or self.breached(route):
             return
-        trial = self.of(route)
-        trial.see(line)
+        test = self.of(route)
+        test.see(line)
         if self.breached(route):
-            log.warning("%s is revoked: %s", route.adapter, trial)
+            log.warning("%s is revoked: %s", route.adapter, test)
             if self.revoked:
                 self.revoked.labels(route.adapter).inc()
 

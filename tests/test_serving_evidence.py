@@ -15,7 +15,7 @@ import served
 from served import client, gateway, large, requests, student, write_routes
 
 from serving import evidence
-from serving.evidence import Evidence, JournalLine, Trial, drawn
+from serving.evidence import Evidence, JournalLine, RiskTest, drawn
 from serving.gateway import Gateway
 from serving.route import Promise, RouteFile
 
@@ -77,9 +77,9 @@ async def test_a_right_student_goes_on(tmp_path: Path) -> None:
     write_routes(tmp_path, ROUTE)
     built = gateway(tmp_path, right, audit=1.0)
     assert set(await reasons(built, ASKED[:20])) == {"served"}
-    trial = built.students.evidence.of(ROUTE)
-    assert (trial.n, trial.alarm) == (20, None)
-    assert trial.wrong <= 1
+    found = built.students.evidence.of(ROUTE)
+    assert (found.n, found.alarm) == (20, None)
+    assert found.wrong <= 1
 
 
 @pytest.mark.parametrize("rotation", ["none", "renamed", "packed"])
@@ -130,31 +130,31 @@ def line(number: int, agrees: bool, **more: Any) -> JournalLine:
 
 def test_a_conversation_counts_once_in_ten_minutes() -> None:
     """Ten wrong answers of one conversation are one; the same prompt again is one as well."""
-    trial = Trial(ROUTE, 200)
-    counted = [trial.see(line(n, False, conversation="talk")) for n in range(10)]
+    found = RiskTest(ROUTE, 200)
+    counted = [found.see(line(n, False, conversation="talk")) for n in range(10)]
     assert counted == [True] + [False] * 9
-    same = [trial.see(line(n, False, request=ASKED[0])) for n in range(20, 30)]
+    same = [found.see(line(n, False, request=ASKED[0])) for n in range(20, 30)]
     assert same == [True] + [False] * 9
-    assert trial.see(line(700, False, conversation="talk"))
+    assert found.see(line(700, False, conversation="talk"))
 
 
 def test_a_promise_about_all_calls_counts_all_calls() -> None:
     """Where the risk is marginal, calls that the teacher answered count, at the audit's rate."""
     both = [
-        Trial(served.route("route", certificate=Promise(risk=r)), 200)
+        RiskTest(served.route("route", certificate=Promise(risk=r)), 200)
         for r in ("selective", "marginal")
     ]
-    for trial in both:
+    for found in both:
         for n in range(100):
-            trial.see(line(n, True, answered_by="teacher", audit=None, audit_rate=0.3))
+            found.see(line(n, True, answered_by="teacher", audit=None, audit_rate=0.3))
     assert both[0].n == 0
     assert both[1].n == sum(drawn(f"c{n}", 0.3) for n in range(100)) > 0
 
 
 def test_the_change_is_dated() -> None:
     """The evidence says since when the answers are worse."""
-    trial = Trial(ROUTE, 200)
+    found = RiskTest(ROUTE, 200)
     for n in range(300):
-        trial.see(line(n, n < 250 or n % 2 == 0))
-    assert trial.alarm
-    assert trial.changed == pytest.approx(250, abs=5)
+        found.see(line(n, n < 250 or n % 2 == 0))
+    assert found.alarm
+    assert found.changed == pytest.approx(250, abs=5)
