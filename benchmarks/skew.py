@@ -28,7 +28,7 @@ import pyarrow.parquet as pq
 
 from benchmarks import growth, sets
 from benchmarks.students import parts_of
-from tasks.calibrate.hop import Asked, certify, score
+from tasks.calibrate.hop import CertificateRequest, certify, score
 from tasks.cluster.hop import cluster
 from tasks.core import params as settings
 from tasks.core import records
@@ -143,7 +143,7 @@ def _task(
         return {"rung": "", "note": "no student fits"}
     train(folder, folder / "out", params, rung=rungs[0])
     checked, proven = (_ask(parts[part], task, folder) for part in ("validation", "calibration"))
-    proof = certify(proven, task.id, RISK, Asked(pilot=checked.rows))
+    proof = certify(proven, task.id, RISK, CertificateRequest(pilot=checked.rows))
     later = parts["calibration"] + parts["test"]
     twice = _twice(task, later, came, folder)
     sure = sorted((s for s, _ in twice.clean), reverse=True)

@@ -44,7 +44,7 @@ from serving.listen import listen
 from serving.metrics import Metrics
 from serving.pool import pools
 from serving.relay import JSON, Passed, Relay, body_of, impassable
-from serving.route import Routes
+from serving.route import RouteFile
 from serving.shadow import FOLDER, Shadows
 from serving.students import Students
 from serving.teacher import Incoming, Teacher
@@ -259,7 +259,7 @@ def build(home: Path, env: Mapping[str, str], settings: Serve, replay: bool) -> 
     model = env.get("TEACHER_MODEL") or None
     teacher = Teacher(url, client, key, model, settings.teacher_timeout)
     servers = pools(env, client)
-    routes = Routes(home / "routes.json")
+    routes = RouteFile(home / "routes.json")
     students = Students(routes, servers, settings, AcceptedKeys(open=key is not None))
     shadows = Shadows(routes, servers, settings, home / FOLDER)
     return Gateway(students, teacher, Journal(home / "journal"), settings, shadows, replay)

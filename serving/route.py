@@ -1,6 +1,6 @@
 """Which student, if any, a request belongs to: the templates of the tasks that have a champion.
 
-`home/routes.json` says what is served; `promote` replaces it, and `Routes` notices.
+`home/routes.json` says what is served; `promote` replaces it, and `RouteFile` notices.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ def _signs(route: Route) -> list[str]:
     return [longest[:FAMILIAR], longest[-FAMILIAR:]] if len(longest) >= FAMILIAR else []
 
 
-class Routes:
+class RouteFile:
     """The router of a routes.json, read again when the file changes (one `stat` per call)."""
 
     def __init__(self, path: Path) -> None:

@@ -13,7 +13,7 @@ from serving.breaker import CircuitBreaker
 from serving.exchange import CHAT, Exchange
 from serving.keys import AcceptedKeys
 from serving.pool import Pool, PoolError
-from serving.route import Match, Routes
+from serving.route import Match, RouteFile
 from tasks.calibrate.hop import confidence
 from tasks.core.params import Serve
 from tasks.students.causal import Answer
@@ -25,7 +25,7 @@ log = logging.getLogger("flywheel.gateway")
 class Students:
     """The students behind the routes, and the pool of each kind."""
 
-    routes: Routes
+    routes: RouteFile
     pools: Mapping[str, Pool]
     settings: Serve
     keys: AcceptedKeys

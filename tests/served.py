@@ -19,7 +19,7 @@ from serving.gateway import Gateway, app
 from serving.journal import Journal
 from serving.keys import AcceptedKeys
 from serving.pool import Pool
-from serving.route import Route, Routes
+from serving.route import Route, RouteFile
 from serving.shadow import FOLDER, Shadows
 from serving.students import Students
 from serving.teacher import Teacher
@@ -108,7 +108,7 @@ def gateway(
     serve, http = Serve(audit=audit, **settings), Client()
     students = {"causal": Pool(upstream(pool), http)} if pool else {}
     url = large if isinstance(large, str) else upstream(large) + "/v1"
-    routes = Routes(home / "routes.json")
+    routes = RouteFile(home / "routes.json")
     return Gateway(
         students=Students(routes, students, serve, AcceptedKeys(open=not asks_for_keys)),
         teacher=Teacher(url, http, model=model),

@@ -9,10 +9,18 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.calibrate.shadow import QUIET, Plan, Seen, certificate, once, standing, thresholds
+from tasks.calibrate.shadow import (
+    QUIET,
+    ShadowAnswer,
+    ShadowPlan,
+    certificate,
+    once,
+    standing,
+    thresholds,
+)
 from tasks.core.certificate import Certificate
 
-PLAN = Plan(
+PLAN = ShadowPlan(
     task="route-abc123",
     adapter_digest="1a2b3c4d",
     alpha=0.05,
@@ -22,10 +30,12 @@ PLAN = Plan(
 )
 
 
-def seen(place: int, *, agrees: bool = True, score: float | None = -0.05, **more: str) -> Seen:
+def seen(
+    place: int, *, agrees: bool = True, score: float | None = -0.05, **more: str
+) -> ShadowAnswer:
     """One call of a conversation of its own."""
     name = f"call-{place}"
-    return Seen(
+    return ShadowAnswer(
         call=name,
         at=float(place),
         conversation=more.get("conversation", name),
@@ -34,7 +44,7 @@ def seen(place: int, *, agrees: bool = True, score: float | None = -0.05, **more
     )
 
 
-def stream(seed: int, n: int, risk: float) -> list[Seen]:
+def stream(seed: int, n: int, risk: float) -> list[ShadowAnswer]:
     """Calls that are wrong at this rate, however sure the student is."""
     rng = random.Random(seed)
     return [seen(place, agrees=rng.random() >= risk, score=-3 * rng.random()) for place in range(n)]
@@ -103,7 +113,9 @@ def test_calls_before_the_loading_count_once() -> None:
 def test_a_proof_is_not_lost_by_looking_again(rows: list[tuple[float, bool, int]]) -> None:
     """What was proven stays proven as further calls come in, and no count exceeds the calls."""
     calls = [
-        Seen(call=str(place), at=place * QUIET, conversation=str(who), score=score, agrees=right)
+        ShadowAnswer(
+            call=str(place), at=place * QUIET, conversation=str(who), score=score, agrees=right
+        )
         for place, (score, right, who) in enumerate(rows)
     ]
     proven = False

@@ -17,7 +17,7 @@ from tasks.deidentify.call_texts import pieces, rewrite
 from tasks.deidentify.cleaner import INCONSISTENT, norm
 from tasks.deidentify.conversations import conversation_of, is_sealed, sealed
 from tasks.deidentify.findings import Finding
-from tasks.deidentify.hop import Night, deidentify, judge, load_key, probe
+from tasks.deidentify.hop import Deidentifier, deidentify, judge, load_key, probe
 from tasks.deidentify.leak_check import Originals, leaks
 from tasks.deidentify.patterns import by_key
 from tasks.deidentify.scanner import Scanner, leaves, spans
@@ -431,9 +431,9 @@ def test_what_a_reply_copies_stays_a_copy(names):
     Where a name reaches beyond the title, the reply has what is found there.
     """
     told = call("1", "find the tune Ola Trek of Starfleet Academy", '{"title": "Ola Trek"}')
-    night = Night(RULES, KEY, Scanner(Seeing(*names), {}, KEY))
-    night.survey([told])
-    done = night.clean(told)
+    deidentifier = Deidentifier(RULES, KEY, Scanner(Seeing(*names), {}, KEY))
+    deidentifier.survey([told])
+    done = deidentifier.clean(told)
     if names != ("tune Ola",):
         assert json.loads(done.reply["content"])["title"] in user_text(done)
     assert ("Ola Trek" in user_text(done)) == (names in ((), ("Starfleet Academy",)))

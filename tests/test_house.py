@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 import tomllib
+from collections import defaultdict
 from functools import cache
 from pathlib import Path
 
@@ -117,6 +118,16 @@ def test_flows_has_no_circles(path: Path) -> None:
 def test_a_night_knows_no_prefect() -> None:
     """What a night does is plain functions: only flows beside it know the orchestrator."""
     assert not [p for p in sources("flows/night") if "prefect" in imports(p)]
+
+
+def test_one_class_per_name() -> None:
+    """A class is found by its name: no two classes of the four packages share one."""
+    homes = defaultdict[str, list[str]](list)
+    for path in sources(*ROOMS):
+        for node in parsed(path):
+            if isinstance(node, ast.ClassDef):
+                homes[node.name].append(str(path.relative_to(ROOT)))
+    assert not {name: files for name, files in homes.items() if len(files) > 1}
 
 
 @pytest.mark.parametrize("tool", HOMES)

@@ -18,7 +18,7 @@ from flows.night.champions import Champion, origin
 from flows.night.hops import Night
 from flows.night.ladder import aside, enough
 from flows.night.savings import trainable
-from registry.choice import Try
+from registry.choice import JudgedStudent
 from registry.store import Version
 from tasks.core import stage
 from tasks.core.params import load
@@ -216,7 +216,7 @@ def _line(name: str, day: str) -> bytes:
 def test_a_night_that_is_begun_anew_climbs_as_far(tmp_path: Path) -> None:
     """A costlier student that was trained before the night died is judged, however late it is."""
     night = Night(tmp_path, "2026-03-02", load())
-    last = Try("encoder", students.scorecard(task="a-1"), "no proof", students.PASSED)
+    last = JudgedStudent("encoder", students.scorecard(task="a-1"), "no proof", students.PASSED)
     made = night.out("train", "a-1", "causal")
     made.mkdir(parents=True)
     assert not enough(night, last)
@@ -232,7 +232,10 @@ def test_a_night_that_is_begun_anew_climbs_as_far(tmp_path: Path) -> None:
 
 def test_a_dearer_student_that_breaks_costs_a_cheaper_one_nothing() -> None:
     """What is refused is kept with its reason; a crash ends the climb only where nothing stands."""
-    kept, refused = Try("linear", students.scorecard(), "none", students.PASSED), list[Refused]()
+    kept, refused = (
+        JudgedStudent("linear", students.scorecard(), "none", students.PASSED),
+        list[Refused](),
+    )
     with aside(refused, []):
         raise Refused("no rows")
     with aside(refused, [kept]):

@@ -18,7 +18,7 @@ from registry import bundle, ledger, plots
 from registry.gate import Verdict
 from registry.store import Store, Version
 from serving.shadow import FOLDER
-from tasks.calibrate.shadow import Plan, Seen
+from tasks.calibrate.shadow import ShadowAnswer, ShadowPlan
 from tasks.core.certificate import Refusal, load_certificate
 from tasks.core.stage import write_atomic
 
@@ -35,7 +35,7 @@ def registered(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path,
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
         subject = students.task("route-1")
         folder, made, lineage = students.bundle(home / "made", subject=subject)
-        plan = Plan(
+        plan = ShadowPlan(
             task=subject.id,
             adapter_digest=made,
             alpha=0.05,
@@ -54,7 +54,7 @@ def registered(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path,
         yield home, version
 
 
-def live(home: Path, version: Version, calls: list[Seen]) -> None:
+def live(home: Path, version: Version, calls: list[ShadowAnswer]) -> None:
     """Put on record what the shadow was asked."""
     file = home / FOLDER / f"{version.name}-v{version.number}" / "2026-03-15.jsonl"
     write_atomic(file, b"".join(msgspec.json.encode(call) + b"\n" for call in calls))
@@ -65,7 +65,7 @@ def test_live_calls_make_a_champion(registered: tuple[Path, Version]) -> None:
     home, version = registered
     store = Store(f"sqlite:///{home}/mlflow.db")
     calls = [
-        Seen(call=f"c{n}", at=101.0 + n, conversation=f"c{n}", score=-0.1, agrees=n != 50)
+        ShadowAnswer(call=f"c{n}", at=101.0 + n, conversation=f"c{n}", score=-0.1, agrees=n != 50)
         for n in range(300)
     ]
     early = [replace(call, at=99.0) for call in calls]

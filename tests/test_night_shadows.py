@@ -20,7 +20,7 @@ from flows.night.champions import attempts
 from flows.night.hops import Night, ended
 from flows.night.ladder import Outcome
 from registry import bundle, plots
-from registry.choice import Try
+from registry.choice import JudgedStudent
 from serving.pool import Pool
 from serving.reconcile import routes
 from tasks.core import records
@@ -104,7 +104,7 @@ def registered(night: Night) -> Outcome:
     verdict = ladder.judge(night, TASK, "linear", card, proof, None)
     assert isinstance(proof, str)
     assert card.agreement > 0.9
-    return registration.register(night, TASK, [Try("linear", card, proof, verdict)], None)
+    return registration.register(night, TASK, [JudgedStudent("linear", card, proof, verdict)], None)
 
 
 def test_a_student_that_only_lacks_proof_is_loaded_as_shadow(night: Night) -> None:

@@ -211,7 +211,8 @@ def injected(night: Night) -> dict[str, dict[str, float]]:
 
 def damage(night: Night) -> dict[str, float]:
     """Words and labels of a sample of tonight's calls that were changed and are nobody's."""
-    return (stage.manifest(night.out("deidentify")) or {}).get("damage", {})
+    found: dict[str, float] = (stage.manifest(night.out("deidentify")) or {}).get("damage", {})
+    return found
 
 
 def figures(night: Night) -> dict[str, float]:

@@ -20,7 +20,7 @@ from flows.night.champions import Champion, origin
 from flows.night.hops import Night, found
 from flows.night.hops import figures as night_figures
 from registry import bundle, gate, router
-from registry.choice import Rung, Try
+from registry.choice import JudgedStudent, Rung
 from registry.gate import Verdict
 from serving.referee import referee
 from tasks.calibrate.hop import held_out
@@ -67,7 +67,7 @@ def ladder(night: Night, task: str, serving: Champion | None) -> list[Rung]:
 
 
 @contextmanager
-def aside(refused: list[Refused], tries: Sequence[Try]) -> Iterator[None]:
+def aside(refused: list[Refused], judged: Sequence[JudgedStudent]) -> Iterator[None]:
     """Keep what is refused inside: a costlier student that fails costs a cheaper one nothing.
 
     So does one that breaks: its own Prefect task shows how.
@@ -78,12 +78,12 @@ def aside(refused: list[Refused], tries: Sequence[Try]) -> Iterator[None]:
         console.say(str(error))
         refused.append(error)
     except Exception as error:  # a costlier base may break anywhere; the cheaper student stands
-        if not tries:
+        if not judged:
             raise
         console.say(f"A costlier student failed: {type(error).__name__}: {error}")
 
 
-def enough(night: Night, last: Try) -> bool:
+def enough(night: Night, last: JudgedStudent) -> bool:
     """Return whether no costlier student is tried: this one serves enough, or none would pay.
 
     It does not pay when the night's time is spent, or when what is left to save is less than what

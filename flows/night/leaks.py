@@ -61,7 +61,7 @@ def left_out(night: Night) -> list[str]:
 
 
 def logs(night: Night) -> None:
-    """Raise Refused when an original stands in a log, a report or a reply to a canary."""
+    """Raise Refused when an original stands in a log or a report."""
     places = [night.home / "logs", *night.home.glob("*.html")]
     if found := leaks(places, originals(night)):
         named = ", ".join(f"{leak.path.relative_to(night.home)} ({leak.count})" for leak in found)

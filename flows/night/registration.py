@@ -12,7 +12,7 @@ from flows.night.champions import Champion
 from flows.night.hops import Night
 from flows.night.ladder import Outcome
 from registry import bundle, card, choice, ledger
-from registry.choice import Rung, Try
+from registry.choice import JudgedStudent, Rung
 from registry.gate import Verdict
 from registry.store import Version
 from tasks.calibrate import shadow
@@ -24,9 +24,11 @@ from tasks.evaluate.answers import read_answers
 from tasks.train.hop import load_training
 
 
-def register(night: Night, task: str, tries: Sequence[Try], serving: Champion | None) -> Outcome:
+def register(
+    night: Night, task: str, judged: Sequence[JudgedStudent], serving: Champion | None
+) -> Outcome:
     """Register the best student if it passed; make it champion when the policy says so."""
-    best = _kept(night, task, tries)
+    best = _kept(night, task, judged)
     if best is None:
         return _untried(night, task, serving)
     version, promoted, reason = None, False, best.verdict.reason
@@ -38,7 +40,7 @@ def register(night: Night, task: str, tries: Sequence[Try], serving: Champion | 
         champion = version.number
         night.store.set_shadow(task, None)
     elif not best.verdict.passed:
-        reason += _shadowed(night, task, tries, serving)
+        reason += _shadowed(night, task, judged, serving)
     return Outcome(
         task=task,
         version=version.number if version else None,
@@ -73,10 +75,10 @@ def promote(
     return entry.moved, reason if entry.moved else f"{reason} Not promoted: {entry.reason}."
 
 
-def _kept(night: Night, task: str, tries: Sequence[Try]) -> Try | None:
+def _kept(night: Night, task: str, judged: Sequence[JudgedStudent]) -> JudgedStudent | None:
     """The student that is kept, if any was tried: its domain's where that is as good as its own."""
-    shared = next((one for one in tries if one.rung == "domain"), None)
-    own = choice.best([one for one in tries if one.rung != "domain"])
+    shared = next((one for one in judged if one.rung == "domain"), None)
+    own = choice.best([one for one in judged if one.rung != "domain"])
     if shared is None or own is None:
         return shared or own
     said = (night.out("evaluate", task, one.rung) / "answers.parquet" for one in (shared, own))
@@ -96,9 +98,11 @@ def _untried(night: Night, task: str, serving: Champion | None) -> Outcome:
     )
 
 
-def _shadowed(night: Night, task: str, tries: Sequence[Try], serving: Champion | None) -> str:
+def _shadowed(
+    night: Night, task: str, judged: Sequence[JudgedStudent], serving: Champion | None
+) -> str:
     """Register a student that only lacks proof as the task's shadow; what that means for it."""
-    one = shadows.waiting(night, tries)
+    one = shadows.waiting(night, judged)
     made = shadows.plan(night, task, one, serving) if one else None
     if one is None or made is None:
         return ""
@@ -110,7 +114,7 @@ def _shadowed(night: Night, task: str, tries: Sequence[Try], serving: Champion |
     return f" It is asked in the background now (v{version.number}): {said}"
 
 
-def _registered(night: Night, task: str, best: Try, proof: str = "") -> Version:
+def _registered(night: Night, task: str, best: JudgedStudent, proof: str = "") -> Version:
     """Register a student; `proof` is the folder of its proof where that is not its rung's."""
     lineage = _lineage(night, task, best.rung)
     folder = bundle.pack(

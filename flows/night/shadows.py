@@ -15,13 +15,13 @@ from flows.night import champions, domains, leaks
 from flows.night.champions import Champion
 from flows.night.hops import Night, ended
 from registry import bundle, gate
-from registry.choice import Rung, Try
+from registry.choice import JudgedStudent, Rung
 from registry.store import Version
 from serving.escalate import decide
 from serving.shadow import seen
 from tasks.calibrate import shadow
 from tasks.calibrate.hop import confidence, score
-from tasks.calibrate.shadow import Plan, Seen, Standing
+from tasks.calibrate.shadow import ShadowAnswer, ShadowPlan, Standing
 from tasks.core import stage
 from tasks.core.certificate import Certificate, Refusal
 from tasks.core.contract import agree, answer
@@ -36,14 +36,14 @@ PLAN = "shadow.json"
 BETTER = 0.02  # more of the test calls that a new student has to agree on to replace a shadow
 
 
-def waiting(night: Night, tries: Sequence[Try]) -> Try | None:
+def waiting(night: Night, judged: Sequence[JudgedStudent]) -> JudgedStudent | None:
     """The student that only lacks proof: of those without one, the best on the test calls.
 
     Calibration rows, which are part of the proof, have no say in the choice.
     """
     if not night.params.serve.shadow or night.params.calibrate.correct:
         return None
-    unproven = [one for one in tries if not isinstance(one.certificate, Certificate)]
+    unproven = [one for one in judged if not isinstance(one.certificate, Certificate)]
     best = max(unproven, key=lambda one: one.scorecard.agreement, default=None)
     if best is None:
         return None
@@ -52,7 +52,9 @@ def waiting(night: Night, tries: Sequence[Try]) -> Try | None:
     return None if leaks.count(night, made) else best
 
 
-def plan(night: Night, task: str, one: Try, serving: Champion | None) -> Plan | None:
+def plan(
+    night: Night, task: str, one: JudgedStudent, serving: Champion | None
+) -> ShadowPlan | None:
     """What a student has to prove; None when no threshold is worth a try, or one is on its way.
 
     Written down once a night: it is an attempt of the task's, whatever comes of it.
@@ -67,10 +69,12 @@ def plan(night: Night, task: str, one: Try, serving: Champion | None) -> Plan | 
             body = Refusal(refused=refused, attempt=made.attempt)
             stage.write_atomic(folder / "certificate.json", msgspec.json.encode(body))
             stage.write_atomic(folder / PLAN, msgspec.json.encode(made))
-    return msgspec.json.decode((out / PLAN).read_bytes(), type=Plan)
+    return msgspec.json.decode((out / PLAN).read_bytes(), type=ShadowPlan)
 
 
-def _plan(night: Night, task: str, one: Try, serving: Champion | None) -> Plan | None:
+def _plan(
+    night: Night, task: str, one: JudgedStudent, serving: Champion | None
+) -> ShadowPlan | None:
     asked = night.params.calibrate
     alpha = asked.accepted(task, load_one(night.out("dataset", task)).family)
     now = champions.standing(night, serving) if serving else None
@@ -84,7 +88,7 @@ def _plan(night: Night, task: str, one: Try, serving: Champion | None) -> Plan |
     )
     if not chosen or _on_its_way(night, task, one):
         return None
-    return Plan(
+    return ShadowPlan(
         task=task,
         adapter_digest=adapter_digest(domains.trained(night, task, one.rung) / "adapter"),
         alpha=alpha,
@@ -110,7 +114,7 @@ def _guide(night: Night, task: str, rung: Rung) -> list[Answered]:
     return [*tested, *answered(checked, contract, trained / "adapter", how, cache=cache).rows]
 
 
-def _on_its_way(night: Night, task: str, one: Try) -> bool:
+def _on_its_way(night: Night, task: str, one: JudgedStudent) -> bool:
     """Whether an earlier shadow of the task is still to be proven, and about as good as this."""
     number = night.store.shadow(task)
     if number is None:
@@ -151,7 +155,7 @@ def _conversation(call: Call, known: Task) -> str:
     return shadow.conversation_of(call.id, call.conversation, call.request, known)
 
 
-def _before(night: Night, task: str, rung: Rung) -> Iterator[Seen]:
+def _before(night: Night, task: str, rung: Rung) -> Iterator[ShadowAnswer]:
     """Yield what the student says to the calibration rows' calls, as they came in."""
     known = load_one(domains.dataset(night, task, rung))
     calls = list(_raw(night, _held(night, task, rung, "calibration")))
@@ -165,7 +169,7 @@ def _before(night: Night, task: str, rung: Rung) -> Iterator[Seen]:
     for (call, _), given in zip(asked, said, strict=True):
         servable = decide(known, float("-inf"), call.request, given).serve
         right = agree(answer(call.reply, known.contract), given.text, known.contract)
-        yield Seen(
+        yield ShadowAnswer(
             call=call.id,
             at=call.at,
             conversation=_conversation(call, known),
@@ -175,12 +179,12 @@ def _before(night: Night, task: str, rung: Rung) -> Iterator[Seen]:
         )
 
 
-def plan_of(folder: Path) -> Plan:
+def plan_of(folder: Path) -> ShadowPlan:
     """What the shadow in a bundle has to prove. Raises Refused where that is not written down."""
     file = folder / PLAN
     if not file.exists():
         raise stage.Refused(f"{folder.name} has nothing to prove: it is no shadow of a night's")
-    return msgspec.json.decode(file.read_bytes(), type=Plan)
+    return msgspec.json.decode(file.read_bytes(), type=ShadowPlan)
 
 
 def standing(home: Path, version: Version, folder: Path) -> Standing:

@@ -23,7 +23,7 @@ import msgspec
 from tasks.calibrate.walk import MIDDLE, needed, plan, walk
 from tasks.core import params as settings
 from tasks.core import stage
-from tasks.core.certificate import Certificate, Refusal, Step, spent
+from tasks.core.certificate import Certificate, Refusal, ThresholdTest, spent
 from tasks.core.params import Calibrate, Evaluate
 from tasks.core.records import Counts, digest
 from tasks.core.rows import rows
@@ -58,7 +58,7 @@ class HeldOut:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class CertificateRequest:
     """What is asked of a certificate: which of the task's attempts it is, and to be of use.
 
     `least` is the share of the calls that it has to cover; `pilot` are the student's answers to
@@ -102,10 +102,10 @@ def _chance(name: str, seed: int) -> float:
 
 
 def certify(
-    answers: Answers, task: str, params: Calibrate, asked: Asked | None = None
+    answers: Answers, task: str, params: Calibrate, asked: CertificateRequest | None = None
 ) -> Certificate | Refusal:
     """A certificate from a student's calibration answers, or why there is none."""
-    asked, alpha = asked or Asked(), params.accepted(task)
+    asked, alpha = asked or CertificateRequest(), params.accepted(task)
     delta, found = spent(params.delta, asked.attempt) / asked.tests, even(answers.rows, params.seed)
     scores, correct = [score(row) for row in found], [row.agrees for row in found]
     groups = [row.group or row.id for row in found]
@@ -139,7 +139,12 @@ def certify(
 
 
 def _start(
-    n: int, valid: Sequence[str], alpha: float, delta: float, params: Calibrate, asked: Asked
+    n: int,
+    valid: Sequence[str],
+    alpha: float,
+    delta: float,
+    params: Calibrate,
+    asked: CertificateRequest,
 ) -> float | Refusal:
     """Return where the walk over `n` rows begins, or why there is none.
 
@@ -172,7 +177,7 @@ def _start(
     return chosen.start if chosen else MIDDLE
 
 
-def _unproven(last: Step, alpha: float) -> str:
+def _unproven(last: ThresholdTest, alpha: float) -> str:
     seen = f"{last.wrong} of the {last.accepted} most confident answers"
     return f"wrong in {seen}: a risk of at most {alpha:g} is not proven"
 
@@ -199,7 +204,9 @@ def calibrate(
         checked = rows(dataset / "validation.parquet")
         pilot = ask(checked, task.contract, trained / "adapter").rows if checked else ()
         folded = out_of_fold(trained)
-        result = certify(answers, task.id, params, Asked(attempt, tests, least, pilot, folded))
+        result = certify(
+            answers, task.id, params, CertificateRequest(attempt, tests, least, pilot, folded)
+        )
     stage.write_atomic(out / "certificate.json", msgspec.json.encode(result))
     return result
 

@@ -18,7 +18,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.core.certificate import Risk, Step
+from tasks.core.certificate import Risk, ThresholdTest
 from tasks.evaluate.metrics import binomial_tail, effective, grouped_tail
 
 MIDDLE = 0.5  # where a walk starts that nothing is known about
@@ -34,7 +34,7 @@ Flags = Sequence[bool] | NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class WalkStart:
     """Where a walk starts, as a share of the servable answers, and what may be expected of it.
 
     `coverage` is the mean share that is certified, `chance` how likely at least the share asked
@@ -88,7 +88,7 @@ def walk(
     *,
     start: float = MIDDLE,
     risk: Risk = "selective",
-) -> list[Step]:
+) -> list[ThresholdTest]:
     """The thresholds tested, strictest first, up to the first that is not proven.
 
     Equal scores are accepted together; answers that could never be served are not accepted.
@@ -103,7 +103,7 @@ def walk(
     counts = schedule(valid, alpha, delta, start)
     if risk == "marginal":
         counts = sorted(set(np.linspace(0, valid, MARKS + 1).astype(int).tolist()) - {0})
-    steps: list[Step] = []
+    steps: list[ThresholdTest] = []
     for count in counts:
         count = int(np.searchsorted(-sure, -sure[count - 1], side="right"))
         if steps and count <= steps[-1].accepted:
@@ -116,7 +116,7 @@ def walk(
             p = binomial_tail(int(bad.sum()), size, alpha)
         else:
             p = grouped_tail(bad, apart[:size], alpha)
-        steps.append(Step(float(sure[count - 1]), count, int(bad.sum()), p))
+        steps.append(ThresholdTest(float(sure[count - 1]), count, int(bad.sum()), p))
         if p > delta:
             break
     return steps
@@ -124,7 +124,7 @@ def walk(
 
 def threshold(
     scores: Scores, correct: Flags, alpha: float, delta: float, start: float = MIDDLE
-) -> Step | None:
+) -> ThresholdTest | None:
     """The loosest threshold whose risk is proven to be at most `alpha`; None when there is none."""
     steps = walk(scores, correct, alpha, delta, start=start)
     proven = [step for step in steps if step.p <= delta]
@@ -140,7 +140,7 @@ def plan(
     fewest: int = 1,
     least: float = 0.0,
     seed: int = 0,
-) -> Plan | None:
+) -> WalkStart | None:
     """The start whose certificate covers most of `n` servable answers; None where nobody can say.
 
     `pilot` are scores of answers that are no part of the proof, out of fold or on validation rows,
@@ -167,7 +167,7 @@ def plan(
         chosen = middle
     far = reached[:, chosen]
     enough = (far > 0) & (far >= least)
-    return Plan(counts[chosen] / n, float(far.mean()), float(enough.mean()))
+    return WalkStart(counts[chosen] / n, float(far.mean()), float(enough.mean()))
 
 
 def _errors(

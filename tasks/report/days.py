@@ -55,14 +55,14 @@ class Day:
         return wilson(self.agreement or 0.0, self.audited)
 
 
-class _Usage(msgspec.Struct):
+class _TokenUsage(msgspec.Struct):
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
 
 
 class _Audit(msgspec.Struct):
     agrees: bool = False
-    usage: _Usage | None = None
+    usage: _TokenUsage | None = None
 
 
 class _Line(msgspec.Struct):
@@ -70,7 +70,7 @@ class _Line(msgspec.Struct):
 
     request: msgspec.Raw = msgspec.Raw(b"")
     reply: msgspec.Raw = msgspec.Raw(b"")
-    usage: _Usage | None = None
+    usage: _TokenUsage | None = None
     latency_s: float | None = None
     answered_by: str = TEACHER
     reason: str | None = None
@@ -128,7 +128,7 @@ class _Bill:
         return self.counted + worth * self.served_guess
 
 
-def _usage(found: _Usage | None) -> economics.Usage | None:
+def _usage(found: _TokenUsage | None) -> economics.Usage | None:
     if found is None or found.prompt_tokens is None or found.completion_tokens is None:
         return None
     return economics.Usage(found.prompt_tokens, found.completion_tokens)

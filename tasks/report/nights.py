@@ -17,7 +17,7 @@ _OUTCOME = frozenset({"version", "passed", "reason", "agreement", "coverage", "c
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
+class TaskSummary:
     """One task as a night left it: who answers it from now on, how well, or why nobody does.
 
     `champion` is the version that does; agreement and coverage are those of the night's student.
@@ -37,7 +37,7 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Night:
+class NightSummary:
     """One night: what each hop kept and dropped, and the tasks, the largest first.
 
     `privacy` says what de-identification found and what it changed by mistake.
@@ -45,7 +45,7 @@ class Night:
 
     day: str
     hops: Sequence[Counts]
-    tasks: Sequence[Found]
+    tasks: Sequence[TaskSummary]
     privacy: str = ""
 
 
@@ -95,11 +95,11 @@ def _privacy(manifest: dict[str, Any]) -> str:
     )
 
 
-def _night(folder: Path) -> Night:
+def _night(folder: Path) -> NightSummary:
     manifests = [_json(folder / hop / "manifest.json") for hop in stage.HOPS]
     outcomes = {o["task"]: _outcome(o) for o in _json(folder / "judge.json") or ()}
     tasks = [
-        Found(
+        TaskSummary(
             id=task["id"],
             name=task["name"],
             category=task["category"],
@@ -109,7 +109,7 @@ def _night(folder: Path) -> Night:
         )
         for task in _json(folder / "cluster" / "tasks.json") or ()
     ]
-    return Night(
+    return NightSummary(
         day=folder.name,
         hops=[msgspec.convert(m["counts"], Counts) for m in manifests if m],
         tasks=sorted(tasks, key=lambda task: -task.calls),
@@ -117,6 +117,6 @@ def _night(folder: Path) -> Night:
     )
 
 
-def nights(home: Path) -> list[Night]:
+def nights(home: Path) -> list[NightSummary]:
     """The nights of a home folder, oldest first."""
     return [_night(folder) for folder in sorted((home / "nights").glob("*")) if folder.is_dir()]

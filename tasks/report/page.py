@@ -10,13 +10,13 @@ from pathlib import Path
 from tasks.core.records import Counts
 from tasks.report import chart
 from tasks.report.days import Day, agreement, milliseconds, row
-from tasks.report.nights import Found, Night
+from tasks.report.nights import NightSummary, TaskSummary
 
 STYLE = Path(__file__).with_name("page.css")
 
 
 def render(
-    days: Sequence[Day], nights: Sequence[Night], advice: str, target: float, now: datetime
+    days: Sequence[Day], nights: Sequence[NightSummary], advice: str, target: float, now: datetime
 ) -> str:
     """The page's HTML. `target` is the agreement asked for, `now` when the page was made."""
     parts = [
@@ -161,7 +161,7 @@ def _why(day: Day) -> str:
     return f"escalated: {_reasons(day)}{failed}"
 
 
-def _night(night: Night, after: Day | None) -> str:
+def _night(night: NightSummary, after: Day | None) -> str:
     """A night's tasks and hops; unfolded when it is the newest, with the day `after` it."""
     learned = sum(task.champion is not None for task in night.tasks)
     title = f"Night of {_short(night.day)}: {len(night.tasks)} tasks, {learned} with a student"
@@ -178,7 +178,7 @@ def _night(night: Night, after: Day | None) -> str:
     return f"<details><summary>{title}</summary>{body}</details>"
 
 
-def _task(task: Found, after: Day | None) -> str:
+def _task(task: TaskSummary, after: Day | None) -> str:
     who = f"student v{task.champion}" if task.champion else "teacher"
     why = (task.passed and task.certificate) or task.reason or "No student was trained."
     seen = _served(task, after) if after and task.champion else ""
@@ -192,7 +192,7 @@ def _task(task: Found, after: Day | None) -> str:
     )
 
 
-def _served(task: Found, day: Day) -> str:
+def _served(task: TaskSummary, day: Day) -> str:
     asked = day.asked.get(task.id, 0)
     return f"{day.served.get(task.id, 0) / asked:.0%} on {_short(day.day)}" if asked else ""
 

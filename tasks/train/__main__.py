@@ -6,9 +6,9 @@ import msgspec
 
 from tasks.core import stage
 from tasks.train.hop import main, part
-from tasks.train.launch import Job
+from tasks.train.launch import TrainingJob
 
 if len(sys.argv) > 1:
-    part(msgspec.json.decode(sys.argv[1], type=Job))
+    part(msgspec.json.decode(sys.argv[1], type=TrainingJob))
 else:
     stage.main(main)

@@ -104,7 +104,7 @@ class _Rows:
 
 
 @dataclass(frozen=True, slots=True)
-class _Choice:
+class _ChoiceRows:
     """One choice's rows with their values, and the places of its values' names."""
 
     place: slice
@@ -148,11 +148,13 @@ def fit(
 
 def _choice(
     name: str, place: slice, learned: Sequence[Filled], names: Sequence[tuple[str, str, int]]
-) -> _Choice:
+) -> _ChoiceRows:
     rows = [i for i, row in enumerate(learned) if name in row.closed]
     values = [learned[i].closed[name] for i in rows]
     own = [i for i, (_, field, value) in enumerate(names) if field == name and value in set(values)]
-    return _Choice(place, rows, values, [len(learned) + i for i in own], [names[i][2] for i in own])
+    return _ChoiceRows(
+        place, rows, values, [len(learned) + i for i in own], [names[i][2] for i in own]
+    )
 
 
 def _names(layout: Layout, learned: Sequence[Filled], told: str) -> list[tuple[str, str, int]]:
@@ -176,7 +178,7 @@ def described(name: str, told: str) -> str:
     return f"{words}: {found[1].strip()}" if found else words
 
 
-def _solved(known: _Rows, choice: _Choice, setting: _Setting, most: int = MOST) -> Solved:
+def _solved(known: _Rows, choice: _ChoiceRows, setting: _Setting, most: int = MOST) -> Solved:
     """A choice's weights: rows first, then names."""
     rows, names = choice.rows[:most], choice.names if setting.names else []
     at = [*rows, *names]
@@ -186,7 +188,7 @@ def _solved(known: _Rows, choice: _Choice, setting: _Setting, most: int = MOST) 
     return _solved_with(known.inverse(at, setting), goals, [known.groups[i] for i in at])
 
 
-def _chosen(known: _Rows, choice: _Choice) -> _Setting:
+def _chosen(known: _Rows, choice: _ChoiceRows) -> _Setting:
     """The setting whose answers to rows it had not learned are the most probable."""
     if len(set(choice.values)) < 2:
         return _Setting(WORDS[0], STIFFNESS[0], NAMES[0])
@@ -212,7 +214,7 @@ def _logprobs(logits: Floats) -> Floats:
 
 def _fill(
     known: _Rows,
-    choice: _Choice,
+    choice: _ChoiceRows,
     setting: _Setting,
     weights: Floats,
     bias: Floats,

@@ -1,4 +1,4 @@
-"""An attempt: a base model with a fresh adapter, the rows it learns from, and how it is written."""
+"""What a training starts from: a base model with a fresh adapter, its rows, how it is written."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ LARGER, ROWS_PER_BATCH = 4, 300  # the encoder's batches grow with the rows, up 
 
 
 @dataclass(frozen=True, slots=True)
-class Attempt:
+class TrainingSetup:
     """A model and the rows it learns from, how many were too long, its base, how to write it."""
 
     fitter: Fitter
@@ -61,7 +61,7 @@ def rated(params: Train, rung: Rung) -> Train:
     return msgspec.structs.replace(params, muon=muon, learning_rate=rate)
 
 
-def second_try(params: Train) -> Train:
+def after_divergence(params: Train) -> Train:
     """The params after a divergence: a quarter of the rate, the next seed."""
     return msgspec.structs.replace(params, learning_rate=params.rate() / 4, seed=params.seed + 1)
 
@@ -76,10 +76,10 @@ def continues(warm: Path, params: Train, rung: Rung) -> bool:
     return shape == wanted and made.get("revision") == base_digest(base_path(params.base))
 
 
-def attempt(
+def prepare(
     dataset: Path, rung: Rung, contract: Contract, params: Train, warm: Path | None, team: Team
-) -> Attempt:
-    """The model and the rows of one attempt. Raises Refused without usable rows."""
+) -> TrainingSetup:
+    """Return the model and the rows of one training. Raises Refused without usable rows."""
     found = rows(dataset / "train.parquet"), rows(dataset / "validation.parquet")
     known, checked = found[0], some(found[1], params.validation_rows)
     if rung == "causal":
@@ -103,7 +103,7 @@ def _causal(
     params: Train,
     warm: Path | None,
     team: Team,
-) -> Attempt:
+) -> TrainingSetup:
     base = base_path(params.base)
     name = base_digest(base)
     model, tokenizer = causal.adapted(base, params, warm)
@@ -118,7 +118,7 @@ def _causal(
     every = [*learned, *again]
     fitter = Fitter(model, every, measured, params, fingerprint, causal.completion, team)
     write = partial(save, model, base=params.base, base_digest=name)
-    return Attempt(fitter, len(learned), len(known) - len(learned), params.base, name, write)
+    return TrainingSetup(fitter, len(learned), len(known) - len(learned), params.base, name, write)
 
 
 def _encoder(
@@ -128,7 +128,7 @@ def _encoder(
     params: Train,
     team: Team,
     told: str,
-) -> Attempt:
+) -> TrainingSetup:
     found = answer_templates.learn([r.prompt for r in known], [r.answer for r in known], contract)
     if isinstance(found, str):
         raise Refused(f"the encoder cannot fill in these answers: {found}")
@@ -161,7 +161,7 @@ def _encoder(
             kernel_fit.write(folder.with_name(kernel_fit.FILE), kept, fitted)
 
     too_long = len(known) - len(learned)
-    return Attempt(fitter, len(learned), too_long, minilm.NAME, minilm.DIGEST, write)
+    return TrainingSetup(fitter, len(learned), too_long, minilm.NAME, minilm.DIGEST, write)
 
 
 def save(model: Any, folder: Path, *, base: str, base_digest: str) -> None:
