@@ -15,7 +15,8 @@ import httpx
 import openai
 import pytest
 import served
-from test_serving_clients import line_of, running
+from served import running
+from test_serving_clients import line_of
 
 DATA = Path(os.environ.get("FLYWHEEL_EVAL_DATA", "../shared/data"))
 MOCK = DATA / "cases_serving" / "_mock_teacher.py"
