@@ -87,7 +87,7 @@ def alone(night: Night, *, wait: bool = False) -> Iterator[None]:
 
     `wait` for the other one, or raise Refused. The lock ends with the process that holds it.
     """
-    night.home.mkdir(parents=True, exist_ok=True)
+    stage.private(night.home)
     try:
         held = FileLock(night.home / ".night.lock").acquire(timeout=-1 if wait else 0)
     except Timeout:
@@ -242,7 +242,7 @@ def promote(home: str | Path) -> Changes | None:
         async with Client() as client:
             return await reconcile(home, store, pools(os.environ, client), base)
 
-    home.mkdir(parents=True, exist_ok=True)
+    stage.private(home)
     with FileLock(home / ".promote.lock"):
         store.reach()
         ledger.observe(home, lambda: {v.name: v.number for v in store.champions()}, time.time())
