@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 import secrets
 from collections import Counter, deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
 from random import Random
@@ -28,6 +28,7 @@ from tasks.deidentify.cleaner import Cleaner, Quarantined, Text, strings
 from tasks.deidentify.conversations import conversation_of, is_sealed, sealed
 from tasks.deidentify.damage import Comparison, Damage, Harm
 from tasks.deidentify.detectors import Detector, version
+from tasks.deidentify.languages import language
 from tasks.deidentify.leak_check import Originals
 from tasks.deidentify.recall_probe import Recall, injected, recalls, survives
 from tasks.deidentify.scanner import Scanner
@@ -97,13 +98,14 @@ class Deidentifier:
             return CleanCall(**same)
         texts = [Text(r, p, t, self.scanner.known(p, t)) for r, p, t in strings(call)]
         conversation = conversation_of(call)
-        changed = self.cleaner.clean(call, texts, self._surrogates(conversation))
+        changed = self.cleaner.clean(call, texts, self._surrogates(conversation, texts))
         return CleanCall(**same | changed | {"conversation": sealed(self._key, conversation)})
 
-    def _surrogates(self, conversation: str) -> Surrogates:
+    def _surrogates(self, conversation: str, texts: Sequence[Text]) -> Surrogates:
         found = self._people.get(conversation)
         if found is None:
-            found = self._people[conversation] = Surrogates(self._key, conversation)
+            tongue = language(next((t.text for t in reversed(texts) if t.role == "user"), ""))
+            found = self._people[conversation] = Surrogates(self._key, conversation, tongue)
             self._recent.append(found)
             if len(self._recent) > RECENT:
                 self._recent.popleft().done.clear()

@@ -15,9 +15,6 @@ _EXAMPLE = re.compile(
     r"par exemple|ad esempio|bijvoorbeeld|por exemplo)[\s,:(]{0,3}[\"'`‘“]{0,2}$",
     re.IGNORECASE,
 )
-_RESERVED = re.compile(
-    r"(?:[\w-]+\.)*example(?:\.(?:com|org|net))?|(?:[\w.-]+\.)?(?:test|invalid|localhost)"
-)
 _LETTERS = re.compile(r"[^\W\d_]+")
 
 
@@ -43,8 +40,6 @@ def _office(before: str) -> bool:
 def shared_mailbox(address: str) -> bool:
     """Return whether an address is a department's: `help@`, `returns.desk@` of an own domain."""
     local, _, domain = address.lower().rpartition("@")
-    if _RESERVED.fullmatch(domain):
-        return True
     return domain not in word_set("providers") and _words_only(local)
 
 
