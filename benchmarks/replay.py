@@ -274,9 +274,7 @@ def main() -> None:
     parser.add_argument("--home", type=Path, default=Path(gettempdir()) / "flywheel-replay")
     parser.add_argument("--shift", default="", help="TASK:DAY")
     parser.add_argument("--no-shadow", action="store_true", help="certify at night only")
-    parser.add_argument(
-        "--offline", action="store_true", help="without Prefect and MLflow"
-    )
+    parser.add_argument("--offline", action="store_true", help="without Prefect and MLflow")
     parser.add_argument("--no-oracle", action="store_true", help="leave the oracle out")
     try:
         print(json.dumps(run(parser.parse_args())))

@@ -30,6 +30,7 @@ from tasks.core.rows import rows
 from tasks.core.task import Task, load_one
 from tasks.evaluate.answers import Answered, answered, read_answers
 from tasks.students.adapters import adapter_digest, open_student
+from tasks.train.folds import unlearned
 
 RUNG = "shadow"  # the folder of its plan, beside those of the rungs' certificates
 PLAN = "shadow.json"
@@ -142,7 +143,9 @@ def _raw(night: Night, only: Set[str]) -> Iterator[Call]:
 def _learned(night: Night, task: str, rung: Rung) -> set[str]:
     """The conversations that the student's training, or the choice of its thresholds, saw."""
     known = load_one(domains.dataset(night, task, rung))
-    calls = _raw(night, _held(night, task, rung, "train", "validation", "test"))
+    mixed = unlearned(domains.trained(night, task, rung))
+    splits = ("train", "validation", "test", *(["calibration"] if mixed else []))
+    calls = _raw(night, _held(night, task, rung, *splits))
     named = ((call.id, _conversation(call, known)) for call in calls)
     return {name for own, name in named if name != own}
 
@@ -152,7 +155,12 @@ def _conversation(call: Call, known: Task) -> str:
 
 
 def _before(night: Night, task: str, rung: Rung) -> Iterator[Seen]:
-    """Yield what the student says to the calibration rows' calls, as they came in."""
+    """Yield what the student says to the calibration rows' calls, as they came in.
+
+    Nothing of a mixture's: its heads have learned them.
+    """
+    if unlearned(domains.trained(night, task, rung)):
+        return
     known = load_one(domains.dataset(night, task, rung))
     calls = list(_raw(night, _held(night, task, rung, "calibration")))
     found = [(call, known.template.payload(call.request)) for call in calls]
