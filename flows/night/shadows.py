@@ -28,12 +28,13 @@ from tasks.core.contract import agree, answer
 from tasks.core.records import Call, read
 from tasks.core.rows import rows
 from tasks.core.task import Task, load_one
-from tasks.evaluate.answers import Answered, answered, read_answers
+from tasks.evaluate.answers import answered, read_answers
 from tasks.students.adapters import adapter_digest, open_student
-from tasks.train.folds import unlearned
+from tasks.train.folds import out_of_fold, unlearned
 
 RUNG = "shadow"  # the folder of its plan, beside those of the rungs' certificates
 PLAN = "shadow.json"
+SOON = 7  # nights' calls within which a proof has to be likely, or no attempt is spent on it
 BETTER = 0.02  # more of the test calls that a new student has to agree on to replace a shadow
 
 
@@ -77,15 +78,11 @@ def _plan(night: Night, task: str, one: Try, serving: Champion | None) -> Plan |
     now = champions.standing(night, serving) if serving else None
     beaten = gate.to_beat(serving.certificate if serving else None, now, alpha, asked.risk)
     guide = _guide(night, task, one.rung)
-    chosen = shadow.thresholds(
-        [score(row) for row in guide],
-        [row.agrees for row in guide],
-        alpha,
-        max(night.params.judge.min_coverage, beaten),
-    )
+    least = max(night.params.judge.min_coverage, beaten)
+    chosen = shadow.thresholds([sure for sure, _ in guide], [ok for _, ok in guide], alpha, least)
     if not chosen or _on_its_way(night, task, one):
         return None
-    return Plan(
+    made = Plan(
         task=task,
         adapter_digest=adapter_digest(domains.trained(night, task, one.rung) / "adapter"),
         alpha=alpha,
@@ -97,18 +94,26 @@ def _plan(night: Night, task: str, one: Try, serving: Champion | None) -> Plan |
         learned=tuple(sorted(_learned(night, task, one.rung))),
         before=tuple(_before(night, task, one.rung)),
     )
+    a_night = load_one(night.out("dataset", task)).size / len(night.clean())
+    enough = shadow.calls_needed(made, guide) <= len(made.before) + SOON * a_night
+    return made if enough else None
 
 
-def _guide(night: Night, task: str, rung: Rung) -> list[Answered]:
-    """The student's answers to the rows that choose its thresholds: test and validation."""
+def _guide(night: Night, task: str, rung: Rung) -> list[tuple[float, bool]]:
+    """Return what chooses a student's thresholds: how sure it is of answers, and which agree.
+
+    Of test and validation rows, and of the training rows out of fold where that is known.
+    """
     data, trained = domains.dataset(night, task, rung), domains.trained(night, task, rung)
-    tested = read_answers(night.out("evaluate", task, rung) / "answers.parquet").rows
-    checked = rows(data / "validation.parquet")
-    if not checked:
-        return tested
-    how, cache = night.params.evaluate, night.home / "answers"
-    contract = load_one(data).contract
-    return [*tested, *answered(checked, contract, trained / "adapter", how, cache=cache).rows]
+    found = list(read_answers(night.out("evaluate", task, rung) / "answers.parquet").rows)
+    if checked := rows(data / "validation.parquet"):
+        how, cache, contract = (
+            night.params.evaluate,
+            night.home / "answers",
+            load_one(data).contract,
+        )
+        found += answered(checked, contract, trained / "adapter", how, cache=cache).rows
+    return [*((score(row), row.agrees) for row in found), *out_of_fold(trained)]
 
 
 def _on_its_way(night: Night, task: str, one: Try) -> bool:

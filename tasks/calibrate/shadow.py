@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from tasks.cluster.signatures import user_text
 from tasks.core.certificate import Certificate, Risk, spent
-from tasks.core.evidence import Proof
+from tasks.core.evidence import LOWER, Proof, bet
 from tasks.core.records import Json, digest
 from tasks.core.task import Task
 
@@ -120,6 +120,24 @@ def thresholds(
     if risks[first] > alpha:
         return ()
     return tuple(dict.fromkeys(ranked[count - 1][0] for count in counts[first:]))
+
+
+def calls_needed(plan: Plan, guide: Sequence[tuple[float, bool]]) -> float:
+    """Return about how many calls it takes to prove the first threshold; infinity for no hope.
+
+    `guide` are scores of rows that are no part of the proof, and whether the answers were right:
+    the risk is taken to be the median of what they leave possible.
+    """
+    taken = [right for sure, right in guide if sure >= plan.thresholds[0]]
+    risk = (len(taken) - sum(taken) + 1 / 6) / (len(taken) + 1 / 3)
+    goal = math.log(len(LOWER) / plan.level)
+    gains = [
+        (1 - risk) * bet(plan.alpha, part * plan.alpha, wrong=False)
+        + risk * bet(plan.alpha, part * plan.alpha, wrong=True)
+        for part in LOWER
+    ]
+    growth = max(gains) * (1.0 if plan.risk == "marginal" else len(taken) / max(1, len(guide)))
+    return goal / growth if growth > 0 else math.inf
 
 
 def once(calls: Iterable[Seen], learned: Iterable[str] = ()) -> Iterator[Seen]:
