@@ -109,6 +109,14 @@ def shadow(found: Standing, risk: Risk) -> str:
     return f"{told}At least {found.lacking:,} more {what}, all of them right, prove it."
 
 
+def waiting(found: Standing) -> str:
+    """Return what live calls say about a candidate that is proven and waits for a person."""
+    return (
+        f"Asked in the background about {found.live:,} live calls, it would have answered "
+        f"{found.accepted:,} of them by itself, {found.wrong:,} wrongly. It waits for a person."
+    )
+
+
 def noted(page: str, said: str) -> str:
     """A version's page with what is said about it now on top, in place of what was said before."""
     rest = page.partition(NOTED)[2] or page

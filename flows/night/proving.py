@@ -19,7 +19,7 @@ from registry import bundle, card, gate
 from registry.store import Store, Version
 from tasks.calibrate import shadow
 from tasks.core import stage
-from tasks.core.certificate import Certificate
+from tasks.core.certificate import Certificate, load_certificate
 from tasks.core.task import load_one
 
 
@@ -43,7 +43,14 @@ def prove(home: str | Path) -> dict[str, str]:
 
 
 def _looked_at(home: Path, store: Store, version: Version) -> str:
+    if store.champion(version.name) == version.number:
+        store.set_shadow(version.name, None)
+        return f"v{version.number} was promoted"
     folder = store.fetch(version, home / "adapters" / version.bundle)
+    if isinstance(proven := load_certificate(folder / "certificate.json"), Certificate):
+        said = card.waiting(shadows.seen_of(home, version, proven))
+        store.note(version, said)
+        return said
     made, found = shadows.plan_of(folder), shadows.standing(home, version, folder)
     proof = shadow.certificate(made, found)
     if proof is not None:

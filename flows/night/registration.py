@@ -37,6 +37,8 @@ def register(night: Night, task: str, tries: Sequence[Try], serving: Champion | 
     if version and promoted:
         champion = version.number
         night.store.set_shadow(task, None)
+    elif version and not night.params.judge.promote and night.params.serve.shadow:
+        night.store.set_shadow(task, version.number)  # live figures for whoever decides
     elif not best.verdict.passed:
         reason += _shadowed(night, task, tries, serving)
     return Outcome(

@@ -30,6 +30,7 @@ from tasks.core.rows import rows
 from tasks.core.task import Task, load_one
 from tasks.evaluate.answers import answered, read_answers
 from tasks.students.adapters import adapter_digest, open_student
+from tasks.students.encoder import EncoderStudent
 from tasks.train.folds import out_of_fold, unlearned
 
 RUNG = "shadow"  # the folder of its plan, beside those of the rungs' certificates
@@ -82,6 +83,9 @@ def _plan(night: Night, task: str, one: Try, serving: Champion | None) -> Plan |
     chosen = shadow.thresholds([sure for sure, _ in guide], [ok for _, ok in guide], alpha, least)
     if not chosen or _on_its_way(night, task, one):
         return None
+    before = tuple(_before(night, task, one.rung))
+    proving = _named(night, task, one.rung, "calibration") - {seen.conversation for seen in before}
+    learned = _named(night, task, one.rung, "train", "validation", "test") | proving
     made = Plan(
         task=task,
         adapter_digest=adapter_digest(domains.trained(night, task, one.rung) / "adapter"),
@@ -91,8 +95,8 @@ def _plan(night: Night, task: str, one: Try, serving: Champion | None) -> Plan |
         thresholds=chosen,
         loaded=ended(night.day),
         risk=asked.risk,
-        learned=tuple(sorted(_learned(night, task, one.rung))),
-        before=tuple(_before(night, task, one.rung)),
+        learned=tuple(sorted(learned)),
+        before=before,
     )
     a_night = load_one(night.out("dataset", task)).size / len(night.clean())
     enough = shadow.calls_needed(made, guide) <= len(made.before) + SOON * a_night
@@ -145,11 +149,9 @@ def _raw(night: Night, only: Set[str]) -> Iterator[Call]:
             yield from read(file, only)
 
 
-def _learned(night: Night, task: str, rung: Rung) -> set[str]:
-    """The conversations that the student's training, or the choice of its thresholds, saw."""
+def _named(night: Night, task: str, rung: Rung, *splits: str) -> set[str]:
+    """The conversations of some splits' calls."""
     known = load_one(domains.dataset(night, task, rung))
-    mixed = unlearned(domains.trained(night, task, rung))
-    splits = ("train", "validation", "test", *(["calibration"] if mixed else []))
     calls = _raw(night, _held(night, task, rung, *splits))
     named = ((call.id, _conversation(call, known)) for call in calls)
     return {name for own, name in named if name != own}
@@ -162,19 +164,23 @@ def _conversation(call: Call, known: Task) -> str:
 def _before(night: Night, task: str, rung: Rung) -> Iterator[Seen]:
     """Yield what the student says to the calibration rows' calls, as they came in.
 
-    Nothing of a mixture's: its heads have learned them.
+    Of a mixture each is answered by the head that had not learned it.
     """
-    if unlearned(domains.trained(night, task, rung)):
-        return
     known = load_one(domains.dataset(night, task, rung))
     calls = list(_raw(night, _held(night, task, rung, "calibration")))
     found = [(call, known.template.payload(call.request)) for call in calls]
     asked = [(call, known.template.prompt(load)) for call, load in found if load is not None]
     if not asked:
         return
-    student = open_student(domains.trained(night, task, rung) / "adapter")
-    how, tokens = night.params.evaluate, night.params.serve.answer_tokens
-    said = student.answer([prompt for _, prompt in asked], max_tokens=tokens, batch=how.batch)
+    trained = domains.trained(night, task, rung)
+    student, heads = open_student(trained / "adapter"), unlearned(trained)
+    prompts, tokens = [prompt for _, prompt in asked], night.params.serve.answer_tokens
+    if heads and isinstance(student, EncoderStudent):
+        own = [heads.get(call.id, 0) for call, _ in asked]
+        said = student.answer(prompts, max_tokens=tokens, heads=own)
+    else:
+        batch = night.params.evaluate.batch
+        said = student.answer(prompts, max_tokens=tokens, batch=batch)
     for (call, _), given in zip(asked, said, strict=True):
         servable = decide(known, float("-inf"), call.request, given).serve
         right = agree(answer(call.reply, known.contract), given.text, known.contract)
@@ -194,6 +200,20 @@ def plan_of(folder: Path) -> Plan:
     if not file.exists():
         raise stage.Refused(f"{folder.name} has nothing to prove: it is no shadow of a night's")
     return msgspec.json.decode(file.read_bytes(), type=Plan)
+
+
+def seen_of(home: Path, version: Version, proven: Certificate) -> Standing:
+    """Return what live calls say about a candidate that waits for a person: nothing is tested."""
+    made = Plan(
+        task=version.name,
+        adapter_digest=version.adapter_digest,
+        alpha=proven.alpha,
+        delta=proven.delta,
+        attempt=proven.attempt,
+        thresholds=(proven.threshold,),
+        loaded=version.at,
+    )
+    return shadow.standing(made, seen(home, version.name, version.number))
 
 
 def standing(home: Path, version: Version, folder: Path) -> Standing:

@@ -169,16 +169,24 @@ def standing(plan: Plan, live: Iterable[Seen]) -> Standing:
     later = (seen for seen in live if seen.at >= plan.loaded)
     after = list(once(later, (*plan.learned, *(seen.conversation for seen in plan.before))))
     counted, proofs = [*before, *after], [Proof(plan.alpha) for _ in plan.thresholds]
-    for seen in counted:
-        for threshold, proof in zip(plan.thresholds, proofs, strict=True):
-            accepted = seen.score is not None and seen.score >= threshold
-            if accepted or plan.risk == "marginal":
-                proof.see(accepted and not seen.agrees, seen.share)
+    _see(plan, proofs, before)
+    for proof in proofs:
+        proof.peak = max(0.0, proof.log)  # one look: of a mixture's heads each had a part of these
+    _see(plan, proofs, after)
     passed = 0
     while passed < len(proofs) and proofs[passed].proven(plan.level):
         passed += 1
     place = max(0, passed - 1)
     return _standing(plan, place, passed > 0, proofs, counted, len(after))
+
+
+def _see(plan: Plan, proofs: Sequence[Proof], calls: Iterable[Seen]) -> None:
+    """Show calls to the proofs of the plan's thresholds."""
+    for seen in calls:
+        for threshold, proof in zip(plan.thresholds, proofs, strict=True):
+            accepted = seen.score is not None and seen.score >= threshold
+            if accepted or plan.risk == "marginal":
+                proof.see(accepted and not seen.agrees, seen.share)
 
 
 def _standing(
