@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from registry.gate import to_beat
-from tasks.calibrate.hop import LIKELY, HeldOut
-from tasks.calibrate.walk import MIDDLE, needed, plan, walk
+from tasks.calibrate.calibrate import LIKELY, HeldOut
+from tasks.calibrate.threshold import MIDDLE, needed, plan, walk
 from tasks.core.certificate import Certificate, spent
 from tasks.core.params import Dataset, Serve, Train
 from tasks.evaluate.metrics import binomial_tail, grouped_tail, wilson

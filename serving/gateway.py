@@ -34,6 +34,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from serving import completion, escalate, transcript
+from serving.ask_student import Students
 from serving.audit import Audits, drawn
 from serving.caller import Caller, Left
 from serving.client import Client
@@ -46,7 +47,6 @@ from serving.pool import pools
 from serving.relay import JSON, Passed, Relay, body_of, impassable
 from serving.route import RouteFile
 from serving.shadow import FOLDER, Shadows
-from serving.students import Students
 from serving.teacher import Incoming, Teacher
 from tasks.core import params
 from tasks.core.params import Serve

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.calibrate.hop import CertificateRequest, certify, confidence, even, held_out
-from tasks.calibrate.walk import plan, schedule, threshold, walk
+from tasks.calibrate.calibrate import CertificateRequest, certify, confidence, even, held_out
+from tasks.calibrate.threshold import plan, schedule, threshold, walk
 from tasks.core.certificate import Certificate, Refusal, spent
 from tasks.core.params import Calibrate
 from tasks.evaluate.answers import Answered, Answers

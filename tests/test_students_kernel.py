@@ -18,8 +18,8 @@ from tasks.core.rows import rows
 from tasks.students.adapters import adapter_digest, open_student
 from tasks.students.encoder import EncoderStudent
 from tasks.students.kernel import rarity, table, words_of
-from tasks.train.hop import load_training, train
 from tasks.train.kernel_fit import FILE, described, solve
+from tasks.train.train import load_training, train
 
 SAID = {
     "refund": "my money back",

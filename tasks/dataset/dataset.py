@@ -37,7 +37,7 @@ from tasks.dataset.history import HOMES, Past, hold, recall
 from tasks.dataset.readiness import readiness
 from tasks.dataset.scrub import REASON, Scrubber
 from tasks.dataset.splits import LEARNED, SPLITS, Groups, Split, leaks, share_out
-from tasks.deidentify.hop import load_key
+from tasks.deidentify.deidentify import load_key
 from tasks.deidentify.leak_check import ORDINARY, Originals
 
 __all__ = ["Row", "dataset", "rows", "write_rows"]

@@ -12,13 +12,13 @@ import students
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
-from flows.night import proving
-from flows.night.shadows import PLAN
+from flows.night import shadow_promotion
+from flows.night.shadow_plan import PLAN
 from registry import bundle, ledger, plots
 from registry.gate import Verdict
 from registry.store import Store, Version
 from serving.shadow import FOLDER
-from tasks.calibrate.shadow import ShadowAnswer, ShadowPlan
+from tasks.calibrate.shadow_proof import ShadowAnswer, ShadowPlan
 from tasks.core.certificate import Refusal, load_certificate
 from tasks.core.stage import write_atomic
 
@@ -70,10 +70,10 @@ def test_live_calls_make_a_champion(registered: tuple[Path, Version]) -> None:
     ]
     early = [replace(call, at=99.0) for call in calls]
     live(home, version, early)
-    told = proving.prove(home)[version.name]
+    told = shadow_promotion.prove(home)[version.name]
     assert told.startswith("At least ")  # nothing before the loading counts
     live(home, version, calls[:40])
-    told = proving.prove(home)[version.name]
+    told = shadow_promotion.prove(home)[version.name]
     assert "40 calls that its training never saw" in told
     assert msgspec.json.decode((home / "shadows.json").read_bytes()) == {version.name: told}
     page = store.client.get_model_version(version.name, str(version.number)).description
@@ -82,7 +82,7 @@ def test_live_calls_make_a_champion(registered: tuple[Path, Version]) -> None:
     assert store.champion(version.name) is None
 
     live(home, version, calls)
-    told = proving.prove(home)[version.name]
+    told = shadow_promotion.prove(home)[version.name]
     assert "Proven by 300 live calls." in told
     number = store.champion(version.name)
     assert number == version.number + 1
@@ -94,4 +94,4 @@ def test_live_calls_make_a_champion(registered: tuple[Path, Version]) -> None:
     assert store.version(version.name, number).adapter_digest == version.adapter_digest
     assert bundle.read(folder, "lineage")["night"] == "2026-03-14"
     assert ledger.entries(home)[-1].after == number
-    assert proving.prove(home) == {}
+    assert shadow_promotion.prove(home) == {}

@@ -13,15 +13,15 @@ import msgspec
 
 from flows.night import champions, domains, leaks
 from flows.night.champions import Champion
-from flows.night.hops import Night, ended
+from flows.night.folders import Night, ended
 from registry import bundle, gate
 from registry.choice import JudgedStudent, Rung
 from registry.store import Version
 from serving.escalate import decide
 from serving.shadow import seen
-from tasks.calibrate import shadow
-from tasks.calibrate.hop import confidence, score
-from tasks.calibrate.shadow import ShadowAnswer, ShadowPlan, Standing
+from tasks.calibrate import shadow_proof
+from tasks.calibrate.calibrate import confidence, score
+from tasks.calibrate.shadow_proof import ShadowAnswer, ShadowPlan, Standing
 from tasks.core import stage
 from tasks.core.certificate import Certificate, Refusal
 from tasks.core.contract import agree, answer
@@ -80,7 +80,7 @@ def _plan(
     now = champions.standing(night, serving) if serving else None
     beaten = gate.to_beat(serving.certificate if serving else None, now, alpha, asked.risk)
     guide = _guide(night, task, one.rung)
-    chosen = shadow.thresholds(
+    chosen = shadow_proof.thresholds(
         [score(row) for row in guide],
         [row.agrees for row in guide],
         alpha,
@@ -122,7 +122,7 @@ def _on_its_way(night: Night, task: str, one: JudgedStudent) -> bool:
     version = night.store.version(task, number)
     folder = night.store.fetch(version, night.home / "adapters" / version.bundle)
     try:
-        start = shadow.standing(plan_of(folder), ()).lacking
+        start = shadow_proof.standing(plan_of(folder), ()).lacking
     except stage.Refused:  # a person gave the alias to a version that was proven at night
         return False
     hopeless = standing(night.home, version, folder).lacking > 2 * start
@@ -152,7 +152,7 @@ def _learned(night: Night, task: str, rung: Rung) -> set[str]:
 
 
 def _conversation(call: Call, known: Task) -> str:
-    return shadow.conversation_of(call.id, call.conversation, call.request, known)
+    return shadow_proof.conversation_of(call.id, call.conversation, call.request, known)
 
 
 def _before(night: Night, task: str, rung: Rung) -> Iterator[ShadowAnswer]:
@@ -189,4 +189,4 @@ def plan_of(folder: Path) -> ShadowPlan:
 
 def standing(home: Path, version: Version, folder: Path) -> Standing:
     """Return how far the proof of a shadow is."""
-    return shadow.standing(plan_of(folder), seen(home, version.name, version.number))
+    return shadow_proof.standing(plan_of(folder), seen(home, version.name, version.number))

@@ -1,6 +1,6 @@
 """Calibrate: the confidence above which a student's answers may be served, with a proof.
 
-The proof (`tasks.calibrate.walk`) is made of calibration rows, which no training saw; where it
+The proof (`tasks.calibrate.threshold`) is made of calibration rows, which no training saw; where it
 begins is chosen on validation rows. Too little data gives no certificate, and the reason; never a
 loose one. What would hardly prove anything is not tried, so that it takes nothing of the task's δ.
 A certificate speaks about traffic like that of the days which it was made from, and each of them
@@ -20,7 +20,7 @@ from pathlib import Path
 
 import msgspec
 
-from tasks.calibrate.walk import MIDDLE, needed, plan, walk
+from tasks.calibrate.threshold import MIDDLE, needed, plan, walk
 from tasks.core import params as settings
 from tasks.core import stage
 from tasks.core.certificate import Certificate, Refusal, ThresholdTest, spent

@@ -11,13 +11,13 @@ from pathlib import Path
 import msgspec
 from filelock import FileLock
 
-from flows.night import shadows
+from flows.night import shadow_plan
 from flows.night.champions import champion
-from flows.night.hops import open_night, registry_of
+from flows.night.folders import open_night, registry_of
 from flows.night.registration import promote
 from registry import bundle, card, gate
 from registry.store import Store, Version
-from tasks.calibrate import shadow
+from tasks.calibrate import shadow_proof
 from tasks.core import stage
 from tasks.core.certificate import Certificate
 from tasks.core.task import load_one
@@ -44,8 +44,8 @@ def prove(home: str | Path) -> dict[str, str]:
 
 def _looked_at(home: Path, store: Store, version: Version) -> str:
     folder = store.fetch(version, home / "adapters" / version.bundle)
-    made, found = shadows.plan_of(folder), shadows.standing(home, version, folder)
-    proof = shadow.certificate(made, found)
+    made, found = shadow_plan.plan_of(folder), shadow_plan.standing(home, version, folder)
+    proof = shadow_proof.certificate(made, found)
     if proof is not None:
         return _certified(home, version, folder, proof)
     said = card.shadow(found, made.risk)

@@ -9,7 +9,7 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.calibrate.shadow import (
+from tasks.calibrate.shadow_proof import (
     QUIET,
     ShadowAnswer,
     ShadowPlan,
