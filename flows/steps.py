@@ -10,7 +10,7 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from flows import artifacts
-from flows.night import hops, ladder, registration, shadow_promotion
+from flows.night import hops, ladder, promotion, registration, shadow_promotion
 from flows.night.champions import Champion
 from flows.night.folders import Night
 from registry.choice import Rung

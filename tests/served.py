@@ -16,6 +16,7 @@ from upstream import Handler, upstream
 from examples import desk, teacher
 from serving.ask_student import Students
 from serving.client import Client
+from serving.evidence import Evidence
 from serving.gateway import Gateway, app
 from serving.journal import Journal
 from serving.keys import AcceptedKeys
@@ -110,7 +111,9 @@ def gateway(
     url = large if isinstance(large, str) else upstream(large) + "/v1"
     routes = RouteFile(home / "routes.json")
     return Gateway(
-        students=Students(routes, students, serve, AcceptedKeys(open=not asks_for_keys)),
+        students=Students(
+            routes, students, serve, AcceptedKeys(open=not asks_for_keys), Evidence(routes)
+        ),
         teacher=Teacher(url, http, model=model),
         journal=Journal(home / "journal"),
         settings=serve,

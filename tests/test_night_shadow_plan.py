@@ -15,7 +15,7 @@ import tiny
 from sqlalchemy import Engine, event
 
 from flows.cli import processes, stack
-from flows.night import ladder, registration, shadow_plan, shadow_promotion
+from flows.night import ladder, promotion, registration, shadow_plan, shadow_promotion
 from flows.night.champions import attempts
 from flows.night.folders import Night, ended
 from flows.night.ladder import Outcome

@@ -237,6 +237,16 @@ class Serve(Section, frozen=True):
     shadow: Share = 0.2
 
 
+class Watch(Section, frozen=True):
+    """When audits take a student out of service.
+
+    A student that is wrong exactly as often as was accepted is wrongly revoked at most once in
+    `audits_per_false_alarm` audited answers in the long run; more of them find a change later.
+    """
+
+    audits_per_false_alarm: Annotated[int, Meta(ge=2)] = 200
+
+
 class Economics(Section, frozen=True):
     """Prices in dollars: per million tokens, and per hour of the machine that trains."""
 
@@ -271,6 +281,7 @@ class Params(Section, frozen=True):
     calibrate: Calibrate = Calibrate()
     judge: Judge = Judge()
     serve: Serve = Serve()
+    watch: Watch = Watch()
     economics: Economics = Economics()
     schedule: Schedule = Schedule()
 
