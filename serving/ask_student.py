@@ -14,13 +14,8 @@ from serving.evidence import Evidence
 from serving.exchange import CHAT, Exchange
 from serving.keys import AcceptedKeys
 from serving.pool import Pool, PoolError
-<<<<<<< HEAD:serving/ask_student.py
-from serving.route import Match, RouteFile
-from tasks.calibrate.calibrate import confidence
-=======
 from serving.route import Match, Route, RouteFile
-from tasks.calibrate.hop import confidence
->>>>>>> main:serving/students.py
+from tasks.calibrate.calibrate import confidence
 from tasks.core.params import Serve
 from tasks.core.records import Json
 from tasks.students.causal import Answer

@@ -123,10 +123,16 @@ def injected(night: Night) -> dict[str, dict[str, float]]:
     return {kind: {k: seen[k] for k in RECALL} for kind, seen in probe.items()}
 
 
+def damage(night: Night) -> dict[str, float]:
+    """Words and labels of a sample of tonight's calls that were changed and are nobody's."""
+    found: dict[str, float] = (stage.manifest(night.out("deidentify")) or {}).get("damage", {})
+    return found
+
+
 def figures(night: Night) -> dict[str, float]:
-    """What MLflow keeps of a night: calls in and kept by hop, recall of injected personal data."""
+    """What MLflow keeps of a night: calls by hop, recall of injected personal data, damage."""
     made = {hop: counts for hop in stage.HOPS if (counts := stage.counts(night.out(hop)))}
     told = {f"calls/{hop}/{w}": float(getattr(c, w)) for hop, c in made.items() for w in KINDS}
     for kind, seen in injected(night).items():
         told |= {f"pii/{kind}/{name}": float(value) for name, value in seen.items()}
-    return told
+    return told | {f"pii/damage/{name}": float(value) for name, value in damage(night).items()}

@@ -65,7 +65,8 @@ class Deidentify(Section, frozen=True):
     when it stands in `public_conversations` conversations and names an organisation, not a person.
     `keep` are types that are found but left as they are; `keys` are more JSON keys with their type.
     `probe` values of each type are injected each night; below the `floor` of recall (`floors` by
-    type) nothing trains.
+    type) nothing trains. Neither does it on a night, or a task, of which more than `damage` of the
+    words or of the labels are changed that are nobody's, by an estimate on a sample.
     """
 
     threshold: Share = 0.35
@@ -79,6 +80,7 @@ class Deidentify(Section, frozen=True):
     probe: int = 40
     floor: Share = 0.9
     floors: dict[str, Share] = msgspec.field(default_factory=dict)
+    damage: Share = 0.02
 
 
 class Cluster(Section, frozen=True):

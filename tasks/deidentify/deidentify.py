@@ -22,9 +22,11 @@ from tasks.core import stage
 from tasks.core.params import Deidentify, load
 from tasks.core.records import CLEAN, REJECTED, Call, CleanCall, Counts, Rejected, Writer, read
 from tasks.core.stage import Refused
+from tasks.deidentify import damage
 from tasks.deidentify.boilerplate import Public
 from tasks.deidentify.cleaner import Cleaner, Quarantined, Text, strings
 from tasks.deidentify.conversations import conversation_of, is_sealed, sealed
+from tasks.deidentify.damage import Comparison, Damage, Harm
 from tasks.deidentify.detectors import Detector, version
 from tasks.deidentify.leak_check import Originals
 from tasks.deidentify.recall_probe import Recall, injected, recalls, survives
@@ -157,6 +159,15 @@ def judge(found: Mapping[str, Recall], params: Deidentify) -> None:
             )
 
 
+def judge_damage(found: Damage, params: Deidentify) -> None:
+    """Raise Refused when more words or labels were changed by mistake than the limit allows."""
+    if said := found.over(params.damage):
+        raise Refused(
+            f"{said}, above deidentify.damage {params.damage:g} in params.yaml; nothing trains on "
+            "this night: see `flywheel pii`, and the languages that are read"
+        )
+
+
 def deidentify(
     calls: Path,
     out: Path,
@@ -182,28 +193,38 @@ def deidentify(
     )
     judge(recalls, params)
     dropped: Counter[str] = Counter()
+    compared = Comparison(max(1, total // damage.CALLS))
     with (
         Writer(out / "calls.parquet", CLEAN) as kept,
         Writer(out / "quarantine.parquet", REJECTED) as aside,
     ):
         for call in read(calls):
             try:
-                kept.write(deidentifier.clean(call))
+                clean = deidentifier.clean(call)
+                kept.write(clean)
+                compared.note(call, clean)
             except Quarantined as reason:
                 dropped[str(reason)] += 1
                 aside.write(Rejected(id=call.id, source=call.source, reason=str(reason)))
     counts = Counts("deidentify", total, kept.count, dict(dropped))
     deidentifier.originals.save(out)
-    stage.finish(out, counts, _report(deidentifier, recalls))
+    harm = Harm(compared.by_call(), params.damage)
+    harm.write(out / damage.FILE)
+    whole = damage.total(harm.calls.values())
+    judge_damage(whole, params)
+    stage.finish(out, counts, _report(deidentifier, recalls, whole))
     return counts
 
 
-def _report(deidentifier: Deidentifier, recalls: Mapping[str, Recall]) -> dict[str, Any]:
-    """Return what the manifest tells: counts by type and detector, and the probe. Never a text."""
+def _report(
+    deidentifier: Deidentifier, recalls: Mapping[str, Recall], harm: Damage
+) -> dict[str, Any]:
+    """What the manifest tells: counts by type and detector, probe and damage. Never a text."""
     return {
         "entities": dict(sorted(deidentifier.cleaner.entities.items())),
         "detectors": dict(sorted(deidentifier.cleaner.detectors.items())),
         "probe": {kind: asdict(r) | {"recall": r.recall} for kind, r in recalls.items()},
+        "damage": asdict(harm) | {"share": round(harm.share, 5)},
     }
 
 

@@ -38,11 +38,15 @@ class TaskSummary:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NightSummary:
-    """One night: what each hop kept and dropped, and the tasks, the largest first."""
+    """One night: what each hop kept and dropped, and the tasks, the largest first.
+
+    `privacy` says what de-identification found and what it changed by mistake.
+    """
 
     day: str
     hops: Sequence[Counts]
     tasks: Sequence[TaskSummary]
+    privacy: str = ""
 
 
 def _json(path: Path) -> Any:
@@ -77,6 +81,20 @@ def _outcome(found: dict[str, Any]) -> dict[str, Any]:
     return {"champion": served, **found}
 
 
+def _privacy(manifest: dict[str, Any]) -> str:
+    """Recall of what was injected and damage, in a sentence each."""
+    probe, harm = manifest.get("probe", {}).values(), manifest.get("damage")
+    found, injected = (sum(seen[name] for seen in probe) for name in ("found", "injected"))
+    said = f"Of {injected:,} injected personal values {found:,} were found. " if injected else ""
+    if not harm:  # of a night before it was measured
+        return said
+    return said + (
+        f"Of {harm['words']:,} words that were compared, {harm['changed']:,} changed that are "
+        f"nobody's ({harm['share']:.2%}), and {harm['labels_changed']:,} of {harm['labels']:,} "
+        "labels."
+    )
+
+
 def _night(folder: Path) -> NightSummary:
     manifests = [_json(folder / hop / "manifest.json") for hop in stage.HOPS]
     outcomes = {o["task"]: _outcome(o) for o in _json(folder / "judge.json") or ()}
@@ -95,6 +113,7 @@ def _night(folder: Path) -> NightSummary:
         day=folder.name,
         hops=[msgspec.convert(m["counts"], Counts) for m in manifests if m],
         tasks=sorted(tasks, key=lambda task: -task.calls),
+        privacy=_privacy(_json(folder / "deidentify" / "manifest.json") or {}),
     )
 
 
