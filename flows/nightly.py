@@ -60,6 +60,7 @@ def nightly(
     """Learn from the calls of `day` (default: yesterday), or from `source`; raises Refused."""
     night = open_night(home, day or yesterday())
     with alone(night, wait=bool(runtime.deployment.id)):
+        steps.forget(night)
         console.hop(steps.ingest(night, source or []))
         console.hop(steps.validate(night), warnings(night))
         console.hop(steps.deidentify(night))

@@ -10,7 +10,7 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from flows import artifacts
-from flows.night import hops, ladder, promotion, registration, shadow_promotion
+from flows.night import hops, ladder, promotion, registration, retention, shadow_promotion
 from flows.night.champions import Champion
 from flows.night.folders import Night
 from registry.choice import Rung
@@ -44,6 +44,7 @@ def _train(night: Night, task: str, rung: Rung, serving: Champion | None) -> Pat
         return ladder.train(night, task, rung, serving, told)
 
 
+forget = _step(retention.forget, minutes=30)
 ingest = _step(hops.ingest, minutes=120)
 validate = _step(hops.validate, minutes=60)
 deidentify = _step(hops.deidentify, minutes=240)

@@ -18,7 +18,7 @@ from typing import Protocol
 import msgspec
 from filelock import FileLock
 
-from tasks.core.stage import Refused, fresh
+from tasks.core.stage import Refused, fresh, private
 
 LEDGER = "promotions.jsonl"
 POLICY = "policy"
@@ -163,7 +163,7 @@ def _append(path: Path, entry: Entry) -> None:
 
 def _locked(home: Path, name: str) -> FileLock:
     """One writer at a time, across threads and processes."""
-    home.mkdir(parents=True, exist_ok=True)
+    private(home)
     return FileLock(home / f".{name}.lock")
 
 

@@ -54,7 +54,7 @@ from tasks.core import params
 from tasks.core.evidence import ALARM
 from tasks.core.params import Serve
 from tasks.core.records import TEACHER
-from tasks.core.stage import Refused
+from tasks.core.stage import Refused, private
 from tasks.ingest.wire import completion as replies
 from tasks.students.causal import Answer
 
@@ -257,6 +257,7 @@ def build(
             f"TEACHER_BASE_URL is {url!r}; set it to the teacher's base URL, "
             "such as https://api.openai.com/v1"
         )
+    private(home)
     key, client = env.get("TEACHER_API_KEY") or None, Client()
     model = env.get("TEACHER_MODEL") or None
     teacher = Teacher(url, client, key, model, settings.teacher_timeout)
@@ -303,6 +304,7 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=8080)
     parser.add_argument("--replay", action="store_true", help="believe the header x-flywheel-at")
     chosen = parser.parse_args()
+    os.umask(0o077)  # what is written below is as personal as the calls are
     logging.basicConfig(format="%(levelname)s %(name)s: %(message)s")
     try:
         found = params.load()

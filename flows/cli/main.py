@@ -187,6 +187,7 @@ def _interrupt(*_: object) -> None:
 
 def main() -> None:
     """Entry point: one clear sentence and exit status 2 on bad input."""
+    os.umask(0o077)  # what is written, here and by the services, is as personal as the calls are
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) != signal.SIG_IGN:  # as under nohup
             signal.signal(number, _interrupt)

@@ -65,7 +65,7 @@ def alone(night: Night, *, wait: bool = False) -> Iterator[None]:
 
     `wait` for the other one, or raise Refused. The lock ends with the process that holds it.
     """
-    night.home.mkdir(parents=True, exist_ok=True)
+    stage.private(night.home)
     try:
         held = FileLock(night.home / ".night.lock").acquire(timeout=-1 if wait else 0)
     except Timeout:

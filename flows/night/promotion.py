@@ -31,7 +31,7 @@ def promote(home: str | Path) -> Changes | None:
         async with Client() as client:
             return await reconcile(home, store, pools(os.environ, client), base)
 
-    home.mkdir(parents=True, exist_ok=True)
+    stage.private(home)
     with FileLock(home / ".promote.lock"):
         store.reach()
         ledger.observe(home, lambda: {v.name: v.number for v in store.champions()}, time.time())

@@ -29,7 +29,7 @@ def prove(home: str | Path) -> dict[str, str]:
     One at a time, promotions included. Raises Refused where the registry cannot be reached.
     """
     home = Path(home).resolve()
-    home.mkdir(parents=True, exist_ok=True)
+    stage.private(home)
     store, told = registry_of(home), dict[str, str]()
     with FileLock(home / ".promote.lock"):
         store.reach()

@@ -270,6 +270,12 @@ class Schedule(Section, frozen=True):
     promote: Annotated[int, Meta(ge=5)] = 60
 
 
+class Retention(Section, frozen=True):
+    """How many days raw calls stay in a home; 0 keeps them for ever."""
+
+    days: Annotated[int, Meta(ge=0)] = 30
+
+
 class Params(Section, frozen=True):
     """All of params.yaml."""
 
@@ -286,6 +292,7 @@ class Params(Section, frozen=True):
     watch: Watch = Watch()
     economics: Economics = Economics()
     schedule: Schedule = Schedule()
+    retention: Retention = Retention()
 
 
 def load(path: Path | None = None) -> Params:
@@ -304,5 +311,10 @@ def load(path: Path | None = None) -> Params:
         raise Refused(
             f"{path}: serve.answer_tokens is {found.serve.answer_tokens}, more than "
             f"evaluate.max_tokens, {found.evaluate.max_tokens}: no certificate knows such answers"
+        )
+    if 0 < found.retention.days <= found.cluster.window_nights:
+        raise Refused(
+            f"{path}: retention.days is {found.retention.days}; students learn from "
+            f"cluster.window_nights, {found.cluster.window_nights}, and need the calls of all those"
         )
     return found

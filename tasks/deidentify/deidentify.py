@@ -45,7 +45,7 @@ def load_key(home: Path) -> bytes:
         return given.encode()
     path = home / "pii.key"
     if not path.exists():
-        home.mkdir(parents=True, exist_ok=True)
+        stage.private(home)
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(handle, "w") as file:
             file.write(secrets.token_hex(32))

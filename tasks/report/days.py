@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from itertools import chain, groupby
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import msgspec
 from tasks.core import economics
 from tasks.core.params import Economics
 from tasks.core.records import TEACHER
+from tasks.core.stage import write_atomic
 from tasks.evaluate.metrics import wilson
 
 
@@ -185,10 +187,22 @@ def _day(day: str, paths: Iterable[Path], prices: Economics) -> Day:
 def days(journal: Path, prices: Economics) -> list[Day]:
     """The figures of each day in a journal folder, oldest first.
 
-    Its files begin with the day; where several gateways write, a day has several.
+    Its files begin with the day; where several gateways write, a day has several. Of a day whose
+    calls were forgotten, the figures are there that `keep` wrote.
     """
     found = groupby(sorted(journal.glob("*.jsonl")), key=lambda path: path.name.split(".")[0])
-    return [_day(day, paths, prices) for day, paths in found]
+    lived = {day: _day(day, paths, prices) for day, paths in found}
+    kept = {path.stem: path for path in journal.glob("*.json") if path.stem not in lived}
+    old = {day: msgspec.convert(json.loads(path.read_bytes()), Day) for day, path in kept.items()}
+    return [one for _, one in sorted((lived | old).items())]
+
+
+def keep(journal: Path, before: str, prices: Economics) -> None:
+    """Write the figures of the days before one, whose calls are about to be forgotten."""
+    for day in days(journal, prices):
+        if day.day < before:
+            body = json.dumps(asdict(day))  # knows NaN, the latency of a day without any
+            write_atomic(journal / f"{day.day}.json", body.encode())
 
 
 def row(day: Day) -> tuple[str, str, str, str, str, str]:

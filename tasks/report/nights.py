@@ -40,12 +40,14 @@ class TaskSummary:
 class NightSummary:
     """One night: what each hop kept and dropped, and the tasks, the largest first.
 
+    `forgotten` says what was removed of older raw calls, in a sentence; empty where nothing was.
     `privacy` says what de-identification found and what it changed by mistake.
     """
 
     day: str
     hops: Sequence[Counts]
     tasks: Sequence[TaskSummary]
+    forgotten: str = ""
     privacy: str = ""
 
 
@@ -113,8 +115,16 @@ def _night(folder: Path) -> NightSummary:
         day=folder.name,
         hops=[msgspec.convert(m["counts"], Counts) for m in manifests if m],
         tasks=sorted(tasks, key=lambda task: -task.calls),
+        forgotten=_forgotten(_json(folder / "retention.json")),
         privacy=_privacy(_json(folder / "deidentify" / "manifest.json") or {}),
     )
+
+
+def _forgotten(told: Mapping[str, Any] | None) -> str:
+    if not told or not told["files"]:
+        return ""
+    size = f"{told['files']:,} files, {told['bytes'] / 1e6:,.1f} MB"
+    return f"Raw calls from before {told['before']} were removed: {size}."
 
 
 def nights(home: Path) -> list[NightSummary]:

@@ -171,8 +171,8 @@ def _night(night: NightSummary, after: Day | None) -> str:
         (1, 3, 4),
     )
     hops = _table(("Hop", "In", "Kept", "Dropped"), map(_hop, night.hops), (1, 2))
-    privacy = f'<p class="soft">{escape(night.privacy)}</p>' if night.privacy else ""
-    body = f'{tasks}<h3 class="above">What each hop kept</h3>{hops}{privacy}'
+    notes = (f'<p class="soft">{escape(n)}</p>' for n in (night.privacy, night.forgotten) if n)
+    body = f'{tasks}<h3 class="above">What each hop kept</h3>{hops}{"".join(notes)}'
     if after:
         return f"<h2>{title}</h2>{body}"
     return f"<details><summary>{title}</summary>{body}</details>"
