@@ -188,7 +188,7 @@ def test_a_damaged_champion_costs_its_own_task_alone(
     bundle = students.bundle(tmp_path / "made")[0]
     (tmp_path / "adapters").mkdir()
     bundle.rename(tmp_path / "adapters" / version.bundle)
-    monkeypatch.setattr(hops, "registry_of", lambda _: Fetched(version))
+    monkeypatch.setattr(folders, "registry_of", lambda _: Fetched(version))
     found = champions.champion(night, "a")
     assert found
     assert found.rival
