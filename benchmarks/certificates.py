@@ -48,8 +48,8 @@ from benchmarks.streams import (
     months,
     ours,
 )
-from tasks.calibrate.hop import score
-from tasks.calibrate.walk import MIDDLE, plan, threshold
+from tasks.calibrate.calibrate import score
+from tasks.calibrate.threshold import MIDDLE, plan, threshold
 from tasks.cluster.signatures import user_text
 from tasks.core.certificate import spent
 from tasks.core.contract import answer_of

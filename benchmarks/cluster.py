@@ -31,8 +31,8 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.layouts import streams
-from tasks.cluster.discover import Routes, discover, mark_routable
-from tasks.cluster.hop import cluster
+from tasks.cluster.cluster import cluster
+from tasks.cluster.discover import TemplateRouter, discover, mark_routable
 from tasks.cluster.signatures import system_text, user_text
 from tasks.cluster.template_mining import mine
 from tasks.core import records
@@ -176,7 +176,7 @@ def router(calls: Sequence[CleanCall], home: Path) -> Scores:
     groups = [g for g in discover(calls[:half], 40, 0) if len(g.ids) >= 40]
     mark_routable(groups)
     groups = [g for g in groups if g.routable]
-    routes = Routes(groups)
+    routes = TemplateRouter(groups)
     start = time.perf_counter()
     places = [routes.find(call.request) for call in calls[half:]]
     micros = (time.perf_counter() - start) / (len(calls) - half) * 1e6

@@ -6,11 +6,11 @@ There are no retries and no time limits, and a task that fails ends the night.
 from __future__ import annotations
 
 from flows import console
-from flows.night import hops, ladder, leaks, proving, registration
+from flows.night import hops, ladder, leaks, promotion, registration, shadow_promotion
 from flows.night.champions import champion
-from flows.night.hops import Night, open_night
+from flows.night.folders import Night, open_night
 from flows.night.savings import trainable
-from registry.choice import Try
+from registry.choice import JudgedStudent
 from tasks.core.stage import Refused
 
 
@@ -27,14 +27,14 @@ def night(day: str, home: str) -> None:
 
 def student(night: Night, task: str) -> ladder.Outcome:
     """Train, prove, judge and register a task's student."""
-    serving, tries, refused = champion(night, task), list[Try](), list[Refused]()
+    serving, tries, refused = champion(night, task), list[JudgedStudent](), list[Refused]()
     for rung in ladder.ladder(night, task, serving):
         with ladder.aside(refused, tries):
             ladder.train(night, task, rung, serving)
             card = ladder.evaluate(night, task, rung, serving)
             proof = ladder.calibrate(night, task, rung, serving)
             verdict = ladder.judge(night, task, rung, card, proof, serving)
-            tries.append(Try(rung, card, proof, verdict))
+            tries.append(JudgedStudent(rung, card, proof, verdict))
         if tries and ladder.enough(night, tries[-1]):
             break
     if refused and not tries:
@@ -46,5 +46,5 @@ def student(night: Night, task: str) -> ladder.Outcome:
 
 def promote(home: str) -> None:
     """Promote what is proven, and make the pool match the registry."""
-    console.shadows(proving.prove(home))
-    console.changes(hops.promote(home))
+    console.shadows(shadow_promotion.prove(home))
+    console.changes(promotion.promote(home))

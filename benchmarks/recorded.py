@@ -29,7 +29,7 @@ from tasks.core.params import Ingest, load
 from tasks.core.records import Call, Json, read
 from tasks.core.stage import Refused
 from tasks.core.task import Task
-from tasks.ingest.hop import ingest
+from tasks.ingest.ingest import ingest
 from tasks.ingest.shards import day_of
 
 CALL = "x-recorded-call"  # the header that says which call of the record this is

@@ -22,10 +22,10 @@ from collections.abc import Callable
 from rich.console import Console
 from rich.table import Table
 
-from tasks.calibrate import shadow
-from tasks.calibrate.shadow import Plan, Seen
-from tasks.calibrate.walk import plan as planned
-from tasks.calibrate.walk import walk
+from tasks.calibrate import shadow_proof
+from tasks.calibrate.shadow_proof import ShadowAnswer, ShadowPlan
+from tasks.calibrate.threshold import plan as planned
+from tasks.calibrate.threshold import walk
 from tasks.core.certificate import spent
 from tasks.core.evidence import Proof
 from tasks.evaluate.metrics import binomial_tail, wilson
@@ -77,7 +77,7 @@ def risk_at(curve: Risk, threshold: float) -> float:
 def by_night(curve: Risk, nights: int, each: int, rng: random.Random) -> tuple[str, float] | None:
     """How the first certificate of a stream came about, and its threshold; None without one."""
     attempts, held, pilot = 0, list[tuple[float, bool]](), list[tuple[float, bool]]()
-    waiting: tuple[int, Plan, list[Seen]] | None = None
+    waiting: tuple[int, ShadowPlan, list[ShadowAnswer]] | None = None
     for night in range(nights):
         today = calls(curve, each, rng)
         held, pilot = held + today[: each // 4], pilot + today[each // 4 : each // 2]
@@ -92,18 +92,20 @@ def by_night(curve: Risk, nights: int, each: int, rng: random.Random) -> tuple[s
         if waiting and night - waiting[0] < STAY:
             waiting[2].extend(_seen(night, today))
         else:
-            chosen = shadow.thresholds([s for s, _ in pilot], [r for _, r in pilot], ALPHA)
+            chosen = shadow_proof.thresholds([s for s, _ in pilot], [r for _, r in pilot], ALPHA)
             attempts += bool(chosen)
             waiting = (night, _plan(chosen, attempts, held), []) if chosen else None
             continue
-        found = shadow.standing(waiting[1], waiting[2])
+        found = shadow_proof.standing(waiting[1], waiting[2])
         if found.proven:
             return "shadow", found.threshold
     return None
 
 
-def _plan(thresholds: tuple[float, ...], attempt: int, held: list[tuple[float, bool]]) -> Plan:
-    return Plan(
+def _plan(
+    thresholds: tuple[float, ...], attempt: int, held: list[tuple[float, bool]]
+) -> ShadowPlan:
+    return ShadowPlan(
         task="simulated",
         adapter_digest="",
         alpha=ALPHA,
@@ -114,9 +116,11 @@ def _plan(thresholds: tuple[float, ...], attempt: int, held: list[tuple[float, b
     )
 
 
-def _seen(night: int, some: list[tuple[float, bool]]) -> list[Seen]:
+def _seen(night: int, some: list[tuple[float, bool]]) -> list[ShadowAnswer]:
     return [
-        Seen(call=f"{night}-{n}", at=n, conversation=f"{night}-{n}", score=score, agrees=right)
+        ShadowAnswer(
+            call=f"{night}-{n}", at=n, conversation=f"{night}-{n}", score=score, agrees=right
+        )
         for n, (score, right) in enumerate(some)
     ]
 

@@ -9,11 +9,18 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from flows.night.shadows import SOON
+from flows.night.shadow_plan import SOON
 from registry.gate import to_beat
-from tasks.calibrate.hop import LIKELY, HeldOut
-from tasks.calibrate.shadow import Plan, Seen, calls_needed, certificate, standing, thresholds
-from tasks.calibrate.walk import MIDDLE, needed, plan, walk
+from tasks.calibrate.calibrate import LIKELY, HeldOut
+from tasks.calibrate.shadow_proof import (
+    ShadowAnswer,
+    ShadowPlan,
+    calls_needed,
+    certificate,
+    standing,
+    thresholds,
+)
+from tasks.calibrate.threshold import MIDDLE, needed, plan, walk
 from tasks.core.certificate import Certificate, spent
 from tasks.core.params import Dataset, Judge, Serve, Train
 from tasks.evaluate.metrics import binomial_tail, grouped_tail, wilson
@@ -64,9 +71,9 @@ def risks(curve: Curve) -> Floats:
 class Waiting:
     """A shadow: what it has to prove, what it has been asked, and what it lacked at its start."""
 
-    plan: Plan
+    plan: ShadowPlan
     lacked: int
-    seen: list[Seen] = field(default_factory=list)
+    seen: list[ShadowAnswer] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -214,10 +221,10 @@ def ours(month: Month) -> None:
     _shadowed(month, [*known, *more], before_, least)
 
 
-def calls(ranks: Floats, wrong: Flags, share: Floats, day: int) -> list[Seen]:
+def calls(ranks: Floats, wrong: Flags, share: Floats, day: int) -> list[ShadowAnswer]:
     """Labelled calls as a shadow's proof takes them, each a conversation of its own."""
     return [
-        Seen(
+        ShadowAnswer(
             call=f"{day}-{n}", at=day + n / len(ranks), conversation=f"{day}-{n}",
             score=-float(ranks[n]), agrees=not wrong[n], share=float(share[n]),
         )
@@ -226,9 +233,9 @@ def calls(ranks: Floats, wrong: Flags, share: Floats, day: int) -> list[Seen]:
 
 
 def _shadowed(
-    month: Month, guide: list[tuple[float, bool]], proof: Sequence[Seen], least: float
+    month: Month, guide: list[tuple[float, bool]], proof: Sequence[ShadowAnswer], least: float
 ) -> None:
-    """Make tonight's student the shadow where a proof is likely, as `flows.night.shadows` does."""
+    """Make tonight's student the shadow where a proof is likely, as `flows.night` does."""
     if month.shadow:
         now = standing(month.shadow.plan, month.shadow.seen)
         if now.lacking <= 2 * month.shadow.lacked:
@@ -237,7 +244,7 @@ def _shadowed(
     chosen = thresholds(sure, right, ALPHA, max(LEAST, least))
     if not chosen:
         return
-    made = Plan(
+    made = ShadowPlan(
         task="t", adapter_digest="d", alpha=ALPHA, delta=DELTA, attempt=month.attempts + 1,
         thresholds=chosen, loaded=len(month.served) + 0.5, before=tuple(proof),
     )  # fmt: skip

@@ -31,27 +31,27 @@ from rich.table import Table
 
 from benchmarks import sets
 from benchmarks.growth import traffic
-from tasks.calibrate.hop import Asked, certify, held_out
-from tasks.cluster.hop import cluster
+from tasks.calibrate.calibrate import CertificateRequest, certify, held_out
+from tasks.cluster.cluster import cluster
 from tasks.core import params as settings
 from tasks.core import records
 from tasks.core.certificate import Certificate, Refusal
 from tasks.core.params import Calibrate, Cluster, Evaluate, Rung, Train
 from tasks.core.records import CleanCall
 from tasks.core.rows import Candidate, Row
-from tasks.core.scorecard import Line
+from tasks.core.scorecard import ScorecardLine
 from tasks.core.stage import Refused
 from tasks.core.task import Task, load, save
 from tasks.dataset.candidates import candidate_of
 from tasks.dataset.curate import curate
-from tasks.dataset.hop import write_rows
+from tasks.dataset.dataset import write_rows
 from tasks.dataset.splits import LEARNED
 from tasks.evaluate.answers import Answers, answered, write_answers
-from tasks.evaluate.lines import baselines, line
 from tasks.evaluate.metrics import closed
+from tasks.evaluate.scorecard_lines import baselines, line
 from tasks.students.causal import Student, base_path
 from tasks.students.minilm import embed
-from tasks.train.hop import ladder, train
+from tasks.train.train import ladder, train
 
 SETS = {
     "clinc150": "clinc150/train",
@@ -152,7 +152,7 @@ def untrained(rows: Sequence[Row], asked: Evaluate) -> list[str]:
     return [answer.text for answer in said]
 
 
-def free(task: Task, parts: dict[str, list[Row]], asked: Evaluate) -> list[Line]:
+def free(task: Task, parts: dict[str, list[Row]], asked: Evaluate) -> list[ScorecardLine]:
     """The lines of what needs no training."""
     known, test = parts["train"], parts["calibration"] + parts["test"]
     lines = baselines(known, test, task.contract)
@@ -177,7 +177,7 @@ def student(
     seconds = time.perf_counter() - began
     parts = ("validation", "calibration", "test")
     checked, proven, test = (_asked(folder, out, part, task, asked) for part in parts)
-    proof = certify(proven, task.id, RISK, Asked(pilot=checked.rows))
+    proof = certify(proven, task.id, RISK, CertificateRequest(pilot=checked.rows))
     rows = proven.rows + test.rows
     write_answers(keep, replace(test, rows=rows))
     measured = line(
@@ -216,7 +216,7 @@ def _asked(folder: Path, out: Path, part: str, task: Task, asked: Evaluate) -> A
     return answered(rows(folder / f"{part}.parquet"), task.contract, out / "adapter", asked)
 
 
-def _figures(one: Line, n: int) -> Result:
+def _figures(one: ScorecardLine, n: int) -> Result:
     names = ("macro_f1", "field_f1", "chrf")
     quality = next((one.metrics[name] for name in names if name in one.metrics), math.nan)
     return {

@@ -15,7 +15,8 @@ from prefect.artifacts import (
     update_progress_artifact,
 )
 
-from flows.night.hops import Night, found, injected
+from flows.night.folders import Night, found
+from flows.night.hops import damage, injected
 from flows.night.ladder import Outcome
 from tasks.core import stage
 from tasks.train.loop import Progress
@@ -48,6 +49,11 @@ def hops(night: Night) -> None:
         ],
         key="personal-data",
         description=f"Night of {night.day}: injected personal data, found again",
+    )
+    create_table_artifact(
+        [{"what": name, "number": f"{value:.4g}"} for name, value in damage(night).items()],
+        key="damage",
+        description=f"Night of {night.day}: words and labels changed that are nobody's",
     )
     create_table_artifact(
         [

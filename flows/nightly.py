@@ -17,11 +17,12 @@ from prefect.states import Completed, Failed
 from flows import artifacts, console, steps
 from flows.night import leaks
 from flows.night.champions import champion
-from flows.night.hops import alone, found, open_night, warnings
+from flows.night.folders import alone, found, open_night
+from flows.night.hops import warnings
 from flows.night.ladder import Outcome, aside, close, enough, ladder
 from flows.night.savings import trainable
 from flows.promote import promote
-from registry.choice import Try
+from registry.choice import JudgedStudent
 from tasks.core.stage import Refused
 
 
@@ -34,19 +35,19 @@ def yesterday() -> str:
 def student(task: str, day: str, home: str) -> Outcome:
     """Train, prove and judge one task's student; register it when it won."""
     night = open_night(home, day)
-    serving, tries, refused = champion(night, task), list[Try](), list[Refused]()
+    serving, judged, refused = champion(night, task), list[JudgedStudent](), list[Refused]()
     for rung in ladder(night, task, serving):
-        with aside(refused, tries):
+        with aside(refused, judged):
             steps.train(night, task, rung, serving)
             scorecard = steps.evaluate(night, task, rung, serving)
             certificate = steps.calibrate(night, task, rung, serving)
             verdict = steps.judge(night, task, rung, scorecard, certificate, serving)
-            tries.append(Try(rung, scorecard, certificate, verdict))
-        if tries and enough(night, tries[-1]):
+            judged.append(JudgedStudent(rung, scorecard, certificate, verdict))
+        if judged and enough(night, judged[-1]):
             break
-    if refused and not tries:
+    if refused and not judged:
         raise refused[-1]
-    outcome = steps.register(night, task, tries, serving)
+    outcome = steps.register(night, task, judged, serving)
     artifacts.student(outcome)
     console.outcome(outcome)
     return outcome
@@ -59,6 +60,7 @@ def nightly(
     """Learn from the calls of `day` (default: yesterday), or from `source`; raises Refused."""
     night = open_night(home, day or yesterday())
     with alone(night, wait=bool(runtime.deployment.id)):
+        steps.forget(night)
         console.hop(steps.ingest(night, source or []))
         console.hop(steps.validate(night), warnings(night))
         console.hop(steps.deidentify(night))

@@ -22,7 +22,7 @@ from typing import Any
 
 import msgspec
 
-from tasks.calibrate.hop import score
+from tasks.calibrate.calibrate import score
 from tasks.core.certificate import Certificate
 from tasks.core.rows import rows
 from tasks.core.scorecard import Scorecard
@@ -52,7 +52,7 @@ class Lineage:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class ComparedAnswer:
     """A test question, the teacher's answer and the student's; `score` is None when unservable."""
 
     prompt: str
@@ -99,10 +99,10 @@ def canary(prompts: Mapping[str, str], said: Sequence[Answered]) -> list[dict[st
     return [{"prompt": prompts[row.id], "answer": row.answer} for row in confident[:QUESTIONS]]
 
 
-def asked(prompts: Mapping[str, str], said: Sequence[Answered]) -> list[Asked]:
+def asked(prompts: Mapping[str, str], said: Sequence[Answered]) -> list[ComparedAnswer]:
     """The newest test questions and their answers, long questions cut."""
     return [
-        Asked(
+        ComparedAnswer(
             prompt=prompts[row.id][:LONG],
             expected=row.expected,
             given=row.answer,
@@ -120,9 +120,9 @@ def read(bundle: Path, name: str) -> Any:
     return msgspec.json.decode(path.read_bytes()) if path.exists() else None
 
 
-def answers(bundle: Path) -> list[Asked]:
+def answers(bundle: Path) -> list[ComparedAnswer]:
     """The test questions in a bundle and their answers; none in one of an earlier release."""
-    return msgspec.convert(read(bundle, "answers") or [], list[Asked])
+    return msgspec.convert(read(bundle, "answers") or [], list[ComparedAnswer])
 
 
 def scorecard(bundle: Path) -> Scorecard:

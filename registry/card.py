@@ -7,7 +7,7 @@ from textwrap import wrap
 
 from registry.bundle import Lineage
 from registry.gate import Verdict
-from tasks.calibrate.shadow import Standing
+from tasks.calibrate.shadow_proof import Standing
 from tasks.core.certificate import Certificate, Risk
 from tasks.core.scorecard import Scorecard
 from tasks.core.task import Task

@@ -18,7 +18,7 @@ MARGIN = 0.02  # of the calls, that a domain's student may be certified for less
 
 
 @dataclass(frozen=True, slots=True)
-class Try:
+class JudgedStudent:
     """A student of a task, measured and judged. `rung` is its kind, or `domain`."""
 
     rung: Rung
@@ -56,13 +56,13 @@ def pair(domain: Answers, own: Answers) -> Paired:
     return Paired(pairs.count((True, False)), pairs.count((False, True)))
 
 
-def as_good(domain: Try, own: Try, paired: Paired) -> bool:
+def as_good(domain: JudgedStudent, own: JudgedStudent, paired: Paired) -> bool:
     """Return whether the evidence lets one adapter do the work of several."""
     less = own.coverage - domain.coverage
     return round(less, 4) <= MARGIN and not (paired.worse > paired.better and paired.p < NOISE)
 
 
-def choose(domain: Try, own: Try, paired: Paired) -> Try:
+def choose(domain: JudgedStudent, own: JudgedStudent, paired: Paired) -> JudgedStudent:
     """The domain's student where it passed and is as good, or is alone in passing; else its own.
 
     The verdict's reason tells the figures of both.
@@ -78,11 +78,11 @@ def choose(domain: Try, own: Try, paired: Paired) -> Try:
     return replace(kept, verdict=replace(kept.verdict, reason=reason))
 
 
-def best(tries: Sequence[Try]) -> Try | None:
+def best(judged: Sequence[JudgedStudent]) -> JudgedStudent | None:
     """The best of some students; None of none."""
-    return max(tries, key=lambda one: one.rank, default=None)
+    return max(judged, key=lambda one: one.rank, default=None)
 
 
-def _said(name: str, one: Try) -> str:
+def _said(name: str, one: JudgedStudent) -> str:
     passed = "" if one.verdict.passed else ", refused"
     return f"{name} agrees on {one.scorecard.agreement:.1%}, certified {one.coverage:.1%}{passed}"

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from registry.bundle import Asked, Lineage
+from registry.bundle import ComparedAnswer, Lineage
 from tasks.core.certificate import Certificate
 from tasks.core.scorecard import Scorecard
 from tasks.core.training import Training
@@ -88,7 +88,9 @@ def params(lineage: Lineage, training: Training) -> dict[str, str]:
     return {name: str(value) for name, value in found.items() if value != ""}
 
 
-def answers(said: Sequence[Asked], certificate: Certificate | None) -> dict[str, list[Any]]:
+def answers(
+    said: Sequence[ComparedAnswer], certificate: Certificate | None
+) -> dict[str, list[Any]]:
     """The test questions as columns: what was asked, given and expected, and if it would serve.
 
     Side by side the UI shows the second column of several versions for each value of the first.
@@ -105,7 +107,7 @@ def answers(said: Sequence[Asked], certificate: Certificate | None) -> dict[str,
     }
 
 
-def fields(said: Sequence[Asked]) -> dict[str, list[Any]]:
+def fields(said: Sequence[ComparedAnswer]) -> dict[str, list[Any]]:
     """Each field of JSON answers, its F1 and how often it was expected, as columns."""
     found = quality.by_field([row.expected for row in said], [row.given for row in said])
     return {

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,11 +18,13 @@ from typing import Protocol
 import msgspec
 from filelock import FileLock
 
-from tasks.core.stage import Refused, fresh
+from tasks.core.stage import Refused, fresh, private
 
 LEDGER = "promotions.jsonl"
 POLICY = "policy"
 PERSON = "a person, in MLflow"
+WATCH = "watch"
+OURS = (POLICY, WATCH)  # all others are people
 
 
 class Aliases(Protocol):
@@ -56,6 +58,19 @@ def entries(home: Path) -> list[Entry]:
         return []
     lines = path.read_bytes().split(b"\n")[:-1]
     return [msgspec.json.decode(line, type=Entry) for line in lines if line]
+
+
+def overruled(ledger: Sequence[Entry], task: str, version: int) -> float:
+    """When a person last put back a version that the watch had taken out; 0 where nobody did."""
+    since, out = 0.0, False
+    for entry in ledger:
+        if entry.task != task or not entry.moved:
+            continue
+        if entry.before == version and entry.after != version:
+            out = entry.who == WATCH or (out and entry.who != POLICY)
+        if entry.after == version and entry.who not in OURS and out:
+            since, out = entry.at, False
+    return since
 
 
 def promote(
@@ -148,7 +163,7 @@ def _append(path: Path, entry: Entry) -> None:
 
 def _locked(home: Path, name: str) -> FileLock:
     """One writer at a time, across threads and processes."""
-    home.mkdir(parents=True, exist_ok=True)
+    private(home)
     return FileLock(home / f".{name}.lock")
 
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
-from registry.bundle import Asked
+from registry.bundle import ComparedAnswer
 from tasks.core.certificate import Certificate
 from tasks.core.contract import Contract, normal
 from tasks.core.training import Training
@@ -29,7 +29,7 @@ WIDE = 28  # characters of a name beside an axis
 
 def plots(
     contract: Contract,
-    said: Sequence[Asked],
+    said: Sequence[ComparedAnswer],
     certificate: Certificate | None,
     training: Training,
 ) -> dict[str, Figure]:
@@ -44,7 +44,7 @@ def plots(
     return found
 
 
-def risk(said: Sequence[Asked], certificate: Certificate | None) -> Figure:
+def risk(said: Sequence[ComparedAnswer], certificate: Certificate | None) -> Figure:
     """Answers are let through from the most confident down: how many of those are wrong."""
     drawn, axes = _page(
         "Risk and coverage", f"{len(said)} test calls, most confident answers first"
@@ -79,7 +79,7 @@ def risk(said: Sequence[Asked], certificate: Certificate | None) -> Figure:
     return drawn
 
 
-def confusion(said: Sequence[Asked], contract: Contract) -> Figure:
+def confusion(said: Sequence[ComparedAnswer], contract: Contract) -> Figure:
     """Return which labels are taken for which; of many labels those with the most mistakes."""
     names = {normal(label, contract): label for label in contract.labels}
     pairs = [
@@ -114,7 +114,7 @@ def confusion(said: Sequence[Asked], contract: Contract) -> Figure:
     return drawn
 
 
-def fields(said: Sequence[Asked]) -> Figure:
+def fields(said: Sequence[ComparedAnswer]) -> Figure:
     """The F1 of each field of the answers, the most frequent fields first."""
     every = quality.by_field([row.expected for row in said], [row.given for row in said])
     shown = dict(list(every.items())[:MOST])

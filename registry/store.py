@@ -16,8 +16,6 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.error import HTTPError
-from urllib.request import urlopen
 
 import msgspec
 
@@ -25,6 +23,7 @@ from registry import bundle as bundles
 from registry import card, run
 from registry.bundle import Lineage
 from registry.gate import Verdict
+from registry.server import reach
 from registry.version import TASK
 from registry.version import Version as Version  # part of what a store gives
 from tasks.core.certificate import Certificate
@@ -44,7 +43,6 @@ ABOUT = {
     NIGHTS: "One run for each night: calls in and kept, tasks, recall of injected personal data.",
     ROUTERS: "Which task a call belongs to: the templates of all tasks, a version for each change.",
 }
-REACH_SECONDS = 10.0
 OURS = {"made_by": "flywheel"}
 CANDIDATE, CHAMPION, SHADOW = "candidate", "champion", "shadow"
 
@@ -65,17 +63,8 @@ class Store:
         self.client = MlflowClient(tracking_uri, registry_uri=tracking_uri)
 
     def reach(self) -> None:
-        """Raise Refused where the registry's server does not answer; a database is always there."""
-        if not self.uri.startswith("http"):
-            return
-        try:
-            with urlopen(f"{self.uri.rstrip('/')}/health", timeout=REACH_SECONDS):
-                return
-        except HTTPError:
-            return  # it answers, and may not know that path behind a proxy
-        except OSError as error:
-            reason = getattr(error, "reason", error)
-            raise Refused(f"MLflow at {self.uri} cannot be reached ({reason})") from None
+        """Raise Refused where the registry's server does not answer."""
+        reach(self.uri)
 
     def register(
         self,

@@ -1,7 +1,8 @@
 """The audit: a random share of the served answers is also asked of the teacher, in the background.
 
 Only audited answers measure the real error, so the draw must not depend on anything about a call:
-it is a hash of the call's random id, and can be done again from the journal.
+it is a hash of the call's random id (`serving.evidence.drawn`), and can be done again from the
+journal.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from dataclasses import dataclass, field, replace
 import msgspec
 
 from serving.client import Unreachable
+from serving.evidence import Evidence, JournalLine
 from serving.exchange import Exchange, reply_fields
 from serving.journal import Journal
 from serving.keys import AcceptedKeys
@@ -20,18 +22,13 @@ from serving.metrics import Metrics
 from serving.shadow import Shadows
 from serving.teacher import Teacher, TeacherDown
 from tasks.core.contract import Contract, agree, answer, unanswered
-from tasks.core.records import Json, digest
+from tasks.core.records import Json
 from tasks.ingest.wire import completion
 
 log = logging.getLogger("flywheel.gateway")
 
 AT_ONCE = 8
 _ENCODINGS = (b"accept-encoding", b"content-encoding")
-
-
-def drawn(call: str, rate: float) -> bool:
-    """Return whether a call (by its id) is among the audited share."""
-    return int(digest(call, "audit", length=12), 16) < rate * 16**12
 
 
 @dataclass(slots=True)
@@ -43,6 +40,7 @@ class Audits:
     journal: Journal
     metrics: Metrics
     shadows: Shadows
+    evidence: Evidence
     _running: set[asyncio.Task[None]] = field(default_factory=set)
     _turn: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(AT_ONCE))
 
@@ -71,6 +69,7 @@ class Audits:
             line["audit"] = {**reply_fields(found), "agrees": agrees}
             self.shadows.offer(line, found.reply, audited=True)
             self.metrics.audits.labels("agrees" if agrees else "disagrees").inc()
+            self.evidence.see(msgspec.convert(line, JournalLine))
         except (TeacherDown, Unreachable, ValueError) as error:
             self.metrics.audits.labels("failed").inc()
             log.warning("call %s: the audit failed (%s)", exchange.id, type(error).__name__)

@@ -26,7 +26,7 @@ MAX_RANK = 128
 
 
 @dataclass(slots=True)
-class Job:
+class DecodeJob:
     """One prompt that waits for its answer."""
 
     model: str
@@ -50,7 +50,7 @@ class Engine:
         self._held: OrderedDict[str, Student | EncoderStudent] = OrderedDict()
         self.started = int(time.time())
         self._lock = threading.Lock()
-        self._jobs: queue.Queue[Job | None] = queue.Queue()
+        self._jobs: queue.Queue[DecodeJob | None] = queue.Queue()
         self._open: set[Future[Answer]] = set()  # jobs that wait or are decoded
         self._thread = threading.Thread(target=self._work, name="decode", daemon=True)
 
@@ -120,7 +120,7 @@ class Engine:
             del self.models[name]
             self._held.pop(name, None)
 
-    def submit(self, job: Job) -> Future[Answer]:
+    def submit(self, job: DecodeJob) -> Future[Answer]:
         """Queue a job. Raises BadRequest when too many wait."""
         if len(self._open) >= MAX_WAITING:
             raise BadRequest(f"{MAX_WAITING} requests are waiting", 503)
@@ -131,7 +131,7 @@ class Engine:
 
     def _work(self) -> None:
         """Decode the oldest job together with all that wait for the same model."""
-        waiting: list[Job] = []
+        waiting: list[DecodeJob] = []
         while True:
             arrived = [self._jobs.get()] if not waiting else []
             while not self._jobs.empty():
@@ -145,7 +145,7 @@ class Engine:
         for job in waiting:
             job.done.cancel()
 
-    def _decode(self, batch: Sequence[Job]) -> None:
+    def _decode(self, batch: Sequence[DecodeJob]) -> None:
         if not batch:
             return
         try:

@@ -33,7 +33,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from serving import chat_request, completion
 from serving.chat_request import BadRequest, ChatRequest
-from serving.decoder import Engine, Job
+from serving.decoder import DecodeJob, Engine
 from serving.listen import listen
 from tasks.core.stage import Refused
 from tasks.students.causal import Student, base_path
@@ -132,7 +132,7 @@ async def chat(request: Request) -> Response:
     return StreamingResponse(events, media_type="text/event-stream")
 
 
-def _job(asked: ChatRequest, student: Student | EncoderStudent) -> Job:
+def _job(asked: ChatRequest, student: Student | EncoderStudent) -> DecodeJob:
     grammar = chat_request.form(asked)
     complaint = student.complaint(grammar) if grammar else None
     if complaint:
@@ -145,7 +145,7 @@ def _job(asked: ChatRequest, student: Student | EncoderStudent) -> Job:
             f"the messages have {len(ask.ids)}.",
             param="messages",
         )
-    return Job(asked.model, ask, asked.top_logprobs or 0)
+    return DecodeJob(asked.model, ask, asked.top_logprobs or 0)
 
 
 async def _refuse(_: Request, error: Exception) -> Response:

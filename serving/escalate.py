@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tasks.calibrate.hop import confidence
+from tasks.calibrate.calibrate import confidence
 from tasks.core.contract import Contract, violation
 from tasks.core.records import Json
 from tasks.core.schema import inline
@@ -34,6 +34,7 @@ STUDENT_ERROR = "student error"
 UNKNOWN_TOOL = "unknown tool"
 NOT_CONFIDENT = "not confident"
 SERVED = "served"
+REVOKED = "revoked"  # its audited answers broke the certificate
 OTHER_API = "other API"  # students answer chat completions
 NOT_PLAIN = "not plain JSON"
 UNKNOWN_KEY = "unknown key"  # the teacher has not answered a call with it yet

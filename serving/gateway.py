@@ -34,9 +34,12 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from serving import completion, escalate, transcript
-from serving.audit import Audits, drawn
+from serving.ask_student import Students
+from serving.audit import Audits
 from serving.caller import Caller, Left
 from serving.client import Client
+from serving.evidence import Evidence, JournalLine, drawn
+from serving.evidence import files as journal_files
 from serving.exchange import CHAT, Exchange, api_of, reply_fields
 from serving.journal import Journal
 from serving.keys import AcceptedKeys
@@ -44,14 +47,14 @@ from serving.listen import listen
 from serving.metrics import Metrics
 from serving.pool import pools
 from serving.relay import JSON, Passed, Relay, body_of, impassable
-from serving.route import Routes
+from serving.route import RouteFile
 from serving.shadow import FOLDER, Shadows
-from serving.students import Students
 from serving.teacher import Incoming, Teacher
 from tasks.core import params
+from tasks.core.evidence import ALARM
 from tasks.core.params import Serve
 from tasks.core.records import TEACHER
-from tasks.core.stage import Refused
+from tasks.core.stage import Refused, private
 from tasks.ingest.wire import completion as replies
 from tasks.students.causal import Answer
 
@@ -77,9 +80,9 @@ class Gateway:
     audits: Audits = field(init=False)
 
     def __post_init__(self) -> None:
-        self.audits = Audits(
-            self.teacher, self.students.keys, self.journal, self.metrics, self.shadows
-        )
+        known = self.students.keys, self.journal, self.metrics, self.shadows
+        self.audits = Audits(self.teacher, *known, self.students.evidence)
+        self.students.evidence.revoked = self.metrics.revoked
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Everything under /v1 and /openai: what is not learned from is passed through."""
@@ -165,27 +168,20 @@ class Gateway:
         line = exchange.line(self.settings.audit) | transcript.fields(exchange.api, passed)
         if line["error"] is None and exchange.is_chat():
             self.shadows.offer(line, line["reply"])
+            if line["student"]:
+                self.students.evidence.see(msgspec.convert(line, JournalLine))
         self.metrics.seconds.labels(TEACHER).observe(line["latency_s"])
         if not self.journal.keep(line):  # the client gets its answer, which may have been costly
             self.metrics.unwritten.inc()
 
     async def state(self, _: Request) -> Response:
         """GET /: the routes and the counts since the start."""
-        routes = [
-            {
-                "task": r.task.id,
-                "adapter": r.adapter,
-                "version": r.version,
-                "threshold": r.threshold,
-            }
-            for r in self.students.routes.current().routes
-        ]
         counts = self.metrics.state()
         return JSONResponse(
             {
                 **counts,
                 "calls": sum(counts["calls"].values()),
-                "routes": routes,
+                "routes": self.students.evidence.state(),
                 "shadows": {"asked": self.shadows.asked, "waiting": self.shadows.waiting},
                 "teacher": self.teacher.url,
             }
@@ -199,6 +195,7 @@ class Gateway:
     async def lifespan(self, _: Starlette) -> AsyncIterator[None]:
         """Sync the journal every second and ask shadows; at the end wait for the audits."""
         self.journal.recover()
+        self.students.evidence.recall(journal_files(self.journal.folder))
         beside = [asyncio.create_task(self._sync()), asyncio.create_task(self.shadows.run())]
         async with self.teacher.client:
             yield
@@ -247,20 +244,27 @@ def app(gateway: Gateway) -> ASGIApp:
     return route
 
 
-def build(home: Path, env: Mapping[str, str], settings: Serve, replay: bool) -> Gateway:
-    """The gateway of a workdir, its teacher and pool named by the environment. Raises Refused."""
+def build(
+    home: Path, env: Mapping[str, str], settings: Serve, replay: bool, alarm: float = ALARM
+) -> Gateway:
+    """The gateway of a workdir, its teacher and pool named by the environment. Raises Refused.
+
+    A student exactly at its risk is revoked once in `alarm` audits at most.
+    """
     url = env.get("TEACHER_BASE_URL", "")
     if not url.startswith(("http://", "https://")):
         raise Refused(
             f"TEACHER_BASE_URL is {url!r}; set it to the teacher's base URL, "
             "such as https://api.openai.com/v1"
         )
+    private(home)
     key, client = env.get("TEACHER_API_KEY") or None, Client()
     model = env.get("TEACHER_MODEL") or None
     teacher = Teacher(url, client, key, model, settings.teacher_timeout)
     servers = pools(env, client)
-    routes = Routes(home / "routes.json")
-    students = Students(routes, servers, settings, AcceptedKeys(open=key is not None))
+    routes = RouteFile(home / "routes.json")
+    keys = AcceptedKeys(open=key is not None)
+    students = Students(routes, servers, settings, keys, Evidence(routes, alarm))
     shadows = Shadows(routes, servers, settings, home / FOLDER)
     return Gateway(students, teacher, Journal(home / "journal"), settings, shadows, replay)
 
@@ -300,9 +304,12 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=8080)
     parser.add_argument("--replay", action="store_true", help="believe the header x-flywheel-at")
     chosen = parser.parse_args()
+    os.umask(0o077)  # what is written below is as personal as the calls are
     logging.basicConfig(format="%(levelname)s %(name)s: %(message)s")
     try:
-        gateway = build(chosen.home, os.environ, params.load().serve, chosen.replay)
+        found = params.load()
+        alarm = found.watch.audits_per_false_alarm
+        gateway = build(chosen.home, os.environ, found.serve, chosen.replay, alarm)
         serve(gateway, chosen.host, chosen.port)
     except Refused as error:
         print(f"flywheel: {error}", file=sys.stderr)

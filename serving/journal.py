@@ -41,7 +41,7 @@ class Journal:
     """
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
+        self.folder = folder
         writer = os.environ.get("JOURNAL_WRITER", "")
         self._suffix = f".{writer}.jsonl" if writer else ".jsonl"
         self._files: dict[str, int] = {}
@@ -64,7 +64,7 @@ class Journal:
     def recover(self) -> int:
         """Write the lines that killed gateways had put aside; return how many there were."""
         found = 0
-        for folder in self._folder.glob(f"{ASIDE}*"):
+        for folder in self.folder.glob(f"{ASIDE}*"):
             if folder == self._aside:
                 continue
             try:
@@ -82,7 +82,7 @@ class Journal:
         except msgspec.DecodeError:
             log.error("a line that was put aside is torn: %s", path.stem)
             return False
-        written = self._folder.glob(f"{_day(line)}*.jsonl")
+        written = self.folder.glob(f"{_day(line)}*.jsonl")
         if any(line["id"].encode() in file.read_bytes() for file in written):
             return False
         self.append(line)
@@ -113,8 +113,8 @@ class Journal:
             return self._files[day]
         while len(self._files) >= OPEN_FILES:
             self._close(next(iter(self._files)))
-        self._folder.mkdir(parents=True, exist_ok=True)
-        path = self._folder / f"{day}{self._suffix}"
+        self.folder.mkdir(parents=True, exist_ok=True)
+        path = self.folder / f"{day}{self._suffix}"
         file = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
         size = os.fstat(file).st_size
         if size and os.pread(file, 1, size - 1) != b"\n":

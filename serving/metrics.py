@@ -21,6 +21,9 @@ class Metrics:
         self.audits = self._counter(
             "audits", "Served answers that were also sent to the teacher, by outcome.", "outcome"
         )
+        self.revoked = self._counter(
+            "revocations", "Students that the audit took out of service, by adapter.", "adapter"
+        )
         self.teacher = self._counter(
             "teacher_responses", "The teacher's responses, by HTTP status (0: none).", "status"
         )

@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 
+from registry import ledger
 from registry.bundle import read
 from registry.store import Store, Version
 from serving.pool import Pool, PoolError
@@ -47,7 +48,7 @@ def routes(home: Path) -> list[dict[str, Any]]:
         return []  # they are made anew from the registry
 
 
-def _route(version: Version, bundle: Path, shadow: bool) -> dict[str, Any]:
+def _route(home: Path, version: Version, bundle: Path, shadow: bool) -> dict[str, Any]:
     """What the gateway is to know of a version. Raises Refused where nothing proves a champion."""
     if (name := load_one(bundle).id) != version.name:
         raise Refused(f"its bundle is of the task {name}")
@@ -61,6 +62,7 @@ def _route(version: Version, bundle: Path, shadow: bool) -> dict[str, Any]:
         "kind": kind_of(bundle / "adapter"),
         "threshold": 0.0 if isinstance(certificate, str) else certificate.threshold,
         "certificate": read(bundle, "certificate"),
+        "since": ledger.overruled(ledger.entries(home), version.name, version.number),
     }
 
 
@@ -97,7 +99,7 @@ async def _bring_up(
         bundle = store.fetch(version, home / "adapters" / version.bundle)
         if stale(bundle / "adapter", base):  # vLLM would load it where the shapes are the same
             return None, f"{version.adapter} was trained on another base than {base}"
-        route = _route(version, bundle, shadow)
+        route = _route(home, version, bundle, shadow)
         pool = pools[kind_of(bundle / "adapter")]
         if version.adapter not in loaded:
             await pool.load(version.adapter, bundle / "adapter")

@@ -1,6 +1,6 @@
 """Which student, if any, a request belongs to: the templates of the tasks that have a champion.
 
-`home/routes.json` says what is served; `promote` replaces it, and `Routes` notices.
+`home/routes.json` says what is served; `promote` replaces it, and `RouteFile` notices.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from pathlib import Path
 
 import msgspec
 
+from tasks.core.certificate import Risk
 from tasks.core.records import Json, text_of
 from tasks.core.stage import Refused
 from tasks.core.task import Task
@@ -24,14 +25,27 @@ FAMILIAR = 40  # characters of a constant that show that a prompt was once a tas
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Promise:
+    """What a certificate says about the risk (see `tasks.core.certificate`)."""
+
+    alpha: float = 0.05
+    risk: Risk = "selective"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
-    """A task, the adapter that serves it and its kind, and the confidence that may answer."""
+    """A task, the adapter that serves it and its kind, and the confidence that may answer.
+
+    `since` is when a person put a revoked version back (seconds since the epoch), else 0.
+    """
 
     task: Task
     adapter: str
     version: int
     threshold: float
     kind: str = "causal"
+    certificate: Promise = Promise()
+    since: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +110,7 @@ def _signs(route: Route) -> list[str]:
     return [longest[:FAMILIAR], longest[-FAMILIAR:]] if len(longest) >= FAMILIAR else []
 
 
-class Routes:
+class RouteFile:
     """The router of a routes.json, read again when the file changes (one `stat` per call)."""
 
     def __init__(self, path: Path) -> None:

@@ -23,9 +23,9 @@ import msgspec
 from serving import escalate
 from serving.journal import Journal
 from serving.pool import Pool, PoolError
-from serving.route import Match, Route, Routes
-from tasks.calibrate.hop import confidence
-from tasks.calibrate.shadow import Seen, conversation_of
+from serving.route import Match, Route, RouteFile
+from tasks.calibrate.calibrate import confidence
+from tasks.calibrate.shadow_proof import ShadowAnswer, conversation_of
 from tasks.core.contract import agree, answer
 from tasks.core.params import Serve
 from tasks.core.records import Json
@@ -59,7 +59,7 @@ class _Waiting:
 class Shadows:
     """The shadows of a gateway and the calls that wait for them."""
 
-    routes: Routes
+    routes: RouteFile
     pools: Mapping[str, Pool]
     settings: Serve
     folder: Path
@@ -163,9 +163,9 @@ def _name(task: str, version: int) -> str:
     return f"{task}-v{version}"
 
 
-def seen(home: Path, task: str, version: int) -> Iterator[Seen]:
+def seen(home: Path, task: str, version: int) -> Iterator[ShadowAnswer]:
     """All that a shadow was asked, oldest day first; a line that a crash tore is left out."""
     for path in sorted((home / FOLDER / _name(task, version)).glob("*.jsonl")):
         for line in path.read_bytes().split(b"\n"):
             with suppress(msgspec.DecodeError):
-                yield msgspec.json.decode(line, type=Seen)
+                yield msgspec.json.decode(line, type=ShadowAnswer)

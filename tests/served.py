@@ -14,14 +14,15 @@ import msgspec
 from upstream import Handler, upstream
 
 from examples import desk, teacher
+from serving.ask_student import Students
 from serving.client import Client
+from serving.evidence import Evidence
 from serving.gateway import Gateway, app
 from serving.journal import Journal
 from serving.keys import AcceptedKeys
 from serving.pool import Pool
-from serving.route import Route, Routes
+from serving.route import Route, RouteFile
 from serving.shadow import FOLDER, Shadows
-from serving.students import Students
 from serving.teacher import Teacher
 from tasks.cluster.template_mining import mine
 from tasks.core.contract import answer_of, infer
@@ -108,9 +109,11 @@ def gateway(
     serve, http = Serve(audit=audit, **settings), Client()
     students = {"causal": Pool(upstream(pool), http)} if pool else {}
     url = large if isinstance(large, str) else upstream(large) + "/v1"
-    routes = Routes(home / "routes.json")
+    routes = RouteFile(home / "routes.json")
     return Gateway(
-        students=Students(routes, students, serve, AcceptedKeys(open=not asks_for_keys)),
+        students=Students(
+            routes, students, serve, AcceptedKeys(open=not asks_for_keys), Evidence(routes)
+        ),
         teacher=Teacher(url, http, model=model),
         journal=Journal(home / "journal"),
         settings=serve,

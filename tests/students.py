@@ -13,7 +13,7 @@ from registry.bundle import Lineage, pack
 from registry.gate import Verdict
 from tasks.core.certificate import Certificate
 from tasks.core.contract import Contract
-from tasks.core.scorecard import Line, Scorecard
+from tasks.core.scorecard import Scorecard, ScorecardLine
 from tasks.core.stage import write_atomic
 from tasks.core.task import Task, save
 from tasks.core.template import Head, Pattern, Slot, Template
@@ -21,7 +21,7 @@ from tasks.core.training import Mark, Sample, Training
 from tasks.evaluate.answers import Answered, Answers, write_answers
 from tasks.students.adapters import adapter_digest
 from tasks.students.causal import ADAPTER_FILES, base_digest
-from tasks.train.attempt import save as write_adapter
+from tasks.train.prepare import save as write_adapter
 
 SYSTEM = Pattern(
     ("You route messages of an online shop. Today is ", ". Request ", "."),
@@ -65,8 +65,8 @@ def scorecard(digest: str = "ad1", **changes: Any) -> Scorecard:
         "valid": 1.0,
         "metrics": {"macro F1": 0.948},
         "table": [
-            Line(name="student", agreement=0.953, low=0.924, high=0.971, valid=1.0),
-            Line(name="majority answer", agreement=0.31, low=0.26, high=0.363, valid=1.0),
+            ScorecardLine(name="student", agreement=0.953, low=0.924, high=0.971, valid=1.0),
+            ScorecardLine(name="majority answer", agreement=0.31, low=0.26, high=0.363, valid=1.0),
         ],
         "latency_ms": 18.4,
         "prompt_tokens": 31.0,

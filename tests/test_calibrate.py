@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.calibrate.hop import Asked, certify, confidence, even, held_out
-from tasks.calibrate.walk import mixed_tail, needed, plan, schedule, threshold, walk
+from tasks.calibrate.calibrate import CertificateRequest, certify, confidence, even, held_out
+from tasks.calibrate.threshold import mixed_tail, needed, plan, schedule, threshold, walk
 from tasks.core.certificate import Certificate, Refusal, spent
 from tasks.core.params import Calibrate
 from tasks.evaluate.answers import Answered, Answers
@@ -276,7 +276,7 @@ def test_later_attempts_and_more_tasks_make_the_proof_harder() -> None:
     rows, params = [(-i / 100, i % 40 > 0 or i == 0) for i in range(300)], Calibrate(delta=DELTA)
     first = certify(answers(rows), "t", params)
     assert isinstance(first, Certificate)
-    for asked in (Asked(attempt=4), Asked(tests=10)):
+    for asked in (CertificateRequest(attempt=4), CertificateRequest(tests=10)):
         found = certify(answers(rows), "t", params, asked)
         assert isinstance(found, Refusal) or found.accepted <= first.accepted
 
@@ -289,7 +289,7 @@ def test_the_best_of_several_students_holds_what_it_promises() -> None:
         for attempt in (1, 2):
             rows = [(-rng.random(), rng.random() > ALPHA * 1.02) for _ in range(150)]
             params = Calibrate(alpha=ALPHA, delta=DELTA)
-            found.append(certify(answers(rows), "t", params, Asked(attempt)))
+            found.append(certify(answers(rows), "t", params, CertificateRequest(attempt)))
         loose += any(isinstance(one, Certificate) for one in found)
     assert loose / rounds < DELTA + 0.03
 
@@ -299,11 +299,13 @@ def test_no_attempt_is_spent_where_the_champion_would_stay() -> None:
     good, bad = [(-i / 1000, True) for i in range(150)], [(-1.0, False)] * 150
     pilot = answers(good[::4] + bad[::4]).rows
     params = Calibrate(alpha=ALPHA, delta=DELTA)
-    found = certify(answers(good + bad), "t", params, Asked(least=0.9, pilot=pilot))
+    found = certify(answers(good + bad), "t", params, CertificateRequest(least=0.9, pilot=pilot))
     assert isinstance(found, Refusal)
     assert found.attempt == 0
     assert "at least 90% of the calls" in found.refused
-    assert isinstance(certify(answers(good + bad), "t", params, Asked(pilot=pilot)), Certificate)
+    assert isinstance(
+        certify(answers(good + bad), "t", params, CertificateRequest(pilot=pilot)), Certificate
+    )
 
 
 def test_marginal_risk_serves_more_than_selective() -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -33,6 +36,31 @@ def test_bad_input_gets_one_sentence(tmp_path: Path, args: list[str], sentence: 
     assert ended.returncode == 2
     assert sentence in said
     assert "Traceback" not in said
+
+
+@pytest.mark.parametrize("listens", [False, True])
+def test_a_registry_that_is_away_is_said_within_seconds(listens: bool, tmp_path: Path) -> None:
+    """In one sentence, by each command that needs it, also where a port takes calls for ever."""
+    commands = (["promote"], ["nightly"], ["data", "get", "routing/1"])
+    with socket.socket() as port:
+        port.bind(("127.0.0.1", 0))
+        if listens:
+            port.listen()
+        url = f"http://127.0.0.1:{port.getsockname()[1]}"
+        began, env = time.monotonic(), {**os.environ, "MLFLOW_TRACKING_URI": url}
+        started = [
+            subprocess.Popen(
+                [sys.executable, "-m", "flows.cli", *words, "--home", str(tmp_path / words[0])],
+                cwd=ROOT, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+            )
+            for words in commands
+        ]  # fmt: skip
+        ended = [one.communicate(timeout=60)[0] for one in started]
+    assert time.monotonic() - began < 15
+    assert [one.returncode for one in started] == [2, 2, 2], ended
+    for said in ended:
+        assert " ".join(said.split()).startswith(f"flywheel: MLflow at {url} cannot be reached ")
+        assert "Traceback" not in said
 
 
 def test_dry_run_tells_what_a_log_holds() -> None:

@@ -48,3 +48,12 @@ def test_a_stack_that_was_killed_is_forgotten(tmp_path: Path) -> None:
         assert stack.stack(home) == {"FLYWHEEL_PID": "1"}
     assert stack.stack(home) == {}
     assert not (home / stack.STACK).exists()
+
+
+def test_only_its_owner_may_look_into_a_home(tmp_path: Path) -> None:
+    """A new one is made private, and one that was open to others is closed."""
+    for home in (tmp_path / "new", tmp_path / "old"):
+        if home.name == "old":
+            home.mkdir(mode=0o755)
+        with stack.lock(home):
+            assert home.stat().st_mode & 0o777 == 0o700

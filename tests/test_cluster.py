@@ -11,8 +11,8 @@ import msgspec
 import pyarrow.parquet as pq
 import pytest
 
-from tasks.cluster.discover import Found, Routes, discover, mark_routable
-from tasks.cluster.hop import cluster
+from tasks.cluster.cluster import cluster
+from tasks.cluster.discover import Group, TemplateRouter, discover, mark_routable
 from tasks.core.params import Cluster
 from tasks.core.records import CleanCall, Counts, read_rejected
 from tasks.core.stage import manifest
@@ -82,10 +82,10 @@ def test_every_task_can_be_routed_by_its_template(desk: tuple[Path, list[CleanCa
     out, calls = desk
     tasks = load(out)
     groups = [
-        Found(0, t.template, t.contract, [], mark=None)  # type: ignore[arg-type]
+        Group(0, t.template, t.contract, [], fingerprint=None)  # type: ignore[arg-type]
         for t in tasks
     ]
-    routes, task_of = Routes(groups), assigned(out)
+    routes, task_of = TemplateRouter(groups), assigned(out)
     places = [(c, routes.find(c.request)) for c in calls[::5]]
     routed = [(c, tasks[place].id) for c, place in places if place is not None]
     assert len(routed) >= 0.95 * len(places)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.core.evidence import ALARM, Detector, Proof, interval
+from tasks.core.evidence import ALARM, ChangeDetector, Proof, interval
 
 ALPHA, DELTA = 0.05, 0.1
 
@@ -30,7 +30,7 @@ def proof(answers: list[bool], alpha: float = ALPHA) -> Proof:
 
 def alarmed(answers: list[bool]) -> int | None:
     """After how many answers a detector raised the alarm."""
-    detector = Detector(ALPHA)
+    detector = ChangeDetector(ALPHA)
     for place, wrong in enumerate(answers, 1):
         detector.see(wrong)
         if detector.alarm():
@@ -83,7 +83,7 @@ def test_a_change_is_found_after_many_good_answers() -> None:
 
 def test_the_change_is_placed_where_it_was() -> None:
     """The detector says from which answer on the student was worse, within a few."""
-    detector = Detector(ALPHA)
+    detector = ChangeDetector(ALPHA)
     for wrong in stream(3, 1_000, 0.02) + [True] * 8:
         detector.see(wrong)
     assert detector.alarm()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 import tomllib
+from collections import defaultdict
 from functools import cache
 from pathlib import Path
 
@@ -33,7 +34,7 @@ HOMES = {
     "accelerate": {"tasks/train/distributed.py"},
     "llguidance": {"tasks/students/causal.py"},
     "sqlglot": {"tasks/evaluate/sql.py"},
-    "datasketch": {"tasks/dataset/hop.py"},
+    "datasketch": {"tasks/dataset/dataset.py"},
     "starlette": {"serving", "examples/teacher.py"},
     "openai": {"examples", "flows/cli/demo.py"},
 }
@@ -119,6 +120,16 @@ def test_a_night_knows_no_prefect() -> None:
     assert not [p for p in sources("flows/night") if "prefect" in imports(p)]
 
 
+def test_one_class_per_name() -> None:
+    """A class is found by its name: no two classes of the four packages share one."""
+    homes = defaultdict[str, list[str]](list)
+    for path in sources(*ROOMS):
+        for node in parsed(path):
+            if isinstance(node, ast.ClassDef):
+                homes[node.name].append(str(path.relative_to(ROOT)))
+    assert not {name: files for name, files in homes.items() if len(files) > 1}
+
+
 @pytest.mark.parametrize("tool", HOMES)
 def test_each_tool_is_imported_in_one_place(tool: str) -> None:
     """A third-party tool can be exchanged by changing the one place that imports it."""
@@ -138,7 +149,7 @@ def test_a_hop_has_one_name_everywhere() -> None:
     stages = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
     sections = yaml.safe_load((ROOT / "params.yaml").read_text())
     for hop in HOPS:
-        assert (ROOT / "tasks" / hop / "hop.py").exists()
+        assert (ROOT / "tasks" / hop / f"{hop}.py").exists()
         assert hop in sections
         assert hop in Params.__struct_fields__
         assert stages[hop]["cmd"].split()[-1] == f"tasks.{hop}"

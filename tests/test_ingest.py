@@ -21,11 +21,11 @@ from tasks.core import records, stage
 from tasks.core.params import Ingest, Validate
 from tasks.core.records import Call, Counts, Rejected
 from tasks.core.stage import Refused
-from tasks.ingest import hop as module
+from tasks.ingest import ingest as module
 from tasks.ingest import json_lines, shards
-from tasks.ingest.encoding import Line
-from tasks.ingest.hop import ingest
-from tasks.validate.hop import validate
+from tasks.ingest.encoding import RawLine
+from tasks.ingest.ingest import ingest
+from tasks.validate.validate import validate
 
 DATA = Path(os.environ.get("FLYWHEEL_EVAL_DATA") or Path(__file__).parents[2] / "shared/data")
 needs_data = pytest.mark.skipif(not DATA.is_dir(), reason=f"no evaluation data at {DATA}")
@@ -293,10 +293,10 @@ def test_a_log_is_read_line_by_line() -> None:
     """The first record comes out before the second line is read."""
     read: list[int] = []
 
-    def lines() -> Iterator[Line]:
+    def lines() -> Iterator[RawLine]:
         for number in (1, 2, 3):
             read.append(number)
-            yield Line(number, b'{"n": 1}')
+            yield RawLine(number, b'{"n": 1}')
 
     next(json_lines.documents("calls.jsonl", lines(), whole=False))
     assert read == [1]
@@ -305,7 +305,7 @@ def test_a_log_is_read_line_by_line() -> None:
 @given(st.lists(st.tuples(st.integers(-9, 9), st.integers()), max_size=60), st.integers(1, 8))
 def test_what_was_seen_is_remembered(pairs: list[tuple[int, int]], most: int) -> None:
     """Like a dict, however often it is sorted in, and after a night on disk."""
-    known, seen, earlier = {}, shards.Seen(), shards.Seen()
+    known, seen, earlier = {}, shards.TakenCalls(), shards.TakenCalls()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(shards, "RECENT", most)
         for key, content in pairs:

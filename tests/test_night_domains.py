@@ -14,15 +14,15 @@ from sqlalchemy import Engine, event
 from flows.night import ladder, registration
 from flows.night.champions import champion
 from flows.night.domains import domains, trained
-from flows.night.hops import Night
+from flows.night.folders import Night
 from registry import bundle
-from registry.choice import Try
+from registry.choice import JudgedStudent
 from tasks.core import records
 from tasks.core.params import Calibrate, Evaluate, Judge, Params, Train, load
 from tasks.core.records import Counts
 from tasks.core.stage import finish
 from tasks.core.task import load_one, save
-from tasks.deidentify.hop import load_key
+from tasks.deidentify.deidentify import load_key
 from tasks.deidentify.leak_check import Originals
 
 pytestmark = pytest.mark.flow  # most of a night, with a registry
@@ -62,14 +62,16 @@ def dataset(night: Night) -> None:
     save(night.out("cluster", "tasks.json"), found)
 
 
-def tries(night: Night, task: str) -> list[Try]:
+def judged(night: Night, task: str) -> list[JudgedStudent]:
     """What the flow `student` does before it registers."""
     serving, result = champion(night, task), []
     for rung in ladder.ladder(night, task, serving):
         ladder.train(night, task, rung, serving)
         card = ladder.evaluate(night, task, rung, serving)
         proof = ladder.calibrate(night, task, rung)
-        result.append(Try(rung, card, proof, ladder.judge(night, task, rung, card, proof, serving)))
+        result.append(
+            JudgedStudent(rung, card, proof, ladder.judge(night, task, rung, card, proof, serving))
+        )
     return result
 
 
@@ -96,7 +98,7 @@ def test_a_domain_is_trained_once_and_serves_each_of_its_tasks(night: Night) -> 
     """Both tasks measure both students; those of the domain have one adapter and one pool name."""
     kept = []
     for task in TASKS:
-        domain, own = tries(night, task)
+        domain, own = judged(night, task)
         assert (domain.rung, own.rung) == ("domain", "causal")
         assert not ladder.enough(night, domain)  # its own is measured, whatever this one does
         assert domain.scorecard.adapter_digest != own.scorecard.adapter_digest

@@ -13,19 +13,19 @@ import pytest
 import students
 import tiny
 
-from flows.night import champions, hops, leaks, savings
+from flows.night import champions, folders, hops, leaks, savings
 from flows.night.champions import Champion, origin
-from flows.night.hops import Night
+from flows.night.folders import Night
 from flows.night.ladder import aside, enough
 from flows.night.savings import trainable
-from registry.choice import Try
+from registry.choice import JudgedStudent
 from registry.store import Version
 from tasks.core import stage
 from tasks.core.params import load
 from tasks.core.records import Counts
 from tasks.core.stage import Refused
 from tasks.core.task import save
-from tasks.deidentify.hop import load_key
+from tasks.deidentify.deidentify import load_key
 from tasks.deidentify.leak_check import Originals
 from tasks.students.adapters import stale
 from tasks.students.minilm import DIGEST, NAME
@@ -188,7 +188,7 @@ def test_a_damaged_champion_costs_its_own_task_alone(
     bundle = students.bundle(tmp_path / "made")[0]
     (tmp_path / "adapters").mkdir()
     bundle.rename(tmp_path / "adapters" / version.bundle)
-    monkeypatch.setattr(hops, "registry_of", lambda _: Fetched(version))
+    monkeypatch.setattr(folders, "registry_of", lambda _: Fetched(version))
     found = champions.champion(night, "a")
     assert found
     assert found.rival
@@ -216,7 +216,7 @@ def _line(name: str, day: str) -> bytes:
 def test_a_night_that_is_begun_anew_climbs_as_far(tmp_path: Path) -> None:
     """A costlier student that was trained before the night died is judged, however late it is."""
     night = Night(tmp_path, "2026-03-02", load())
-    last = Try("encoder", students.scorecard(task="a-1"), "no proof", students.PASSED)
+    last = JudgedStudent("encoder", students.scorecard(task="a-1"), "no proof", students.PASSED)
     made = night.out("train", "a-1", "causal")
     made.mkdir(parents=True)
     assert not enough(night, last)
@@ -232,7 +232,10 @@ def test_a_night_that_is_begun_anew_climbs_as_far(tmp_path: Path) -> None:
 
 def test_a_dearer_student_that_breaks_costs_a_cheaper_one_nothing() -> None:
     """What is refused is kept with its reason; a crash ends the climb only where nothing stands."""
-    kept, refused = Try("linear", students.scorecard(), "none", students.PASSED), list[Refused]()
+    kept, refused = (
+        JudgedStudent("linear", students.scorecard(), "none", students.PASSED),
+        list[Refused](),
+    )
     with aside(refused, []):
         raise Refused("no rows")
     with aside(refused, [kept]):
@@ -277,8 +280,8 @@ def test_given_logs_do_not_move_the_mark(tmp_path: Path) -> None:
 
 def test_nights_of_a_home_come_one_at_a_time(tmp_path: Path) -> None:
     night = Night(tmp_path / "home", "2026-03-01", load())
-    with hops.alone(night), pytest.raises(stage.Refused, match="another night"):  # noqa: SIM117
-        with hops.alone(night):
+    with folders.alone(night), pytest.raises(stage.Refused, match="another night"):  # noqa: SIM117
+        with folders.alone(night):
             pass
-    with hops.alone(night):
+    with folders.alone(night):
         pass

@@ -8,10 +8,10 @@ import json
 import students
 
 from registry import card, figures
-from registry.bundle import Asked, Lineage
+from registry.bundle import ComparedAnswer, Lineage
 from registry.gate import Verdict
 from tasks.core.contract import Contract
-from tasks.core.scorecard import Difference, Line
+from tasks.core.scorecard import Difference, ScorecardLine
 from tasks.core.training import Mark
 
 LINEAGE = Lineage(night="2026-03-14", dataset="2dbf.dir", base="bundled", rows={"train": 420})
@@ -98,7 +98,9 @@ def test_metrics_have_names_that_mlflow_takes() -> None:
     """Every figure of scorecard and certificate has a legal name; baselines are beside them."""
     table = [
         *students.scorecard().table,
-        Line(name="TF-IDF + logistic regression", agreement=0.9, low=0.8, high=0.95, valid=1.0),
+        ScorecardLine(
+            name="TF-IDF + logistic regression", agreement=0.9, low=0.8, high=0.95, valid=1.0
+        ),
     ]
     found = figures.metrics(students.scorecard(table=table), students.certificate())
     assert found["agreement"] == 0.953
@@ -134,7 +136,7 @@ def test_fields_are_a_table() -> None:
     call = {"tool_calls": [{"name": "find", "arguments": {"id": 1}}]}
     talk = {"content": "Which order?"}
     said = [
-        Asked(prompt="", expected=json.dumps(call), given=json.dumps(given), agrees=False,
+        ComparedAnswer(prompt="", expected=json.dumps(call), given=json.dumps(given), agrees=False,
               weight=1.0, score=-0.1)
         for given in (call, talk)
     ]  # fmt: skip

@@ -7,16 +7,18 @@ from dataclasses import replace
 import pytest
 import students
 
-from registry.choice import MARGIN, Paired, Try, as_good, best, choose
+from registry.choice import MARGIN, JudgedStudent, Paired, as_good, best, choose
 from registry.gate import Verdict
 
 PASSED, REFUSED = Verdict(True, "It answers 86% of the calls by itself."), Verdict(False, "No.")
 EVEN = Paired(4, 5)
 
 
-def attempt(coverage: float = 0.86, verdict: Verdict = PASSED, agreement: float = 0.95) -> Try:
+def attempt(
+    coverage: float = 0.86, verdict: Verdict = PASSED, agreement: float = 0.95
+) -> JudgedStudent:
     card = students.scorecard("ad1", agreement=agreement)
-    return Try("encoder", card, students.certificate("ad1", coverage=coverage), verdict)
+    return JudgedStudent("encoder", card, students.certificate("ad1", coverage=coverage), verdict)
 
 
 OWN, DOMAIN = attempt(), replace(attempt(), rung="domain")
@@ -36,7 +38,7 @@ OWN, DOMAIN = attempt(), replace(attempt(), rung="domain")
     ],
 )
 def test_the_domains_student_is_kept_where_it_is_as_good(
-    domain: Try, own: Try, paired: Paired, kept: str
+    domain: JudgedStudent, own: JudgedStudent, paired: Paired, kept: str
 ) -> None:
     """As good or better: the domain's. Less coverage, more mistakes or refused: the task's own."""
     found = choose(replace(domain, rung="domain"), replace(own, rung="encoder"), paired)
@@ -57,7 +59,7 @@ def test_the_reason_tells_the_figures_of_both() -> None:
 
 def test_a_student_without_a_certificate_is_certified_for_nothing() -> None:
     """It counts as no coverage, and ranks after every student that passed."""
-    none = Try("causal", students.scorecard(), "nothing was proven", REFUSED)
+    none = JudgedStudent("causal", students.scorecard(), "nothing was proven", REFUSED)
     assert none.coverage == 0.0
     assert best([none, OWN]) is OWN
     assert best([]) is None

@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from registry.gate import Verdict, judge, to_beat
-from tasks.calibrate.hop import HeldOut
+from tasks.calibrate.calibrate import HeldOut
 from tasks.core.certificate import Certificate
 from tasks.core.params import Judge
-from tasks.core.scorecard import Line, Scorecard
+from tasks.core.scorecard import Scorecard, ScorecardLine
 from tasks.evaluate.metrics import wilson
 
 PARAMS = Judge()
@@ -70,8 +70,10 @@ REFUSALS = {
         {
             "scorecard": students.scorecard(
                 table=[
-                    Line(name="student", agreement=0.953, low=0.92, high=0.971, valid=1.0),
-                    Line(name="majority answer", agreement=0.99, low=0.9, high=1.0, valid=1.0),
+                    ScorecardLine(name="student", agreement=0.953, low=0.92, high=0.971, valid=1.0),
+                    ScorecardLine(
+                        name="majority answer", agreement=0.99, low=0.9, high=1.0, valid=1.0
+                    ),
                 ]
             )
         },

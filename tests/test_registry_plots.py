@@ -8,13 +8,13 @@ from io import BytesIO
 import students
 
 from registry import plots
-from registry.bundle import Asked
+from registry.bundle import ComparedAnswer
 from tasks.core.contract import Contract
 
 
-def said(expected: str, given: str, score: float | None = -0.1) -> Asked:
+def said(expected: str, given: str, score: float | None = -0.1) -> ComparedAnswer:
     fields = {"prompt": "", "weight": 1.0, "agrees": expected == given, "score": score}
-    return Asked(expected=expected, given=given, **fields)
+    return ComparedAnswer(expected=expected, given=given, **fields)
 
 
 def test_each_kind_of_answer_has_its_pictures() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import shutil
+import socket
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -278,7 +279,12 @@ def test_the_router_is_a_version_for_each_change(store: Store, tmp_path: Path) -
     assert "router" not in {version.name for version in store.champions()}
 
 
-def test_a_registry_that_is_away_is_a_sentence() -> None:
-    """Nobody waits through the retries of a client before it is said."""
-    with pytest.raises(Refused, match=r"MLflow at http://127\.0\.0\.1:9 cannot be reached"):
-        Store("http://127.0.0.1:9").reach()
+@pytest.mark.parametrize("answer", [b"HTTP/1.1 503 Away\r\n\r\n", b"SSH-2.0-OpenSSH_9.2\r\n"])
+def test_a_registry_that_is_none_is_a_sentence(answer: bytes) -> None:
+    """A server that cannot serve, or another one: nobody waits through a client's retries."""
+    with socket.create_server(("127.0.0.1", 0)) as port, ThreadPoolExecutor(1) as thread:
+        url = f"http://127.0.0.1:{port.getsockname()[1]}"
+        tried = thread.submit(Store(url).reach)
+        port.accept()[0].sendall(answer)
+        with pytest.raises(Refused, match=rf"MLflow at {url} cannot be reached \(.+\)$"):
+            tried.result()

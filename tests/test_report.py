@@ -22,8 +22,7 @@ from tasks.core.certificate import Refusal
 from tasks.core.params import Economics
 from tasks.core.records import Counts
 from tasks.core.stage import finish
-from tasks.report import chart, page
-from tasks.report import hop as report
+from tasks.report import chart, page, report
 from tasks.report.days import days, percentile
 from tasks.report.nights import nights, sentence
 

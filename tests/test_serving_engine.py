@@ -23,7 +23,7 @@ from upstream import application
 
 from serving.chat_request import BadRequest
 from serving.client import Client
-from serving.decoder import MAX_WAITING, Engine, Job
+from serving.decoder import MAX_WAITING, DecodeJob, Engine
 from serving.engine import app, run
 from serving.listen import listen
 from serving.pool import Pool
@@ -32,7 +32,7 @@ from tasks.core.stage import Refused
 from tasks.students.adapters import open_student
 from tasks.students.causal import Student
 from tasks.students.decoding import Answer, Ask
-from tasks.train.hop import train
+from tasks.train.train import train
 
 NAME = "colour-0-v1-00000001"
 PROMPT = "item 3: what colour is the apple"
@@ -235,10 +235,10 @@ def test_a_full_queue_refuses_and_an_odd_batch_ends_no_worker(
         raise TypeError("odd")
 
     monkeypatch.setattr(engine.student, "decode", stuck)
-    jobs = [Job("tiny", Ask([1], None, 1), 0) for _ in range(MAX_WAITING)]
+    jobs = [DecodeJob("tiny", Ask([1], None, 1), 0) for _ in range(MAX_WAITING)]
     told = [engine.submit(job) for job in jobs]
     with pytest.raises(BadRequest, match="requests are waiting"):
-        engine.submit(Job("tiny", Ask([1], None, 1), 0))
+        engine.submit(DecodeJob("tiny", Ask([1], None, 1), 0))
     go.set()
     assert {type(done.exception(30)) for done in told} == {TypeError}
     monkeypatch.undo()

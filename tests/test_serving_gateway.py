@@ -17,7 +17,7 @@ from upstream import nowhere
 
 from examples import teacher as large
 from serving import gateway as module
-from serving.audit import drawn
+from serving.evidence import drawn
 from tasks.core.params import Serve
 from tasks.core.stage import Refused
 from tasks.ingest.dialects import journal as dialect

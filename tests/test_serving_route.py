@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import served
 
-from serving.route import NO_TASK, PROMPT_CHANGED, Router, Routes
+from serving.route import NO_TASK, PROMPT_CHANGED, RouteFile, Router
 from tasks.core.stage import Refused
 from tasks.core.template import Template
 
@@ -76,7 +76,7 @@ def test_the_most_constant_template_wins() -> None:
 
 def test_routes_follow_the_file(tmp_path: Path) -> None:
     """A replaced routes.json is served from the next call on; without a file nothing is."""
-    routes = Routes(tmp_path / "routes.json")
+    routes = RouteFile(tmp_path / "routes.json")
     assert routes.current().routes == []
     served.write_routes(tmp_path, served.route("route"))
     assert [r.version for r in routes.current().routes] == [3]
@@ -88,7 +88,7 @@ def test_routes_follow_the_file(tmp_path: Path) -> None:
 def test_a_broken_file_leaves_the_routes_alone(tmp_path: Path) -> None:
     """Routes that cannot be read do not take away those that serve."""
     served.write_routes(tmp_path, served.route("route"))
-    routes = Routes(tmp_path / "routes.json")
+    routes = RouteFile(tmp_path / "routes.json")
     before = routes.current()
     (tmp_path / "routes.json").write_text('{"routes": [{"task": 1')
     os.utime(tmp_path / "routes.json", ns=(1, 1))

@@ -12,7 +12,7 @@ import tiny
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks.calibrate.hop import calibrate
+from tasks.calibrate.calibrate import calibrate
 from tasks.core.certificate import Certificate, Refusal
 from tasks.core.contract import Contract
 from tasks.core.params import Calibrate, Evaluate, Train
@@ -23,9 +23,9 @@ from tasks.students.adapters import adapter_digest, open_student
 from tasks.students.encoder import EncoderStudent
 from tasks.students.kernel import rarity, table, words_of
 from tasks.train.folds import FILE, unlearned
-from tasks.train.hop import load_training, train
 from tasks.train.kernel_fit import described
 from tasks.train.ridge import solve
+from tasks.train.train import load_training, train
 
 SAID = {
     "refund": "my money back",

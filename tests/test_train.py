@@ -20,13 +20,13 @@ from tasks.core.rows import Row, some
 from tasks.core.stage import Refused
 from tasks.students.adapters import adapter_digest
 from tasks.students.causal import ADAPTER_FILES, Student, base_digest, load_base
-from tasks.train.attempt import continues, rated, second_try
 from tasks.train.causal import Example, completion
 from tasks.train.distributed import Team
 from tasks.train.fused import fuse
-from tasks.train.hop import adapter_name, load_training, train
 from tasks.train.loop import Diverged, Fitter, batches, check
 from tasks.train.optimizers import optimizers, rate
+from tasks.train.prepare import after_divergence, continues, rated
+from tasks.train.train import adapter_name, load_training, train
 
 
 @pytest.fixture(scope="module")
@@ -236,7 +236,7 @@ def test_divergence_is_recognised() -> None:
         check([(1, 2.0), (2, math.nan)], 2.0)
     with pytest.raises(Diverged, match="rose"):
         check([(i, 1.0 if i < 20 else 9.0) for i in range(1, 40)], 1.0)
-    assert second_try(Train(seed=3, learning_rate=4e-3)) == Train(seed=4, learning_rate=1e-3)
+    assert after_divergence(Train(seed=3, learning_rate=4e-3)) == Train(seed=4, learning_rate=1e-3)
 
 
 def test_the_rate_falls_with_the_width(base: Path) -> None:

@@ -123,10 +123,10 @@ def test_without_its_registry_a_promotion_says_so(stack: Up) -> None:
     before, began = routes(stack.home), time.monotonic()
     nowhere = {"MLFLOW_TRACKING_URI": "http://127.0.0.1:9"}
     done = flywheel("promote", "--home", str(stack.home), **nowhere)
+    assert time.monotonic() - began < 15
     assert done.returncode == 2
     assert "MLflow at http://127.0.0.1:9 cannot be reached" in done.stdout
     assert "Traceback" not in done.stdout + done.stderr
-    assert time.monotonic() - began < 60  # with what this machine does beside
     assert routes(stack.home) == before
 
 

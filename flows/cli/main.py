@@ -14,6 +14,7 @@ from typing import Annotated
 import typer
 
 from flows import console
+from registry.server import reach
 from tasks.core.stage import Refused
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
@@ -30,7 +31,8 @@ Home = Annotated[
 def _joined(home: Path) -> Iterator[None]:
     """Use the services of a running `flywheel up` on this home, or start Prefect and MLflow.
 
-    A home's artifacts are read through an MLflow server once one has written them.
+    A home's artifacts are read through an MLflow server once one has written them. Raises Refused
+    where the one that is named does not answer.
     """
     from flows.cli import processes
     from flows.cli import stack as local
@@ -38,6 +40,7 @@ def _joined(home: Path) -> Iterator[None]:
     local.prepare(home)
     for name, value in local.stack(home).items():
         os.environ.setdefault(name, value)
+    reach(os.environ.get("MLFLOW_TRACKING_URI", ""))
     if "PREFECT_API_URL" in os.environ:
         yield
         return
@@ -96,10 +99,8 @@ def nightly(
     """Run one night now: on the journal, or on logs that you already have."""
     home = home.resolve()
     with _joined(home):
-        from flows.night.hops import registry_of
         from flows.nightly import nightly as flow
 
-        registry_of(home).reach()
         state = flow(day=day, home=str(home), source=source, return_state=True)
         error = state.result(raise_on_failure=False)
         if isinstance(error, Refused):
@@ -113,10 +114,8 @@ def promote(home: Home = LIVE) -> None:
     """Make the pool match the registry now."""
     home = home.resolve()
     with _joined(home):
-        from flows.night.hops import registry_of
         from flows.promote import promote as flow
 
-        registry_of(home).reach()
         flow(home=str(home))
 
 
@@ -126,7 +125,7 @@ def ingest(
     dry_run: Annotated[bool, typer.Option(help="Only say what is there.")] = True,
 ) -> None:
     """Say what a log holds: dialect, calls, time span, models, tools, first problems."""
-    from tasks.ingest.hop import dry_run as look
+    from tasks.ingest.ingest import dry_run as look
 
     if not dry_run:
         raise Refused("`flywheel ingest` only looks; `flywheel nightly --source` learns")
@@ -154,7 +153,11 @@ def data_get(
     home: Home = LIVE,
 ) -> None:
     """Restore the exact dataset that a registered version was trained and tested on."""
-    from flows.night.hops import registry_of
+    from flows.cli import stack as local
+
+    local.prepare(home.resolve())
+    reach(os.environ.get("MLFLOW_TRACKING_URI", ""))
+    from flows.night.folders import registry_of
     from registry import ledger
     from registry.version import TASK
 
@@ -184,6 +187,7 @@ def _interrupt(*_: object) -> None:
 
 def main() -> None:
     """Entry point: one clear sentence and exit status 2 on bad input."""
+    os.umask(0o077)  # what is written, here and by the services, is as personal as the calls are
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) != signal.SIG_IGN:  # as under nohup
             signal.signal(number, _interrupt)

@@ -19,7 +19,7 @@ from filelock import FileLock, Timeout
 
 from flows.cli.processes import Service
 from serving.loopback import direct
-from tasks.core.stage import Refused
+from tasks.core.stage import Refused, private
 
 STACK = "stack.json"
 QUIET = {
@@ -78,7 +78,7 @@ def claim_port(port: int, name: str) -> int:
 @contextmanager
 def lock(home: Path) -> Iterator[None]:
     """Hold a home folder for one stack at a time. Raises Refused when another one holds it."""
-    home.mkdir(parents=True, exist_ok=True)
+    private(home)
     try:
         held = FileLock(home.parent / f".{home.name}.lock").acquire(timeout=0)
     except Timeout:

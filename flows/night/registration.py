@@ -6,27 +6,29 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 
-import tasks.train.hop
-from flows.night import domains, shadows
+from flows.night import domains, shadow_plan
 from flows.night.champions import Champion
-from flows.night.hops import Night
+from flows.night.folders import Night
 from flows.night.ladder import Outcome
 from registry import bundle, card, choice, ledger
-from registry.choice import Rung, Try
+from registry.choice import JudgedStudent, Rung
 from registry.gate import Verdict
 from registry.store import Version
-from tasks.calibrate import shadow
+from tasks.calibrate import shadow_proof
 from tasks.core import stage
 from tasks.core.certificate import Certificate
 from tasks.core.task import load_one
 from tasks.dataset.splits import SPLITS
 from tasks.evaluate.answers import read_answers
-from tasks.train.hop import load_training
+from tasks.train import train as train_hop
+from tasks.train.train import load_training
 
 
-def register(night: Night, task: str, tries: Sequence[Try], serving: Champion | None) -> Outcome:
+def register(
+    night: Night, task: str, judged: Sequence[JudgedStudent], serving: Champion | None
+) -> Outcome:
     """Register the best student if it passed; make it champion when the policy says so."""
-    best = _kept(night, task, tries)
+    best = _kept(night, task, judged)
     if best is None:
         return _untried(night, task, serving)
     version, promoted, reason = None, False, best.verdict.reason
@@ -40,7 +42,7 @@ def register(night: Night, task: str, tries: Sequence[Try], serving: Champion | 
     elif version and not night.params.judge.promote and night.params.serve.shadow:
         night.store.set_shadow(task, version.number)  # live figures for whoever decides
     elif not best.verdict.passed:
-        reason += _shadowed(night, task, tries, serving)
+        reason += _shadowed(night, task, judged, serving)
     return Outcome(
         task=task,
         version=version.number if version else None,
@@ -75,10 +77,10 @@ def promote(
     return entry.moved, reason if entry.moved else f"{reason} Not promoted: {entry.reason}."
 
 
-def _kept(night: Night, task: str, tries: Sequence[Try]) -> Try | None:
+def _kept(night: Night, task: str, judged: Sequence[JudgedStudent]) -> JudgedStudent | None:
     """The student that is kept, if any was tried: its domain's where that is as good as its own."""
-    shared = next((one for one in tries if one.rung == "domain"), None)
-    own = choice.best([one for one in tries if one.rung != "domain"])
+    shared = next((one for one in judged if one.rung == "domain"), None)
+    own = choice.best([one for one in judged if one.rung != "domain"])
     if shared is None or own is None:
         return shared or own
     said = (night.out("evaluate", task, one.rung) / "answers.parquet" for one in (shared, own))
@@ -92,27 +94,29 @@ def _untried(night: Night, task: str, serving: Champion | None) -> Outcome:
         reason = f"Its champion answers {proven.coverage:.0%} of the calls; nothing was trained."
         figures = card.agreement, proven.coverage
         return Outcome(task, number, True, reason, *figures, promoted=True, champion=number)
-    aside = tasks.train.hop.ladder(night.out("dataset", task), night.params.train)[1]
+    aside = train_hop.ladder(night.out("dataset", task), night.params.train)[1]
     return Outcome(
         task, None, False, f"Nothing was trained: {'; '.join(dict.fromkeys(aside.values()))}."
     )
 
 
-def _shadowed(night: Night, task: str, tries: Sequence[Try], serving: Champion | None) -> str:
+def _shadowed(
+    night: Night, task: str, judged: Sequence[JudgedStudent], serving: Champion | None
+) -> str:
     """Register a student that only lacks proof as the task's shadow; what that means for it."""
-    one = shadows.waiting(night, tries)
-    made = shadows.plan(night, task, one, serving) if one else None
+    one = shadow_plan.waiting(night, judged)
+    made = shadow_plan.plan(night, task, one, serving) if one else None
     if one is None or made is None:
         return ""
-    left = shadow.standing(made, ())
+    left = shadow_proof.standing(made, ())
     said = card.shadow(left, made.risk)
     unproven = replace(one, verdict=Verdict(False, f"It only lacks proof. {said}"))
-    version = _registered(night, task, unproven, shadows.RUNG)
+    version = _registered(night, task, unproven, shadow_plan.RUNG)
     night.store.set_shadow(task, version.number)
     return f" It is asked in the background now (v{version.number}): {said}"
 
 
-def _registered(night: Night, task: str, best: Try, proof: str = "") -> Version:
+def _registered(night: Night, task: str, best: JudgedStudent, proof: str = "") -> Version:
     """Register a student; `proof` is the folder of its proof where that is not its rung's."""
     lineage = _lineage(night, task, best.rung)
     folder = bundle.pack(

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from tasks.cluster.groups import group
-from tasks.cluster.identity import Mark, alike, mark
+from tasks.cluster.identity import Fingerprint, alike, fingerprint
 from tasks.cluster.signatures import user_text
 from tasks.cluster.template_mining import mine
 from tasks.core.contract import Contract, answer_of, infer
@@ -23,21 +23,21 @@ _WORD = re.compile(r"\w+")
 
 
 @dataclass(slots=True)
-class Found:
+class Group:
     """A group of calls. `calls` are those that it was found in, spread over all of them."""
 
     family: int
     template: Template
     contract: Contract
     calls: list[CleanCall]
-    mark: Mark
+    fingerprint: Fingerprint
     routable: bool = True
     size: int = 0
     tokens: int = 0
     ids: list[str] = field(default_factory=list)
 
 
-def discover(calls: Sequence[CleanCall], min_calls: int, seed: int) -> list[Found]:
+def discover(calls: Sequence[CleanCall], min_calls: int, seed: int) -> list[Group]:
     """The groups in some calls, largest first; small ones too."""
     members: defaultdict[tuple[int, int], list[CleanCall]] = defaultdict(list)
     for call, place in zip(calls, group(calls, min_calls, seed), strict=True):
@@ -46,12 +46,12 @@ def discover(calls: Sequence[CleanCall], min_calls: int, seed: int) -> list[Foun
     return _without_twins([(_found(family, some), some) for (family, _), some in ordered])
 
 
-def _without_twins(found: Sequence[tuple[Found, list[CleanCall]]]) -> list[Found]:
+def _without_twins(found: Sequence[tuple[Group, list[CleanCall]]]) -> list[Group]:
     """Groups whose template is another's with a slot filled in (a name, say) go to that one.
 
     The gateway could not tell them apart, and neither would a person.
     """
-    kept: list[tuple[Found, list[CleanCall]]] = []
+    kept: list[tuple[Group, list[CleanCall]]] = []
     grown: set[int] = set()
     for one, calls in found:
         twin = next((i for i, (large, _) in enumerate(kept) if _covers(large, one)), None)
@@ -66,7 +66,7 @@ def _without_twins(found: Sequence[tuple[Found, list[CleanCall]]]) -> list[Found
     ]
 
 
-def _covers(large: Found, small: Found) -> bool:
+def _covers(large: Group, small: Group) -> bool:
     """Return whether a template has nearly all constants of another's, and matches its calls too.
 
     Their families may differ: a short prompt leaves them to be guessed from what users say.
@@ -86,11 +86,11 @@ def spread(calls: Sequence[CleanCall], most: int) -> list[CleanCall]:
     return [calls[place * len(calls) // count] for place in range(count)]
 
 
-def _probes(found: Found) -> list[CleanCall]:
+def _probes(found: Group) -> list[CleanCall]:
     return spread(found.calls, PROBES)
 
 
-def _found(family: int, calls: Sequence[CleanCall]) -> Found:
+def _found(family: int, calls: Sequence[CleanCall]) -> Group:
     some = spread(calls, READ)
     # What an answer must look like is the teacher's to say, not an earlier student's.
     taught = [c for c in some if c.answered_by == TEACHER and not c.error] or some
@@ -98,15 +98,17 @@ def _found(family: int, calls: Sequence[CleanCall]) -> Found:
     template = mine(requests, answers, [c.at for c in taught])
     contract = infer(requests, answers)
     ids = [call.id for call in calls]
-    return Found(family, template, contract, some, mark(template, some), ids=ids)
+    return Group(family, template, contract, some, fingerprint(template, some), ids=ids)
 
 
-def join(groups: list[Found], more: Sequence[Found]) -> list[Found]:
+def join(groups: list[Group], more: Sequence[Group]) -> list[Group]:
     """Add groups that were found later; returns those of `groups` that the new calls belong to."""
     earlier, result = list(groups), []
     shift = max((known.family for known in groups), default=-1) + 1
     for new in more:
-        same = next((g for g in earlier if alike(g.mark, new.mark) >= SAME_GROUP), None)
+        same = next(
+            (g for g in earlier if alike(g.fingerprint, new.fingerprint) >= SAME_GROUP), None
+        )
         if same is None:
             new.family += shift
             groups.append(new)
@@ -116,10 +118,10 @@ def join(groups: list[Found], more: Sequence[Found]) -> list[Found]:
     return result
 
 
-class Routes:
+class TemplateRouter:
     """Which group's template a request has: the most constant characters win, a tie is None."""
 
-    def __init__(self, groups: Sequence[Found]) -> None:
+    def __init__(self, groups: Sequence[Group]) -> None:
         self._ordered = sorted(
             ((found.template.characters, place) for place, found in enumerate(groups)),
             key=lambda pair: (-pair[0], pair[1]),
@@ -139,7 +141,7 @@ class Routes:
         return best[1] if best else None
 
 
-def mark_routable(groups: Sequence[Found]) -> None:
+def mark_routable(groups: Sequence[Group]) -> None:
     """Note which groups' templates match their calls and no others': only those can be served.
 
     A better match of another task does not help here, as that task may have no student.

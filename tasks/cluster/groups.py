@@ -41,7 +41,7 @@ class Place:
     leaf: int
 
 
-class View(NamedTuple):
+class LeafSignature(NamedTuple):
     """The part of a signature that tells the leaves of a family apart."""
 
     text: frozenset[int]
@@ -189,10 +189,10 @@ def _leaves(seen: Sequence[Signature], min_calls: int) -> list[int]:
     low, high = COMMON[0] * len(seen), COMMON[1] * len(seen)
     lines = {item for item, n in texts.items() if low <= n <= high}
     names = {item for item, n in tools.items() if low <= n <= high}
-    views = [View(s.text & lines, s.tools & names) for s in seen]
+    views = [LeafSignature(s.text & lines, s.tools & names) for s in seen]
     counts = Counter(views)
-    leaders: list[View] = []
-    leaf_of: dict[View, int] = {}
+    leaders: list[LeafSignature] = []
+    leaf_of: dict[LeafSignature, int] = {}
     for view in sorted(counts, key=lambda v: (-counts[v], sorted(v.text), sorted(v.tools))):
         near = next((i for i, leader in enumerate(leaders) if _same_leaf(view, leader)), None)
         if near is None:
@@ -204,7 +204,7 @@ def _leaves(seen: Sequence[Signature], min_calls: int) -> list[int]:
     return _large([home[leaf] for leaf in leaves], min_calls)
 
 
-def _joined(leaders: Sequence[View], sizes: Counter[int], min_calls: int) -> list[int]:
+def _joined(leaders: Sequence[LeafSignature], sizes: Counter[int], min_calls: int) -> list[int]:
     """Small leaves go together with the one most like them until they are large enough."""
     home = list(range(len(leaders)))
     total = dict(sizes)
@@ -224,12 +224,12 @@ def _joined(leaders: Sequence[View], sizes: Counter[int], min_calls: int) -> lis
     return home
 
 
-def _likeness(a: View, b: View) -> float:
+def _likeness(a: LeafSignature, b: LeafSignature) -> float:
     shared = len(a.text & b.text) + TOOL_WEIGHT * len(a.tools & b.tools)
     return shared / max(1, len(a.text | b.text) + TOOL_WEIGHT * len(a.tools | b.tools))
 
 
-def _same_leaf(a: View, b: View) -> bool:
+def _same_leaf(a: LeafSignature, b: LeafSignature) -> bool:
     apart = len(a.text ^ b.text) + TOOL_WEIGHT * len(a.tools ^ b.tools)
     return apart < APART or _likeness(a, b) >= SAME_LEAF
 

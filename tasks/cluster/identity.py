@@ -1,8 +1,8 @@
 """Which of tonight's tasks were there last night: ids stay, and every change is an event.
 
-Each task leaves a *mark*: its template evidence, tools, answer shape and words, as stable hashes.
-Tonight's groups are paired with the marks of the nights before, best pairs first; calls that both
-nights saw count as well.
+Each task leaves a *fingerprint*: its template evidence, tools, answer shape and words, as stable
+hashes. Tonight's groups are paired with the fingerprints of the nights before, best pairs first;
+calls that both nights saw count as well.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ WORDS = 200
 _WORD = re.compile(r"\w+")
 
 
-class Mark(msgspec.Struct, frozen=True):
+class Fingerprint(msgspec.Struct, frozen=True):
     """What is remembered of a task. `unseen` counts the nights since it was last there."""
 
     text: list[int]
@@ -50,8 +50,8 @@ class Matched:
     night: list[str] = field(default_factory=list)
 
 
-def mark(template: Template, calls: Sequence[CleanCall]) -> Mark:
-    """The mark of a task."""
+def fingerprint(template: Template, calls: Sequence[CleanCall]) -> Fingerprint:
+    """Return what tells a task from others."""
     words = _WORD.findall(constant_text(template).lower())
     shingles = {zlib.crc32(" ".join(words[i : i + 4]).encode()) for i in range(len(words) - 3)}
     tools = Counter(name for call in calls for name in set(tool_names(call.request)))
@@ -62,7 +62,7 @@ def mark(template: Template, calls: Sequence[CleanCall]) -> Mark:
         for word in set(_WORD.findall(f"{user_text(call.request)} {answer_of(call.reply)}".lower()))
     )
     often = sorted(said.items(), key=lambda p: (-p[1], p[0]))[:WORDS]
-    return Mark(
+    return Fingerprint(
         sorted(shingles),
         sorted(name for name, n in tools.items() if 2 * n > len(calls)),
         sorted(word for word, n in shapes.items() if 2 * n > len(calls)),
@@ -70,7 +70,7 @@ def mark(template: Template, calls: Sequence[CleanCall]) -> Mark:
     )
 
 
-def alike(a: Mark, b: Mark) -> float:
+def alike(a: Fingerprint, b: Fingerprint) -> float:
     """Return how alike two tasks are, 0 to 1; words count only where a template is missing."""
     score = total = 0.0
     for weight, mine, other in (
@@ -88,8 +88,8 @@ def alike(a: Mark, b: Mark) -> float:
 
 
 def match(
-    marks: Sequence[Mark],
-    before: Mapping[str, Mark],
+    marks: Sequence[Fingerprint],
+    before: Mapping[str, Fingerprint],
     shared: Mapping[tuple[int, str], float],
 ) -> Matched:
     """Pair tonight's groups with last night's tasks.
@@ -111,7 +111,9 @@ def match(
 
 
 def _told(
-    ids: list[str | None], before: Mapping[str, Mark], scores: Mapping[tuple[int, str], float]
+    ids: list[str | None],
+    before: Mapping[str, Fingerprint],
+    scores: Mapping[tuple[int, str], float],
 ) -> Matched:
     result = Matched(ids, [[] for _ in ids])
     taken = {task for task in ids if task is not None}
@@ -135,7 +137,7 @@ def _told(
     return result
 
 
-def new_id(name: str, found: Mark, taken: set[str]) -> str:
+def new_id(name: str, found: Fingerprint, taken: set[str]) -> str:
     """A readable id that stays: the name, and a digest of what the task is."""
     slug = "-".join(re.findall(r"[a-z0-9]+", name.lower()))[:48].strip("-") or "task"
     body = msgspec.json.encode([found.text, found.tools, found.shape, sorted(found.words)[:20]])
@@ -143,7 +145,9 @@ def new_id(name: str, found: Mark, taken: set[str]) -> str:
     return next(candidate for candidate in candidates if candidate not in taken)
 
 
-def remember(path: Path, marks: Mapping[str, Mark], before: Mapping[str, Mark]) -> None:
+def remember(
+    path: Path, marks: Mapping[str, Fingerprint], before: Mapping[str, Fingerprint]
+) -> None:
     """Write tonight's marks, and those of tasks that may come back."""
     old = {
         task: msgspec.structs.replace(found, unseen=found.unseen + 1)
@@ -154,9 +158,11 @@ def remember(path: Path, marks: Mapping[str, Mark], before: Mapping[str, Mark]) 
     write_atomic(path, msgspec.json.encode(body))
 
 
-def recall(path: Path) -> dict[str, Mark]:
+def recall(path: Path) -> dict[str, Fingerprint]:
     """The marks of the nights before; none when there are none."""
-    return msgspec.json.decode(path.read_bytes(), type=dict[str, Mark]) if path.exists() else {}
+    return (
+        msgspec.json.decode(path.read_bytes(), type=dict[str, Fingerprint]) if path.exists() else {}
+    )
 
 
 def _jaccard(a: set[str], b: set[str]) -> float:

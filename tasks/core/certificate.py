@@ -20,7 +20,7 @@ Risk = Literal["selective", "marginal"]
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class ThresholdTest:
     """A threshold, how many answers it accepts, how many of those are wrong, the test's p-value."""
 
     threshold: float
@@ -59,7 +59,7 @@ class Certificate:
     risk: Risk = "selective"
     attempt: int = 1
     tests: int = 1
-    breaks: Step | None = None
+    breaks: ThresholdTest | None = None
 
     @property
     def selective(self) -> float:

@@ -2,11 +2,12 @@
 
 `Proof` is an e-process against "more than α of the answers are wrong": whatever happens, the chance
 that it ever reaches 1/δ while that is true is at most δ (Ville 1939; betting on several risks at
-once as in Waudby-Smith and Ramdas 2024, JRSS B 86, 1-27). `Detector` is an e-CUSUM for the change
-from "at most α are wrong" to more: without a change the mean number of answers to a false alarm is
-at least its threshold (Shin, Ramdas and Rinaldo 2024, NEJSDS 2, 229-260; for guards of deployed
-models arXiv 2605.20270). `interval` is a confidence sequence of the risk for people (Robbins 1970,
-Annals of Mathematical Statistics 41, 1397-1409). Pure: nothing is read or written here.
+once as in Waudby-Smith and Ramdas 2024, JRSS B 86, 1-27). `ChangeDetector` is an e-CUSUM for the
+change from "at most α are wrong" to more: without a change the mean number of answers to a false
+alarm is at least its threshold (Shin, Ramdas and Rinaldo 2024, NEJSDS 2, 229-260; for guards of
+deployed models arXiv 2605.20270). `interval` is a confidence sequence of the risk for people
+(Robbins 1970, Annals of Mathematical Statistics 41, 1397-1409). Pure: nothing is read or written
+here.
 """
 
 from __future__ import annotations
@@ -83,7 +84,7 @@ class Proof:
 
 
 @dataclass(slots=True)
-class Detector:
+class ChangeDetector:
     """Finds the moment from which more than `alpha` of the answers are wrong."""
 
     alpha: float

@@ -65,7 +65,8 @@ class Deidentify(Section, frozen=True):
     when it stands in `public_conversations` conversations and names an organisation, not a person.
     `keep` are types that are found but left as they are; `keys` are more JSON keys with their type.
     `probe` values of each type are injected each night; below the `floor` of recall (`floors` by
-    type) nothing trains.
+    type) nothing trains. Neither does it on a night, or a task, of which more than `damage` of the
+    words or of the labels are changed that are nobody's, by an estimate on a sample.
     """
 
     threshold: Share = 0.35
@@ -79,6 +80,7 @@ class Deidentify(Section, frozen=True):
     probe: int = 40
     floor: Share = 0.9
     floors: dict[str, Share] = msgspec.field(default_factory=dict)
+    damage: Share = 0.02
 
 
 class Cluster(Section, frozen=True):
@@ -237,6 +239,16 @@ class Serve(Section, frozen=True):
     shadow: Share = 0.2
 
 
+class Watch(Section, frozen=True):
+    """When audits take a student out of service.
+
+    A student that is wrong exactly as often as was accepted is wrongly revoked at most once in
+    `audits_per_false_alarm` audited answers in the long run; more of them find a change later.
+    """
+
+    audits_per_false_alarm: Annotated[int, Meta(ge=2)] = 200
+
+
 class Economics(Section, frozen=True):
     """Prices in dollars: per million tokens, and per hour of the machine that trains."""
 
@@ -258,6 +270,12 @@ class Schedule(Section, frozen=True):
     promote: Annotated[int, Meta(ge=5)] = 60
 
 
+class Retention(Section, frozen=True):
+    """How many days raw calls stay in a home; 0 keeps them for ever."""
+
+    days: Annotated[int, Meta(ge=0)] = 30
+
+
 class Params(Section, frozen=True):
     """All of params.yaml."""
 
@@ -271,8 +289,10 @@ class Params(Section, frozen=True):
     calibrate: Calibrate = Calibrate()
     judge: Judge = Judge()
     serve: Serve = Serve()
+    watch: Watch = Watch()
     economics: Economics = Economics()
     schedule: Schedule = Schedule()
+    retention: Retention = Retention()
 
 
 def load(path: Path | None = None) -> Params:
@@ -291,5 +311,10 @@ def load(path: Path | None = None) -> Params:
         raise Refused(
             f"{path}: serve.answer_tokens is {found.serve.answer_tokens}, more than "
             f"evaluate.max_tokens, {found.evaluate.max_tokens}: no certificate knows such answers"
+        )
+    if 0 < found.retention.days <= found.cluster.window_nights:
+        raise Refused(
+            f"{path}: retention.days is {found.retention.days}; students learn from "
+            f"cluster.window_nights, {found.cluster.window_nights}, and need the calls of all those"
         )
     return found

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Line:
+class ScorecardLine:
     """One candidate in the table: what it is and how well it does on the test rows.
 
     `intervals` are the 95 % ones of the metrics.
@@ -50,19 +50,19 @@ class Scorecard:
     high: float
     valid: float
     metrics: dict[str, float]
-    table: list[Line]
+    table: list[ScorecardLine]
     latency_ms: float
     prompt_tokens: float
     completion_tokens: float
     student_cost: float
     teacher_cost: float
-    slices: list[Line] = field(default_factory=list)
+    slices: list[ScorecardLine] = field(default_factory=list)
     better: int = 0
     worse: int = 0
     p: float = 1.0
     ahead: dict[str, Difference] = field(default_factory=dict)
 
     @property
-    def champion(self) -> Line | None:
+    def champion(self) -> ScorecardLine | None:
         """The champion's line, when one was measured."""
         return next((line for line in self.table if line.name == "champion"), None)

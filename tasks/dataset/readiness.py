@@ -30,7 +30,7 @@ ADVICE = {
     "diversity": "the prompts are much alike: send more varied traffic before trusting the figures",
     "format": "answers often leave the contract: declare a response format",
     "duplicates": "most calls repeat others: a cache would serve them, the student learns little",
-    "privacy": "personal data is left in the rows: add a pattern to the de-identification",
+    "privacy": "personal data is left, or ordinary words were changed: see `flywheel pii`",
     "drift": "the answers of the newest calls differ from the oldest: shorten the window of nights",
 }
 ENOUGH = 600  # training rows from which volume is full
@@ -49,9 +49,16 @@ class Readiness:
 
 
 def readiness(
-    train: Sequence[Row], all_rows: Sequence[Row], dropped: Mapping[str, int], contract: Contract
+    train: Sequence[Row],
+    all_rows: Sequence[Row],
+    dropped: Mapping[str, int],
+    contract: Contract,
+    damage: float = 0.0,
 ) -> Readiness:
-    """The readiness of a task from its rows and what was dropped on the way."""
+    """The readiness of a task from its rows and what was dropped on the way.
+
+    `damage` is the share of its words that de-identification changed though they are nobody's.
+    """
     seen = max(1, len(all_rows) + sum(dropped.values()))
     repeated = dropped.get("duplicate", 0) + dropped.get("near-duplicate", 0)
     doubtful = dropped.get("conflicting answer", 0) + dropped.get("doubtful answer", 0)
@@ -63,7 +70,7 @@ def readiness(
         "diversity": _diversity(train),
         "format": max(0.0, 1 - 2 * broken / seen),
         "duplicates": 1 - 0.8 * repeated / max(1, len(train) + repeated),
-        "privacy": 1 - min(1.0, 5 * residue / max(1, len(all_rows))),
+        "privacy": 1 - min(1.0, 5 * residue / max(1, len(all_rows)) + 10 * damage),
         "drift": 1 - _drift(all_rows, contract),
     }
     total = sum(WEIGHTS.values())

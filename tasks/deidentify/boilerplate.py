@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import defaultdict
 from functools import cache
 
-from tasks.deidentify.scanner import Mark
+from tasks.deidentify.scanner import Location
 from tasks.deidentify.wordlists import is_name, ordinary
 from tasks.students.minilm import tokenizer
 
@@ -38,13 +38,13 @@ class Public:
         self._enough = conversations
         self._lines: dict[str, set[str]] = defaultdict(set)
 
-    def note(self, conversation: str, mark: Mark) -> None:
+    def note(self, conversation: str, mark: Location) -> None:
         """One more sight of a line with findings."""
         seen = self._lines[mark.line]
         if len(seen) < self._enough:
             seen.add(conversation)
 
-    def __call__(self, role: str, mark: Mark) -> bool:
+    def __call__(self, role: str, mark: Location) -> bool:
         """Return whether the value is an organisation's, and its line the template's."""
         enough = min(2, self._enough) if role in SYSTEM else self._enough
         return mark.organisational and len(self._lines[mark.line]) >= enough

@@ -16,16 +16,16 @@ from typing import Any
 
 from tasks.core.params import Deidentify
 from tasks.core.records import Call, text_of
-from tasks.deidentify.asked import asked
+from tasks.deidentify.bare_answers import asked
 from tasks.deidentify.boilerplate import SCHEMA, SYSTEM, Public
 from tasks.deidentify.call_texts import Change, each_message, each_request, rewrite, telling
-from tasks.deidentify.copies import copied
+from tasks.deidentify.copied_values import copied
 from tasks.deidentify.findings import Finding
 from tasks.deidentify.languages import foreign
 from tasks.deidentify.leak_check import Originals
 from tasks.deidentify.organisations import CONSTANT
-from tasks.deidentify.scanner import ANSWER, Found, Scanned, leaves
-from tasks.deidentify.second_pass import sweep
+from tasks.deidentify.scanner import ANSWER, LocatedFinding, Scanned, leaves
+from tasks.deidentify.second_pass import known_text_scanner
 from tasks.deidentify.surrogates import Surrogates
 from tasks.deidentify.wordlists import fold, is_name
 
@@ -130,7 +130,7 @@ class Cleaner:
         found = (foreign(text, self._read) for text in [*said, "\n".join(said)])
         return next((name for name in found if name), "")
 
-    def wanted(self, text: Text) -> Iterator[Found]:
+    def wanted(self, text: Text) -> Iterator[LocatedFinding]:
         """Yield what was found in a string and is no part of the template."""
         for leaf in text.scanned:
             for found in leaf:
@@ -183,7 +183,7 @@ class _OneCall:
     def _prompt(self) -> str:
         return norm("\n".join(t.text for t in self._texts if t.role != REPLY))
 
-    def _choose(self, wanted: list[list[Found]]) -> list[list[Found]]:
+    def _choose(self, wanted: list[list[LocatedFinding]]) -> list[list[LocatedFinding]]:
         """Return what is replaced in each string; names are registered in the order of the text."""
         for text, found in zip(self._texts, wanted, strict=True):
             for f in found:
@@ -194,14 +194,14 @@ class _OneCall:
             for text, found in zip(self._texts, wanted, strict=True)
         ]
 
-    def _stays(self, text: Text, found: Found) -> bool:
+    def _stays(self, text: Text, found: LocatedFinding) -> bool:
         """Return whether a name belongs to everybody, or is the model's own word."""
         if found.finding.kind not in SOFT or self._people.knows(found.text):
             return False
         own = text.role == REPLY and norm(found.text) not in self._prompt
         return own or self._in_template(found)
 
-    def _in_template(self, found: Found) -> bool:
+    def _in_template(self, found: LocatedFinding) -> bool:
         if found.finding.kind not in SOFT or found.text not in self._vocabulary:
             return False
         return re.search(rf"(?<!\w){re.escape(found.text)}(?!\w)", self._vocabulary) is not None
@@ -244,7 +244,7 @@ class _OneCall:
         found = text.scanned[here] if text.scanned else ()
         mine = [(f.finding, self._people) for f in found if id(f) in chosen]
         if text.role not in SYSTEM or mine:
-            mine += [(f, self._people) for f in sweep(self._known).findings(value)]
+            mine += [(f, self._people) for f in known_text_scanner(self._known).findings(value)]
         return _apart([*self._cleaner.constants(text, here), *mine])
 
     def _check(self, fields: dict[str, Any]) -> None:
@@ -265,7 +265,7 @@ class _OneCall:
                 raise Quarantined(INCONSISTENT)
 
 
-def _someone(found: Found) -> bool:
+def _someone(found: LocatedFinding) -> bool:
     """Whether a finding in a schema is a person's: no place of a menu, no name of a voice."""
     kind, words = found.finding.kind, found.text.split()
     if kind == "PERSON":
@@ -295,7 +295,7 @@ def _free(finding: Finding, taken: Sequence[Finding]) -> Iterator[Finding]:
         yield replace(finding, start=at)
 
 
-def _template(texts: Sequence[Text], wanted: Sequence[Sequence[Found]]) -> str:
+def _template(texts: Sequence[Text], wanted: Sequence[Sequence[LocatedFinding]]) -> str:
     """The system texts without what is personal in them: the words that everybody may keep."""
     out = ""
     for text, found in zip(texts, wanted, strict=True):

@@ -6,7 +6,6 @@ is named by `foreign`, so that it can be set aside: nothing in it would be found
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterable
 from functools import cache, lru_cache
@@ -35,22 +34,29 @@ _LONGEST = 4_000  # characters that are looked at
 
 @cache
 def frequencies(language: str) -> dict[str, float]:
-    """Words of a language and how often they stand in a thousand million, as a logarithm."""
-    import wordfreq
+    """Words of a language and how often they stand in a thousand million, as a logarithm.
 
-    size = "large" if language in wordfreq.available_languages("large") else "small"
-    found = wordfreq.get_frequency_dict(language, size)
-    return {word: round(math.log10(share) + 9, 1) for word, share in found.items()}
+    Of words rarer than `KNOWN` only those with an apostrophe: others are as good as unknown.
+    """
+    found: dict[str, float] = {}
+    for number, words in enumerate(_listed("large", language) or _listed("small", language)):
+        often = round(9 - number / 100, 1)
+        found |= dict.fromkeys(words if often >= KNOWN else [w for w in words if "'" in w], often)
+    return found
 
 
 @cache
 def common(language: str) -> frozenset[str]:
     """Some 20,000 to 50,000 of a language's words; empty where there is no list."""
+    return frozenset(word for words in _listed("small", language) for word in words)
+
+
+def _listed(size: str, language: str) -> list[list[str]]:
+    """A word list of wordfreq: those of the number n stand in 10 to the power of 9 - n / 100."""
     import wordfreq
 
-    if language not in wordfreq.available_languages("small"):
-        return frozenset()
-    return frozenset(wordfreq.get_frequency_dict(language, "small"))
+    path = wordfreq.available_languages(size).get(language)
+    return wordfreq.read_cBpack(path) if path else []
 
 
 @cache
@@ -82,7 +88,8 @@ def _parts(word: str, language: str) -> float:
     if "'" not in word or not language:
         return 0.0
     known = frequencies(language)
-    return min(known.get(part, 0.0) for part in word.split("'") if len(part) > 1 or part == word)
+    parts = [part for part in word.split("'") if len(part) > 1]
+    return min((known.get(part, 0.0) for part in parts), default=0.0)
 
 
 def words(text: str) -> list[str]:
@@ -124,11 +131,11 @@ def foreign(text: str, read: tuple[str, ...] = tuple(SUPPORTED)) -> str:
     if guess in read:
         return ""
     listed = common(guess)
-    rest = {w for w in found if not any(frequency(w, code) >= KNOWN for code in read)}
     if listed:
         own = len(found & listed)
         sure = own >= max(known.values()) + max(2, len(found) // 4) and own >= len(found) / 3
     else:
+        rest = {w for w in found if not any(frequency(w, code) >= KNOWN for code in read)}
         sure = len(rest) >= 5 and len(rest) >= 0.7 * len(found)
     return name_of(guess) if sure else ""
 

@@ -1,4 +1,4 @@
-"""The gate: personal data is injected in the day's own texts, and what survives is counted.
+"""The probe: personal data is injected in the day's own texts, and what survives is counted.
 
 `probe` plants values of every type in sampled calls, as a sentence, inside a line and as a JSON
 value, sends the calls through the same scanner and cleaner, and looks for the injected values in

@@ -18,7 +18,7 @@ import msgspec
 
 from tasks.core.records import digest
 from tasks.core.stage import write_atomic
-from tasks.deidentify.asked import answer
+from tasks.deidentify.bare_answers import answer
 from tasks.deidentify.call_texts import rewrite
 from tasks.deidentify.findings import Finding
 from tasks.deidentify.organisations import organisational
@@ -135,7 +135,7 @@ def cut(found: Sequence[Leaf]) -> Iterator[tuple[str, list[_Slice]]]:
 
 
 @dataclass(frozen=True, slots=True)
-class Mark:
+class Location:
     """Where a finding stands: its line's name, and whether it shows to be an organisation's."""
 
     line: str
@@ -143,12 +143,12 @@ class Mark:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class LocatedFinding:
     """A finding in a leaf, its text, and where it stands."""
 
     finding: Finding
     text: str
-    mark: Mark
+    mark: Location
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +159,7 @@ class _Cache:
     segments: dict[bytes, tuple[Finding, ...]]
 
 
-Scanned = tuple[tuple[Found, ...], ...]  # per leaf; empty when nothing was found
+Scanned = tuple[tuple[LocatedFinding, ...], ...]  # per leaf; empty when nothing was found
 
 
 class Scanner:
@@ -291,7 +291,7 @@ def whole(text: str, kind: str) -> Finding:
     return Finding(start, len(text.rstrip()), kind, 1.0, "key")
 
 
-def marked(leaf: Leaf, findings: Sequence[Finding]) -> Iterator[Found]:
+def marked(leaf: Leaf, findings: Sequence[Finding]) -> Iterator[LocatedFinding]:
     """Each finding with its line; numbers and ids around it do not tell lines apart."""
     for finding in findings:
         start = leaf.text.rfind("\n", 0, finding.start) + 1
@@ -301,4 +301,4 @@ def marked(leaf: Leaf, findings: Sequence[Finding]) -> Iterator[Found]:
         before, after = leaf.text[start : finding.start], leaf.text[finding.end : end]
         line = _NUMBERED.sub("0", before) + f"<{text}>" + _NUMBERED.sub("0", after)
         shared = organisational(finding.kind, text, before, after)
-        yield Found(finding, text, Mark(digest(leaf.path, line), shared))
+        yield LocatedFinding(finding, text, Location(digest(leaf.path, line), shared))

@@ -27,7 +27,7 @@ VERBATIM = SECRET_KINDS | {
 }
 
 
-class Sweep:
+class KnownTextScanner:
     """Looks for known texts and names. `known` are types, texts and detectors of what was found."""
 
     def __init__(self, known: Iterable[Known]) -> None:
@@ -78,6 +78,6 @@ class Sweep:
 
 
 @lru_cache(maxsize=512)
-def sweep(known: frozenset[Known]) -> Sweep:
-    """The sweep for these; turns of one conversation mostly share theirs."""
-    return Sweep(sorted(known))
+def known_text_scanner(known: frozenset[Known]) -> KnownTextScanner:
+    """Return the scanner for these; turns of one conversation mostly share theirs."""
+    return KnownTextScanner(sorted(known))

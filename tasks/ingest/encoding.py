@@ -16,7 +16,7 @@ _GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class RawLine:
     """One line, or what is there of it."""
 
     number: int
@@ -24,7 +24,7 @@ class Line:
     problem: str = ""  # "<reason>: <detail>" when the line is not all there
 
 
-def lines_of(file: IO[bytes], magic: bytes) -> Iterator[Line]:
+def lines_of(file: IO[bytes], magic: bytes) -> Iterator[RawLine]:
     """The lines of a file that begins with these four bytes, plain or compressed."""
     return _lines(_blocks(file, magic))
 
@@ -92,7 +92,7 @@ def _utf8(blocks: Iterator[bytes]) -> Iterator[bytes]:
     yield decoder.decode(b"", True).encode("utf-8", "replace")
 
 
-def _lines(blocks: Iterator[bytes]) -> Iterator[Line]:
+def _lines(blocks: Iterator[bytes]) -> Iterator[RawLine]:
     held: list[bytes] = []
     number, size = 1, 0
     try:
@@ -105,15 +105,15 @@ def _lines(blocks: Iterator[bytes]) -> Iterator[Line]:
             if size <= MAX_LINE + BLOCK and rest:
                 held.append(rest)
     except (EOFError, ValueError, OSError) as error:
-        yield Line(number, b"".join(held), f"broken file: {error}")
+        yield RawLine(number, b"".join(held), f"broken file: {error}")
         return
     if held:
         yield _line(number, held, size)
 
 
-def _line(number: int, pieces: list[bytes], size: int) -> Line:
+def _line(number: int, pieces: list[bytes], size: int) -> RawLine:
     data = b"".join(pieces)
-    return Line(number, data, f"too long: {size:,} bytes on one line" if size > MAX_LINE else "")
+    return RawLine(number, data, f"too long: {size:,} bytes on one line" if size > MAX_LINE else "")
 
 
 def text_of(data: bytes) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from tasks.core.records import Rejected, digest
-from tasks.ingest.encoding import Line, text_of
+from tasks.ingest.encoding import RawLine, text_of
 from tasks.ingest.wire import lenient
 
 MAX_WHOLE = 512 << 20  # bytes of one JSON document that spans lines
@@ -45,9 +45,9 @@ def reject(source: str, reason: str, detail: str = "", raw: str | bytes = "") ->
     )
 
 
-def documents(name: str, lines: Iterator[Line], *, whole: bool) -> Iterator[Document | Rejected]:
+def documents(name: str, lines: Iterator[RawLine], *, whole: bool) -> Iterator[Document | Rejected]:
     """Every document of a file; `whole` says that it may be one JSON document."""
-    head: list[Line] = []
+    head: list[RawLine] = []
     for line in lines:
         head.append(line)
         if line.data.strip():
@@ -70,7 +70,9 @@ def _opens_document(data: bytes, whole: bool) -> bool:
     return False
 
 
-def _whole(name: str, head: list[Line], lines: Iterator[Line]) -> Iterator[Document | Rejected]:
+def _whole(
+    name: str, head: list[RawLine], lines: Iterator[RawLine]
+) -> Iterator[Document | Rejected]:
     """The documents of a file whose lines are no documents by themselves."""
     gathered, size, ended = list(head), 0, True
     for line in lines:
@@ -95,7 +97,7 @@ def _whole(name: str, head: list[Line], lines: Iterator[Line]) -> Iterator[Docum
         yield Document(f"{name}#{index}", item)
 
 
-def _is_jsonl(lines: Sequence[Line]) -> bool:
+def _is_jsonl(lines: Sequence[RawLine]) -> bool:
     """Whether most of the first lines are documents by themselves, as in an array cut by lines."""
     some = [line.data.strip().rstrip(b",") for line in lines[:64]]
     return sum(s[:1] == b"{" and s[-1:] == b"}" for s in some) * 2 > len(some)
@@ -113,7 +115,7 @@ def _several(name: str, data: bytes, first: int) -> Iterator[Document | Rejected
             yield Document(place, value)
 
 
-def _decoded(name: str, line: Line) -> Iterator[Document | Rejected]:
+def _decoded(name: str, line: RawLine) -> Iterator[Document | Rejected]:
     source = f"{name}:{line.number}"
     if line.problem:
         reason, _, detail = line.problem.partition(": ")

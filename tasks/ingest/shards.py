@@ -71,7 +71,7 @@ class _Shard:
             self.waiting.clear()
 
 
-class Seen:
+class TakenCalls:
     """Which calls were taken: 64 bits of the id and of the content each, 16 bytes a call.
 
     The newest are in a dict; the others in two arrays, sorted by key.
@@ -125,7 +125,7 @@ class Shards:
         self.out, self.window = out, window
         self.kept, self.waiting = 0, 0
         self.dropped: Counter[str] = Counter()
-        self.seen, self.earlier = Seen(), Seen()
+        self.seen, self.earlier = TakenCalls(), TakenCalls()
         self._shards: dict[str, _Shard] = {}
         self._files = ExitStack()
         self._quarantine = self._files.enter_context(
@@ -163,7 +163,7 @@ class Shards:
         if call.at and (early or (until is not None and call.at >= until)):
             self._pass(call, OUTSIDE)
             return
-        row[0] = self._fresh(call, Seen() if again else self.earlier)
+        row[0] = self._fresh(call, TakenCalls() if again else self.earlier)
         if not row[0]:
             self._pass(call, DUPLICATE)
             return
@@ -180,7 +180,7 @@ class Shards:
         detail = day_of(call.at)
         self.reject(Rejected(id=call.id, source=call.source, reason=reason, detail=detail))
 
-    def _fresh(self, call: Call, earlier: Seen) -> str:
+    def _fresh(self, call: Call, earlier: TakenCalls) -> str:
         """The call's id; empty when it is known. Another call under a known id gets its own."""
         content, named = _short(turn(call)), call.id
         key = _short(named.encode())

@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 from tasks.core.records import Rejected
 from tasks.core.stage import Refused
 from tasks.ingest import json_lines, remote, vllm_log
-from tasks.ingest.encoding import MAX_LINE, Line, lines_of, text_of
+from tasks.ingest.encoding import MAX_LINE, RawLine, lines_of, text_of
 from tasks.ingest.json_lines import Document, reject
 
 ROWS = 256  # Parquet rows decoded at a time
@@ -108,7 +108,7 @@ def documents(name: str, since: float | None = None) -> Iterator[Document | Reje
             yield from json_lines.documents(name, lines, whole=plain.endswith(".json"))
 
 
-def _csv(name: str, lines: Iterator[Line]) -> Iterator[Document | Rejected]:
+def _csv(name: str, lines: Iterator[RawLine]) -> Iterator[Document | Rejected]:
     csv.field_size_limit(MAX_LINE)
     broken: list[Rejected] = []
     reader = csv.DictReader(_text(name, lines, broken))
@@ -119,7 +119,7 @@ def _csv(name: str, lines: Iterator[Line]) -> Iterator[Document | Rejected]:
     yield from broken
 
 
-def _text(name: str, lines: Iterable[Line], broken: list[Rejected]) -> Iterator[str]:
+def _text(name: str, lines: Iterable[RawLine], broken: list[Rejected]) -> Iterator[str]:
     for line in lines:
         if line.problem:
             reason, _, detail = line.problem.partition(": ")

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator
 
 from tasks.core.records import Json, Rejected
-from tasks.ingest.encoding import Line, text_of
+from tasks.ingest.encoding import RawLine, text_of
 from tasks.ingest.json_lines import Document, reject
 
 _LINE = re.compile(rb"^(?:\(\w+[^)]*\) )?(?:INFO|DEBUG|WARNING|ERROR) \d\d-\d\d \d\d:\d\d:\d\d \[")
@@ -37,7 +37,7 @@ def is_log(data: bytes) -> bool:
     return _LINE.match(data) is not None
 
 
-def documents(name: str, lines: Iterator[Line]) -> Iterator[Document | Rejected]:
+def documents(name: str, lines: Iterator[RawLine]) -> Iterator[Document | Rejected]:
     """A pair for each request with its answer; a request without one is told of."""
     waiting: dict[str, tuple[str, Json]] = {}
     for line in lines:

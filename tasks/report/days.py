@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from itertools import chain, groupby
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import msgspec
 from tasks.core import economics
 from tasks.core.params import Economics
 from tasks.core.records import TEACHER
+from tasks.core.stage import write_atomic
 from tasks.evaluate.metrics import wilson
 
 
@@ -55,14 +57,14 @@ class Day:
         return wilson(self.agreement or 0.0, self.audited)
 
 
-class _Usage(msgspec.Struct):
+class _TokenUsage(msgspec.Struct):
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
 
 
 class _Audit(msgspec.Struct):
     agrees: bool = False
-    usage: _Usage | None = None
+    usage: _TokenUsage | None = None
 
 
 class _Line(msgspec.Struct):
@@ -70,7 +72,7 @@ class _Line(msgspec.Struct):
 
     request: msgspec.Raw = msgspec.Raw(b"")
     reply: msgspec.Raw = msgspec.Raw(b"")
-    usage: _Usage | None = None
+    usage: _TokenUsage | None = None
     latency_s: float | None = None
     answered_by: str = TEACHER
     reason: str | None = None
@@ -128,7 +130,7 @@ class _Bill:
         return self.counted + worth * self.served_guess
 
 
-def _usage(found: _Usage | None) -> economics.Usage | None:
+def _usage(found: _TokenUsage | None) -> economics.Usage | None:
     if found is None or found.prompt_tokens is None or found.completion_tokens is None:
         return None
     return economics.Usage(found.prompt_tokens, found.completion_tokens)
@@ -185,10 +187,22 @@ def _day(day: str, paths: Iterable[Path], prices: Economics) -> Day:
 def days(journal: Path, prices: Economics) -> list[Day]:
     """The figures of each day in a journal folder, oldest first.
 
-    Its files begin with the day; where several gateways write, a day has several.
+    Its files begin with the day; where several gateways write, a day has several. Of a day whose
+    calls were forgotten, the figures are there that `keep` wrote.
     """
     found = groupby(sorted(journal.glob("*.jsonl")), key=lambda path: path.name.split(".")[0])
-    return [_day(day, paths, prices) for day, paths in found]
+    lived = {day: _day(day, paths, prices) for day, paths in found}
+    kept = {path.stem: path for path in journal.glob("*.json") if path.stem not in lived}
+    old = {day: msgspec.convert(json.loads(path.read_bytes()), Day) for day, path in kept.items()}
+    return [one for _, one in sorted((lived | old).items())]
+
+
+def keep(journal: Path, before: str, prices: Economics) -> None:
+    """Write the figures of the days before one, whose calls are about to be forgotten."""
+    for day in days(journal, prices):
+        if day.day < before:
+            body = json.dumps(asdict(day))  # knows NaN, the latency of a day without any
+            write_atomic(journal / f"{day.day}.json", body.encode())
 
 
 def row(day: Day) -> tuple[str, str, str, str, str, str]:

@@ -17,7 +17,7 @@ _OUTCOME = frozenset({"version", "passed", "reason", "agreement", "coverage", "c
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
+class TaskSummary:
     """One task as a night left it: who answers it from now on, how well, or why nobody does.
 
     `champion` is the version that does; agreement and coverage are those of the night's student.
@@ -37,12 +37,18 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Night:
-    """One night: what each hop kept and dropped, and the tasks, the largest first."""
+class NightSummary:
+    """One night: what each hop kept and dropped, and the tasks, the largest first.
+
+    `forgotten` says what was removed of older raw calls, in a sentence; empty where nothing was.
+    `privacy` says what de-identification found and what it changed by mistake.
+    """
 
     day: str
     hops: Sequence[Counts]
-    tasks: Sequence[Found]
+    tasks: Sequence[TaskSummary]
+    forgotten: str = ""
+    privacy: str = ""
 
 
 def _json(path: Path) -> Any:
@@ -77,11 +83,25 @@ def _outcome(found: dict[str, Any]) -> dict[str, Any]:
     return {"champion": served, **found}
 
 
-def _night(folder: Path) -> Night:
+def _privacy(manifest: dict[str, Any]) -> str:
+    """Recall of what was injected and damage, in a sentence each."""
+    probe, harm = manifest.get("probe", {}).values(), manifest.get("damage")
+    found, injected = (sum(seen[name] for seen in probe) for name in ("found", "injected"))
+    said = f"Of {injected:,} injected personal values {found:,} were found. " if injected else ""
+    if not harm:  # of a night before it was measured
+        return said
+    return said + (
+        f"Of {harm['words']:,} words that were compared, {harm['changed']:,} changed that are "
+        f"nobody's ({harm['share']:.2%}), and {harm['labels_changed']:,} of {harm['labels']:,} "
+        "labels."
+    )
+
+
+def _night(folder: Path) -> NightSummary:
     manifests = [_json(folder / hop / "manifest.json") for hop in stage.HOPS]
     outcomes = {o["task"]: _outcome(o) for o in _json(folder / "judge.json") or ()}
     tasks = [
-        Found(
+        TaskSummary(
             id=task["id"],
             name=task["name"],
             category=task["category"],
@@ -91,13 +111,22 @@ def _night(folder: Path) -> Night:
         )
         for task in _json(folder / "cluster" / "tasks.json") or ()
     ]
-    return Night(
+    return NightSummary(
         day=folder.name,
         hops=[msgspec.convert(m["counts"], Counts) for m in manifests if m],
         tasks=sorted(tasks, key=lambda task: -task.calls),
+        forgotten=_forgotten(_json(folder / "retention.json")),
+        privacy=_privacy(_json(folder / "deidentify" / "manifest.json") or {}),
     )
 
 
-def nights(home: Path) -> list[Night]:
+def _forgotten(told: Mapping[str, Any] | None) -> str:
+    if not told or not told["files"]:
+        return ""
+    size = f"{told['files']:,} files, {told['bytes'] / 1e6:,.1f} MB"
+    return f"Raw calls from before {told['before']} were removed: {size}."
+
+
+def nights(home: Path) -> list[NightSummary]:
     """The nights of a home folder, oldest first."""
     return [_night(folder) for folder in sorted((home / "nights").glob("*")) if folder.is_dir()]

@@ -11,14 +11,14 @@ from types import MappingProxyType
 from tasks.core.records import Counts
 from tasks.report import chart
 from tasks.report.days import Day, agreement, milliseconds, row
-from tasks.report.nights import Found, Night
+from tasks.report.nights import NightSummary, TaskSummary
 
 STYLE = Path(__file__).with_name("page.css")
 
 
 def render(
     days: Sequence[Day],
-    nights: Sequence[Night],
+    nights: Sequence[NightSummary],
     advice: str,
     target: float,
     now: datetime,
@@ -171,7 +171,7 @@ def _why(day: Day) -> str:
     return f"escalated: {_reasons(day)}{failed}"
 
 
-def _shadows(told: Mapping[str, str], tasks: Sequence[Found]) -> str:
+def _shadows(told: Mapping[str, str], tasks: Sequence[TaskSummary]) -> str:
     """The students that earn their proof on live calls, and how many calls that takes at least."""
     names = {task.id: task.name for task in tasks}
     rows = [
@@ -181,7 +181,7 @@ def _shadows(told: Mapping[str, str], tasks: Sequence[Found]) -> str:
     return "<h2>Asked in the background</h2>" + _table(("Task", "So far"), rows)
 
 
-def _night(night: Night, after: Day | None) -> str:
+def _night(night: NightSummary, after: Day | None) -> str:
     """A night's tasks and hops; unfolded when it is the newest, with the day `after` it."""
     learned = sum(task.champion is not None for task in night.tasks)
     title = f"Night of {_short(night.day)}: {len(night.tasks)} tasks, {learned} with a student"
@@ -191,13 +191,14 @@ def _night(night: Night, after: Day | None) -> str:
         (1, 3, 4),
     )
     hops = _table(("Hop", "In", "Kept", "Dropped"), map(_hop, night.hops), (1, 2))
-    body = f'{tasks}<h3 class="above">What each hop kept</h3>{hops}'
+    notes = (f'<p class="soft">{escape(n)}</p>' for n in (night.privacy, night.forgotten) if n)
+    body = f'{tasks}<h3 class="above">What each hop kept</h3>{hops}{"".join(notes)}'
     if after:
         return f"<h2>{title}</h2>{body}"
     return f"<details><summary>{title}</summary>{body}</details>"
 
 
-def _task(task: Found, after: Day | None) -> str:
+def _task(task: TaskSummary, after: Day | None) -> str:
     who = f"student v{task.champion}" if task.champion else "teacher"
     why = (task.passed and task.certificate) or task.reason or "No student was trained."
     seen = _served(task, after) if after and task.champion else ""
@@ -211,7 +212,7 @@ def _task(task: Found, after: Day | None) -> str:
     )
 
 
-def _served(task: Found, day: Day) -> str:
+def _served(task: TaskSummary, day: Day) -> str:
     asked = day.asked.get(task.id, 0)
     return f"{day.served.get(task.id, 0) / asked:.0%} on {_short(day.day)}" if asked else ""
 

@@ -13,7 +13,7 @@ from random import Random
 from tasks.core.params import Deidentify
 from tasks.core.records import Call
 from tasks.deidentify.cleaner import Quarantined, strings
-from tasks.deidentify.hop import Night
+from tasks.deidentify.deidentify import Deidentifier
 
 CONTEXT = 80  # characters shown before what was found
 EXCERPT = 480  # characters shown of a string
@@ -49,25 +49,25 @@ def sample(
     calls: Sequence[Call], params: Deidentify, key: bytes, n: int, seed: int = 0
 ) -> tuple[list[Shown], Counter[tuple[str, str]]]:
     """Some strings with findings, and how many were found by (type, detector) in all calls."""
-    night = Night(params, key)
-    night.survey(calls)
+    deidentifier = Deidentifier(params, key)
+    deidentifier.survey(calls)
     shown: dict[tuple[str, str], Shown] = {}
     table: Counter[tuple[str, str]] = Counter()
     for call in calls:
-        for item in _shown(night, call):
+        for item in _shown(deidentifier, call):
             table.update((kind, detector) for kind, _, _, detector in item.findings)
             shown.setdefault((item.role, item.before), item)
     every = list(shown.values())
     return Random(seed).sample(every, min(n, len(every))), table
 
 
-def _shown(night: Night, call: Call) -> Iterable[Shown]:
+def _shown(deidentifier: Deidentifier, call: Call) -> Iterable[Shown]:
     try:
-        after = list(strings(night.clean(call)))
+        after = list(strings(deidentifier.clean(call)))
     except Quarantined:
         return
     for (role, path, old), (_, _, new) in zip(strings(call), after, strict=True):
-        scanned = night.scanner.known(path, old)
+        scanned = deidentifier.scanner.known(path, old)
         found = tuple(
             (f.finding.kind, f.text, f.finding.score, f.finding.detector)
             for leaf in scanned

@@ -20,7 +20,7 @@ from tasks.core.contract import Contract
 from tasks.core.records import Json, digest
 from tasks.core.stage import Refused
 from tasks.students.decoding import Answer as Answer
-from tasks.students.decoding import Ask, Row, write
+from tasks.students.decoding import Ask, Generation, write
 
 BUNDLED = Path(__file__).parents[2] / "bases" / "nano"
 # Guided answers have the separators of `json.dumps`, as the training targets have.
@@ -239,10 +239,10 @@ class Student:
             write(self.model, live, int(self.tokenizer.pad_token_id or 0), top)
         return [self._answer(row) for row in rows]
 
-    def _row(self, ask: Ask) -> Row:
+    def _row(self, ask: Ask) -> Generation:
         from llguidance import LLMatcher
 
-        row = Row(ask, None, self.eos)
+        row = Generation(ask, None, self.eos)
         room = self.length - len(ask.ids)
         if room < 1 or ask.max_tokens < 1:
             row.finish_reason = "length"
@@ -255,7 +255,7 @@ class Student:
         row.start()
         return row
 
-    def _answer(self, row: Row) -> Answer:
+    def _answer(self, row: Generation) -> Answer:
         ids = row.ids[:-1] if row.finish_reason == "stop" else row.ids
         text = self.tokenizer.decode(ids, skip_special_tokens=True)
         logprobs, tops = tuple(row.logprobs), tuple(row.tops)

@@ -45,7 +45,7 @@ class Ask:
 
 
 @dataclass(slots=True)
-class Row:
+class Generation:
     """One answer while it is being written. `pending` is what the model reads next."""
 
     ask: Ask
@@ -123,7 +123,7 @@ class Row:
         return int(logprobs.masked_fill(~allowed, float("-inf")).argmax())
 
 
-def write(model: Any, rows: list[Row], pad: int, top: int) -> None:
+def write(model: Any, rows: list[Generation], pad: int, top: int) -> None:
     """Run the model over all rows until each has finished.
 
     Rows read different numbers of tokens in a step, so every step is padded on the left and the
@@ -161,7 +161,7 @@ def write(model: Any, rows: list[Row], pad: int, top: int) -> None:
 
 
 def _left_padded(
-    rows: Sequence[Row], width: int, pad: int
+    rows: Sequence[Generation], width: int, pad: int
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Token ids, mask and positions of what the rows read next."""
     import torch

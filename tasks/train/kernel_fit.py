@@ -105,7 +105,7 @@ class _Rows:
 
 
 @dataclass(frozen=True, slots=True)
-class _Choice:
+class _ChoiceRows:
     """One choice's rows with their values, and the places of its values' names."""
 
     place: slice
@@ -172,7 +172,7 @@ def _read(
 
 def _choices(
     layout: Layout, learned: Sequence[Filled], names: Sequence[tuple[str, str, int]], before: int
-) -> dict[str, _Choice]:
+) -> dict[str, _ChoiceRows]:
     """What a head learns of each choice from the first rows; names stand `before` rows further."""
     found = {}
     for name, place in layout.closed.items():
@@ -180,12 +180,12 @@ def _choices(
         values = [learned[i].closed[name] for i in rows]
         own = [i for i, (_, f, value) in enumerate(names) if f == name and value in set(values)]
         named = [names[i][2] for i in own]
-        found[name] = _Choice(place, rows, values, [before + i for i in own], named)
+        found[name] = _ChoiceRows(place, rows, values, [before + i for i in own], named)
     return found
 
 
 def _head(
-    known: _Rows, choices: Mapping[str, _Choice], setting: _Setting, count: int
+    known: _Rows, choices: Mapping[str, _ChoiceRows], setting: _Setting, count: int
 ) -> tuple[Floats, Floats, Floats]:
     """One head: weights, bias, and what each of `count` rows gets without its group."""
     size = max(choice.place.stop for choice in choices.values())
@@ -218,7 +218,7 @@ def described(name: str, told: str) -> str:
     return f"{words}: {found[1].strip()}" if found else words
 
 
-def _solved(known: _Rows, choice: _Choice, setting: _Setting, most: int = MOST) -> Solved:
+def _solved(known: _Rows, choice: _ChoiceRows, setting: _Setting, most: int = MOST) -> Solved:
     """A choice's weights: rows first, then names."""
     rows, names = choice.rows[:most], choice.names if setting.names else []
     at = [*rows, *names]
@@ -228,7 +228,7 @@ def _solved(known: _Rows, choice: _Choice, setting: _Setting, most: int = MOST) 
     return solved_with(known.inverse(at, setting), goals, [known.groups[i] for i in at])
 
 
-def _chosen(known: _Rows, choice: _Choice) -> _Setting:
+def _chosen(known: _Rows, choice: _ChoiceRows) -> _Setting:
     """The setting whose answers to rows it had not learned are the most probable."""
     if len(set(choice.values)) < 2:
         return _Setting(WORDS[0], STIFFNESS[0], NAMES[0])
@@ -254,7 +254,7 @@ def _logprobs(logits: Floats) -> Floats:
 
 def _fill(
     known: _Rows,
-    choice: _Choice,
+    choice: _ChoiceRows,
     setting: _Setting,
     weights: Floats,
     bias: Floats,

@@ -16,7 +16,7 @@ from tasks.core.stage import Refused
 from tasks.train.loop import Progress
 
 
-class Job(msgspec.Struct, frozen=True, kw_only=True):
+class TrainingJob(msgspec.Struct, frozen=True, kw_only=True):
     """What a training is called with; paths as text, empty where there is none."""
 
     dataset: str
@@ -28,7 +28,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     minutes: float
 
 
-class Step(msgspec.Struct, frozen=True, tag=True):
+class TrainingStep(msgspec.Struct, frozen=True, tag=True):
     """How far the training is, as `Progress` hears it."""
 
     step: int
@@ -36,13 +36,13 @@ class Step(msgspec.Struct, frozen=True, tag=True):
     loss: float
 
 
-class Refusal(msgspec.Struct, frozen=True, tag=True):
+class TrainingRefusal(msgspec.Struct, frozen=True, tag=True):
     """Why the job cannot be done."""
 
     sentence: str
 
 
-def say(told: Step | Refusal) -> None:
+def say(told: TrainingStep | TrainingRefusal) -> None:
     """Tell the process that launched this one."""
     sys.stdout.write(f"{msgspec.json.encode(told).decode()}\n")  # at once: others write here too
     sys.stdout.flush()
@@ -64,7 +64,7 @@ def processes(params: Train, rung: Rung) -> int:
     return params.processes or max(gpus, 1)
 
 
-def run(job: Job, count: int, progress: Progress | None) -> None:
+def run(job: TrainingJob, count: int, progress: Progress | None) -> None:
     """Do a job in `count` processes and pass on how far they are. Raises Refused as they do.
 
     When it is interrupted here, the processes end; their checkpoint stays.
@@ -83,7 +83,7 @@ def run(job: Job, count: int, progress: Progress | None) -> None:
         try:
             for line in process.stdout:
                 told = _heard(line)
-                if isinstance(told, Refusal):
+                if isinstance(told, TrainingRefusal):
                     raise Refused(told.sentence)
                 if told and progress:
                     progress(told.step, told.steps, told.loss)
@@ -94,9 +94,9 @@ def run(job: Job, count: int, progress: Progress | None) -> None:
         raise RuntimeError(f"accelerate launch ended with status {process.returncode}")
 
 
-def _heard(line: str) -> Step | Refusal | None:
+def _heard(line: str) -> TrainingStep | TrainingRefusal | None:
     try:
-        return msgspec.json.decode(line, type=Step | Refusal)
+        return msgspec.json.decode(line, type=TrainingStep | TrainingRefusal)
     except msgspec.DecodeError:
         sys.stderr.write(line)
         return None

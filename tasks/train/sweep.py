@@ -15,13 +15,13 @@ import msgspec
 from tasks.core.params import Train
 from tasks.core.stage import Refused, write_atomic
 from tasks.core.training import Trial, Values
-from tasks.train.attempt import Attempt
 from tasks.train.loop import Diverged, Progress
+from tasks.train.prepare import TrainingSetup
 
 STEPS, MINUTES = 0.2, 0.5  # shares of the full training: the steps of one trial, the time of all
 MARKS = 2  # of one trial, beside the one before it
 
-Make = Callable[[Train, Path | None], Attempt]  # of params, and the adapter that is resumed
+Make = Callable[[Train, Path | None], TrainingSetup]  # of params, and the adapter that is resumed
 
 
 def choose(
@@ -89,7 +89,7 @@ def _with(params: Train, values: Values) -> Train:
 
 
 def _tried(
-    made: Attempt,
+    made: TrainingSetup,
     values: Values,
     deadline: float,
     progress: Progress | None,

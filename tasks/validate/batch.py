@@ -13,7 +13,7 @@ import msgspec
 
 from tasks.core.records import TEACHER
 from tasks.ingest.wire.build import prompt_key
-from tasks.validate.checks import View
+from tasks.validate.checks import StoredCall
 
 KNOWN = 500  # models, tools and system prompts that a night hands on, most frequent first
 MANY = 100_000  # different names that are told apart
@@ -48,7 +48,7 @@ class Batch:
     system: array[int] = field(default_factory=lambda: array("i"))
     names: dict[str | None, int] = field(default_factory=lambda: {None: -1})
 
-    def add(self, seen: View, rejected: bool) -> None:
+    def add(self, seen: StoredCall, rejected: bool) -> None:
         """Note one call."""
         row = seen.row
         self.at.append(row["at"] or NAN)

@@ -55,7 +55,7 @@ class Request(msgspec.Struct, frozen=True):
 
 
 @dataclass(frozen=True, slots=True)
-class View:
+class StoredCall:
     """A stored call, decoded no further than its checks need."""
 
     row: Json
@@ -78,9 +78,9 @@ _request = msgspec.json.Decoder(Request)
 _reply = msgspec.json.Decoder(Message)
 
 
-def view(row: Json) -> View:
+def view(row: Json) -> StoredCall:
     """A row of a calls file, with the types that it must have. Raises ValueError."""
-    return View(row, _request.decode(row["request"]), _reply.decode(row["reply"]))
+    return StoredCall(row, _request.decode(row["request"]), _reply.decode(row["reply"]))
 
 
 @lru_cache(maxsize=512)
@@ -89,7 +89,7 @@ def _declared(tools: bytes) -> Mapping[str, Any]:
     return {f["name"]: f.get("parameters") for f in functions if isinstance(f, dict)}
 
 
-def problem(seen: View, params: Validate) -> Problem | None:
+def problem(seen: StoredCall, params: Validate) -> Problem | None:
     """Return why a call is not fit to be learnt from, or None."""
     messages = seen.request.messages
     return (
@@ -104,7 +104,7 @@ def problem(seen: View, params: Validate) -> Problem | None:
     )
 
 
-def _outcome(seen: View) -> Problem | None:
+def _outcome(seen: StoredCall) -> Problem | None:
     """Return whether the reply is a whole answer."""
     reply, reason = seen.reply, seen.row["finish_reason"]
     if error := seen.row["error"]:
@@ -120,7 +120,7 @@ def _outcome(seen: View) -> Problem | None:
     return None if reply.tool_calls else _answer(seen)
 
 
-def _answer(seen: View) -> Problem | None:
+def _answer(seen: StoredCall) -> Problem | None:
     """Return whether a reply's text is an answer, and all of it."""
     if not (text := spoken(text_of(seen.reply.content))):
         return "empty reply", "neither text nor tool calls"
@@ -179,7 +179,7 @@ def _said(messages: Sequence[Message]) -> Problem | None:
     return None
 
 
-def _tool_calls(seen: View) -> Problem | None:
+def _tool_calls(seen: StoredCall) -> Problem | None:
     for call in seen.reply.tool_calls or ():
         name = call.function.name
         try:
@@ -258,7 +258,7 @@ def _object_fits(value: Json, schema: Json) -> bool:
     return all(_surely_fits(v, known[k]) for k, v in value.items() if k in known)
 
 
-def _size(seen: View, limit: int) -> Problem | None:
+def _size(seen: StoredCall, limit: int) -> Problem | None:
     if len(seen.row["request"]) + len(seen.row["reply"]) <= limit:
         return None  # the JSON around the texts only makes it longer
     said = (*seen.request.messages, seen.reply)
@@ -267,7 +267,7 @@ def _size(seen: View, limit: int) -> Problem | None:
     return ("too large", f"{size:,} characters, at most {limit:,}") if size > limit else None
 
 
-def _language(seen: View, scripts: Sequence[str]) -> Problem | None:
+def _language(seen: StoredCall, scripts: Sequence[str]) -> Problem | None:
     """Return whether more than a tenth of the letters are in a script that was not asked for."""
     if not scripts:
         return None

@@ -22,9 +22,11 @@ from tasks.core import stage
 from tasks.core.params import Deidentify, load
 from tasks.core.records import CLEAN, REJECTED, Call, CleanCall, Counts, Rejected, Writer, read
 from tasks.core.stage import Refused
+from tasks.deidentify import damage
 from tasks.deidentify.boilerplate import Public
 from tasks.deidentify.cleaner import Cleaner, Quarantined, Text, strings
 from tasks.deidentify.conversations import conversation_of, is_sealed, sealed
+from tasks.deidentify.damage import Comparison, Damage, Harm
 from tasks.deidentify.detectors import Detector, version
 from tasks.deidentify.leak_check import Originals
 from tasks.deidentify.recall_probe import Recall, injected, recalls, survives
@@ -43,7 +45,7 @@ def load_key(home: Path) -> bytes:
         return given.encode()
     path = home / "pii.key"
     if not path.exists():
-        home.mkdir(parents=True, exist_ok=True)
+        stage.private(home)
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(handle, "w") as file:
             file.write(secrets.token_hex(32))
@@ -52,7 +54,7 @@ def load_key(home: Path) -> bytes:
     return path.read_bytes()
 
 
-class Night:
+class Deidentifier:
     """What one run knows: findings per string, public lines, surrogates per conversation."""
 
     def __init__(self, params: Deidentify, key: bytes, scanner: Scanner | None = None) -> None:
@@ -119,14 +121,16 @@ def probe(
     """Recall per type: personal datan injected in a sample of these calls and looked for again."""
     again = max(params.probe // 2, params.public_conversations)
     trials = injected(_sample(calls, SAMPLE, seed), params.probe, again, seed)
-    night = Night(params, key, scanner)
-    night.survey(call for _, _, call in trials)
-    return recalls([(kind, not _survives(night, value, call)) for kind, value, call in trials])
+    deidentifier = Deidentifier(params, key, scanner)
+    deidentifier.survey(call for _, _, call in trials)
+    return recalls(
+        [(kind, not _survives(deidentifier, value, call)) for kind, value, call in trials]
+    )
 
 
-def _survives(night: Night, value: str, call: Call) -> bool:
+def _survives(deidentifier: Deidentifier, value: str, call: Call) -> bool:
     try:
-        return survives(value, night.clean(call))
+        return survives(value, deidentifier.clean(call))
     except Quarantined:
         return False
 
@@ -155,6 +159,15 @@ def judge(found: Mapping[str, Recall], params: Deidentify) -> None:
             )
 
 
+def judge_damage(found: Damage, params: Deidentify) -> None:
+    """Raise Refused when more words or labels were changed by mistake than the limit allows."""
+    if said := found.over(params.damage):
+        raise Refused(
+            f"{said}, above deidentify.damage {params.damage:g} in params.yaml; nothing trains on "
+            "this night: see `flywheel pii`, and the languages that are read"
+        )
+
+
 def deidentify(
     calls: Path,
     out: Path,
@@ -168,38 +181,50 @@ def deidentify(
 
     With a `cache` file, text that an earlier night scanned is not scanned again.
     """
-    night = Night(params, key)
+    deidentifier = Deidentifier(params, key)
     known = version(params)
     if cache:
-        night.scanner.load(cache, known)
-    total = night.survey(read(calls))
+        deidentifier.scanner.load(cache, known)
+    total = deidentifier.survey(read(calls))
     if cache:
-        night.scanner.save(cache, known)
-    gate = probe(read(calls), params, key, seed, scanner=night.scanner) if params.probe else {}
-    judge(gate, params)
+        deidentifier.scanner.save(cache, known)
+    recalls = (
+        probe(read(calls), params, key, seed, scanner=deidentifier.scanner) if params.probe else {}
+    )
+    judge(recalls, params)
     dropped: Counter[str] = Counter()
+    compared = Comparison(max(1, total // damage.CALLS))
     with (
         Writer(out / "calls.parquet", CLEAN) as kept,
         Writer(out / "quarantine.parquet", REJECTED) as aside,
     ):
         for call in read(calls):
             try:
-                kept.write(night.clean(call))
+                clean = deidentifier.clean(call)
+                kept.write(clean)
+                compared.note(call, clean)
             except Quarantined as reason:
                 dropped[str(reason)] += 1
                 aside.write(Rejected(id=call.id, source=call.source, reason=str(reason)))
     counts = Counts("deidentify", total, kept.count, dict(dropped))
-    night.originals.save(out)
-    stage.finish(out, counts, _report(night, gate))
+    deidentifier.originals.save(out)
+    harm = Harm(compared.by_call(), params.damage)
+    harm.write(out / damage.FILE)
+    whole = damage.total(harm.calls.values())
+    judge_damage(whole, params)
+    stage.finish(out, counts, _report(deidentifier, recalls, whole))
     return counts
 
 
-def _report(night: Night, gate: Mapping[str, Recall]) -> dict[str, Any]:
-    """Return what the manifest tells: counts by type and detector, and the probe. Never a text."""
+def _report(
+    deidentifier: Deidentifier, recalls: Mapping[str, Recall], harm: Damage
+) -> dict[str, Any]:
+    """What the manifest tells: counts by type and detector, probe and damage. Never a text."""
     return {
-        "entities": dict(sorted(night.cleaner.entities.items())),
-        "detectors": dict(sorted(night.cleaner.detectors.items())),
-        "probe": {kind: asdict(r) | {"recall": r.recall} for kind, r in gate.items()},
+        "entities": dict(sorted(deidentifier.cleaner.entities.items())),
+        "detectors": dict(sorted(deidentifier.cleaner.detectors.items())),
+        "probe": {kind: asdict(r) | {"recall": r.recall} for kind, r in recalls.items()},
+        "damage": asdict(harm) | {"share": round(harm.share, 5)},
     }
 
 

@@ -9,10 +9,10 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.calibrate.shadow import (
+from tasks.calibrate.shadow_proof import (
     QUIET,
-    Plan,
-    Seen,
+    ShadowAnswer,
+    ShadowPlan,
     calls_needed,
     certificate,
     once,
@@ -21,7 +21,7 @@ from tasks.calibrate.shadow import (
 )
 from tasks.core.certificate import Certificate
 
-PLAN = Plan(
+PLAN = ShadowPlan(
     task="route-abc123",
     adapter_digest="1a2b3c4d",
     alpha=0.05,
@@ -31,10 +31,12 @@ PLAN = Plan(
 )
 
 
-def seen(place: int, *, agrees: bool = True, score: float | None = -0.05, **more: str) -> Seen:
+def seen(
+    place: int, *, agrees: bool = True, score: float | None = -0.05, **more: str
+) -> ShadowAnswer:
     """One call of a conversation of its own."""
     name = f"call-{place}"
-    return Seen(
+    return ShadowAnswer(
         call=name,
         at=float(place),
         conversation=more.get("conversation", name),
@@ -43,7 +45,7 @@ def seen(place: int, *, agrees: bool = True, score: float | None = -0.05, **more
     )
 
 
-def stream(seed: int, n: int, risk: float) -> list[Seen]:
+def stream(seed: int, n: int, risk: float) -> list[ShadowAnswer]:
     """Calls that are wrong at this rate, however sure the student is."""
     rng = random.Random(seed)
     return [seen(place, agrees=rng.random() >= risk, score=-3 * rng.random()) for place in range(n)]
@@ -121,7 +123,9 @@ def test_calls_before_the_loading_count_once() -> None:
 def test_a_proof_is_not_lost_by_looking_again(rows: list[tuple[float, bool, int]]) -> None:
     """What was proven stays proven as further calls come in, and no count exceeds the calls."""
     calls = [
-        Seen(call=str(place), at=place * QUIET, conversation=str(who), score=score, agrees=right)
+        ShadowAnswer(
+            call=str(place), at=place * QUIET, conversation=str(who), score=score, agrees=right
+        )
         for place, (score, right, who) in enumerate(rows)
     ]
     proven = False

@@ -1,4 +1,4 @@
-"""An attempt: a base model with a fresh adapter, the rows it learns from, and how it is written."""
+"""What a training starts from: a base model with a fresh adapter, its rows, how it is written."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ LARGER, ROWS_PER_BATCH = 4, 300  # the encoder's batches grow with the rows, up 
 
 
 @dataclass(frozen=True, slots=True)
-class Attempt:
+class TrainingSetup:
     """A model and the rows it learns from, how many were too long, its base, how to write it."""
 
     fitter: Fitter
@@ -63,7 +63,7 @@ def rated(params: Train, rung: Rung) -> Train:
     return msgspec.structs.replace(params, muon=muon, learning_rate=rate)
 
 
-def second_try(params: Train) -> Train:
+def after_divergence(params: Train) -> Train:
     """The params after a divergence: a quarter of the rate, the next seed."""
     return msgspec.structs.replace(params, learning_rate=params.rate() / 4, seed=params.seed + 1)
 
@@ -78,10 +78,10 @@ def continues(warm: Path, params: Train, rung: Rung) -> bool:
     return shape == wanted and made.get("revision") == base_digest(base_path(params.base))
 
 
-def attempt(
+def prepare(
     dataset: Path, rung: Rung, contract: Contract, params: Train, warm: Path | None, team: Team
-) -> Attempt:
-    """The model and the rows of one attempt. Raises Refused without usable rows."""
+) -> TrainingSetup:
+    """Return the model and the rows of one training. Raises Refused without usable rows."""
     found = rows(dataset / "train.parquet"), rows(dataset / "validation.parquet")
     known, checked = found[0], some(found[1], params.validation_rows)
     proving = dataset / "calibration.parquet"
@@ -107,7 +107,7 @@ def _causal(
     params: Train,
     warm: Path | None,
     team: Team,
-) -> Attempt:
+) -> TrainingSetup:
     base = base_path(params.base)
     name = base_digest(base)
     model, tokenizer = causal.adapted(base, params, warm)
@@ -122,7 +122,7 @@ def _causal(
     every = [*learned, *again]
     fitter = Fitter(model, every, measured, params, fingerprint, causal.completion, team)
     write = partial(save, model, base=params.base, base_digest=name)
-    return Attempt(fitter, len(learned), len(known) - len(learned), params.base, name, write)
+    return TrainingSetup(fitter, len(learned), len(known) - len(learned), params.base, name, write)
 
 
 def _encoder(
@@ -133,7 +133,7 @@ def _encoder(
     team: Team,
     told: str,
     proving: Sequence[Row] = (),
-) -> Attempt:
+) -> TrainingSetup:
     few = not params.epochs and len(known) + len(proving) <= kernel_fit.MOST
     blocks = kernel_fit.blocks(proving) if few else []
     later = [_learnable(block, contract, params) for block in blocks]
@@ -171,7 +171,7 @@ def _encoder(
             folds.write(folder.parent, kept, fitted)
 
     too_long = len(known) - len(learned)
-    return Attempt(fitter, len(learned), too_long, minilm.NAME, minilm.DIGEST, write)
+    return TrainingSetup(fitter, len(learned), too_long, minilm.NAME, minilm.DIGEST, write)
 
 
 def _forms(known: Sequence[Row], contract: Contract) -> tuple[Forms, Reader]:

@@ -10,12 +10,14 @@ from dataclasses import dataclass, field
 
 from serving import escalate
 from serving.breaker import CircuitBreaker
+from serving.evidence import Evidence
 from serving.exchange import CHAT, Exchange
 from serving.keys import AcceptedKeys
 from serving.pool import Pool, PoolError
-from serving.route import Match, Routes
-from tasks.calibrate.hop import confidence
+from serving.route import Match, Route, RouteFile
+from tasks.calibrate.calibrate import confidence
 from tasks.core.params import Serve
+from tasks.core.records import Json
 from tasks.students.causal import Answer
 
 log = logging.getLogger("flywheel.gateway")
@@ -25,10 +27,11 @@ log = logging.getLogger("flywheel.gateway")
 class Students:
     """The students behind the routes, and the pool of each kind."""
 
-    routes: Routes
+    routes: RouteFile
     pools: Mapping[str, Pool]
     settings: Serve
     keys: AcceptedKeys
+    evidence: Evidence
     _breakers: dict[str, CircuitBreaker] = field(
         default_factory=lambda: defaultdict(CircuitBreaker)
     )
@@ -43,7 +46,7 @@ class Students:
         if match is None:
             exchange.reason = router.miss(request)
             return None
-        exchange.reason = self._barred(exchange) or escalate.unsupported(request) or ""
+        exchange.reason = self._barred(exchange) or self._unfit(request, match.route)
         answer = None if exchange.reason else await self._answer(exchange, match)
         if answer is None:
             return None
@@ -53,10 +56,17 @@ class Students:
             "confidence": confidence(answer.logprobs) if answer.logprobs else None,
             "adapter": route.adapter,
             "version": route.version,
+            "since": route.since,
         }
         decision = escalate.decide(route.task, route.threshold, request, answer)
         exchange.reason = decision.reason
         return answer if decision.serve else None
+
+    def _unfit(self, request: Json, route: Route) -> str:
+        """Return why no student, or not this one, may be asked; empty where it may."""
+        if self.evidence.breached(route):
+            return escalate.REVOKED
+        return escalate.unsupported(request) or ""
 
     def _barred(self, exchange: Exchange) -> str | None:
         """Return why this caller may not be answered by a student, whatever it asks."""

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from tasks.core.contract import Contract, agree, normal, violation
 from tasks.core.rows import Row
-from tasks.core.scorecard import Line
+from tasks.core.scorecard import ScorecardLine
 from tasks.evaluate import metrics, quality
 from tasks.evaluate.answers import Answered, Answers
 
@@ -24,14 +24,14 @@ def line(
     weights: Sequence[float],
     contract: Contract,
     hits: Sequence[bool] | None = None,
-) -> Line:
+) -> ScorecardLine:
     """One line of the table from answers of any origin; `hits` says which agree, where known."""
     hits = hits or [agree(e, g, contract) for e, g in zip(expected, given, strict=True)]
     share, effective = metrics.weighted(hits, weights)
     low, high = metrics.wilson(share, effective)
     valid = sum(violation(answer, contract) is None for answer in given) / len(given)
     parts = quality.parts(expected, given, contract)
-    return Line(
+    return ScorecardLine(
         name=name,
         agreement=round(share, 4),
         low=round(low, 4),
@@ -43,7 +43,7 @@ def line(
     )
 
 
-def of(name: str, said: Sequence[Answered], contract: Contract) -> Line:
+def of(name: str, said: Sequence[Answered], contract: Contract) -> ScorecardLine:
     """The line of a student's answers; one that was cut off agrees with nothing."""
     given, expected = [r.answer for r in said], [r.expected for r in said]
     hits = [r.agrees for r in said]
@@ -52,7 +52,7 @@ def of(name: str, said: Sequence[Answered], contract: Contract) -> Line:
 
 def slices(
     known: Sequence[Row], test: Sequence[Row], answers: Answers, contract: Contract
-) -> list[Line]:
+) -> list[ScorecardLine]:
     """The student on long prompts, other scripts, rare and liked answers, the newest day.
 
     A slice of fewer than `FEWEST` rows, or of all of them, is none.
@@ -79,7 +79,7 @@ def slices(
     ]
 
 
-def baselines(train: Sequence[Row], test: Sequence[Row], contract: Contract) -> list[Line]:
+def baselines(train: Sequence[Row], test: Sequence[Row], contract: Contract) -> list[ScorecardLine]:
     """What costs nothing: the most frequent answer and, for closed answers, a linear classifier."""
     known, expected = [row.answer for row in train], [row.answer for row in test]
     weights = [row.weight for row in test]

@@ -1,8 +1,8 @@
 """Shadow: how a student that only lacks proof earns its certificate on live traffic.
 
-Before its first call is seen, thresholds are written down (`Plan`); then each labelled call moves
-the evidence for each of them. They are tested in a fixed order, strictest first, so that the whole
-δ is there for each; the certificate's is the loosest that is proven with all those before it.
+Before its first call is seen, thresholds are written down (`ShadowPlan`); then each labelled call
+moves the evidence for each of them. They are tested in a fixed order, strictest first, so that the
+whole δ is there for each; the certificate's is the loosest that is proven with all those before it.
 Calls of one conversation are wrong together: one of each counts, drawn by its id, once the
 conversation has been quiet for a while. What training saw counts for nothing. Pure.
 """
@@ -27,7 +27,7 @@ QUIET = 600.0  # seconds without a call after which a conversation is over
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Seen:
+class ShadowAnswer:
     """A call that the teacher answered and the shadow was asked: `score` None when unservable.
 
     `conversation` is the call's own id where it belongs to none. `share` is the calls that it
@@ -43,7 +43,7 @@ class Seen:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class ShadowPlan:
     """What a shadow has to prove; `thresholds` in the order of their tests.
 
     `loaded` is when they were written down (seconds since the epoch); `learned` are the
@@ -61,7 +61,7 @@ class Plan:
     tests: int = 1
     risk: Risk = "selective"
     learned: tuple[str, ...] = ()
-    before: tuple[Seen, ...] = ()
+    before: tuple[ShadowAnswer, ...] = ()
 
     @property
     def level(self) -> float:
@@ -122,7 +122,7 @@ def thresholds(
     return tuple(dict.fromkeys(ranked[count - 1][0] for count in counts[first:]))
 
 
-def calls_needed(plan: Plan, guide: Sequence[tuple[float, bool]]) -> float:
+def calls_needed(plan: ShadowPlan, guide: Sequence[tuple[float, bool]]) -> float:
     """Return about how many calls it takes to prove the first threshold; infinity for no hope.
 
     `guide` are scores of rows that are no part of the proof, and whether the answers were right:
@@ -140,12 +140,12 @@ def calls_needed(plan: Plan, guide: Sequence[tuple[float, bool]]) -> float:
     return goal / growth if growth > 0 else math.inf
 
 
-def once(calls: Iterable[Seen], learned: Iterable[str] = ()) -> Iterator[Seen]:
+def once(calls: Iterable[ShadowAnswer], learned: Iterable[str] = ()) -> Iterator[ShadowAnswer]:
     """One call of each conversation that is over, drawn by its id; none that training saw.
 
     A conversation that wakes again after a quiet time has had its turn.
     """
-    known, begun = set(learned), dict[str, list[Seen]]()
+    known, begun = set(learned), dict[str, list[ShadowAnswer]]()
     ordered = sorted(calls, key=lambda call: (call.at, call.call))
     now = ordered[-1].at if ordered else 0.0
     for call in ordered:
@@ -163,7 +163,7 @@ def once(calls: Iterable[Seen], learned: Iterable[str] = ()) -> Iterator[Seen]:
         yield min(mine, key=lambda call: digest(call.call, "shadow"))
 
 
-def standing(plan: Plan, live: Iterable[Seen]) -> Standing:
+def standing(plan: ShadowPlan, live: Iterable[ShadowAnswer]) -> Standing:
     """Return what the calls seen so far prove; those of the time that training saw do not count."""
     before = list(once(plan.before, plan.learned))
     later = (seen for seen in live if seen.at >= plan.loaded)
@@ -180,7 +180,7 @@ def standing(plan: Plan, live: Iterable[Seen]) -> Standing:
     return _standing(plan, place, passed > 0, proofs, counted, len(after))
 
 
-def _see(plan: Plan, proofs: Sequence[Proof], calls: Iterable[Seen]) -> None:
+def _see(plan: ShadowPlan, proofs: Sequence[Proof], calls: Iterable[ShadowAnswer]) -> None:
     """Show calls to the proofs of the plan's thresholds."""
     for seen in calls:
         for threshold, proof in zip(plan.thresholds, proofs, strict=True):
@@ -190,7 +190,12 @@ def _see(plan: Plan, proofs: Sequence[Proof], calls: Iterable[Seen]) -> None:
 
 
 def _standing(
-    plan: Plan, place: int, proven: bool, proofs: list[Proof], counted: list[Seen], live: int
+    plan: ShadowPlan,
+    place: int,
+    proven: bool,
+    proofs: list[Proof],
+    counted: list[ShadowAnswer],
+    live: int,
 ) -> Standing:
     threshold, best = plan.thresholds[place], proofs[place]
     served = [seen for seen in counted if seen.score is not None and seen.score >= threshold]
@@ -210,7 +215,7 @@ def _standing(
     )
 
 
-def certificate(plan: Plan, found: Standing) -> Certificate | None:
+def certificate(plan: ShadowPlan, found: Standing) -> Certificate | None:
     """The certificate that the calls prove; None while they do not."""
     if not found.proven:
         return None

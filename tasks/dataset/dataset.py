@@ -37,12 +37,15 @@ from tasks.dataset.history import HOMES, Past, hold, recall
 from tasks.dataset.readiness import readiness
 from tasks.dataset.scrub import REASON, Scrubber
 from tasks.dataset.splits import LEARNED, SPLITS, Groups, Split, leaks, share_out
-from tasks.deidentify.hop import load_key
+from tasks.deidentify import damage
+from tasks.deidentify.damage import Harm
+from tasks.deidentify.deidentify import load_key
 from tasks.deidentify.leak_check import ORDINARY, Originals
 
 __all__ = ["Row", "dataset", "rows", "write_rows"]
 
-COLLECTING, FAILED = "collecting", "de-identification failed"
+COLLECTING, NOT_READY = "collecting", "not ready"
+FAILED, DAMAGED = "de-identification failed", "damaged by de-identification"
 PERMUTATIONS, GENEROUS = 32, 0.2
 CHUNK = 5_000  # prompts sketched at a time
 _WORD = re.compile(r"\w+|[^\w\s]")
@@ -76,11 +79,12 @@ def dataset(
             aside.add(call.id, call.source, str(candidate), task.id if task else "")
     report: dict[str, Any] = {}
     kept = 0
+    harm = Harm.read(path.with_name(damage.FILE) for path in clean)
     scrubber = Scrubber(originals or Originals(b""), chain.from_iterable(found.values()))
     for name, task in tasks.items():
         past = recall(previous, name)
         some = found.pop(name, [])
-        report[name], count = _make(task, some, out / name, params, past, aside, scrubber)
+        report[name], count = _make(task, some, out / name, params, past, aside, scrubber, harm)
         kept += count
     hold(previous, out)
     write_atomic(out / ORDINARY, b"".join(sorted(scrubber.originals.ordinary)))
@@ -102,9 +106,11 @@ def _make(
     past: Past,
     aside: Aside,
     scrubber: Scrubber,
+    harm: Harm,
 ) -> tuple[dict[str, Any], int]:
     """Write one task's splits; returns its part of the manifest and how many calls are in them."""
     known = {candidate.row.id for candidate in found}
+    hurt = harm.of(known)
     found = without_refusals(task, found)
     found += [Candidate(row, carried=True) for row in past.test if row.id not in known]
     found.sort(key=lambda candidate: (candidate.row.at, candidate.row.id))
@@ -120,12 +126,14 @@ def _make(
     every = [candidate for split in SPLITS for candidate in parts[split]]
     final = {split: [candidate.row for candidate in parts[split]] for split in SPLITS}
     lost = aside.of[task.id] + Counter(c.flaw for c in every if c.flaw)
-    index = readiness(final["train"], [c.row for c in every], lost, task.contract)
+    index = readiness(final["train"], [c.row for c in every], lost, task.contract, hurt.share)
     figures: dict[str, Any] = {split: len(final[split]) for split in SPLITS}
     figures |= {"carried": sum(c.carried for c in every), "readiness": index}
     figures |= {"cleaned again": clean.cleaned, "rows": len(every)}
-    if refused := clean.failed or _not_ready(len(every), index.score, params):
-        reason = FAILED if clean.failed else refused
+    refused = clean.failed or hurt.over(harm.limit) or _not_ready(len(every), index.score, params)
+    if refused:
+        short = (COLLECTING, NOT_READY)
+        reason = refused if refused in short else FAILED if clean.failed else DAMAGED
         aside.drop(every, reason, task.id)
         return {**figures, "refused": refused}, 0
     _check_leaks(task.id, final)
@@ -154,7 +162,7 @@ def _current(task: Task, found: list[Candidate], aside: Aside) -> list[Candidate
 def _not_ready(count: int, score: float, params: Dataset) -> str | None:
     if count < params.min_rows:
         return COLLECTING
-    return "not ready" if score < params.min_readiness else None
+    return NOT_READY if score < params.min_readiness else None
 
 
 def _split(

@@ -13,15 +13,15 @@ import msgspec
 
 from flows.night import champions, domains, leaks
 from flows.night.champions import Champion
-from flows.night.hops import Night, ended
+from flows.night.folders import Night, ended
 from registry import bundle, gate
-from registry.choice import Rung, Try
+from registry.choice import JudgedStudent, Rung
 from registry.store import Version
 from serving.escalate import decide
 from serving.shadow import seen
-from tasks.calibrate import shadow
-from tasks.calibrate.hop import confidence, score
-from tasks.calibrate.shadow import Plan, Seen, Standing
+from tasks.calibrate import shadow_proof
+from tasks.calibrate.calibrate import confidence, score
+from tasks.calibrate.shadow_proof import ShadowAnswer, ShadowPlan, Standing
 from tasks.core import stage
 from tasks.core.certificate import Certificate, Refusal
 from tasks.core.contract import agree, answer
@@ -39,14 +39,14 @@ SOON = 7  # nights' calls within which a proof has to be likely, or no attempt i
 BETTER = 0.02  # more of the test calls that a new student has to agree on to replace a shadow
 
 
-def waiting(night: Night, tries: Sequence[Try]) -> Try | None:
+def waiting(night: Night, judged: Sequence[JudgedStudent]) -> JudgedStudent | None:
     """The student that only lacks proof: of those without one, the best on the test calls.
 
     Calibration rows, which are part of the proof, have no say in the choice.
     """
     if not night.params.serve.shadow or night.params.calibrate.correct:
         return None
-    unproven = [one for one in tries if not isinstance(one.certificate, Certificate)]
+    unproven = [one for one in judged if not isinstance(one.certificate, Certificate)]
     best = max(unproven, key=lambda one: one.scorecard.agreement, default=None)
     if best is None:
         return None
@@ -55,7 +55,9 @@ def waiting(night: Night, tries: Sequence[Try]) -> Try | None:
     return None if leaks.count(night, made) else best
 
 
-def plan(night: Night, task: str, one: Try, serving: Champion | None) -> Plan | None:
+def plan(
+    night: Night, task: str, one: JudgedStudent, serving: Champion | None
+) -> ShadowPlan | None:
     """What a student has to prove; None when no threshold is worth a try, or one is on its way.
 
     Written down once a night: it is an attempt of the task's, whatever comes of it.
@@ -70,23 +72,27 @@ def plan(night: Night, task: str, one: Try, serving: Champion | None) -> Plan | 
             body = Refusal(refused=refused, attempt=made.attempt)
             stage.write_atomic(folder / "certificate.json", msgspec.json.encode(body))
             stage.write_atomic(folder / PLAN, msgspec.json.encode(made))
-    return msgspec.json.decode((out / PLAN).read_bytes(), type=Plan)
+    return msgspec.json.decode((out / PLAN).read_bytes(), type=ShadowPlan)
 
 
-def _plan(night: Night, task: str, one: Try, serving: Champion | None) -> Plan | None:
+def _plan(
+    night: Night, task: str, one: JudgedStudent, serving: Champion | None
+) -> ShadowPlan | None:
     asked = night.params.calibrate
     alpha = asked.accepted(task, load_one(night.out("dataset", task)).family)
     now = champions.standing(night, serving) if serving else None
     beaten = gate.to_beat(serving.certificate if serving else None, now, alpha, asked.risk)
     guide = _guide(night, task, one.rung)
     least = max(night.params.judge.min_coverage, beaten)
-    chosen = shadow.thresholds([sure for sure, _ in guide], [ok for _, ok in guide], alpha, least)
+    chosen = shadow_proof.thresholds(
+        [sure for sure, _ in guide], [ok for _, ok in guide], alpha, least
+    )
     if not chosen or _on_its_way(night, task, one):
         return None
     before = tuple(_before(night, task, one.rung))
     proving = _named(night, task, one.rung, "calibration") - {seen.conversation for seen in before}
     learned = _named(night, task, one.rung, "train", "validation", "test") | proving
-    made = Plan(
+    made = ShadowPlan(
         task=task,
         adapter_digest=adapter_digest(domains.trained(night, task, one.rung) / "adapter"),
         alpha=alpha,
@@ -99,7 +105,7 @@ def _plan(night: Night, task: str, one: Try, serving: Champion | None) -> Plan |
         before=before,
     )
     a_night = load_one(night.out("dataset", task)).size / len(night.clean())
-    enough = shadow.calls_needed(made, guide) <= len(made.before) + SOON * a_night
+    enough = shadow_proof.calls_needed(made, guide) <= len(made.before) + SOON * a_night
     return made if enough else None
 
 
@@ -120,7 +126,7 @@ def _guide(night: Night, task: str, rung: Rung) -> list[tuple[float, bool]]:
     return [*((score(row), row.agrees) for row in found), *out_of_fold(trained)]
 
 
-def _on_its_way(night: Night, task: str, one: Try) -> bool:
+def _on_its_way(night: Night, task: str, one: JudgedStudent) -> bool:
     """Whether an earlier shadow of the task is still to be proven, and about as good as this."""
     number = night.store.shadow(task)
     if number is None:
@@ -128,7 +134,7 @@ def _on_its_way(night: Night, task: str, one: Try) -> bool:
     version = night.store.version(task, number)
     folder = night.store.fetch(version, night.home / "adapters" / version.bundle)
     try:
-        start = shadow.standing(plan_of(folder), ()).lacking
+        start = shadow_proof.standing(plan_of(folder), ()).lacking
     except stage.Refused:  # a person gave the alias to a version that was proven at night
         return False
     hopeless = standing(night.home, version, folder).lacking > 2 * start
@@ -158,10 +164,10 @@ def _named(night: Night, task: str, rung: Rung, *splits: str) -> set[str]:
 
 
 def _conversation(call: Call, known: Task) -> str:
-    return shadow.conversation_of(call.id, call.conversation, call.request, known)
+    return shadow_proof.conversation_of(call.id, call.conversation, call.request, known)
 
 
-def _before(night: Night, task: str, rung: Rung) -> Iterator[Seen]:
+def _before(night: Night, task: str, rung: Rung) -> Iterator[ShadowAnswer]:
     """Yield what the student says to the calibration rows' calls, as they came in.
 
     Of a mixture each is answered by the head that had not learned it.
@@ -184,7 +190,7 @@ def _before(night: Night, task: str, rung: Rung) -> Iterator[Seen]:
     for (call, _), given in zip(asked, said, strict=True):
         servable = decide(known, float("-inf"), call.request, given).serve
         right = agree(answer(call.reply, known.contract), given.text, known.contract)
-        yield Seen(
+        yield ShadowAnswer(
             call=call.id,
             at=call.at,
             conversation=_conversation(call, known),
@@ -194,17 +200,17 @@ def _before(night: Night, task: str, rung: Rung) -> Iterator[Seen]:
         )
 
 
-def plan_of(folder: Path) -> Plan:
+def plan_of(folder: Path) -> ShadowPlan:
     """What the shadow in a bundle has to prove. Raises Refused where that is not written down."""
     file = folder / PLAN
     if not file.exists():
         raise stage.Refused(f"{folder.name} has nothing to prove: it is no shadow of a night's")
-    return msgspec.json.decode(file.read_bytes(), type=Plan)
+    return msgspec.json.decode(file.read_bytes(), type=ShadowPlan)
 
 
 def seen_of(home: Path, version: Version, proven: Certificate) -> Standing:
     """Return what live calls say about a candidate that waits for a person: nothing is tested."""
-    made = Plan(
+    made = ShadowPlan(
         task=version.name,
         adapter_digest=version.adapter_digest,
         alpha=proven.alpha,
@@ -213,9 +219,9 @@ def seen_of(home: Path, version: Version, proven: Certificate) -> Standing:
         thresholds=(proven.threshold,),
         loaded=version.at,
     )
-    return shadow.standing(made, seen(home, version.name, version.number))
+    return shadow_proof.standing(made, seen(home, version.name, version.number))
 
 
 def standing(home: Path, version: Version, folder: Path) -> Standing:
     """Return how far the proof of a shadow is."""
-    return shadow.standing(plan_of(folder), seen(home, version.name, version.number))
+    return shadow_proof.standing(plan_of(folder), seen(home, version.name, version.number))

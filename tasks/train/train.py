@@ -34,10 +34,10 @@ from tasks.students.causal import base_path, base_tokenizer
 from tasks.students.heads import Layout
 from tasks.train import causal as writing
 from tasks.train import domain, encoder, launch
-from tasks.train.attempt import Attempt, attempt, continues, rated, second_try
 from tasks.train.distributed import joined
 from tasks.train.loop import Diverged, Progress, Run
 from tasks.train.monitor import watched
+from tasks.train.prepare import TrainingSetup, after_divergence, continues, prepare, rated
 from tasks.train.sweep import Make, choose, start, summary
 
 FITTING = 0.5  # a student that cannot read half of a task's calls is not worth its training
@@ -65,7 +65,7 @@ def train(
     best weights so far; `warm` is a causal adapter of the same base, resumed where that wins;
     `checkpoint` a folder outside `out` that a killed training resumes. Raises Refused.
     """
-    job = launch.Job(
+    job = launch.TrainingJob(
         dataset=str(dataset),
         out=str(out),
         params=params,
@@ -82,13 +82,13 @@ def train(
     return load_training(out)
 
 
-def _train(job: launch.Job, progress: Progress | None) -> None:
+def _train(job: launch.TrainingJob, progress: Progress | None) -> None:
     """Do a job in this process, perhaps one of several: choose what to begin with, fit, write."""
     began, team = time.monotonic(), joined()
     dataset, out = Path(job.dataset), Path(job.out)
     warm, checkpoint = (Path(path) if path else None for path in (job.warm, job.checkpoint))
     task, how = load_one(dataset), (began + 60 * job.minutes, progress, checkpoint)
-    make = partial(attempt, dataset, job.rung, task.contract, team=team)
+    make = partial(prepare, dataset, job.rung, task.contract, team=team)
     params, swept = choose(rated(job.params, job.rung), make, *how)
     if warm and not continues(warm, params, job.rung):
         warm = None
@@ -119,13 +119,13 @@ def _fitted(
     deadline: float,
     progress: Progress | None,
     checkpoint: Path | None,
-) -> tuple[Attempt, Run, str]:
+) -> tuple[TrainingSetup, Run, str]:
     """Train in full, once more after a divergence; the best weights, and what went wrong at first.
 
     Raises Refused when it goes wrong twice.
     """
     note = ""
-    for chosen in (params, second_try(params)):
+    for chosen in (params, after_divergence(params)):
         made = make(chosen, warm)
         try:
             run = _once(made, deadline, progress, checkpoint)
@@ -139,7 +139,7 @@ def _fitted(
 
 
 def _once(
-    made: Attempt, deadline: float, progress: Progress | None, checkpoint: Path | None
+    made: TrainingSetup, deadline: float, progress: Progress | None, checkpoint: Path | None
 ) -> Run:
     """Train in full, or go on with it. Raises Diverged, as before where it has done so already."""
     if not checkpoint:
@@ -157,7 +157,7 @@ def _once(
         raise
 
 
-def _write(out: Path, made: Attempt, run: Run, **known: Any) -> None:
+def _write(out: Path, made: TrainingSetup, run: Run, **known: Any) -> None:
     """Write the adapter, and then how it came about: what is `known`, and what the run tells."""
     fitter = made.fitter
     made.save(out / "adapter")
@@ -269,10 +269,10 @@ def main() -> Counts:
     return stage.hop("train", out, lambda folder: train_all(source, folder, params))
 
 
-def part(job: launch.Job) -> None:
+def part(job: launch.TrainingJob) -> None:
     """One process of a launched training: what it is refused goes to the one that launched it."""
     warnings.filterwarnings("ignore", category=FutureWarning)  # libraries to one another
     try:
-        _train(job, lambda *told: launch.say(launch.Step(*told)))
+        _train(job, lambda *told: launch.say(launch.TrainingStep(*told)))
     except Refused as error:
-        launch.say(launch.Refusal(str(error)))
+        launch.say(launch.TrainingRefusal(str(error)))

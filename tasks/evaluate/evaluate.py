@@ -21,13 +21,13 @@ from tasks.core.contract import Contract
 from tasks.core.params import Economics, Evaluate
 from tasks.core.records import Counts
 from tasks.core.rows import Row, retagged, rows
-from tasks.core.scorecard import Difference, Line, Scorecard
+from tasks.core.scorecard import Difference, Scorecard, ScorecardLine
 from tasks.core.stage import Refused
 from tasks.core.task import Task, load_one
 from tasks.evaluate import metrics, quality, referee
 from tasks.evaluate.answers import Answers, answered, unadapted, write_answers
-from tasks.evaluate.lines import baselines, of, slices
 from tasks.evaluate.referee import Ask
+from tasks.evaluate.scorecard_lines import baselines, of, slices
 from tasks.students.adapters import kind_of
 from tasks.students.causal import adapter_base
 from tasks.train.domain import students
@@ -73,7 +73,7 @@ def evaluate(
 
 def _bare(
     found: Sequence[Row], task: Task, adapter: Path, params: Evaluate, cache: Path | None
-) -> list[Line]:
+) -> list[ScorecardLine]:
     """The base of a causal student without its adapter; an encoder alone answers nothing."""
     if kind_of(adapter) == "encoder":
         return []
@@ -117,8 +117,8 @@ def newest(found: Sequence[Row], most: int) -> list[Row]:
 def _scorecard(
     task: Task,
     answers: Answers,
-    table: list[Line],
-    parts: list[Line],
+    table: list[ScorecardLine],
+    parts: list[ScorecardLine],
     old: Answers | None,
     prices: Economics,
 ) -> Scorecard:

@@ -18,8 +18,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tasks.cluster import identity
-from tasks.cluster.discover import Found, Routes, discover, examples, join, mark_routable
-from tasks.cluster.identity import Mark, Matched
+from tasks.cluster.discover import Group, TemplateRouter, discover, examples, join, mark_routable
+from tasks.cluster.identity import Fingerprint, Matched
 from tasks.cluster.naming import about, apart, category_of, describe, fitness_of, name_of
 from tasks.core.params import Cluster, load
 from tasks.core.records import REJECTED, CleanCall, Counts, Rejected, Writer, digest, read_clean
@@ -36,11 +36,11 @@ ASSIGNMENT = pa.schema(
 
 
 @dataclass(frozen=True, slots=True)
-class Night:
+class PreviousNight:
     """What is known of the night before."""
 
     tasks: Mapping[str, Task]
-    marks: Mapping[str, Mark]
+    marks: Mapping[str, Fingerprint]
     assigned: Mapping[str, str]
 
 
@@ -54,12 +54,12 @@ def cluster(
     mark_routable(kept)
     before = _before(previous)
     matched = identity.match(
-        [found.mark for found in kept], before.marks, _shared(kept, before.assigned)
+        [found.fingerprint for found in kept], before.marks, _shared(kept, before.assigned)
     )
     ids = _ids(kept, matched, before)
     dropped = _write_assignment(clean, out, kept, ids, groups)
     save(out / "tasks.json", _tasks(kept, ids, matched, before, total))
-    marks = dict(zip(ids, (found.mark for found in kept), strict=True))
+    marks = dict(zip(ids, (found.fingerprint for found in kept), strict=True))
     identity.remember(out / "marks.json", marks, before.marks)
     result = Counts("cluster", total, sum(len(f.ids) for f in kept), dict(sorted(dropped.items())))
     events = [
@@ -78,9 +78,9 @@ def _unassigned(clean: Sequence[Path], placed: Collection[str]) -> Iterator[Clea
     return (call for path in clean for call in read_clean(path) if call.id not in placed)
 
 
-def _found(clean: Sequence[Path], total: int, params: Cluster) -> list[Found]:
+def _found(clean: Sequence[Path], total: int, params: Cluster) -> list[Group]:
     """The groups of all calls, each with the ids of its calls."""
-    groups: list[Found] = []
+    groups: list[Group] = []
     placed: set[str] = set()
     for turn in range(ROUNDS):
         left = total - len(placed)
@@ -93,7 +93,7 @@ def _found(clean: Sequence[Path], total: int, params: Cluster) -> list[Found]:
         placed.update(call.id for call in sample)
         if share == 1.0 or not new:
             break
-        routes = Routes(groups)
+        routes = TemplateRouter(groups)
         for call in _unassigned(clean, placed):
             place = routes.find(call.request)
             if place is not None:
@@ -115,16 +115,16 @@ def _sample(calls: Iterator[CleanCall], share: float, turn: int) -> list[CleanCa
     return result
 
 
-def _before(previous: Path | None) -> Night:
+def _before(previous: Path | None) -> PreviousNight:
     if previous is None or not (previous / "tasks.json").exists():
-        return Night({}, {}, {})
+        return PreviousNight({}, {}, {})
     table = pq.read_table(previous / "assignment.parquet")
     assigned = dict(zip(*(table[name].to_pylist() for name in ASSIGNMENT.names), strict=True))
     tasks = {task.id: task for task in load_tasks(previous)}
-    return Night(tasks, identity.recall(previous / "marks.json"), assigned)
+    return PreviousNight(tasks, identity.recall(previous / "marks.json"), assigned)
 
 
-def _shared(groups: Sequence[Found], assigned: Mapping[str, str]) -> dict[tuple[int, str], float]:
+def _shared(groups: Sequence[Group], assigned: Mapping[str, str]) -> dict[tuple[int, str], float]:
     """The Jaccard share of the calls that tonight's groups and last night's tasks both have.
 
     Only calls that both nights saw are counted: a window that moves on is no change.
@@ -138,19 +138,19 @@ def _shared(groups: Sequence[Found], assigned: Mapping[str, str]) -> dict[tuple[
     return result
 
 
-def _ids(groups: Sequence[Found], matched: Matched, before: Night) -> list[str]:
+def _ids(groups: Sequence[Group], matched: Matched, before: PreviousNight) -> list[str]:
     taken = set(before.marks)
     result = []
     for found, name, known in zip(
         groups, _names(groups, matched, before), matched.ids, strict=True
     ):
-        task = known or identity.new_id(name, found.mark, taken)
+        task = known or identity.new_id(name, found.fingerprint, taken)
         taken.add(task)
         result.append(task)
     return result
 
 
-def _names(groups: Sequence[Found], matched: Matched, before: Night) -> list[str]:
+def _names(groups: Sequence[Group], matched: Matched, before: PreviousNight) -> list[str]:
     """A task that is known keeps its name; new names are told apart."""
     fresh = [name_of(found.template, found.calls, found.contract) for found in groups]
     names = apart(fresh, [about(found.template, found.calls) for found in groups])
@@ -163,9 +163,9 @@ def _names(groups: Sequence[Found], matched: Matched, before: Night) -> list[str
 def _write_assignment(
     clean: Sequence[Path],
     out: Path,
-    kept: Sequence[Found],
+    kept: Sequence[Group],
     ids: Sequence[str],
-    groups: Sequence[Found],
+    groups: Sequence[Group],
 ) -> Counter[str]:
     """Write which call is whose, fill in the groups' sizes, and set the others aside."""
     place = {name: index for index, found in enumerate(kept) for name in found.ids}
@@ -192,7 +192,7 @@ def _write_assignment(
 
 
 def _tasks(
-    groups: Sequence[Found], ids: Sequence[str], matched: Matched, before: Night, total: int
+    groups: Sequence[Group], ids: Sequence[str], matched: Matched, before: PreviousNight, total: int
 ) -> list[Task]:
     families = _families(groups, ids, before)
     names = _names(groups, matched, before)
@@ -226,7 +226,7 @@ def _tasks(
     return sorted(result, key=lambda task: (-task.size, task.id))
 
 
-def _families(groups: Sequence[Found], ids: Sequence[str], before: Night) -> list[str]:
+def _families(groups: Sequence[Group], ids: Sequence[str], before: PreviousNight) -> list[str]:
     """A family is called after its largest task, or as it was called before."""
     chief: dict[int, str] = {}
     for place in sorted(range(len(groups)), key=lambda p: (-len(groups[p].ids), ids[p])):

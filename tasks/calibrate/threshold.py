@@ -18,7 +18,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.core.certificate import Risk, Step
+from tasks.core.certificate import Risk, ThresholdTest
 from tasks.core.evidence import bet
 from tasks.evaluate.metrics import binomial_tail, effective, grouped_tail
 
@@ -35,7 +35,7 @@ Flags = Sequence[bool] | NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class WalkStart:
     """Where a walk starts, as a share of the servable answers, and what may be expected of it.
 
     `coverage` is the mean share that is certified, `chance` how likely at least the share asked
@@ -90,7 +90,7 @@ def walk(
     start: float = MIDDLE,
     risk: Risk = "selective",
     expected: float | None = None,
-) -> list[Step]:
+) -> list[ThresholdTest]:
     """The thresholds tested, strictest first, up to the first that is not proven.
 
     Equal scores are accepted together; answers that could never be served are not accepted.
@@ -106,7 +106,7 @@ def walk(
     counts = schedule(valid, alpha, delta, start)
     if risk == "marginal":
         counts = sorted(set(np.linspace(0, valid, MARKS + 1).astype(int).tolist()) - {0})
-    steps: list[Step] = []
+    steps: list[ThresholdTest] = []
     for count in counts:
         count = int(np.searchsorted(-sure, -sure[count - 1], side="right"))
         if steps and count <= steps[-1].accepted:
@@ -121,7 +121,7 @@ def walk(
             p = binomial_tail(int(bad.sum()), size, alpha)
         else:
             p = grouped_tail(bad, apart[:size], alpha)
-        steps.append(Step(float(sure[count - 1]), count, int(bad.sum()), p))
+        steps.append(ThresholdTest(float(sure[count - 1]), count, int(bad.sum()), p))
         if p > delta:
             break
     return steps
@@ -142,7 +142,7 @@ def mixed_tail(wrong: int, n: int, alpha: float, expected: float) -> float:
 
 def threshold(
     scores: Scores, correct: Flags, alpha: float, delta: float, start: float = MIDDLE
-) -> Step | None:
+) -> ThresholdTest | None:
     """The loosest threshold whose risk is proven to be at most `alpha`; None when there is none."""
     steps = walk(scores, correct, alpha, delta, start=start)
     proven = [step for step in steps if step.p <= delta]
@@ -158,7 +158,7 @@ def plan(
     fewest: int = 1,
     least: float = 0.0,
     seed: int = 0,
-) -> Plan | None:
+) -> WalkStart | None:
     """The start whose certificate covers most of `n` servable answers; None where nobody can say.
 
     `pilot` are scores of answers that are no part of the proof, out of fold or on validation rows,
@@ -185,7 +185,7 @@ def plan(
         chosen = middle
     far = reached[:, chosen]
     enough = (far > 0) & (far >= least)
-    return Plan(counts[chosen] / n, float(far.mean()), float(enough.mean()))
+    return WalkStart(counts[chosen] / n, float(far.mean()), float(enough.mean()))
 
 
 def _errors(

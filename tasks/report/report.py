@@ -18,7 +18,7 @@ from tasks.core.stage import write_atomic
 from tasks.report import page
 from tasks.report.days import Day, row
 from tasks.report.days import days as days
-from tasks.report.nights import Night, nights
+from tasks.report.nights import NightSummary, nights
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -38,7 +38,7 @@ def shadows(home: Path) -> dict[str, str]:
     return msgspec.json.decode(path.read_bytes(), type=dict[str, str]) if path.exists() else {}
 
 
-def advice(found: Sequence[Day], nights: Sequence[Night], target: float) -> str:
+def advice(found: Sequence[Day], nights: Sequence[NightSummary], target: float) -> str:
     """The one thing to do next, in a sentence."""
     if not any(day.calls for day in found):
         return "No calls yet: point an agent's base URL at the gateway."

@@ -1,6 +1,6 @@
 """Calibrate: the confidence above which a student's answers may be served, with a proof.
 
-The proof (`tasks.calibrate.walk`) is made of calibration rows, which no training saw; where it
+The proof (`tasks.calibrate.threshold`) is made of calibration rows, which no training saw; where it
 begins is chosen on validation rows. Too little data gives no certificate, and the reason; never a
 loose one. What would hardly prove anything is not tried, so that it takes nothing of the task's δ.
 A certificate speaks about traffic like that of the days which it was made from, and each of them
@@ -20,10 +20,10 @@ from pathlib import Path
 
 import msgspec
 
-from tasks.calibrate.walk import JEFFREYS, MIDDLE, needed, plan, walk
+from tasks.calibrate.threshold import JEFFREYS, MIDDLE, needed, plan, walk
 from tasks.core import params as settings
 from tasks.core import stage
-from tasks.core.certificate import Certificate, Refusal, Step, spent
+from tasks.core.certificate import Certificate, Refusal, ThresholdTest, spent
 from tasks.core.params import Calibrate, Evaluate
 from tasks.core.records import Counts, digest
 from tasks.core.rows import rows
@@ -60,7 +60,7 @@ class HeldOut:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class CertificateRequest:
     """What is asked of a certificate: which of the task's attempts it is, and to be of use.
 
     `least` is the share of the calls that it has to cover; `pilot` are the student's answers to
@@ -106,10 +106,10 @@ def _chance(name: str, seed: int) -> float:
 
 
 def certify(
-    answers: Answers, task: str, params: Calibrate, asked: Asked | None = None
+    answers: Answers, task: str, params: Calibrate, asked: CertificateRequest | None = None
 ) -> Certificate | Refusal:
     """A certificate from a student's calibration answers, or why there is none."""
-    asked, alpha = asked or Asked(), params.accepted(task)
+    asked, alpha = asked or CertificateRequest(), params.accepted(task)
     delta, found = spent(params.delta, asked.attempt) / asked.tests, even(answers.rows, params.seed)
     if asked.mixture:
         found = one_of_each(found)
@@ -154,7 +154,7 @@ def one_of_each(found: Sequence[Answered]) -> list[Answered]:
     return [min(same, key=lambda row: digest(row.id, "one")) for same in groups.values()]
 
 
-def _expected(asked: Asked, start: float, alpha: float) -> float:
+def _expected(asked: CertificateRequest, start: float, alpha: float) -> float:
     """The risk to bet on, by answers outside the proof: of the most confident share `start`."""
     known = sorted(_pilot(asked), reverse=True)
     first = known[: max(1, round(start * len(known)))]
@@ -162,14 +162,19 @@ def _expected(asked: Asked, start: float, alpha: float) -> float:
     return min(BETS[1], max(BETS[0], (wrong + JEFFREYS) / (len(first) + 1) / alpha)) * alpha
 
 
-def _pilot(asked: Asked) -> list[tuple[float, bool]]:
+def _pilot(asked: CertificateRequest) -> list[tuple[float, bool]]:
     """Confidences of answers outside the proof that can be served, and whether they agree."""
     every = [*((score(row), row.agrees) for row in asked.pilot), *asked.folded]
     return [pair for pair in every if pair[0] > -math.inf]
 
 
 def _start(
-    n: int, valid: Sequence[str], alpha: float, delta: float, params: Calibrate, asked: Asked
+    n: int,
+    valid: Sequence[str],
+    alpha: float,
+    delta: float,
+    params: Calibrate,
+    asked: CertificateRequest,
 ) -> float | Refusal:
     """Return where the walk over `n` rows begins, or why there is none.
 
@@ -202,7 +207,7 @@ def _start(
     return chosen.start if chosen else MIDDLE
 
 
-def _unproven(last: Step, alpha: float) -> str:
+def _unproven(last: ThresholdTest, alpha: float) -> str:
     seen = f"{last.wrong} of the {last.accepted} most confident answers"
     return f"wrong in {seen}: a risk of at most {alpha:g} is not proven"
 
@@ -230,7 +235,7 @@ def calibrate(
         checked = rows(dataset / "validation.parquet")
         pilot = ask(checked, task.contract, trained / "adapter").rows if checked else ()
         folded = out_of_fold(trained)
-        asked = Asked(attempt, tests, least, pilot, folded, bool(heads))
+        asked = CertificateRequest(attempt, tests, least, pilot, folded, bool(heads))
         result = certify(answers, task.id, params, asked)
     stage.write_atomic(out / "certificate.json", msgspec.json.encode(result))
     return result

@@ -1,0 +1,232 @@
+"""The running test of each champion on its audited answers: one that breaks its promise stops.
+
+A gateway keeps this in memory, from the journal at its start, and asks it before every call, so
+that a breached student answers nothing more. The watch (`flows/watch.py`) pools the journals of all
+gateways through the same code. Answers of one conversation, and to one prompt, are wrong together:
+one of them counts in ten minutes. Where the promise is about all calls of a task, those that the
+student was asked and did not answer count as right ones, drawn at the rate of the audit.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+from prometheus_client import Counter
+
+from serving.route import Route, RouteFile
+from tasks.calibrate.shadow_proof import QUIET, conversation_of
+from tasks.core.evidence import ALARM, ChangeDetector, interval
+from tasks.core.records import TEACHER, Json, digest
+from tasks.ingest.encoding import lines_of
+
+log = logging.getLogger("flywheel.gateway")
+
+DAYS = 31  # newest days of a journal that are read: older answers say little about today
+REMEMBERED = 20_000  # conversations of one student
+_MARKS = (b'"audit":{', b'"student":{')
+
+
+def drawn(call: str, rate: float) -> bool:
+    """Return whether a call (by its id) is among the audited share."""
+    return int(digest(call, "audit", length=12), 16) < rate * 16**12
+
+
+class EvidenceKey(NamedTuple):
+    """What evidence is about: a version of a task, and since when it serves by a person's word."""
+
+    task: str
+    adapter: str
+    version: int
+    since: float = 0.0
+
+    @classmethod
+    def of(cls, route: Route) -> EvidenceKey:
+        """Return the key of a route's evidence."""
+        return cls(route.task.id, route.adapter, route.version, route.since)
+
+
+class AskedStudent(msgspec.Struct):
+    """The student's part of a journal line."""
+
+    adapter: str = ""
+    version: int = 0
+    since: float = 0.0
+
+
+class AuditOutcome(msgspec.Struct):
+    """The audit's part of a journal line."""
+
+    agrees: bool = False
+    model: str | None = None
+    fingerprint: str | None = None
+
+
+class JournalLine(msgspec.Struct):
+    """What evidence needs of a journal line."""
+
+    id: str
+    at: float
+    request: Json | None = None
+    conversation: str = ""
+    answered_by: str = TEACHER
+    task: str | None = None
+    student: AskedStudent | None = None
+    audit: AuditOutcome | None = None
+    audit_rate: float = 1.0
+
+    @property
+    def key(self) -> EvidenceKey | None:
+        """Return which student this is about; None where none was asked."""
+        asked = self.student
+        if asked is None or self.task is None:
+            return None
+        return EvidenceKey(self.task, asked.adapter, asked.version, asked.since)
+
+
+@dataclass(slots=True)
+class RiskTest:
+    """The evidence about one student, answer by answer; `alarm` is how many it took, once."""
+
+    route: Route
+    threshold: float
+    detector: ChangeDetector = field(init=False)
+    wrong: int = 0
+    times: list[float] = field(default_factory=list)
+    alarm: int | None = None
+    _heard: OrderedDict[str, float] = field(default_factory=OrderedDict)
+
+    def __post_init__(self) -> None:
+        self.detector = ChangeDetector(self.route.certificate.alpha)
+
+    @property
+    def n(self) -> int:
+        """Return how many answers counted."""
+        return len(self.times)
+
+    @property
+    def changed(self) -> float:
+        """Return when the answers became worse, as it looks from here."""
+        return self.times[min(self.detector.changed, self.n - 1)] if self.times else 0.0
+
+    def see(self, line: JournalLine) -> bool:
+        """Take in one line; return whether it counted."""
+        wrong = self._outcome(line)
+        if wrong is None or not self._first(line):
+            return False
+        self.detector.see(wrong)
+        self.wrong += wrong
+        self.times.append(line.at)
+        if self.alarm is None and self.detector.alarm(self.threshold):
+            self.alarm = self.n
+        return True
+
+    def _outcome(self, line: JournalLine) -> bool | None:
+        """Whether an answer was wrong; None where the line says nothing about it."""
+        if line.answered_by != TEACHER:
+            return None if line.audit is None else not line.audit.agrees
+        counts = self.route.certificate.risk == "marginal" and drawn(line.id, line.audit_rate)
+        return False if counts else None
+
+    def _first(self, line: JournalLine) -> bool:
+        """Whether nothing of its conversation counted within the last ten minutes."""
+        request = line.request or {}
+        own = digest(msgspec.json.encode(request).decode())
+        name = conversation_of(own, line.conversation, request, self.route.task)
+        if abs(line.at - self._heard.get(name, -math.inf)) <= QUIET:
+            return False
+        self._heard[name] = line.at
+        self._heard.move_to_end(name)
+        if len(self._heard) > REMEMBERED:
+            self._heard.popitem(last=False)
+        return True
+
+    def __str__(self) -> str:
+        """Say what was seen."""
+        low, high = interval(self.wrong, self.n)
+        e = math.exp(min(self.detector.log, 700.0))
+        return (
+            f"{self.wrong} of {self.n} audited answers wrong (the risk is {low:.1%} to {high:.1%}, "
+            f"accepted {self.route.certificate.alpha:.1%}; e-value {e:,.0f})"
+        )
+
+
+@dataclass(slots=True)
+class Evidence:
+    """The tests of a gateway's routes."""
+
+    routes: RouteFile
+    threshold: float = ALARM
+    revoked: Counter | None = None
+    _tests: dict[EvidenceKey, RiskTest] = field(default_factory=dict)
+
+    def of(self, route: Route) -> RiskTest:
+        """Return the evidence about a route."""
+        key = EvidenceKey.of(route)
+        if key not in self._tests:
+            self._tests[key] = RiskTest(route, self.threshold)
+        return self._tests[key]
+
+    def breached(self, route: Route) -> bool:
+        """Return whether a route's student broke its promise, and may answer nothing more."""
+        return self.of(route).alarm is not None
+
+    def see(self, line: JournalLine) -> None:
+        """Take in one line of the journal; a breach is logged, once."""
+        key = line.key
+        route = next((r for r in self.routes.current().routes if EvidenceKey.of(r) == key), None)
+        if route is None or self.breached(route):
+            return
+        test = self.of(route)
+        test.see(line)
+        if self.breached(route):
+            log.warning("%s is revoked: %s", route.adapter, test)
+            if self.revoked:
+                self.revoked.labels(route.adapter).inc()
+
+    def state(self) -> list[Json]:
+        """What is served now, and what the audits say about it."""
+        return [
+            {
+                "task": route.task.id,
+                "adapter": route.adapter,
+                "version": route.version,
+                "threshold": route.threshold,
+                "revoked": self.breached(route),
+                "evidence": str(self.of(route)),
+            }
+            for route in self.routes.current().routes
+        ]
+
+    def recall(self, files: Iterable[Path]) -> None:
+        """Take in what journal files say about today's routes."""
+        if self.routes.current().routes:
+            for file in files:
+                for line in lines(file):
+                    self.see(line)
+
+
+def files(folder: Path) -> list[Path]:
+    """The newest days' files of a journal, oldest first, packed and renamed ones included."""
+    found = sorted(path for path in folder.glob("*.jsonl*") if path.name[:4].isdigit())
+    days = sorted({path.name[:10] for path in found})[-DAYS:]
+    return [path for path in found if path.name[:10] in days]
+
+
+def lines(path: Path, start: int = 0) -> Iterator[JournalLine]:
+    """The lines of a journal file in which a student was asked; torn ones are left out."""
+    decode = msgspec.json.Decoder(JournalLine).decode
+    with path.open("rb") as file:
+        magic = file.read(4)
+        file.seek(start)
+        for raw in lines_of(file, magic):
+            if any(mark in raw.data for mark in _MARKS):
+                with suppress(msgspec.DecodeError):
+                    yield decode(raw.data)
