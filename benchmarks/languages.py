@@ -23,7 +23,7 @@ from typing import Any
 from tasks.core.params import Deidentify
 from tasks.core.records import Call, read_clean, write
 from tasks.deidentify.cleaner import norm
-from tasks.deidentify.hop import deidentify
+from tasks.deidentify.deidentify import deidentify
 from tasks.deidentify.recall_probe import interval
 from tasks.deidentify.wordlists import fold, word_set
 

@@ -15,7 +15,8 @@ from prefect.artifacts import (
     update_progress_artifact,
 )
 
-from flows.night.hops import Night, damage, found, injected
+from flows.night.folders import Night, found
+from flows.night.hops import damage, injected
 from flows.night.ladder import Outcome
 from tasks.core import stage
 from tasks.train.loop import Progress

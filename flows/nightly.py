@@ -17,7 +17,8 @@ from prefect.states import Completed, Failed
 from flows import artifacts, console, steps
 from flows.night import leaks
 from flows.night.champions import champion
-from flows.night.hops import alone, found, open_night, warnings
+from flows.night.folders import alone, found, open_night
+from flows.night.hops import warnings
 from flows.night.ladder import Outcome, aside, close, enough, ladder
 from flows.night.savings import trainable
 from flows.promote import promote

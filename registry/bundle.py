@@ -22,7 +22,7 @@ from typing import Any
 
 import msgspec
 
-from tasks.calibrate.hop import score
+from tasks.calibrate.calibrate import score
 from tasks.core.certificate import Certificate
 from tasks.core.rows import rows
 from tasks.core.scorecard import Scorecard

@@ -7,7 +7,7 @@ from textwrap import wrap
 
 from registry.bundle import Lineage
 from registry.gate import Verdict
-from tasks.calibrate.shadow import Standing
+from tasks.calibrate.shadow_proof import Standing
 from tasks.core.certificate import Certificate, Risk
 from tasks.core.scorecard import Scorecard
 from tasks.core.task import Task
@@ -107,6 +107,14 @@ def shadow(found: Standing, risk: Risk) -> str:
     told = f"Asked in the background about {asked}, it {of}. " * bool(found.n)
     what = "calls" if risk == "marginal" else "confident answers"
     return f"{told}At least {found.lacking:,} more {what}, all of them right, prove it."
+
+
+def waiting(found: Standing) -> str:
+    """Return what live calls say about a candidate that is proven and waits for a person."""
+    return (
+        f"Asked in the background about {found.live:,} live calls, it would have answered "
+        f"{found.accepted:,} of them by itself, {found.wrong:,} wrongly. It waits for a person."
+    )
 
 
 def noted(page: str, said: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from tasks.calibrate.hop import HeldOut
+from tasks.calibrate.calibrate import HeldOut
 from tasks.core.certificate import Certificate, Risk
 from tasks.core.params import Judge
 from tasks.core.scorecard import Scorecard

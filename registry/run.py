@@ -16,7 +16,7 @@ from tasks.core.certificate import Certificate
 from tasks.core.scorecard import Scorecard
 from tasks.core.task import Task
 from tasks.core.training import Training
-from tasks.train.hop import load_training
+from tasks.train.train import load_training
 
 NEEDS = ("torch", "transformers", "peft", "safetensors", "llguidance")
 

@@ -22,7 +22,7 @@ import msgspec
 from prometheus_client import Counter
 
 from serving.route import Route, RouteFile
-from tasks.calibrate.shadow import QUIET, conversation_of
+from tasks.calibrate.shadow_proof import QUIET, conversation_of
 from tasks.core.evidence import ALARM, ChangeDetector, interval
 from tasks.core.records import TEACHER, Json, digest
 from tasks.ingest.encoding import lines_of

@@ -24,8 +24,8 @@ from serving import escalate
 from serving.journal import Journal
 from serving.pool import Pool, PoolError
 from serving.route import Match, Route, RouteFile
-from tasks.calibrate.hop import confidence
-from tasks.calibrate.shadow import ShadowAnswer, conversation_of
+from tasks.calibrate.calibrate import confidence
+from tasks.calibrate.shadow_proof import ShadowAnswer, conversation_of
 from tasks.core.contract import agree, answer
 from tasks.core.params import Serve
 from tasks.core.records import Json

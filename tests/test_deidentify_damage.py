@@ -8,7 +8,7 @@ from tasks.core.params import Deidentify
 from tasks.core.records import Call, CleanCall
 from tasks.core.stage import Refused
 from tasks.deidentify.damage import Comparison, Damage, Harm, total
-from tasks.deidentify.hop import deidentify, judge_damage
+from tasks.deidentify.deidentify import deidentify, judge_damage
 
 
 def call(name: str, user: str, reply: str = "ok", kind: type[Call] = Call) -> Call:

@@ -125,7 +125,7 @@ def ingest(
     dry_run: Annotated[bool, typer.Option(help="Only say what is there.")] = True,
 ) -> None:
     """Say what a log holds: dialect, calls, time span, models, tools, first problems."""
-    from tasks.ingest.hop import dry_run as look
+    from tasks.ingest.ingest import dry_run as look
 
     if not dry_run:
         raise Refused("`flywheel ingest` only looks; `flywheel nightly --source` learns")
@@ -157,7 +157,7 @@ def data_get(
 
     local.prepare(home.resolve())
     reach(os.environ.get("MLFLOW_TRACKING_URI", ""))
-    from flows.night.hops import registry_of
+    from flows.night.folders import registry_of
     from registry import ledger
     from registry.version import TASK
 

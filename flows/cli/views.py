@@ -13,7 +13,7 @@ from flows.console import console
 from tasks.core.params import load
 from tasks.core.records import Call, read
 from tasks.core.stage import Refused
-from tasks.deidentify.hop import load_key
+from tasks.deidentify.deidentify import load_key
 from tasks.ingest import reader, sources
 from tasks.report.review import Shown, sample
 

@@ -8,12 +8,12 @@ from pathlib import Path
 import msgspec
 
 from flows import console
-from flows.night.hops import Night, ended
+from flows.night.folders import Night, ended
 from registry import bundle, gate
 from registry.choice import Rung
 from registry.store import Version
 from registry.version import TASK
-from tasks.calibrate.hop import HeldOut, held_out
+from tasks.calibrate.calibrate import HeldOut, held_out
 from tasks.core.certificate import Certificate, load_certificate, read_proof
 from tasks.core.rows import retagged, rows
 from tasks.core.stage import Refused

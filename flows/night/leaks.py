@@ -7,11 +7,18 @@ from pathlib import Path
 
 import msgspec
 
-from flows.night.hops import Night, found, replaced
+from flows.night.folders import Night, found
 from tasks.core import stage
 from tasks.core.task import Task
-from tasks.dataset.hop import COLLECTING
+from tasks.dataset.dataset import COLLECTING
+from tasks.deidentify.deidentify import load_key
 from tasks.deidentify.leak_check import Originals, leaks
+
+
+def replaced(night: Night) -> Originals:
+    """Fingerprints of all that was replaced in the nights that tonight learns from."""
+    folders = [path.parent for path in night.clean()]
+    return Originals.load(folders, load_key(night.home))
 
 
 def originals(night: Night) -> Originals:

@@ -6,22 +6,22 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 
-import tasks.train.hop
-from flows.night import domains, shadows
+from flows.night import domains, shadow_plan
 from flows.night.champions import Champion
-from flows.night.hops import Night
+from flows.night.folders import Night
 from flows.night.ladder import Outcome
 from registry import bundle, card, choice, ledger
 from registry.choice import JudgedStudent, Rung
 from registry.gate import Verdict
 from registry.store import Version
-from tasks.calibrate import shadow
+from tasks.calibrate import shadow_proof
 from tasks.core import stage
 from tasks.core.certificate import Certificate
 from tasks.core.task import load_one
 from tasks.dataset.splits import SPLITS
 from tasks.evaluate.answers import read_answers
-from tasks.train.hop import load_training
+from tasks.train import train as train_hop
+from tasks.train.train import load_training
 
 
 def register(
@@ -39,6 +39,8 @@ def register(
     if version and promoted:
         champion = version.number
         night.store.set_shadow(task, None)
+    elif version and not night.params.judge.promote and night.params.serve.shadow:
+        night.store.set_shadow(task, version.number)  # live figures for whoever decides
     elif not best.verdict.passed:
         reason += _shadowed(night, task, judged, serving)
     return Outcome(
@@ -92,7 +94,7 @@ def _untried(night: Night, task: str, serving: Champion | None) -> Outcome:
         reason = f"Its champion answers {proven.coverage:.0%} of the calls; nothing was trained."
         figures = card.agreement, proven.coverage
         return Outcome(task, number, True, reason, *figures, promoted=True, champion=number)
-    aside = tasks.train.hop.ladder(night.out("dataset", task), night.params.train)[1]
+    aside = train_hop.ladder(night.out("dataset", task), night.params.train)[1]
     return Outcome(
         task, None, False, f"Nothing was trained: {'; '.join(dict.fromkeys(aside.values()))}."
     )
@@ -102,14 +104,14 @@ def _shadowed(
     night: Night, task: str, judged: Sequence[JudgedStudent], serving: Champion | None
 ) -> str:
     """Register a student that only lacks proof as the task's shadow; what that means for it."""
-    one = shadows.waiting(night, judged)
-    made = shadows.plan(night, task, one, serving) if one else None
+    one = shadow_plan.waiting(night, judged)
+    made = shadow_plan.plan(night, task, one, serving) if one else None
     if one is None or made is None:
         return ""
-    left = shadow.standing(made, ())
+    left = shadow_proof.standing(made, ())
     said = card.shadow(left, made.risk)
     unproven = replace(one, verdict=Verdict(False, f"It only lacks proof. {said}"))
-    version = _registered(night, task, unproven, shadows.RUNG)
+    version = _registered(night, task, unproven, shadow_plan.RUNG)
     night.store.set_shadow(task, version.number)
     return f" It is asked in the background now (v{version.number}): {said}"
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import msgspec
 
-from flows.night.hops import Night
+from flows.night.folders import Night
 from serving.shadow import FOLDER as SHADOW
 from tasks.core.records import Json
 from tasks.core.stage import MANIFEST, counts, write_atomic

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from flows.night import leaks
 from flows.night.champions import champion
-from flows.night.hops import Night
+from flows.night.folders import Night
 from tasks.core import economics, stage
 from tasks.core.rows import rows
 from tasks.core.task import Task
-from tasks.train.hop import load_training
+from tasks.train.train import load_training
 
 CHARACTERS = 4  # of a token, about
 BEGIN, SPEED = 10.0, 2_000.0  # seconds to begin a training, and tokens a second, about

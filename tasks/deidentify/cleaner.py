@@ -16,10 +16,10 @@ from typing import Any
 
 from tasks.core.params import Deidentify
 from tasks.core.records import Call, text_of
-from tasks.deidentify.asked import asked
+from tasks.deidentify.bare_answers import asked
 from tasks.deidentify.boilerplate import SCHEMA, SYSTEM, Public
 from tasks.deidentify.call_texts import Change, each_message, each_request, rewrite, telling
-from tasks.deidentify.copies import copied
+from tasks.deidentify.copied_values import copied
 from tasks.deidentify.findings import Finding
 from tasks.deidentify.languages import foreign
 from tasks.deidentify.leak_check import Originals

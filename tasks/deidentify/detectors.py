@@ -44,7 +44,7 @@ def version(params: Deidentify) -> str:
     parts = [
         here / name
         for name in (
-            "asked.py",
+            "bare_answers.py",
             "cues.py",
             "detectors.py",
             "findings.py",

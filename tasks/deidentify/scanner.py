@@ -18,7 +18,7 @@ import msgspec
 
 from tasks.core.records import digest
 from tasks.core.stage import write_atomic
-from tasks.deidentify.asked import answer
+from tasks.deidentify.bare_answers import answer
 from tasks.deidentify.call_texts import rewrite
 from tasks.deidentify.findings import Finding
 from tasks.deidentify.organisations import organisational

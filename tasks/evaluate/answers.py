@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -65,10 +65,15 @@ def answered(
     params: Evaluate,
     *,
     cache: Path | None = None,
+    heads: Mapping[str, int] | None = None,
 ) -> Answers:
-    """A student's answers to rows, from the cache where they are there already."""
+    """A student's answers to rows, from the cache where they are there already.
+
+    `heads` says which head of a mixture is to answer a row, by its id.
+    """
     who = adapter_digest(adapter)
-    return _cached(found, contract, who, lambda: open_student(adapter), params, cache)
+    own = [heads.get(row.id, 0) for row in found] if heads else []
+    return _cached(found, contract, who, lambda: open_student(adapter), params, cache, own)
 
 
 def unadapted(
@@ -86,13 +91,14 @@ def _cached(
     open_it: Callable[[], Student | EncoderStudent],
     params: Evaluate,
     cache: Path | None,
+    heads: Sequence[int] = (),
 ) -> Answers:
     parts = [part for row in found for part in (row.id, row.prompt, row.answer)]
-    name = digest(*parts, str(params.max_tokens), msgspec.json.encode(contract))
+    name = digest(*parts, *map(str, (params.max_tokens, *heads)), msgspec.json.encode(contract))
     file = cache / f"{who}-{name}.parquet" if cache else None
     if file and file.exists():
         return _reweighed(read_answers(file), found)
-    answers = _ask(found, contract, open_it(), params, who, name)
+    answers = _ask(found, contract, open_it(), params, who, name, heads)
     if file:
         write_answers(file, answers)
     return answers
@@ -114,9 +120,13 @@ def _ask(
     params: Evaluate,
     who: str,
     name: str,
+    heads: Sequence[int],
 ) -> Answers:
-    prompts = [row.prompt for row in found]
-    said = student.answer(prompts, max_tokens=params.max_tokens, batch=params.batch)
+    prompts, limits = [row.prompt for row in found], (params.max_tokens, params.batch)
+    if heads and isinstance(student, EncoderStudent):
+        said = student.answer(prompts, max_tokens=limits[0], batch=limits[1], heads=heads)
+    else:
+        said = student.answer(prompts, max_tokens=limits[0], batch=limits[1])
     times = []
     for prompt in prompts[:ALONE]:
         began = time.perf_counter()

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from tasks.core.records import Call, Rejected
-from tasks.ingest import detect
+from tasks.ingest import dialect_registry
 from tasks.ingest.dialects import batch, claude_code
 from tasks.ingest.json_lines import MAX_RAW, Document, reject
 from tasks.ingest.nested import Nested
@@ -71,10 +71,10 @@ class _Reader:
     def _is_plain(self, value: Any) -> bool:
         """Whether a document is one record of the same dialect as the one before it, no more."""
         last = self._last
-        if not last or last in _TOGETHER or not detect.is_one(value):
+        if not last or last in _TOGETHER or not dialect_registry.is_one(value):
             return False
         try:
-            return detect.DIALECTS[last].sniff(value)
+            return dialect_registry.DIALECTS[last].sniff(value)
         except CONFUSED:
             return False
 
@@ -108,9 +108,9 @@ class _Reader:
     def _detect(self, value: Any) -> str:
         """The dialect of one record: most often that of the record before it."""
         try:
-            if self._last and detect.DIALECTS[self._last].sniff(value):
+            if self._last and dialect_registry.DIALECTS[self._last].sniff(value):
                 return self._last
-            return "" if self._chosen else detect.detect(value) or ""
+            return "" if self._chosen else dialect_registry.detect(value) or ""
         except CONFUSED:
             return ""
 
@@ -130,11 +130,11 @@ class _Reader:
 
 
 def _split(found: Document) -> Iterator[Document]:
-    if detect.is_one(found.value):
+    if dialect_registry.is_one(found.value):
         yield found
         return
     try:
-        for number, item in enumerate(detect.split(found.value), 1):
+        for number, item in enumerate(dialect_registry.split(found.value), 1):
             place = found.source if number == 1 else f"{found.source}.{number}"
             yield Document(place, item, found.flat)
     except CONFUSED:
@@ -143,14 +143,16 @@ def _split(found: Document) -> Iterator[Document]:
 
 def parse(named: str, item: Document) -> list[Taken] | Rejected:
     """The calls of a record of a dialect, or why it is none."""
-    if detect.is_action(item.value):
+    if dialect_registry.is_action(item.value):
         return reject(item.source, shape.NOT_A_CALL, "an Elasticsearch action line")
     if not named:
         return reject(item.source, UNKNOWN, _looks(item.value), _raw(item.value))
     try:
         if not item.flat and _deep([item.value]):
             raise ValueError(f"{shape.UNREADABLE}: nested more than {MAX_DEPTH} levels deep")
-        return [(c, row(c)) for c in detect.DIALECTS[named].parse(item.value, item.source)]
+        return [
+            (c, row(c)) for c in dialect_registry.DIALECTS[named].parse(item.value, item.source)
+        ]
     except CONFUSED as error:
         reason, found, detail = str(error).partition(": ")
         if not isinstance(error, ValueError) or not found:

@@ -13,7 +13,7 @@ from random import Random
 from tasks.core.params import Deidentify
 from tasks.core.records import Call
 from tasks.deidentify.cleaner import Quarantined, strings
-from tasks.deidentify.hop import Deidentifier
+from tasks.deidentify.deidentify import Deidentifier
 
 CONTEXT = 80  # characters shown before what was found
 EXCERPT = 480  # characters shown of a string

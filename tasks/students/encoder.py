@@ -109,14 +109,17 @@ class EncoderStudent:
         *,
         max_tokens: int = 256,
         batch: int = 32,
+        heads: Sequence[int] | None = None,
     ) -> list[Answer]:
-        """Answer prompts, longest together, in the order given."""
+        """Answer prompts, longest together, in the order given; each by one of `heads`, if told."""
         sizes = [len(ids) for ids in self.prompts(prompts)]
         order = sorted(range(len(prompts)), key=lambda i: -sizes[i])
         answers: dict[int, Answer] = {}
         for start in range(0, len(order), batch):
             some = order[start : start + batch]
-            asks = [Ask([], None, max_tokens, prompts[i]) for i in some]
+            asks = [
+                Ask([], None, max_tokens, prompts[i], heads[i] if heads else None) for i in some
+            ]
             answers.update(zip(some, self.decode(asks), strict=True))
         return [answers[i] for i in range(len(prompts))]
 
@@ -135,17 +138,19 @@ class EncoderStudent:
             with torch.inference_mode():
                 ids = [found[i].ids for i in fit]
                 shapes = [cases(asks[i].text, found[i].offsets) for i in fit]
-                said = self._scores(tensors(ids, shapes), [asks[i].text for i in fit])
+                said = self._scores(tensors(ids, shapes), [asks[i] for i in fit])
             for row, i in enumerate(fit):
                 choices = {name: logits[row] for name, logits in said.choices.items()}
                 own = Scores(choices, said.points[row], said.tags[row])
                 answers[i] = self._answer(asks[i].text, found[i], own)
         return answers
 
-    def _scores(self, prompts: Prompts, texts: Sequence[str]) -> Scores:
-        if self.kernel is None:
+    def _scores(self, prompts: Prompts, asks: Sequence[Ask]) -> Scores:
+        if (kernel := self.kernel) is None:
             return scores(self.model, self.layout, prompts)
-        return by_kernel(self.model, self.layout, self.kernel, prompts, list(map(words_of, texts)))
+        words = [words_of(ask.text) for ask in asks]
+        heads = [kernel.drawn(ask.text) if ask.head is None else ask.head for ask in asks]
+        return by_kernel(self.model, self.layout, kernel, prompts, words, heads)
 
     def _answer(self, text: str, read: Any, said: Scores) -> Answer:
         """The answer to one prompt, from its own scores."""

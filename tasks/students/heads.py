@@ -125,13 +125,21 @@ def tensors(ids: Sequence[Sequence[int]], shapes: Sequence[Sequence[int]]) -> Pr
 
 
 def by_kernel(
-    model: Any, layout: Layout, head: KernelHead, prompts: Prompts, words: Sequence[Sequence[int]]
+    model: Any,
+    layout: Layout,
+    head: KernelHead,
+    prompts: Prompts,
+    words: Sequence[Sequence[int]],
+    heads: Sequence[int] | None = None,
 ) -> Scores:
-    """Return what a model with a kernel head says to prompts, of these words; it copies nothing."""
+    """Return what a model with a kernel head says to prompts, of these words; it copies nothing.
+
+    `heads` says which of a mixture answers each.
+    """
     import torch
 
     seen = pooled(model["encoder"], prompts.ids, prompts.mask)
-    logits = torch.tensor(head(seen.cpu().numpy(), words), device=seen.device)
+    logits = torch.tensor(head(seen.cpu().numpy(), words, heads), device=seen.device)
     choices = {name: logits[:, place] for name, place in layout.closed.items()}
     shape = (*prompts.ids.shape, 1, 2)
     return Scores(choices, seen.new_zeros(shape), seen.new_zeros((*prompts.ids.shape, 0)))

@@ -22,7 +22,7 @@ from tasks.core.rows import Row, retagged, rows, some, write_rows
 from tasks.core.stage import Refused
 from tasks.core.task import Task, load_one, save
 from tasks.core.template import Template
-from tasks.dataset.hop import near_duplicates
+from tasks.dataset.dataset import near_duplicates
 from tasks.dataset.splits import SPLITS, Groups, Split
 
 Parts = dict[Split, list[Row]]

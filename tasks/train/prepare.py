@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +20,10 @@ from tasks.core.stage import Refused
 from tasks.core.task import load_one
 from tasks.students import answer_templates, minilm
 from tasks.students.adapters import adapter_digest
+from tasks.students.answer_templates import Forms, Reader
 from tasks.students.causal import ADAPTER_FILES, base_digest, base_path, base_width
 from tasks.students.heads import Layout
-from tasks.train import causal, encoder, head_init, kernel_fit
+from tasks.train import causal, encoder, folds, head_init, kernel_fit
 from tasks.train.augmentation import swapped
 from tasks.train.distributed import Team
 from tasks.train.loop import Fitter
@@ -82,11 +84,13 @@ def prepare(
     """Return the model and the rows of one training. Raises Refused without usable rows."""
     found = rows(dataset / "train.parquet"), rows(dataset / "validation.parquet")
     known, checked = found[0], some(found[1], params.validation_rows)
+    proving = dataset / "calibration.parquet"
     if rung == "causal":
         made = _causal(known, checked, contract, params, warm, team)
     else:  # always from fresh weights: the forms, and so the heads, change with the rows
         told = constant_text(load_one(dataset).template)
-        made = _encoder(known, checked, contract, params, team, told)
+        later = rows(proving) if rung == "linear" and proving.exists() else []
+        made = _encoder(known, checked, contract, params, team, told, later)
     if not made.fitter.examples or not made.fitter.validation:
         raise Refused(
             f"{dataset.name}: {len(made.fitter.examples)} training and "
@@ -128,11 +132,15 @@ def _encoder(
     params: Train,
     team: Team,
     told: str,
+    proving: Sequence[Row] = (),
 ) -> TrainingSetup:
-    found = answer_templates.learn([r.prompt for r in known], [r.answer for r in known], contract)
-    if isinstance(found, str):
-        raise Refused(f"the encoder cannot fill in these answers: {found}")
-    shape, reader = found
+    few = not params.epochs and len(known) + len(proving) <= kernel_fit.MOST
+    blocks = kernel_fit.blocks(proving) if few else []
+    later = [_learnable(block, contract, params) for block in blocks]
+    shape, reader = _forms([*known, *chain.from_iterable(later)], contract)
+    if later and Layout(shape).reads:
+        blocks, later = [], []
+        shape, reader = _forms(known, contract)
     model = encoder.fresh(shape, params)
     kept = encoder.readable(known, params.max_length)
     learned, measured = (
@@ -141,7 +149,9 @@ def _encoder(
     )
     fitted = None
     if not params.epochs and not Layout(shape).reads and 0 < len(learned) <= kernel_fit.MOST:
-        fitted = kernel_fit.fit(model, shape, learned, kept, told)
+        read = (encoder.filled(part, shape, reader, params.max_length) for part in later)
+        parts = list(map(kernel_fit.Block, blocks, later, read))
+        fitted = kernel_fit.fit(model, shape, learned, kept, told, parts)
     head_init.expect(model, shape, learned)
     batch = min(LARGER * params.batch, max(params.batch, len(learned) // ROWS_PER_BATCH))
     # Where linear heads know the answers already, the encoder is only refined.
@@ -158,10 +168,24 @@ def _encoder(
         save(model["encoder"], folder, base=minilm.NAME, base_digest=minilm.DIGEST)
         encoder.save_heads(model, shape, folder, kernel)
         if fitted:
-            kernel_fit.write(folder.with_name(kernel_fit.FILE), kept, fitted)
+            folds.write(folder.parent, kept, fitted)
 
     too_long = len(known) - len(learned)
     return TrainingSetup(fitter, len(learned), too_long, minilm.NAME, minilm.DIGEST, write)
+
+
+def _forms(known: Sequence[Row], contract: Contract) -> tuple[Forms, Reader]:
+    """The forms of some rows' answers. Raises Refused where they have none."""
+    found = answer_templates.learn([r.prompt for r in known], [r.answer for r in known], contract)
+    if isinstance(found, str):
+        raise Refused(f"the encoder cannot fill in these answers: {found}")
+    return found
+
+
+def _learnable(found: Sequence[Row], contract: Contract, params: Train) -> list[Row]:
+    """Those of calibration rows that may be learned from once they have been proof."""
+    good = [r for r in found if (r.feedback or 0) >= 0 and not violation(r.answer, contract)]
+    return encoder.readable(good, params.max_length)
 
 
 def save(model: Any, folder: Path, *, base: str, base_digest: str) -> None:

@@ -1,6 +1,6 @@
 """Batch files of OpenAI, Anthropic and Gemini: requests and their answers, joined by their id.
 
-The two halves stand in different files; `tasks.ingest.hop` joins them across a source with
+The two halves stand in different files; `tasks.ingest.ingest` joins them across a source with
 `Joiner`.
 """
 

@@ -1,7 +1,7 @@
 """Claude Code's transcripts: one line a message or block, each pointing at the one before it.
 
-`tasks.ingest.hop` gathers a file's lines with `Transcript`; a call is one reply of the model with
-all that stands before it. The log holds neither the system prompt nor the tools' declarations.
+The reader gathers a file's lines with `Transcript`; a call is one reply of the model with all that
+stands before it. The log holds neither the system prompt nor the tools' declarations.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from serving.exchange import CHAT, Exchange
 from serving.keys import AcceptedKeys
 from serving.pool import Pool, PoolError
 from serving.route import Match, Route, RouteFile
-from tasks.calibrate.hop import confidence
+from tasks.calibrate.calibrate import confidence
 from tasks.core.params import Serve
 from tasks.core.records import Json
 from tasks.students.causal import Answer

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from tasks.cluster.signatures import user_text
 from tasks.core.certificate import Certificate, Risk, spent
-from tasks.core.evidence import Proof
+from tasks.core.evidence import LOWER, Proof, bet
 from tasks.core.records import Json, digest
 from tasks.core.task import Task
 
@@ -122,6 +122,24 @@ def thresholds(
     return tuple(dict.fromkeys(ranked[count - 1][0] for count in counts[first:]))
 
 
+def calls_needed(plan: ShadowPlan, guide: Sequence[tuple[float, bool]]) -> float:
+    """Return about how many calls it takes to prove the first threshold; infinity for no hope.
+
+    `guide` are scores of rows that are no part of the proof, and whether the answers were right:
+    the risk is taken to be the median of what they leave possible.
+    """
+    taken = [right for sure, right in guide if sure >= plan.thresholds[0]]
+    risk = (len(taken) - sum(taken) + 1 / 6) / (len(taken) + 1 / 3)
+    goal = math.log(len(LOWER) / plan.level)
+    gains = [
+        (1 - risk) * bet(plan.alpha, part * plan.alpha, wrong=False)
+        + risk * bet(plan.alpha, part * plan.alpha, wrong=True)
+        for part in LOWER
+    ]
+    growth = max(gains) * (1.0 if plan.risk == "marginal" else len(taken) / max(1, len(guide)))
+    return goal / growth if growth > 0 else math.inf
+
+
 def once(calls: Iterable[ShadowAnswer], learned: Iterable[str] = ()) -> Iterator[ShadowAnswer]:
     """One call of each conversation that is over, drawn by its id; none that training saw.
 
@@ -151,16 +169,24 @@ def standing(plan: ShadowPlan, live: Iterable[ShadowAnswer]) -> Standing:
     later = (seen for seen in live if seen.at >= plan.loaded)
     after = list(once(later, (*plan.learned, *(seen.conversation for seen in plan.before))))
     counted, proofs = [*before, *after], [Proof(plan.alpha) for _ in plan.thresholds]
-    for seen in counted:
-        for threshold, proof in zip(plan.thresholds, proofs, strict=True):
-            accepted = seen.score is not None and seen.score >= threshold
-            if accepted or plan.risk == "marginal":
-                proof.see(accepted and not seen.agrees, seen.share)
+    _see(plan, proofs, before)
+    for proof in proofs:
+        proof.peak = max(0.0, proof.log)  # one look: of a mixture's heads each had a part of these
+    _see(plan, proofs, after)
     passed = 0
     while passed < len(proofs) and proofs[passed].proven(plan.level):
         passed += 1
     place = max(0, passed - 1)
     return _standing(plan, place, passed > 0, proofs, counted, len(after))
+
+
+def _see(plan: ShadowPlan, proofs: Sequence[Proof], calls: Iterable[ShadowAnswer]) -> None:
+    """Show calls to the proofs of the plan's thresholds."""
+    for seen in calls:
+        for threshold, proof in zip(plan.thresholds, proofs, strict=True):
+            accepted = seen.score is not None and seen.score >= threshold
+            if accepted or plan.risk == "marginal":
+                proof.see(accepted and not seen.agrees, seen.share)
 
 
 def _standing(

@@ -39,7 +39,7 @@ from tasks.dataset.scrub import REASON, Scrubber
 from tasks.dataset.splits import LEARNED, SPLITS, Groups, Split, leaks, share_out
 from tasks.deidentify import damage
 from tasks.deidentify.damage import Harm
-from tasks.deidentify.hop import load_key
+from tasks.deidentify.deidentify import load_key
 from tasks.deidentify.leak_check import ORDINARY, Originals
 
 __all__ = ["Row", "dataset", "rows", "write_rows"]

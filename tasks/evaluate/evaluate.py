@@ -26,8 +26,8 @@ from tasks.core.stage import Refused
 from tasks.core.task import Task, load_one
 from tasks.evaluate import metrics, quality, referee
 from tasks.evaluate.answers import Answers, answered, unadapted, write_answers
-from tasks.evaluate.lines import baselines, of, slices
 from tasks.evaluate.referee import Ask
+from tasks.evaluate.scorecard_lines import baselines, of, slices
 from tasks.students.adapters import kind_of
 from tasks.students.causal import adapter_base
 from tasks.train.domain import students

@@ -11,6 +11,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from tasks.core import params
 from tasks.core.stage import write_atomic
 from tasks.report import page
@@ -25,9 +27,15 @@ if TYPE_CHECKING:
 def write(home: Path, found: Sequence[Day], *, now: datetime, target: float = 0.95) -> Path:
     """Write `home/report.html` and return its path. `target` is the agreement asked for."""
     done = nights(home)
-    path = home / "report.html"
-    write_atomic(path, page.render(found, done, advice(found, done, target), target, now).encode())
+    path, said = home / "report.html", advice(found, done, target)
+    write_atomic(path, page.render(found, done, said, target, now, shadows(home)).encode())
     return path
+
+
+def shadows(home: Path) -> dict[str, str]:
+    """What live calls say about the students that are asked in the background, by task."""
+    path = home / "shadows.json"
+    return msgspec.json.decode(path.read_bytes(), type=dict[str, str]) if path.exists() else {}
 
 
 def advice(found: Sequence[Day], nights: Sequence[NightSummary], target: float) -> str:

@@ -14,7 +14,7 @@ from tasks.core import stage
 from tasks.core.params import Ingest, load
 from tasks.core.records import Counts, Rejected
 from tasks.core.stage import Refused
-from tasks.ingest import detect
+from tasks.ingest import dialect_registry
 from tasks.ingest.preview import Summary
 from tasks.ingest.reader import read
 from tasks.ingest.shards import Shards, day_of
@@ -44,7 +44,7 @@ def _pour(entry: str, names: Sequence[str], dialect: str, sink: Shards) -> Count
 
 
 def _unrecognised(entry: str, records: int, first: Rejected) -> Refused:
-    known = ", ".join(detect.DIALECTS)
+    known = ", ".join(dialect_registry.DIALECTS)
     return Refused(
         f"{entry}: none of its {records:,} records looks like a call in a known dialect "
         f"({known}); the first, {first.source}, is {first.reason}: {first.detail[:160]}"
@@ -53,8 +53,8 @@ def _unrecognised(entry: str, records: int, first: Rejected) -> Refused:
 
 def _plan(sources: Sequence[str], params: Ingest) -> list[tuple[str, list[str], str]]:
     """(source, its files, dialect) for each configured source. Raises Refused."""
-    if params.dialect != "auto" and params.dialect not in detect.DIALECTS:
-        known = ", ".join(("auto", *detect.DIALECTS))
+    if params.dialect != "auto" and params.dialect not in dialect_registry.DIALECTS:
+        known = ", ".join(("auto", *dialect_registry.DIALECTS))
         raise Refused(f"ingest.dialect is {params.dialect!r}; known dialects are {known}")
     return [(entry, resolve(entry), params.dialect) for entry in sources]
 

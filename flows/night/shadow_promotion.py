@@ -11,15 +11,15 @@ from pathlib import Path
 import msgspec
 from filelock import FileLock
 
-from flows.night import shadows
+from flows.night import shadow_plan
 from flows.night.champions import champion
-from flows.night.hops import open_night, registry_of
+from flows.night.folders import open_night, registry_of
 from flows.night.registration import promote
 from registry import bundle, card, gate
 from registry.store import Store, Version
-from tasks.calibrate import shadow
+from tasks.calibrate import shadow_proof
 from tasks.core import stage
-from tasks.core.certificate import Certificate
+from tasks.core.certificate import Certificate, load_certificate
 from tasks.core.task import load_one
 
 
@@ -43,9 +43,16 @@ def prove(home: str | Path) -> dict[str, str]:
 
 
 def _looked_at(home: Path, store: Store, version: Version) -> str:
+    if store.champion(version.name) == version.number:
+        store.set_shadow(version.name, None)
+        return f"v{version.number} was promoted"
     folder = store.fetch(version, home / "adapters" / version.bundle)
-    made, found = shadows.plan_of(folder), shadows.standing(home, version, folder)
-    proof = shadow.certificate(made, found)
+    if isinstance(proven := load_certificate(folder / "certificate.json"), Certificate):
+        said = card.waiting(shadow_plan.seen_of(home, version, proven))
+        store.note(version, said)
+        return said
+    made, found = shadow_plan.plan_of(folder), shadow_plan.standing(home, version, folder)
+    proof = shadow_proof.certificate(made, found)
     if proof is not None:
         return _certified(home, version, folder, proof)
     said = card.shadow(found, made.risk)
