@@ -45,8 +45,8 @@ def shared_mailbox(address: str) -> bool:
 
 def _words_only(text: str) -> bool:
     """Return whether a handle is made of ordinary words and no name, number or unknown word."""
-    found = _LETTERS.findall(text)
-    return bool(found) and not any(c.isdigit() for c in text) and all(map(_role, found))
+    words = _LETTERS.findall(text)
+    return bool(words) and not any(c.isdigit() for c in text) and all(map(_role, words))
 
 
 def _role(word: str) -> bool:

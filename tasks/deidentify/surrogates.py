@@ -64,13 +64,13 @@ class Surrogates(Numbers):
         Common words are drawn more often. A typo of a known word stays one: of its surrogate.
         """
         folded = fold(word)
-        known = self.words.get((pool, folded))
-        if known is None:
+        earlier = self.words.get((pool, folded))
+        if earlier is None:
             right = self._near(pool, folded) or wordlists.meant(folded)
-            known = self.words.get((pool, right)) or self._draw(pool, right, choices(right))
+            earlier = self.words.get((pool, right)) or self._draw(pool, right, choices(right))
             if right != folded:
-                known = self.words[pool, folded] = wordlists.mistyped(right, folded, known)
-        return like(word, known)
+                earlier = self.words[pool, folded] = wordlists.mistyped(right, folded, earlier)
+        return like(word, earlier)
 
     def _draw(self, pool: str, folded: str, choices: tuple[tuple[str, ...], ...]) -> str:
         known = ""
@@ -97,9 +97,9 @@ class Surrogates(Numbers):
 
     def person(self, text: str) -> str:
         """Another name: given for given; titles and particles kept, initials matched."""
-        found = TOKEN.findall(text)
-        alone = len(found) == 1
-        for token in found:  # before the initials, which follow the names
+        tokens = TOKEN.findall(text)
+        alone = len(tokens) == 1
+        for token in tokens:  # before the initials, which follow the names
             if len(token) > 1 and fold(token) not in wordlists.word_set("particles"):
                 self.name(token)
 
@@ -145,13 +145,13 @@ class Surrogates(Numbers):
     def _blob(self, token: str) -> str:
         """A run of letters in a handle: a name, or known names and initials written together."""
         folded = fold(token)
-        known = {w: s for (pool, w), s in self.words.items() if pool == "name"}
-        if folded in known:
+        names = {w: s for (pool, w), s in self.words.items() if pool == "name"}
+        if folded in names:
             return self.name(token)
-        for word, surrogate in sorted(known.items(), key=lambda k: -len(k[0])):
-            head, found, rest = folded.partition(word)
-            initials = len(head) <= 1 and len(rest) <= 1 and any(w[0] in head + rest for w in known)
-            if found and (len(word) > 3 or initials):
+        for word, surrogate in sorted(names.items(), key=lambda k: -len(k[0])):
+            head, separator, rest = folded.partition(word)
+            initials = len(head) <= 1 and len(rest) <= 1 and any(w[0] in head + rest for w in names)
+            if separator and (len(word) > 3 or initials):
                 parts = (self._part(head), surrogate, self._part(rest))
                 return like(token, "".join(parts).lower())
         return self.name(token)
@@ -169,8 +169,8 @@ class Surrogates(Numbers):
         private = host not in wordlists.word_set("providers") and not host.startswith("example.")
         if private:
             label, dot, top = domain.partition(".")
-            known = self.words.get(("name", fold(label)))
-            label = like(label, known) if known else self.word("domain", label, _made_up)
+            earlier = self.words.get(("name", fold(label)))
+            label = like(label, earlier) if earlier else self.word("domain", label, _made_up)
             domain = label + dot + top
         return f"{self.handle(local)}{sign.group() if sign else ''}{domain}"
 

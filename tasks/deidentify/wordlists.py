@@ -66,19 +66,19 @@ def like(model: str, word: str) -> str:
 @cache
 def roles() -> dict[str, str]:
     """Each known name and the role it has most likely: family, male or female."""
-    found: dict[str, str] = {}
+    role_of: dict[str, str] = {}
     for role in ("family", "male", "female"):
-        found |= {fold(name): role for name in words(f"names {role}")}
-    return found
+        role_of |= {fold(name): role for name in words(f"names {role}")}
+    return role_of
 
 
 @cache
 def all_roles() -> dict[str, str]:
     """The same with rarer names, which are names only beside another one or behind a cue."""
-    found: dict[str, str] = {}
+    role_of: dict[str, str] = {}
     for role in ("family", "male", "female"):
-        found |= {fold(name): role for name in words(f"names {role} more")}
-    return found | roles()
+        role_of |= {fold(name): role for name in words(f"names {role} more")}
+    return role_of | roles()
 
 
 @cache
