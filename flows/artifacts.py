@@ -72,20 +72,20 @@ def training(task: str, rung: str) -> Iterator[Progress]:
     place = create_progress_artifact(0.0, key=key, description=f"{task}, {rung}: starting")
     assert isinstance(place, UUID)  # a coroutine only where there is an event loop
     began = last = time.monotonic()
-    progress_line = ""
+    latest = ""
 
     def told(step: int, steps: int, loss: float) -> None:
-        nonlocal last, progress_line
+        nonlocal last, latest
         now = time.monotonic()
         left = (now - began) / step * (steps - step)
-        progress_line = f"{task}, {rung}: step {step} of at most {steps}, loss {loss:.3f}"
+        latest = f"{task}, {rung}: step {step} of at most {steps}, loss {loss:.3f}"
         if now - last >= PAUSE:
             last = now
-            text = f"{progress_line}, {left:.0f} s left at most"
+            text = f"{latest}, {left:.0f} s left at most"
             update_progress_artifact(place, 100 * step / steps, description=text)
 
     yield told
-    update_progress_artifact(place, 100.0, description=f"{progress_line or f'{task}, {rung}'}, done")
+    update_progress_artifact(place, 100.0, description=f"{latest or f'{task}, {rung}'}, done")
 
 
 def _share(value: float | None) -> str:
