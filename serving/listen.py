@@ -1,13 +1,16 @@
-"""The socket that a server of ours listens on, and how much one connection may ask of it."""
+"""The socket that a server of ours listens on, and how the gateway's listens there."""
 
 from __future__ import annotations
 
 import asyncio
+import os
 import resource
 import socket
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+import uvicorn
+from starlette.types import ASGIApp
 
+from serving.lenient import Requests
 from tasks.core.stage import Refused
 
 HEAD_SECONDS = 20.0  # from the connection, or a request's first byte, to the end of its headers
@@ -15,6 +18,8 @@ HEAD_BYTES = 256 << 10  # of a request line and its headers
 FILES = 3  # that one connection may need: its own, the teacher's and the pool's
 MOST = 10_000  # connections at once
 BACKLOG = 2_048  # connections that wait to be accepted
+SHUTDOWN_SECONDS = int(os.environ.get("SHUTDOWN_SECONDS", "5"))  # for calls under way
+KEEP_ALIVE_SECONDS = 75  # longer than clients keep idle connections, so that they close first
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -42,7 +47,7 @@ def connections() -> int:
     return max(soft, files) // FILES
 
 
-class Http(HttpToolsProtocol):
+class Http(Requests):
     """HTTP as uvicorn speaks it, with what it lacks: a deadline and a limit for a request's head.
 
     A connection that says nothing, or sends its headers for ever, is closed.
@@ -98,3 +103,21 @@ class Http(HttpToolsProtocol):
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
+
+
+def server(app: ASGIApp) -> uvicorn.Server:
+    """The gateway's server: nothing of its own is added to a reply."""
+    config = uvicorn.Config(
+        app,
+        http=Http,
+        limit_concurrency=connections(),
+        loop="uvloop",
+        ws="none",
+        proxy_headers=False,
+        server_header=False,  # the teacher's own go back
+        date_header=False,
+        log_level="warning",
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=SHUTDOWN_SECONDS,
+    )
+    return uvicorn.Server(config)

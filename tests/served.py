@@ -15,16 +15,16 @@ import msgspec
 from upstream import Handler, upstream
 
 from examples import desk, teacher
+from serving.ask_student import Students
 from serving.client import Client
 from serving.evidence import Evidence
-from serving.gateway import Gateway, app, server
+from serving.gateway import Gateway, app
 from serving.journal import Journal
 from serving.keys import AcceptedKeys
-from serving.listen import listen
+from serving.listen import listen, server
 from serving.pool import Pool
 from serving.route import Route, RouteFile
 from serving.shadow import FOLDER, Shadows
-from serving.students import Students
 from serving.teacher import Teacher
 from tasks.cluster.template_mining import mine
 from tasks.core.contract import answer_of, infer
@@ -146,7 +146,7 @@ class running:  # noqa: N801 - a context manager
 
     def __init__(self, built: Gateway) -> None:
         self.place = listen("127.0.0.1", 0)
-        self.server = server(built)
+        self.server = server(app(built))
         self.thread = threading.Thread(target=self.server.run, args=([self.place],))
 
     def __enter__(self) -> str:

@@ -16,8 +16,9 @@ from tasks.core.stage import Refused
 from tasks.deidentify.call_texts import pieces, rewrite
 from tasks.deidentify.cleaner import INCONSISTENT, norm
 from tasks.deidentify.conversations import conversation_of, is_sealed, sealed
+from tasks.deidentify.deidentify import Deidentifier, deidentify, judge, load_key, probe
 from tasks.deidentify.findings import Finding
-from tasks.deidentify.hop import Deidentifier, deidentify, judge, load_key, probe
+from tasks.deidentify.languages import frequency
 from tasks.deidentify.leak_check import Originals, leaks
 from tasks.deidentify.patterns import by_key
 from tasks.deidentify.scanner import Scanner, leaves, spans
@@ -206,6 +207,12 @@ def test_a_text_in_a_language_that_is_not_read_is_set_aside_under_its_name(tmp_p
         tmp_path / "b", calls, Deidentify(ner="none", probe=0, other_languages="pass")
     )
     assert counts.kept == 5
+
+
+@pytest.mark.parametrize("word", ["d'a", "o'e'", "'"])
+def test_a_word_of_single_letters_is_unknown(word):
+    """What is joined of letters by apostrophes, as typed in a hurry, is as common as no word."""
+    assert frequency(word, "it") == 0
 
 
 def test_an_address_stays_coherent_when_the_reply_splits_it(tmp_path):
