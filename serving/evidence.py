@@ -215,9 +215,9 @@ class Evidence:
 
 def files(folder: Path) -> list[Path]:
     """The newest days' files of a journal, oldest first, packed and renamed ones included."""
-    found = sorted(path for path in folder.glob("*.jsonl*") if path.name[:4].isdigit())
-    days = sorted({path.name[:10] for path in found})[-DAYS:]
-    return [path for path in found if path.name[:10] in days]
+    paths = sorted(path for path in folder.glob("*.jsonl*") if path.name[:4].isdigit())
+    days = sorted({path.name[:10] for path in paths})[-DAYS:]
+    return [path for path in paths if path.name[:10] in days]
 
 
 def lines(path: Path, start: int = 0) -> Iterator[JournalLine]:

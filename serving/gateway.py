@@ -77,8 +77,8 @@ class Gateway:
     audits: Audits = field(init=False)
 
     def __post_init__(self) -> None:
-        known = self.students.keys, self.journal, self.metrics, self.shadows
-        self.audits = Audits(self.teacher, *known, self.students.evidence)
+        parts = self.students.keys, self.journal, self.metrics, self.shadows
+        self.audits = Audits(self.teacher, *parts, self.students.evidence)
         self.students.evidence.revoked = self.metrics.revoked
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -133,8 +133,8 @@ class Gateway:
         assert exchange.request is not None
         route = exchange.match.route
         body = completion.of_student(exchange, route, answer)
-        found = replies.read(body)
-        line = exchange.line(self.settings.audit, **reply_fields(found), answered_by=route.adapter)
+        reply = replies.read(body)
+        line = exchange.line(self.settings.audit, **reply_fields(reply), answered_by=route.adapter)
         written = completion.written(body, exchange.request)
         if drawn(exchange.id, self.settings.audit):
             self.audits.start(exchange, line, route.task.contract, answer.text)
@@ -287,9 +287,9 @@ def main() -> None:
     os.umask(0o077)  # what is written below is as personal as the calls are
     logging.basicConfig(format="%(levelname)s %(name)s: %(message)s")
     try:
-        found = params.load()
-        alarm = found.watch.audits_per_false_alarm
-        gateway = build(chosen.home, os.environ, found.serve, chosen.replay, alarm)
+        settings = params.load()
+        alarm = settings.watch.audits_per_false_alarm
+        gateway = build(chosen.home, os.environ, settings.serve, chosen.replay, alarm)
         serve(gateway, chosen.host, chosen.port)
     except Refused as error:
         print(f"flywheel: {error}", file=sys.stderr)
