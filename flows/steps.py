@@ -10,7 +10,7 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from flows import artifacts
-from flows.night import hops, ladder, proving, registration, retention
+from flows.night import hops, ladder, proving, registration, retention, watching
 from flows.night.champions import Champion
 from flows.night.hops import Night
 from registry.choice import Rung
@@ -57,3 +57,4 @@ judge = _step(ladder.judge, minutes=5)
 register = _step(registration.register, minutes=10)
 prove = _step(proving.prove, minutes=5)
 promote = _step(hops.promote, minutes=10)
+watch = _step(watching.watch, minutes=10)

@@ -197,6 +197,7 @@ def dataset(night: Night) -> Counts:
             night.params.dataset,
             previous=night.latest("dataset"),
             originals=replaced(night),
+            since=ledger.changes(ledger.entries(night.home)),
         ),
     )
     ledger.snapshot(night.home, night.out("dataset"))
