@@ -44,7 +44,7 @@ format: .venv/ready
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf .venv .venv-vllm .flywheel data
+	rm -rf .venv .venv-vllm .venv-litellm .flywheel data
 
 .venv/ready: constraints.txt pyproject.toml
 	@echo "Setting up .venv (about four minutes, once)"
@@ -56,4 +56,10 @@ clean:
 	@echo "Setting up .venv-vllm (3.4 GB, once)"
 	$(PYTHON) -m venv .venv-vllm
 	.venv-vllm/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r $<
+	@touch $@
+
+.venv-litellm/ready: benchmarks/litellm.txt
+	@echo "Setting up .venv-litellm (0.8 GB, once)"
+	$(PYTHON) -m venv .venv-litellm
+	.venv-litellm/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r $<
 	@touch $@

@@ -33,8 +33,8 @@ from tasks.core.contract import answer_of
 from tasks.core.params import Deidentify, Ingest, Validate
 from tasks.core.records import CALLS, Call, CleanCall, Rejected, Writer, text_of
 from tasks.core.stage import Refused
-from tasks.deidentify.hop import deidentify
-from tasks.ingest.hop import ingest
+from tasks.deidentify.deidentify import deidentify
+from tasks.ingest.ingest import ingest
 from tasks.validate.checks import problem, view
 
 WORDS_KEPT = 0.995  # of the words of texts without personal data

@@ -48,8 +48,8 @@ from benchmarks.streams import (
     months,
     ours,
 )
-from tasks.calibrate.hop import score
-from tasks.calibrate.walk import MIDDLE, plan, threshold
+from tasks.calibrate.calibrate import score
+from tasks.calibrate.threshold import MIDDLE, plan, threshold
 from tasks.cluster.signatures import user_text
 from tasks.core.certificate import spent
 from tasks.core.contract import answer_of
@@ -64,7 +64,7 @@ FIRST = spent(DELTA, 1)
 COUNTS = (100, 250, 500, 1_000, 2_500, 5_000)
 PILOT = 0.25  # answers outside the proof, for each one in it
 FOUR = (0.2, 0.4, 0.6, 0.8)
-MONTHLY = ("broken", "served", "attempts")
+MONTHLY = ("broken", "served", "attempts", "promoted by shadow")
 PARTS = ("regret", "shift", "nights", "groups", "filters")
 Result = dict[str, str | float]
 Pairs = list[tuple[str, str]]

@@ -31,8 +31,8 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.layouts import streams
+from tasks.cluster.cluster import cluster
 from tasks.cluster.discover import TemplateRouter, discover, mark_routable
-from tasks.cluster.hop import cluster
 from tasks.cluster.signatures import system_text, user_text
 from tasks.cluster.template_mining import mine
 from tasks.core import records

@@ -26,14 +26,14 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks import sets
-from tasks.cluster.hop import cluster
+from tasks.cluster.cluster import cluster
 from tasks.cluster.signatures import user_text
 from tasks.core import records
 from tasks.core.contract import answer_of
 from tasks.core.params import Cluster, Dataset
 from tasks.core.records import CleanCall
 from tasks.core.rows import rows
-from tasks.dataset.hop import dataset
+from tasks.dataset.dataset import dataset
 from tasks.evaluate.metrics import wilson
 from tasks.students.minilm import embed
 

@@ -164,7 +164,7 @@ def _shape(body: str) -> Any:
 def _hop(some: Sequence[Any]) -> tuple[list[Any], float]:
     from tasks.core.params import Deidentify
     from tasks.core.records import read_clean, write
-    from tasks.deidentify.hop import deidentify
+    from tasks.deidentify.deidentify import deidentify
 
     with tempfile.TemporaryDirectory() as folder:
         source, out = Path(folder) / "calls.parquet", Path(folder) / "out"

@@ -31,8 +31,8 @@ from tasks.core import records
 from tasks.core.params import Ingest, Validate
 from tasks.core.records import Call, Counts, Json
 from tasks.core.stage import Refused
-from tasks.ingest.hop import ingest
-from tasks.validate.hop import validate
+from tasks.ingest.ingest import ingest
+from tasks.validate.validate import validate
 
 T = TypeVar("T")
 LONG = (50_000_000, 70_000_000)  # bytes of a line, below and above what ingest takes

@@ -27,8 +27,8 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks import sets
-from tasks.calibrate.hop import score
-from tasks.cluster.hop import cluster
+from tasks.calibrate.calibrate import score
+from tasks.cluster.cluster import cluster
 from tasks.core import records
 from tasks.core.params import Cluster, Evaluate, load
 from tasks.core.rows import Row, write_rows
@@ -37,8 +37,8 @@ from tasks.core.task import load as load_tasks
 from tasks.dataset.candidates import candidate_of
 from tasks.evaluate.answers import answered
 from tasks.students.minilm import embed
-from tasks.train.hop import train
-from tasks.train.kernel_fit import FILE
+from tasks.train.folds import FILE
+from tasks.train.train import train
 
 RISK, LATER, HELD = 0.05, 1_000, 40  # accepted risk; calls asked at most; validation rows
 CALLS = 8_000  # of a set, at most

@@ -24,11 +24,11 @@ from rich.console import Console
 from rich.table import Table
 
 from examples import agent
-from tasks.cluster.hop import cluster
+from tasks.cluster.cluster import cluster
 from tasks.core import records
 from tasks.core.params import Cluster, Dataset
 from tasks.core.records import CleanCall
-from tasks.dataset.hop import dataset
+from tasks.dataset.dataset import dataset
 
 FIRST = date(2026, 3, 2)
 SLACK = 1.5

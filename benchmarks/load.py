@@ -1,6 +1,6 @@
 """Calls of many connections at once, by wrk: the gateway on one core, and LiteLLM beside it.
 
-wrk is in Debian; LiteLLM needs an environment of its own (`pip install 'litellm[proxy]'`).
+wrk is in Debian; LiteLLM has an environment of its own (`make .venv-litellm/ready`).
 """
 
 from __future__ import annotations

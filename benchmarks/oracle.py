@@ -13,7 +13,7 @@ from pathlib import Path
 
 from serving.escalate import decide, unsupported
 from serving.route import Route, Router
-from tasks.calibrate.hop import confidence
+from tasks.calibrate.calibrate import confidence
 from tasks.core.contract import agree, answer
 from tasks.core.records import Call, Json
 from tasks.core.task import Task, load_one

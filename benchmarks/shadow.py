@@ -22,10 +22,10 @@ from collections.abc import Callable
 from rich.console import Console
 from rich.table import Table
 
-from tasks.calibrate import shadow
-from tasks.calibrate.shadow import ShadowAnswer, ShadowPlan
-from tasks.calibrate.walk import plan as planned
-from tasks.calibrate.walk import walk
+from tasks.calibrate import shadow_proof
+from tasks.calibrate.shadow_proof import ShadowAnswer, ShadowPlan
+from tasks.calibrate.threshold import plan as planned
+from tasks.calibrate.threshold import walk
 from tasks.core.certificate import spent
 from tasks.core.evidence import Proof
 from tasks.evaluate.metrics import binomial_tail, wilson
@@ -92,11 +92,11 @@ def by_night(curve: Risk, nights: int, each: int, rng: random.Random) -> tuple[s
         if waiting and night - waiting[0] < STAY:
             waiting[2].extend(_seen(night, today))
         else:
-            chosen = shadow.thresholds([s for s, _ in pilot], [r for _, r in pilot], ALPHA)
+            chosen = shadow_proof.thresholds([s for s, _ in pilot], [r for _, r in pilot], ALPHA)
             attempts += bool(chosen)
             waiting = (night, _plan(chosen, attempts, held), []) if chosen else None
             continue
-        found = shadow.standing(waiting[1], waiting[2])
+        found = shadow_proof.standing(waiting[1], waiting[2])
         if found.proven:
             return "shadow", found.threshold
     return None

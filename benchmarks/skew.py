@@ -28,8 +28,8 @@ import pyarrow.parquet as pq
 
 from benchmarks import growth, sets
 from benchmarks.students import parts_of
-from tasks.calibrate.hop import CertificateRequest, certify, score
-from tasks.cluster.hop import cluster
+from tasks.calibrate.calibrate import CertificateRequest, certify, score
+from tasks.cluster.cluster import cluster
 from tasks.core import params as settings
 from tasks.core import records
 from tasks.core.certificate import Certificate
@@ -38,9 +38,9 @@ from tasks.core.records import Call, CleanCall
 from tasks.core.rows import Candidate, Row, write_rows
 from tasks.core.task import Task, load, save
 from tasks.dataset.candidates import candidate_of
-from tasks.deidentify.hop import deidentify
+from tasks.deidentify.deidentify import deidentify
 from tasks.evaluate.answers import answered
-from tasks.train.hop import ladder, train
+from tasks.train.train import ladder, train
 
 AGENT, BAR = "sample agent", 0.02
 SETS = {"snips_nlu": "snips_nlu/train", "clinc150": "clinc150/train", "sgd": "sgd_assistant/train"}

@@ -23,7 +23,7 @@ from rich.table import Table
 from benchmarks import sets
 from benchmarks.curation import read
 from benchmarks.streams import ALPHA, DELTA, Flags, Floats
-from tasks.calibrate.walk import MIDDLE, plan, threshold
+from tasks.calibrate.threshold import MIDDLE, plan, threshold
 from tasks.cluster.signatures import user_text
 from tasks.core.certificate import spent
 from tasks.core.contract import answer_of

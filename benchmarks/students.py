@@ -31,8 +31,8 @@ from rich.table import Table
 
 from benchmarks import sets
 from benchmarks.growth import traffic
-from tasks.calibrate.hop import CertificateRequest, certify, held_out
-from tasks.cluster.hop import cluster
+from tasks.calibrate.calibrate import CertificateRequest, certify, held_out
+from tasks.cluster.cluster import cluster
 from tasks.core import params as settings
 from tasks.core import records
 from tasks.core.certificate import Certificate, Refusal
@@ -44,14 +44,14 @@ from tasks.core.stage import Refused
 from tasks.core.task import Task, load, save
 from tasks.dataset.candidates import candidate_of
 from tasks.dataset.curate import curate
-from tasks.dataset.hop import write_rows
+from tasks.dataset.dataset import write_rows
 from tasks.dataset.splits import LEARNED
 from tasks.evaluate.answers import Answers, answered, write_answers
-from tasks.evaluate.lines import baselines, line
 from tasks.evaluate.metrics import closed
+from tasks.evaluate.scorecard_lines import baselines, line
 from tasks.students.causal import Student, base_path
 from tasks.students.minilm import embed
-from tasks.train.hop import ladder, train
+from tasks.train.train import ladder, train
 
 SETS = {
     "clinc150": "clinc150/train",

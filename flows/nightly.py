@@ -17,7 +17,8 @@ from prefect.states import Completed, Failed
 from flows import artifacts, console, steps
 from flows.night import leaks
 from flows.night.champions import champion
-from flows.night.hops import alone, found, open_night, warnings
+from flows.night.folders import alone, found, open_night
+from flows.night.hops import warnings
 from flows.night.ladder import Outcome, aside, close, enough, ladder
 from flows.night.savings import trainable
 from flows.promote import promote
@@ -73,6 +74,6 @@ def nightly(
         artifacts.night(night.day, close(night, outcomes))
         promote(home)
         leaks.logs(night)
-        said = console.night(len(found(night)), outcomes, broken)
-        console.say(f"  {said}")
-        return Failed(message=said) if broken else Completed(message=said)
+        summary = console.night(len(found(night)), outcomes, broken)
+        console.say(f"  {summary}")
+        return Failed(message=summary) if broken else Completed(message=summary)

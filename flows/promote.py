@@ -12,7 +12,7 @@ from pathlib import Path
 from prefect import flow
 
 from flows import console, steps
-from flows.night.hops import registry_of
+from flows.night.folders import registry_of
 from serving.reconcile import Changes
 
 

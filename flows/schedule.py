@@ -98,8 +98,8 @@ def _deployment(
 ) -> RunnerDeployment:
     paused, active = False, True
     with suppress(ObjectNotFound):
-        known = client.read_deployment_by_name(f"{flow.name}/{flow.name}")
-        paused, active = known.paused, all(one.active for one in known.schedules)
+        existing = client.read_deployment_by_name(f"{flow.name}/{flow.name}")
+        paused, active = existing.paused, all(one.active for one in existing.schedules)
     deployment = flow.to_deployment(
         flow.name,
         schedules=[DeploymentScheduleCreate(schedule=times, active=active)],
@@ -212,9 +212,9 @@ class Ready(BaseHTTPRequestHandler):
 
 
 def _added(runner: Runner, deployment: RunnerDeployment) -> UUID:
-    made = runner.add_deployment(deployment)
-    assert isinstance(made, UUID)  # a coroutine only where there is an event loop
-    return made
+    deployment_id = runner.add_deployment(deployment)
+    assert isinstance(deployment_id, UUID)  # a coroutine only where there is an event loop
+    return deployment_id
 
 
 if __name__ == "__main__":

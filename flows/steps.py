@@ -10,9 +10,9 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from flows import artifacts
-from flows.night import hops, ladder, proving, registration, retention, watching
+from flows.night import hops, ladder, promotion, registration, retention, shadow_promotion, watching
 from flows.night.champions import Champion
-from flows.night.hops import Night
+from flows.night.folders import Night
 from registry.choice import Rung
 from tasks.core.stage import Refused
 
@@ -55,6 +55,6 @@ evaluate = _step(ladder.evaluate, minutes=60)
 calibrate = _step(ladder.calibrate, minutes=60)
 judge = _step(ladder.judge, minutes=5)
 register = _step(registration.register, minutes=10)
-prove = _step(proving.prove, minutes=5)
-promote = _step(hops.promote, minutes=10)
+prove = _step(shadow_promotion.prove, minutes=5)
+promote = _step(promotion.promote, minutes=10)
 watch = _step(watching.watch, minutes=10)

@@ -12,7 +12,7 @@ from pathlib import Path
 from prefect import flow
 
 from flows import artifacts, console, steps
-from flows.night.hops import registry_of
+from flows.night.folders import registry_of
 
 
 @flow(name="watch", flow_run_name="certificates are kept")

@@ -169,18 +169,18 @@ def observe(home: Path, champions: Callable[[], Mapping[str, int]], now: float) 
 
 def _written(home: Path, champions: Mapping[str, int | None], now: float) -> list[Entry]:
     """Write down what a person moved, of these tasks."""
-    known: dict[str, int | None] = {e.task: e.after for e in entries(home) if e.moved}
+    serving: dict[str, int | None] = {e.task: e.after for e in entries(home) if e.moved}
     seen = [
         Entry(
             at=now,
             task=task,
-            before=known.get(task),
+            before=serving.get(task),
             after=number,
             who=PERSON,
             reason="the alias champion was moved",
         )
         for task, number in sorted(champions.items())
-        if known.get(task) != number
+        if serving.get(task) != number
     ]
     for entry in seen:
         _append(home / LEDGER, entry)
@@ -311,13 +311,13 @@ def _check_out(home: Path, digest: str, to: Path) -> None:
             kept = list(tree.iteritems())  # type: ignore[no-untyped-call]  # it has no types
         except Exception as error:  # of dvc_data, dvc_objects, or of the disk
             raise Refused(f"{damaged}: its list of files cannot be read ({error})") from None
-        for key, (_, known) in kept:
-            source, place = cache.oid_to_path(known.value), to.joinpath(*key)
+        for key, (_, expected) in kept:
+            source, place = cache.oid_to_path(expected.value), to.joinpath(*key)
             place.parent.mkdir(parents=True, exist_ok=True)
             try:
                 shutil.copyfile(source, place)
-                found = file_md5(str(place), localfs)
+                actual = file_md5(str(place), localfs)
             except OSError as error:
                 raise Refused(f"{damaged}: {'/'.join(key)} ({error.strerror})") from None
-            if found != known.value:
+            if actual != expected.value:
                 raise Refused(f"{damaged}: {'/'.join(key)} has other bytes than it had")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tasks.train.hop import adapter_name
+from tasks.train.train import adapter_name
 
 TASK = "task"  # the scope of a student that has one task
 

@@ -13,11 +13,13 @@ import aiohttp
 import httpx
 from yarl import URL
 
+from serving.lenient import Connector
+
 Headers = Sequence[tuple[bytes, bytes]]
 Body = bytes | AsyncIterator[bytes]
 
 CONNECT_SECONDS = 5.0
-MAX_HEADER = 65_536  # bytes
+MAX_HEADER, MAX_HEADERS = 1 << 20, 10_000  # bytes of one, and how many
 _LOOPBACK = ("localhost", "::1")
 # What aiohttp would add by itself.
 _ADDED = ("Accept", "Accept-Encoding", "User-Agent", "Content-Type")
@@ -146,7 +148,7 @@ def is_loopback(host: str) -> bool:
 
 def _session(*, proxies: bool) -> aiohttp.ClientSession:
     return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=0, ssl=httpx.create_ssl_context()),
+        connector=Connector(limit=0, ssl=httpx.create_ssl_context()),
         cookie_jar=aiohttp.DummyCookieJar(),
         timeout=aiohttp.ClientTimeout(total=None),
         auto_decompress=False,
@@ -154,4 +156,5 @@ def _session(*, proxies: bool) -> aiohttp.ClientSession:
         trust_env=proxies,
         max_line_size=MAX_HEADER,
         max_field_size=MAX_HEADER,
+        max_headers=MAX_HEADERS,
     )

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tasks.calibrate.hop import confidence
+from tasks.calibrate.calibrate import confidence
 from tasks.core.contract import Contract, violation
 from tasks.core.records import Json
 from tasks.core.schema import inline

@@ -23,7 +23,7 @@ import msgspec
 from prometheus_client import Counter
 
 from serving.route import Route, RouteFile
-from tasks.calibrate.shadow import QUIET
+from tasks.calibrate.shadow_proof import QUIET
 from tasks.cluster.signatures import user_text
 from tasks.core.evidence import ALARM, ChangeDetector, interval
 from tasks.core.records import TEACHER, Json, digest
@@ -244,9 +244,9 @@ class Evidence:
 
 def files(folder: Path) -> list[Path]:
     """The newest days' files of a journal, oldest first, packed and renamed ones included."""
-    found = sorted(path for path in folder.glob("*.jsonl*") if path.name[:4].isdigit())
-    days = sorted({path.name[:10] for path in found})[-DAYS:]
-    return [path for path in found if path.name[:10] in days]
+    paths = sorted(path for path in folder.glob("*.jsonl*") if path.name[:4].isdigit())
+    days = sorted({path.name[:10] for path in paths})[-DAYS:]
+    return [path for path in paths if path.name[:10] in days]
 
 
 def lines(path: Path, start: int = 0, end: int | None = None) -> Iterator[JournalLine]:

@@ -26,7 +26,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
-import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
@@ -34,6 +33,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from serving import completion, escalate, transcript
+from serving.ask_student import Students
 from serving.audit import Audits
 from serving.caller import Caller, Left
 from serving.client import Client
@@ -42,13 +42,12 @@ from serving.evidence import files as journal_files
 from serving.exchange import CHAT, Exchange, api_of, reply_fields
 from serving.journal import Journal
 from serving.keys import AcceptedKeys
-from serving.listen import listen
+from serving.listen import SHUTDOWN_SECONDS, listen, server
 from serving.metrics import Metrics
 from serving.pool import pools
 from serving.relay import JSON, Passed, Relay, body_of, impassable
 from serving.route import RouteFile
 from serving.shadow import FOLDER, Shadows
-from serving.students import Students
 from serving.teacher import Incoming, Teacher
 from tasks.core import params
 from tasks.core.evidence import ALARM
@@ -61,8 +60,6 @@ from tasks.students.causal import Answer
 log = logging.getLogger("flywheel.gateway")
 
 SYNC_SECONDS = 1.0
-SHUTDOWN_SECONDS = int(os.environ.get("SHUTDOWN_SECONDS", "5"))  # for calls under way
-KEEP_ALIVE_SECONDS = 75  # longer than clients keep idle connections, so that they close first
 STUDENT = "student"
 
 
@@ -80,8 +77,8 @@ class Gateway:
     audits: Audits = field(init=False)
 
     def __post_init__(self) -> None:
-        known = self.students.keys, self.journal, self.metrics, self.shadows
-        self.audits = Audits(self.teacher, *known, self.students.evidence)
+        parts = self.students.keys, self.journal, self.metrics, self.shadows
+        self.audits = Audits(self.teacher, *parts, self.students.evidence)
         self.students.evidence.revoked = self.metrics.revoked
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -136,8 +133,8 @@ class Gateway:
         assert exchange.request is not None
         route = exchange.match.route
         body = completion.of_student(exchange, route, answer)
-        found = replies.read(body)
-        line = exchange.line(self.settings.audit, **reply_fields(found), answered_by=route.adapter)
+        reply = replies.read(body)
+        line = exchange.line(self.settings.audit, **reply_fields(reply), answered_by=route.adapter)
         written = completion.written(body, exchange.request)
         if drawn(exchange.id, self.settings.audit):
             self.audits.start(exchange, line, route.task.contract, answer.text)
@@ -269,29 +266,12 @@ def build(
     return Gateway(students, teacher, Journal(home / "journal"), settings, shadows, replay)
 
 
-def server(gateway: Gateway) -> uvicorn.Server:
-    """The gateway as a server."""
-    config = uvicorn.Config(
-        app(gateway),
-        http="httptools",
-        loop="uvloop",
-        ws="none",
-        proxy_headers=False,
-        server_header=False,  # the teacher's own go back
-        date_header=False,
-        log_level="warning",
-        timeout_keep_alive=KEEP_ALIVE_SECONDS,
-        timeout_graceful_shutdown=SHUTDOWN_SECONDS,
-    )
-    return uvicorn.Server(config)
-
-
 def serve(gateway: Gateway, host: str, port: int) -> None:
     """Serve until interrupted. Raises Refused when the port is taken."""
     listener = listen(host, port)
     gc.collect()
     gc.freeze()  # what is loaded stays: a full collection would look at all of it, for 30 ms
-    server(gateway).run(sockets=[listener])
+    server(app(gateway)).run(sockets=[listener])
 
 
 def main() -> None:
@@ -307,9 +287,9 @@ def main() -> None:
     os.umask(0o077)  # what is written below is as personal as the calls are
     logging.basicConfig(format="%(levelname)s %(name)s: %(message)s")
     try:
-        found = params.load()
-        alarm = found.watch.audits_per_false_alarm
-        gateway = build(chosen.home, os.environ, found.serve, chosen.replay, alarm)
+        settings = params.load()
+        alarm = settings.watch.audits_per_false_alarm
+        gateway = build(chosen.home, os.environ, settings.serve, chosen.replay, alarm)
         serve(gateway, chosen.host, chosen.port)
     except Refused as error:
         print(f"flywheel: {error}", file=sys.stderr)

@@ -1,12 +1,19 @@
-"""The socket that a server of ours listens on."""
+"""The socket that a server of ours listens on, and how the gateway's listens there."""
 
 from __future__ import annotations
 
+import os
 import socket
 
+import uvicorn
+from starlette.types import ASGIApp
+
+from serving.lenient import Requests
 from tasks.core.stage import Refused
 
 BACKLOG = 2_048  # connections that wait to be accepted
+SHUTDOWN_SECONDS = int(os.environ.get("SHUTDOWN_SECONDS", "5"))  # for calls under way
+KEEP_ALIVE_SECONDS = 75  # longer than clients keep idle connections, so that they close first
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -22,3 +29,20 @@ def listen(host: str, port: int) -> socket.socket:
         raise Refused(f"cannot listen on {host}:{port}: {error.strerror}") from None
     place.listen(BACKLOG)
     return place
+
+
+def server(app: ASGIApp) -> uvicorn.Server:
+    """The gateway's server: nothing of its own is added to a reply."""
+    config = uvicorn.Config(
+        app,
+        http=Requests,
+        loop="uvloop",
+        ws="none",
+        proxy_headers=False,
+        server_header=False,  # the teacher's own go back
+        date_header=False,
+        log_level="warning",
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=SHUTDOWN_SECONDS,
+    )
+    return uvicorn.Server(config)

@@ -137,16 +137,16 @@ async def _found(pools: Mapping[str, Pool]) -> tuple[dict[str, Pool], set[str]]:
 
     Raises PoolError when none can.
     """
-    found: dict[str, Pool] = {}
+    by_kind: dict[str, Pool] = {}
     away: dict[str, PoolError] = {}
     for kind, pool in pools.items():
         try:
-            found |= dict.fromkeys(await pool.loaded(), pool)
+            by_kind |= dict.fromkeys(await pool.loaded(), pool)
         except PoolError as error:
             away[kind] = error
     if away and len(away) == len(pools):
         raise next(iter(away.values()))
-    return found, set(away)
+    return by_kind, set(away)
 
 
 async def reconcile(home: Path, store: Store, pools: Mapping[str, Pool], base: str) -> Changes:
@@ -156,14 +156,14 @@ async def reconcile(home: Path, store: Store, pools: Mapping[str, Pool], base: s
     that cannot be brought up leaves its task's former route in place. Raises PoolError when no
     server can be reached.
     """
-    found, away = await _found(pools)
+    reachable, away = await _found(pools)
     # A route whose adapter is not there any more, in a pool that was started anew, is none.
     before = {
         route["task"]["id"]: route
         for route in routes(home)
-        if route["adapter"] in found or route["kind"] in away
+        if route["adapter"] in reachable or route["kind"] in away
     }
-    loaded = dict(found)
+    loaded = dict(reachable)
     after: dict[str, dict[str, Any]] = {}
     refused: dict[str, str] = {}
     for version in store.champions():
@@ -184,5 +184,5 @@ async def reconcile(home: Path, store: Store, pools: Mapping[str, Pool], base: s
     for name in obsolete:
         await loaded[name].unload(name)
     return Changes(
-        tuple(sorted(named)), tuple(sorted(named - found.keys())), tuple(obsolete), refused
+        tuple(sorted(named)), tuple(sorted(named - reachable.keys())), tuple(obsolete), refused
     )

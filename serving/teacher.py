@@ -17,6 +17,7 @@ _HOP_BY_HOP = frozenset(
     {b"connection", b"keep-alive", b"proxy-authenticate", b"proxy-authorization", b"te"}
     | {b"proxy-connection", b"trailer", b"transfer-encoding", b"upgrade"}
 )
+_NO_BODY = (204, 304)
 _KEYS = (b"authorization", b"api-key", b"x-api-key")  # where clients send their key
 _OURS = b"x-flywheel-"
 _NAMES_MODEL = re.compile(
@@ -144,6 +145,8 @@ def end_to_end(headers: Headers) -> Iterator[tuple[bytes, bytes]]:
 def back(reply: Reply) -> list[tuple[bytes, bytes]]:
     """The headers of the teacher's reply that the client gets too."""
     headers = end_to_end([(k.lower(), v) for k, v in reply.headers])
+    if reply.status in _NO_BODY:  # a length would be that of another reply
+        headers = ((k, v) for k, v in headers if k != b"content-length")
     return [(k, _place(reply).encode() if k == b"location" else v) for k, v in headers]
 
 

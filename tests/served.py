@@ -14,6 +14,7 @@ import msgspec
 from upstream import Handler, upstream
 
 from examples import desk, teacher
+from serving.ask_student import Students
 from serving.client import Client
 from serving.evidence import Evidence
 from serving.gateway import Gateway, app
@@ -22,7 +23,6 @@ from serving.keys import AcceptedKeys
 from serving.pool import Pool
 from serving.route import Route, RouteFile
 from serving.shadow import FOLDER, Shadows
-from serving.students import Students
 from serving.teacher import Teacher
 from tasks.cluster.template_mining import mine
 from tasks.core.contract import answer_of, infer

@@ -111,6 +111,20 @@ def test_a_service_that_dies_starts_again(here: Path) -> None:
     assert silent(service.url)
 
 
+def test_a_service_that_hangs_starts_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It lives and takes calls, but answers none: a line says so, and it is killed."""
+    monkeypatch.setattr(processes, "ASK_SECONDS", 0.05)
+    service = server(stack.free_port())
+    with processes.running([service], tmp_path) as look:
+        monkeypatch.setattr(processes, "ANSWER_SECONDS", 0.05)
+        (found,) = (p for p in processes.left(f"{tmp_path}#") if "http.server" in p.cmdline())
+        found.suspend()
+        (said,) = until(lambda: look(0.0))
+        assert "the files died (it did not answer for a minute) and starts again in 1 s" in said
+        assert look(1.0) == []
+        until(lambda: not silent(service.url))
+
+
 def test_a_service_that_dies_on_ends_the_stack(tmp_path: Path) -> None:
     """Each time it starts later, and the sixth death within ten minutes is the last."""
     service = processes.Service("pool", ["sh", "-c", "echo out of memory; exit 1"], 1)

@@ -11,8 +11,8 @@ import msgspec
 import pyarrow.parquet as pq
 import pytest
 
+from tasks.cluster.cluster import cluster
 from tasks.cluster.discover import Group, TemplateRouter, discover, mark_routable
-from tasks.cluster.hop import cluster
 from tasks.core.params import Cluster
 from tasks.core.records import CleanCall, Counts, read_rejected
 from tasks.core.stage import manifest

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks.cluster.hop import cluster
+from tasks.cluster.cluster import cluster
 from tasks.core.contract import Contract
 from tasks.core.params import Cluster, Dataset
 from tasks.core.records import CleanCall, Counts, read_rejected
@@ -23,7 +23,7 @@ from tasks.core.stage import Refused, manifest
 from tasks.core.task import load_one
 from tasks.dataset.answer_formats import replaced
 from tasks.dataset.curate import conflicts, curate
-from tasks.dataset.hop import dataset, near_duplicates
+from tasks.dataset.dataset import dataset, near_duplicates
 from tasks.dataset.label_errors import doubtful
 from tasks.dataset.readiness import readiness
 from tasks.dataset.splits import LEARNED, SPLITS, Groups, Split, leaks, share_out

@@ -8,7 +8,7 @@ from collections import Counter
 from pathlib import Path
 
 from tasks.core.rows import rows
-from tasks.dataset.hop import near_duplicates
+from tasks.dataset.dataset import near_duplicates
 from tasks.dataset.splits import SPLITS
 from tests.test_dataset import night
 from tests.traffic import DAY, WORDS, tickets

@@ -16,8 +16,8 @@ from tasks.core.stage import Refused
 from tasks.deidentify.call_texts import pieces, rewrite
 from tasks.deidentify.cleaner import INCONSISTENT, norm
 from tasks.deidentify.conversations import conversation_of, is_sealed, sealed
+from tasks.deidentify.deidentify import Deidentifier, deidentify, judge, load_key, probe
 from tasks.deidentify.findings import Finding
-from tasks.deidentify.hop import Deidentifier, deidentify, judge, load_key, probe
 from tasks.deidentify.languages import frequency
 from tasks.deidentify.leak_check import Originals, leaks
 from tasks.deidentify.patterns import by_key

@@ -12,7 +12,7 @@ import tiny
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.calibrate.hop import calibrate
+from tasks.calibrate.calibrate import calibrate
 from tasks.core import economics
 from tasks.core.certificate import Certificate, load_certificate
 from tasks.core.contract import Contract
@@ -23,10 +23,10 @@ from tasks.core.stage import Refused
 from tasks.dataset.splits import SPLITS
 from tasks.evaluate import metrics
 from tasks.evaluate.answers import Answered, Answers, answered, read_answers, unadapted
-from tasks.evaluate.hop import evaluate, evaluate_all, newest
-from tasks.evaluate.lines import baselines, slices
+from tasks.evaluate.evaluate import evaluate, evaluate_all, newest
+from tasks.evaluate.scorecard_lines import baselines, slices
 from tasks.students.causal import adapter_base, base_digest
-from tasks.train.hop import train
+from tasks.train.train import train
 
 SHORT = Evaluate(max_tokens=12)  # a base without its adapter never ends an answer
 

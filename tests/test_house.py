@@ -35,7 +35,7 @@ HOMES = {
     "llguidance": {"tasks/students/causal.py"},
     "sqlglot": {"tasks/evaluate/sql.py"},
     "apprise": {"flows/night/alerts.py"},
-    "datasketch": {"tasks/dataset/hop.py"},
+    "datasketch": {"tasks/dataset/dataset.py"},
     "starlette": {"serving", "examples/teacher.py"},
     "openai": {"examples", "flows/cli/demo.py"},
 }
@@ -150,7 +150,7 @@ def test_a_hop_has_one_name_everywhere() -> None:
     stages = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
     sections = yaml.safe_load((ROOT / "params.yaml").read_text())
     for hop in HOPS:
-        assert (ROOT / "tasks" / hop / "hop.py").exists()
+        assert (ROOT / "tasks" / hop / f"{hop}.py").exists()
         assert hop in sections
         assert hop in Params.__struct_fields__
         assert stages[hop]["cmd"].split()[-1] == f"tasks.{hop}"

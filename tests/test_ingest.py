@@ -21,11 +21,11 @@ from tasks.core import records, stage
 from tasks.core.params import Ingest, Validate
 from tasks.core.records import Call, Counts, Rejected
 from tasks.core.stage import Refused
-from tasks.ingest import hop as module
+from tasks.ingest import ingest as module
 from tasks.ingest import json_lines, shards
 from tasks.ingest.encoding import RawLine
-from tasks.ingest.hop import ingest
-from tasks.validate.hop import validate
+from tasks.ingest.ingest import ingest
+from tasks.validate.validate import validate
 
 DATA = Path(os.environ.get("FLYWHEEL_EVAL_DATA") or Path(__file__).parents[2] / "shared/data")
 needs_data = pytest.mark.skipif(not DATA.is_dir(), reason=f"no evaluation data at {DATA}")

@@ -16,10 +16,10 @@ from benchmarks.formats import FORMATS
 from tasks.core import records
 from tasks.core.params import Ingest
 from tasks.core.records import Call, Json, text_of
-from tasks.ingest import detect
-from tasks.ingest.detect import DIALECTS
+from tasks.ingest import dialect_registry
+from tasks.ingest.dialect_registry import DIALECTS
 from tasks.ingest.dialects import journal, openai
-from tasks.ingest.hop import dry_run, ingest
+from tasks.ingest.ingest import dry_run, ingest
 from tasks.ingest.wire import canonical, completion, outcome, shape, times
 
 DATA = Path(os.environ.get("FLYWHEEL_EVAL_DATA") or Path(__file__).parents[2] / "shared/data")
@@ -122,8 +122,8 @@ def read(documents: list[Any]) -> list[tuple[str, Call]]:
         documents = [{**documents[0], **documents[1]}]
     found = []
     for document in documents:
-        for item in detect.split(document):
-            name = detect.detect(item) or ""
+        for item in dialect_registry.split(document):
+            name = dialect_registry.detect(item) or ""
             found += [(name, call) for call in DIALECTS[name].parse(item, "here")]
     return found
 
@@ -375,7 +375,7 @@ def test_a_model_call_recorded_twice_is_one_call() -> None:
         "parentObservationId": "o",
         "input": [{"role": "user", "content": "hi"}],
     }
-    found = list(detect.split({"trace": {}, "observations": [outer, inner]}))
+    found = list(dialect_registry.split({"trace": {}, "observations": [outer, inner]}))
     (call,) = DIALECTS["langfuse"].parse(found[1], "here")
     assert call.id == "i"
     with pytest.raises(ValueError, match="not a call: wraps another model call"):

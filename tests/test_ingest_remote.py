@@ -10,7 +10,7 @@ import pytest
 
 from tasks.core.records import Call, Json
 from tasks.core.stage import Refused
-from tasks.ingest import detect, remote
+from tasks.ingest import dialect_registry, remote
 
 Answer = Callable[[httpx.Request], httpx.Response]
 ASKED = {"model": "m", "messages": [{"role": "user", "content": "u"}]}
@@ -21,9 +21,9 @@ def read(entry: str, answer: Answer, since: float | None = None) -> list[tuple[s
     """(dialect, call) of everything that an in-process server holds."""
     found = []
     for _, document in remote.records(entry, since, httpx.MockTransport(answer)):
-        for item in detect.split(document):
-            name = detect.detect(item) or ""
-            found += [(name, call) for call in detect.DIALECTS[name].parse(item, "here")]
+        for item in dialect_registry.split(document):
+            name = dialect_registry.detect(item) or ""
+            found += [(name, call) for call in dialect_registry.DIALECTS[name].parse(item, "here")]
     return found
 
 

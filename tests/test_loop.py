@@ -26,8 +26,8 @@ from tasks.core import stage
 from tasks.core.certificate import load_certificate
 from tasks.core.params import load
 from tasks.core.task import load_one
-from tasks.evaluate.hop import evaluate
-from tasks.train.hop import train
+from tasks.evaluate.evaluate import evaluate
+from tasks.train.train import train
 
 pytestmark = pytest.mark.soak
 ROOT = Path(__file__).parents[1]

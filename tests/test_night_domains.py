@@ -14,7 +14,7 @@ from sqlalchemy import Engine, event
 from flows.night import ladder, registration
 from flows.night.champions import champion
 from flows.night.domains import domains, trained
-from flows.night.hops import Night
+from flows.night.folders import Night
 from registry import bundle
 from registry.choice import JudgedStudent
 from tasks.core import records
@@ -22,7 +22,7 @@ from tasks.core.params import Calibrate, Evaluate, Judge, Params, Train, load
 from tasks.core.records import Counts
 from tasks.core.stage import finish
 from tasks.core.task import load_one, save
-from tasks.deidentify.hop import load_key
+from tasks.deidentify.deidentify import load_key
 from tasks.deidentify.leak_check import Originals
 
 pytestmark = pytest.mark.flow  # most of a night, with a registry

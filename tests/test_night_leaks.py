@@ -13,9 +13,9 @@ import pytest
 import students
 import tiny
 
-from flows.night import champions, hops, leaks, savings
+from flows.night import champions, folders, hops, leaks, savings
 from flows.night.champions import Champion, origin
-from flows.night.hops import Night
+from flows.night.folders import Night
 from flows.night.ladder import aside, enough
 from flows.night.savings import trainable
 from registry.choice import JudgedStudent
@@ -25,7 +25,7 @@ from tasks.core.params import load
 from tasks.core.records import Counts
 from tasks.core.stage import Refused
 from tasks.core.task import save
-from tasks.deidentify.hop import load_key
+from tasks.deidentify.deidentify import load_key
 from tasks.deidentify.leak_check import Originals
 from tasks.students.adapters import stale
 from tasks.students.minilm import DIGEST, NAME
@@ -188,7 +188,7 @@ def test_a_damaged_champion_costs_its_own_task_alone(
     bundle = students.bundle(tmp_path / "made")[0]
     (tmp_path / "adapters").mkdir()
     bundle.rename(tmp_path / "adapters" / version.bundle)
-    monkeypatch.setattr(hops, "registry_of", lambda _: Fetched(version))
+    monkeypatch.setattr(folders, "registry_of", lambda _: Fetched(version))
     found = champions.champion(night, "a")
     assert found
     assert found.rival
@@ -280,8 +280,8 @@ def test_given_logs_do_not_move_the_mark(tmp_path: Path) -> None:
 
 def test_nights_of_a_home_come_one_at_a_time(tmp_path: Path) -> None:
     night = Night(tmp_path / "home", "2026-03-01", load())
-    with hops.alone(night), pytest.raises(stage.Refused, match="another night"):  # noqa: SIM117
-        with hops.alone(night):
+    with folders.alone(night), pytest.raises(stage.Refused, match="another night"):  # noqa: SIM117
+        with folders.alone(night):
             pass
-    with hops.alone(night):
+    with folders.alone(night):
         pass

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from flows.night import retention
-from flows.night.hops import Night
+from flows.night.folders import Night
 from tasks.core import params, stage
 from tasks.core.records import Counts
 from tasks.core.stage import Refused

@@ -16,15 +16,15 @@ import msgspec
 import pytest
 import served
 import students as made
-import test_night_shadows as desk
+import test_night_shadow_plan as desk
 import yaml
 from sqlalchemy import Engine, event
-from test_night_shadows import TASK, question
+from test_night_shadow_plan import TASK, question
 
 from flows.cli import processes, stack
-from flows.night import hops, ladder, proving, shadows, watching
+from flows.night import ladder, promotion, shadow_plan, shadow_promotion, watching
 from flows.night.champions import attempts, champion, enough
-from flows.night.hops import Night, ended
+from flows.night.folders import Night, ended
 from registry import bundle, ledger, plots
 from registry.store import Version
 from serving import evidence
@@ -167,13 +167,13 @@ def test_a_bad_champion_gives_way_to_the_one_before(night: Night) -> None:
     """Put in by alias, it is stopped within seven answers; the watch brings the first back."""
     home, store = night.home, night.store
     store.set_champion(TASK, 1)
-    hops.promote(home)
+    promotion.promote(home)
     found = asked(gateway(night, desk.teacher), range(100, 140))
     assert reasons(found).count("served") > 30
     assert watching.watch(home) == []
 
     store.set_champion(TASK, 2)
-    hops.promote(home)
+    promotion.promote(home)
     found = asked(gateway(night, desk.teacher), range(200, 230))
     wrong = sum(said != question(n)[1] for n, (_, said) in zip(range(200, 230), found, strict=True))
     assert 3 <= wrong <= 7
@@ -195,7 +195,7 @@ def test_a_bad_champion_gives_way_to_the_one_before(night: Night) -> None:
     assert watching.watch(home) == []
     assert len(Receiver.heard) == 1
 
-    hops.promote(home)
+    promotion.promote(home)
     assert [route["version"] for route in routes(home)] == [1]
     found = asked(gateway(night, desk.teacher), range(300, 330))
     assert reasons(found).count("served") > 20
@@ -228,14 +228,14 @@ def test_a_changed_teacher_takes_the_task_back(night: Night) -> None:
     assert ended(DAY) + 400 - 5 <= changed <= ended(DAY) + 410
     assert store.shadow(TASK) == 1
     assert attempts(night, TASK) == tried + 1
-    plan = shadows.plan_of(night.home / "adapters" / store.version(TASK, 1).bundle)
+    plan = shadow_plan.plan_of(night.home / "adapters" / store.version(TASK, 1).bundle)
     assert (plan.thresholds, plan.loaded) == ((-2.0,), changed)
     assert ledger.verify(home)[0] == len(ledger.entries(home))
 
 
 def test_a_revoked_student_is_asked_in_the_background(night: Night) -> None:
     """Its proof begins anew; a champion from before the change is never enough."""
-    hops.promote(night.home)
+    promotion.promote(night.home)
     assert routes(night.home) == []
     built = gateway(night, renamed)
 
@@ -256,7 +256,7 @@ def test_a_revoked_student_is_asked_in_the_background(night: Night) -> None:
             await shown()
 
     asyncio.run(both())
-    assert "wrongly" in proving.prove(night.home)[TASK]
+    assert "wrongly" in shadow_promotion.prove(night.home)[TASK]
 
 
 def test_a_person_may_overrule(night: Night) -> None:
@@ -265,7 +265,7 @@ def test_a_person_may_overrule(night: Night) -> None:
     store.set_champion(TASK, 1)
     serving = champion(night, TASK)
     assert not enough(night, serving)
-    hops.promote(home)
+    promotion.promote(home)
     (route,) = routes(home)
     assert route["since"] > 0
     assert ledger.entries(home)[-1].who == ledger.PERSON

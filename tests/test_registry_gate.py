@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from registry.gate import Verdict, judge, to_beat
-from tasks.calibrate.hop import HeldOut
+from tasks.calibrate.calibrate import HeldOut
 from tasks.core.certificate import Certificate
 from tasks.core.params import Judge
 from tasks.core.scorecard import Scorecard, ScorecardLine

@@ -22,8 +22,7 @@ from tasks.core.certificate import Refusal
 from tasks.core.params import Economics
 from tasks.core.records import Counts
 from tasks.core.stage import finish
-from tasks.report import chart, page
-from tasks.report import hop as report
+from tasks.report import chart, page, report
 from tasks.report.days import days, percentile
 from tasks.report.nights import nights, sentence
 
@@ -233,6 +232,17 @@ def test_the_page_stands_alone(tmp_path: Path) -> None:
     assert "Calls that need the large model fell from 100% to 20% in 3 days" in text
     assert "student v2" in text
     assert "no reply 3" in text
+
+
+def test_the_page_counts_down_to_a_proof(tmp_path: Path) -> None:
+    """What is asked in the background, by its task's name, and how many calls it lacks at least."""
+    found = days(home(tmp_path, learnt=True) / "journal", PRICES)
+    said = {TASK: "At least 38 more confident answers, all of them right, prove it."}
+    (tmp_path / "shadows.json").write_text(json.dumps(said))
+    text = report.write(tmp_path, found, now=NOW).read_text()
+    assert "<h2>Asked in the background</h2>" in text
+    assert said[TASK] in text
+    assert TASK not in text.partition("Asked in the background")[2].partition("</table>")[0]
 
 
 def test_a_champion_goes_on_when_the_new_student_fails(tmp_path: Path) -> None:

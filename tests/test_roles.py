@@ -1,4 +1,4 @@
-"""The containers' commands in their roles: a night and a promotion go through all of them.
+"""The containers' commands in their roles: a night and promotions that are due go through them all.
 
 Postgres (of the system), an S3 server, MLflow, Prefect with a worker, pool and gateway, each the
 command and the files of its image, as uid 10001 where we are root.
@@ -27,12 +27,14 @@ import msgspec
 import pytest
 import yaml
 from roles import ROOT, USER, Image, as_user, running, wait_for
+from unattended import YESTERDAY, calls, params, runs, scheduled, until
 
 from flows.cli.stack import free_port
+from serving.reconcile import routes
 
 pytestmark = [pytest.mark.soak, pytest.mark.timeout(900)]
 PASSWORD = "p@ss/w:rd%41#?"
-CALLS = "400"
+KINDS = ("route", "triage")
 
 
 @pytest.fixture(scope="module")
@@ -42,12 +44,9 @@ def place() -> Iterator[Path]:
     folder.chmod(0o755)
     (folder / "home" / "adapters").mkdir(parents=True)
     (folder / "tmp").mkdir()
-    params = yaml.safe_load((ROOT / "params.yaml").read_text())
-    params["train"] |= {"rungs": ["linear"], "tokens": 30_000}
-    params["dataset"]["min_rows"] = 40
-    params["calibrate"] |= {"alpha": 0.5, "delta": 0.3}
-    params["judge"]["min_coverage"] = 0.01
-    (folder / "params.yaml").write_text(yaml.safe_dump(params))
+    log = folder / "yesterday.jsonl"
+    log.write_bytes(b"".join(msgspec.json.encode(one) + b"\n" for one in calls(500, *KINDS)))
+    params(folder, log, nightly="*/2 * * * *", promote=20)
     own(folder)
     yield folder
     shutil.rmtree(folder, ignore_errors=True)
@@ -174,52 +173,80 @@ def stack(place: Path, postgres: str, bucket: dict[str, str]) -> Iterator[dict[s
         yield {**at, **common}
 
 
-def runs(stack: dict[str, str], name: str, **wanted: Any) -> list[dict[str, Any]]:
-    """The flow runs of a deployment, with these fields."""
-    body = {"deployments": {"name": {"any_": [name]}}}
-    found = httpx.post(stack["PREFECT_API_URL"] + "/flow_runs/filter", json=body).json()
-    return [one for one in found if wanted.items() <= one.items()]
-
-
-def test_a_night_and_a_promotion_go_through_the_containers(
-    place: Path, stack: dict[str, str]
-) -> None:
-    """Calls, a night that the worker runs, a version in Postgres and S3, an answer of a student.
-
-    The scheduler on Postgres plans promotions, too, and one of them runs unasked.
-    """
+def deployment(stack: dict[str, str], name: str) -> str:
+    """The address of a deployment in Prefect's API, by its name."""
     api = stack["PREFECT_API_URL"]
-    words = [sys.executable, "-m", "examples.agent", "--base-url", stack["gateway"] + "/v1"]
-    subprocess.run([*words, "--calls", CALLS], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
-    (journal,) = (place / "home" / "journal").glob("*.jsonl")
-    assert journal.name.endswith(".gateway-a.jsonl")
-    assert not as_user() or journal.stat().st_uid == USER
-    wait_for("the deployment", lambda: httpx.get(api + NIGHTLY).status_code == 200)
-    deployment = httpx.get(api + NIGHTLY).json()["id"]
-    body = {"parameters": {"day": datetime.now(UTC).date().isoformat()}}
-    made = httpx.post(f"{api}/deployments/{deployment}/create_flow_run", json=body).json()["id"]
+    found = httpx.get(f"{api}/deployments/name/{name}/{name}").raise_for_status().json()
+    return f"{api}/deployments/{found['id']}"
 
-    def state() -> str:
-        return str(httpx.get(f"{api}/flow_runs/{made}").json()["state_type"])
 
-    wait_for("the end of the night", lambda: state() in ("COMPLETED", "FAILED", "CRASHED"))
-    assert state() == "COMPLETED", (place / "worker.log").read_text()[-3000:]
-    routes = msgspec.json.decode((place / "home" / "routes.json").read_bytes())["routes"]
-    assert routes
-    name, number = routes[0]["task"]["id"], str(routes[0]["version"])
-    version = httpx.get(
-        stack["mlflow"] + "/api/2.0/mlflow/model-versions/get",
-        params={"name": name, "version": number},
-    ).json()["model_version"]
-    assert version["current_stage"] is not None
+def of_mlflow(stack: dict[str, str], method: str, path: str, body: dict[str, str]) -> Any:
+    """What MLflow's API answers."""
+    url = f"{stack['mlflow']}/api/2.0/mlflow/{path}"
+    asked = {"params": body} if method == "GET" else {"json": body}
+    return httpx.request(method, url, **asked).raise_for_status().json()  # type: ignore[arg-type]
+
+
+def served(place: Path) -> dict[str, str]:
+    """The version that serves each task, as the gateway reads it."""
+    return {r["task"]["id"]: str(r["version"]) for r in routes(place / "home")}
+
+
+@pytest.fixture(scope="module")
+def night(place: Path, stack: dict[str, str]) -> dict[str, Any]:
+    """The first night that the scheduler began, at its end; what comes later is paused."""
+    api = stack["PREFECT_API_URL"]
+
+    def ended() -> list[dict[str, Any]]:
+        states = [run["state_type"] for run in runs(api, "nightly")]
+        assert not {"FAILED", "CRASHED"} & set(states), (place / "worker.log").read_text()[-3000:]
+        return scheduled(runs(api, "nightly"), "COMPLETED")
+
+    first = until(ended, 600)[0]
+    httpx.patch(deployment(stack, "nightly"), json={"paused": True}).raise_for_status()
+    return first
+
+
+def test_a_scheduled_night_registers_and_scheduled_promotions_follow(
+    place: Path, stack: dict[str, str], night: dict[str, Any]
+) -> None:
+    """On Postgres, through the work pool: nobody begins the night, nor the promotions after it.
+
+    The night's students are champions in MLflow and loaded in the pool. Then a person takes the
+    alias from one and gives it back, and promotions that the scheduler began do what that says.
+    """
+    assert night["work_pool_name"] == "flywheel"
+    assert night["name"] == f"night of {YESTERDAY}"
+    (task, number), *_ = sorted(served(place).items())
+    named = {"name": task, "version": number}
+    version = of_mlflow(stack, "GET", "model-versions/get", named)["model_version"]
+    tags = {tag["key"]: tag["value"] for tag in version["tags"]}
+    assert tags["night"] == str(YESTERDAY)
     listed = {model["id"] for model in loaded(stack)}
-    assert {route["adapter"] for route in routes} <= listed
-    wait_for("a promotion", lambda: bool(runs(stack, "promote", state_type="COMPLETED",
-                                              auto_scheduled=True)))  # fmt: skip
+    assert {route["adapter"] for route in routes(place / "home")} <= listed
+    alias, end = "registered-models/alias", datetime.now(UTC).isoformat()
+    of_mlflow(stack, "DELETE", alias, {"name": task, "alias": "champion"})
+    until(lambda: task not in served(place), 180)
+    of_mlflow(stack, "POST", alias, {**named, "alias": "champion"})
+    until(lambda: served(place).get(task) == number, 180)
+    every = runs(stack["PREFECT_API_URL"], "promote")
+    assert all(run["auto_scheduled"] for run in every)
+    assert [run for run in scheduled(every, "COMPLETED") if run["start_time"] > end]
     assert list((place / "leases").rglob("concurrency_leases"))
 
 
-NIGHTLY = "/deployments/name/nightly/nightly"
+def test_calls_are_answered_by_the_nights_students(
+    place: Path, stack: dict[str, str], night: dict[str, Any]
+) -> None:
+    """The gateway writes its own journal, as the containers' user."""
+    words = [sys.executable, "-m", "examples.agent", "--base-url", stack["gateway"] + "/v1"]
+    subprocess.run([*words, "--calls", "100"], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+    (journal,) = (place / "home" / "journal").glob("*.jsonl")
+    assert journal.name.endswith(".gateway-a.jsonl")
+    assert not as_user() or journal.stat().st_uid == USER
+    by = {msgspec.json.decode(line)["answered_by"] for line in journal.read_bytes().splitlines()}
+    assert by - {"teacher"} <= {route["adapter"] for route in routes(place / "home")}
+    assert len(by) > 1
 
 
 def loaded(stack: dict[str, str]) -> list[dict[str, Any]]:
@@ -231,23 +258,26 @@ def loaded(stack: dict[str, str]) -> list[dict[str, Any]]:
     return found
 
 
-def test_the_artifacts_are_in_the_bucket(stack: dict[str, str], bucket: dict[str, str]) -> None:
+def test_the_artifacts_are_in_the_bucket(
+    stack: dict[str, str], bucket: dict[str, str], night: dict[str, Any]
+) -> None:
     """MLflow hands them through: no other container has the bucket's keys."""
     listed = httpx.get(bucket["MLFLOW_S3_ENDPOINT_URL"] + "/mlflow").text
     assert "adapter_model.safetensors" in listed
 
 
-def test_what_is_paused_survives_the_workers_next_start(place: Path, stack: dict[str, str]) -> None:
+def test_what_is_paused_survives_the_workers_next_start(
+    place: Path, stack: dict[str, str], night: dict[str, Any]
+) -> None:
     """Deployments are registered each time; what a person paused stays so."""
     api = stack["PREFECT_API_URL"]
-    deployment = httpx.get(api + NIGHTLY).json()["id"]
-    httpx.patch(f"{api}/deployments/{deployment}", json={"paused": True}).raise_for_status()
     httpx.patch(f"{api}/work_pools/flywheel", json={"is_paused": True}).raise_for_status()
     files = place / "worker"
     words = [sys.executable, "-m", "flows.deploy", "infra/prefect.yaml"]
     env = {**os.environ, **stack, "PYTHONPATH": str(files)}
     subprocess.run(words, cwd=files, check=True, env=env)
-    assert httpx.get(api + NIGHTLY).json()["paused"]
+    assert httpx.get(deployment(stack, "nightly")).json()["paused"]
+    assert not httpx.get(deployment(stack, "promote")).json()["paused"]
     assert httpx.get(f"{api}/work_pools/flywheel").json()["is_paused"]
 
 

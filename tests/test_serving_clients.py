@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import os
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -18,12 +21,13 @@ import pytest
 import served
 from upstream import upstream
 
-from serving.gateway import Gateway, server
-from serving.listen import listen
+from serving.gateway import Gateway, app
+from serving.listen import listen, server
 from tasks.ingest.dialects import journal as dialect
 
 HELLO = [{"role": "user", "content": "hi"}]
 KEY = "k"
+LITELLM = Path(__file__).parents[1] / ".venv-litellm" / "bin" / "python"
 Use = Callable[[str], Any]  # what a client makes of the server at a URL
 
 
@@ -49,7 +53,7 @@ class running:  # noqa: N801 - a context manager
 
     def __init__(self, built: Gateway) -> None:
         self.place = listen("127.0.0.1", 0)
-        self.server = server(built)
+        self.server = server(app(built))
         self.thread = threading.Thread(target=self.server.run, args=([self.place],))
 
     def __enter__(self) -> str:
@@ -109,17 +113,23 @@ def parsed(url: str) -> Any:
     )
 
 
-def raw(url: str) -> Any:
-    """Status, headers and bytes, but for what says when, and by which gateway."""
-    found = client(url).chat.completions.with_raw_response.create(
-        model="large",
-        messages=HELLO,
-        extra_query={"a": "1"},  # type: ignore[arg-type]
-    )
-    ours = ("date", "x-flywheel-")
+def as_bytes(found: Any) -> Any:
+    """Status, headers and bytes of a raw reply, but for what says when, and by which gateway."""
+    ours = ("date", "x-flywheel-", "transfer-encoding")
     headers = [(k.lower(), v) for k, v in found.headers.items()]
     kept = sorted((k, v) for k, v in headers if not k.startswith(ours))
-    return found.status_code, kept, found.content
+    return found.status_code, kept, found.read() if hasattr(found, "read") else found.content
+
+
+def raw(url: str) -> Any:
+    """Each API's reply byte for byte, whole and streamed."""
+    gpt, opus = client(url).with_raw_response, claude(url).with_raw_response
+    asked: Any = {"model": "large", "messages": HELLO}
+    for stream in (False, True):
+        more = {**asked, "stream": stream}
+        yield as_bytes(gpt.chat.completions.create(**more, extra_query={"a": "1"}).http_response)
+        yield as_bytes(gpt.responses.create(model="large", input="hi", stream=stream).http_response)
+        yield as_bytes(opus.messages.create(**more, max_tokens=9).http_response)
 
 
 def responses(url: str) -> Any:
@@ -178,6 +188,20 @@ def langchain(url: str) -> Any:
     )
 
 
+def litellm(url: str) -> Any:
+    """LiteLLM's client, from an environment of its own: its pins conflict with ours."""
+    env = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
+    done = subprocess.run(
+        [LITELLM, Path(__file__).with_name("litellm_calls.py"), url],
+        env=env | {"LITELLM_LOCAL_MODEL_COST_MAP": "True"},
+        capture_output=True,
+        check=True,
+    )
+    found = json.loads(done.stdout)
+    assert found[0]["choices"][0]["message"]["content"] == provider.SAID
+    return found
+
+
 USES: dict[str, Use] = {
     "openai": lambda url: chat(url).model_dump(),
     "openai-tools": lambda url: chat(
@@ -186,7 +210,7 @@ USES: dict[str, Use] = {
     "openai-stream": streamed,
     "openai-async": asynchronous,
     "openai-parse": parsed,
-    "openai-raw": raw,
+    "raw": lambda url: list(raw(url)),
     "openai-responses": responses,
     "openai-embeddings": lambda url: (
         client(url).embeddings.create(model="e", input="hi").model_dump()
@@ -203,11 +227,16 @@ USES: dict[str, Use] = {
     "anthropic": messages,
     "langchain": langchain,
 }
+ELSEWHERE = [
+    pytest.mark.e2e,
+    pytest.mark.skipif(not LITELLM.exists(), reason="LiteLLM needs `make .venv-litellm/ready`"),
+]
 
 
-@pytest.mark.parametrize("use", USES)
+@pytest.mark.parametrize("use", [*USES, pytest.param("litellm", marks=ELSEWHERE)])
 def test_a_client_gets_the_same_through_the_gateway(use: str, teacher: str, gateway: str) -> None:
-    assert USES[use](gateway) == USES[use](teacher)
+    ask = USES.get(use, litellm)
+    assert ask(gateway) == ask(teacher)
 
 
 def line_of(home: Path, call: str) -> Any:

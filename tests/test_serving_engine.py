@@ -32,7 +32,7 @@ from tasks.core.stage import Refused
 from tasks.students.adapters import open_student
 from tasks.students.causal import Student
 from tasks.students.decoding import Answer, Ask
-from tasks.train.hop import train
+from tasks.train.train import train
 
 NAME = "colour-0-v1-00000001"
 PROMPT = "item 3: what colour is the apple"

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from serving import escalate
 from serving.escalate import decide, unsupported
-from tasks.calibrate.hop import confidence
+from tasks.calibrate.calibrate import confidence
 from tasks.core.contract import Contract, violation
 from tasks.students.causal import Answer
 

@@ -22,7 +22,7 @@ from tasks.students.encoder import EncoderStudent
 from tasks.students.heads import FORM, with_heads
 from tasks.students.minilm import DIGEST, LENGTH, shared
 from tasks.train import encoder, head_init
-from tasks.train.hop import ladder, train
+from tasks.train.train import ladder, train
 
 CONTRACT = Contract(
     kind="json",

@@ -23,10 +23,10 @@ from tasks.students.causal import ADAPTER_FILES, Student, base_digest, load_base
 from tasks.train.causal import Example, completion
 from tasks.train.distributed import Team
 from tasks.train.fused import fuse
-from tasks.train.hop import adapter_name, load_training, train
 from tasks.train.loop import Diverged, Fitter, batches, check
 from tasks.train.optimizers import optimizers, rate
 from tasks.train.prepare import after_divergence, continues, rated
+from tasks.train.train import adapter_name, load_training, train
 
 
 @pytest.fixture(scope="module")

@@ -15,8 +15,8 @@ from tasks.students.adapters import kind_of
 from tasks.students.causal import Student, base_digest
 from tasks.train import causal, fused
 from tasks.train.causal import Example, adapted, completion
-from tasks.train.hop import train
 from tasks.train.prepare import save
+from tasks.train.train import train
 
 ROWS = [Example([1, 5 + n, *range(20, 30 + n), 2], 4 + n) for n in range(5)]
 

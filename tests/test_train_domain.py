@@ -17,7 +17,7 @@ import served
 import students
 import tiny
 
-from tasks.calibrate.hop import calibrate_all
+from tasks.calibrate.calibrate import calibrate_all
 from tasks.core.contract import Contract
 from tasks.core.params import Dataset, Evaluate, Params, Train
 from tasks.core.rows import Row, retagged, rows, write_rows
@@ -25,10 +25,10 @@ from tasks.core.scorecard import Scorecard
 from tasks.core.stage import Refused
 from tasks.core.task import load_one
 from tasks.evaluate.answers import Answers, answered
-from tasks.evaluate.hop import evaluate, evaluate_all
+from tasks.evaluate.evaluate import evaluate, evaluate_all
 from tasks.students.adapters import open_student
 from tasks.train.domain import budget, gather, group, tag
-from tasks.train.hop import load_training, train, train_all
+from tasks.train.train import load_training, train, train_all
 
 COLOURS = {"apple": "red", "grass": "green", "sea": "blue"}
 MOODS = {"apple": "glad", "grass": "calm", "sea": "sad"}
@@ -175,7 +175,7 @@ def test_a_champion_is_asked_in_its_own_words(
         asked.append([row.prompt for row in found])
         return answered(found, *rest, **options)
 
-    monkeypatch.setattr("tasks.evaluate.hop.answered", heard)
+    monkeypatch.setattr("tasks.evaluate.evaluate.answered", heard)
     card = evaluate(home / "data" / "mood-2", home / "out", tmp_path, short, champion=bundle)
     plain, tagged = asked
     assert tagged == [f"[mood-2] {prompt}" for prompt in plain]

@@ -20,9 +20,9 @@ from tasks.core.stage import Refused
 from tasks.students.causal import ADAPTER_FILES, load_base
 from tasks.train.causal import completion, examples
 from tasks.train.distributed import Team
-from tasks.train.hop import train
 from tasks.train.launch import processes
 from tasks.train.loop import Fitter
+from tasks.train.train import train
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ from registry.bundle import Lineage
 from tasks.core.params import Params, Train
 from tasks.core.stage import Refused
 from tasks.core.training import Mark, Trial
-from tasks.train.hop import load_training, train
+from tasks.train.train import load_training, train
 
 
 @pytest.fixture(scope="module")

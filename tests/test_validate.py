@@ -16,7 +16,7 @@ from tasks.core.records import Call, Counts
 from tasks.core.stage import Refused
 from tasks.validate.checks import Problem, misfit, view
 from tasks.validate.checks import problem as problem_of
-from tasks.validate.hop import validate
+from tasks.validate.validate import validate
 
 TOOL = {
     "type": "function",

@@ -24,7 +24,7 @@ from tasks.core.contract import Contract
 from tasks.core.params import Train
 from tasks.students.causal import BUNDLED, Student
 from tasks.students.causal import ask as chat
-from tasks.train.hop import train
+from tasks.train.train import train
 
 pytestmark = pytest.mark.vllm
 ROOT = Path(__file__).parents[1]

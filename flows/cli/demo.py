@@ -85,7 +85,7 @@ def run(home: Path, calls: int, days: int, seed: int) -> None:
 
 def summary(home: Path) -> None:
     """Print the table of days and write the report page."""
-    from tasks.report import hop as report
+    from tasks.report import report
 
     if not any((home / "journal").glob("*.jsonl")):
         raise Refused(f"{home} has no journal to report on; `flywheel run` makes one")

@@ -124,7 +124,7 @@ def watch(home: Home = LIVE) -> None:
     """Take out of service what broke its certificate, now."""
     home = home.resolve()
     with _joined(home):
-        from flows.night.hops import registry_of
+        from flows.night.folders import registry_of
         from flows.watch import watch as flow
 
         registry_of(home).reach()
@@ -137,7 +137,7 @@ def ingest(
     dry_run: Annotated[bool, typer.Option(help="Only say what is there.")] = True,
 ) -> None:
     """Say what a log holds: dialect, calls, time span, models, tools, first problems."""
-    from tasks.ingest.hop import dry_run as look
+    from tasks.ingest.ingest import dry_run as look
 
     if not dry_run:
         raise Refused("`flywheel ingest` only looks; `flywheel nightly --source` learns")
@@ -169,19 +169,19 @@ def data_get(
 
     local.prepare(home.resolve())
     reach(os.environ.get("MLFLOW_TRACKING_URI", ""))
-    from flows.night.hops import registry_of
+    from flows.night.folders import registry_of
     from registry import ledger
     from registry.version import TASK
 
     name, _, number = version.rpartition("/")
     if not name or not number.isdecimal():
         raise Refused(f"{version!r} is no registered version; one is called task/number")
-    found = registry_of(home.resolve()).version(name, int(number))
+    registered = registry_of(home.resolve()).version(name, int(number))
     place = to or Path(f"{name}-v{number}")
     if place.exists():
         raise Refused(f"{place} is there already")
-    part = name if found.scope == TASK else ""  # a domain's student learned from all its tasks
-    console.say(str(ledger.restore(home.resolve(), found.dataset, place, part)))
+    part = name if registered.scope == TASK else ""  # a domain's student learned from all its tasks
+    console.say(str(ledger.restore(home.resolve(), registered.dataset, place, part)))
 
 
 @app.command()

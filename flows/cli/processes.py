@@ -12,6 +12,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -27,6 +28,8 @@ MARK = "FLYWHEEL_STACK"  # in the environment of every process of a stack
 START_SECONDS = 120.0
 STOP_SECONDS = 15.0
 DEATHS, WINDOW = 5, 600.0  # so many within so many seconds are too many
+ANSWER_SECONDS = 5.0
+ASK_SECONDS, MISSES = 5.0, 12  # between two questions; so many without an answer, and it hangs
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +69,10 @@ def _started(service: Service, name: str, log: Path) -> subprocess.Popen[bytes]:
 
 @dataclass(slots=True)
 class Kept:
-    """A service that is kept alive: its process, when it died lately, and when it starts again."""
+    """A service that is kept alive: its process, when it died lately, and when it starts again.
+
+    `missed` is how many questions it has not answered; they are fewer than none while it starts.
+    """
 
     service: Service
     stack: str
@@ -74,6 +80,7 @@ class Kept:
     process: subprocess.Popen[bytes]
     deaths: list[float] = field(default_factory=list)
     again: float | None = None
+    missed: int = 0
 
     @classmethod
     def start(cls, service: Service, stack: str, log: Path) -> Kept:
@@ -95,41 +102,51 @@ class Kept:
     def last_words(self) -> str:
         """The last line of its log, and where that is."""
         lines = self.log.read_text(errors="replace").strip().splitlines()
-        said = lines[-1][:300] if lines else "it printed nothing"
-        return f"{said} (log: {self.log})"
+        words = lines[-1][:300] if lines else "it printed nothing"
+        return f"{words} (log: {self.log})"
+
+    def answers(self) -> bool:
+        """Return whether it answers, within some seconds."""
+        import httpx
+
+        url = self.service.url + self.service.ready
+        with suppress(httpx.HTTPError):
+            return httpx.get(url, timeout=ANSWER_SECONDS, trust_env=False).status_code == 200
+        return False
+
+    def ask(self) -> None:
+        """Count whether it answers."""
+        self.missed = 0 if self.answers() else self.missed + 1
 
     def ready(self) -> None:
         """Wait until it answers. Raises Refused when it ends before, or takes too long."""
-        import httpx
-
         name, deadline = self.service.name, time.monotonic() + START_SECONDS
         while time.monotonic() < deadline:
             if self.process.poll() is not None:
                 raise Refused(f"the {name} did not start: {self.last_words()}")
-            with suppress(httpx.HTTPError):
-                url = self.service.url + self.service.ready
-                if httpx.get(url, timeout=2.0, trust_env=False).status_code == 200:
-                    return
+            if self.answers():
+                return
             time.sleep(0.1)
         raise Refused(f"the {name} was not ready after {START_SECONDS:.0f} s (log: {self.log})")
 
     def look(self, now: float) -> str | None:
         """Start it again some seconds after it died; the sentence that says so, at its death.
 
-        Raises Refused when it has died too often.
+        One that hangs is killed first. Raises Refused when it has died too often.
         """
         code = self.process.poll()
-        if code is None:
+        if code is None and self.missed < MISSES:
             return None
         if self.again is not None:
             if now >= self.again:
                 self.process = _started(self.service, self.stack, self.log)
-                self.again = None
+                self.again, self.missed = None, -int(START_SECONDS / ASK_SECONDS)
             return None
         self.signal(signal.SIGKILL)  # what it had started holds its port
+        self.process.wait()
         self.deaths = [*(then for then in self.deaths if now - then < WINDOW), now]
         name, count = self.service.name, len(self.deaths)
-        how = signal.Signals(-code).name if code < 0 else f"status {code}"
+        how = _how(code)
         if count > DEATHS:
             raise Refused(
                 f"the {name} died {count} times within {WINDOW / 60:.0f} minutes: "
@@ -140,6 +157,13 @@ class Kept:
         return f"the {name} died ({how}) and starts again in {wait} s (log: {self.log})"
 
 
+def _how(code: int | None) -> str:
+    """How a service ended, by its exit status; None where it hung."""
+    if code is None:
+        return "it did not answer for a minute"
+    return signal.Signals(-code).name if code < 0 else f"status {code}"
+
+
 Look = Callable[[float], list[str]]  # at a time (monotonic seconds), what there is to say
 
 
@@ -147,20 +171,28 @@ Look = Callable[[float], list[str]]  # at a time (monotonic seconds), what there
 def running(services: Sequence[Service], home: Path) -> Iterator[Look]:
     """Start all services at once, wait until each is ready, and stop them when the body ends.
 
-    Gives a function that starts again what has died. Each writes `home/logs/<name>.log`. Raises
-    Refused with a service's last line when it does not start.
+    Gives a function that starts again what has died or hangs. Each writes `home/logs/<name>.log`.
+    Raises Refused with a service's last line when it does not start.
     """
     name, logs = f"{home}#{uuid.uuid4().hex}", home / "logs"
     logs.mkdir(parents=True, exist_ok=True)
-    kept: list[Kept] = []
+    kept, over = list[Kept](), threading.Event()
     with _guarded(name):
         try:
             kept.extend(Kept.start(s, name, logs / f"{s.name}.log") for s in services)
             for one in kept:
                 one.ready()
-            yield lambda now: [said for one in kept if (said := one.look(now))]
+            threading.Thread(target=_keep_asking, args=[kept, over], daemon=True).start()
+            yield lambda now: [ending for one in kept if (ending := one.look(now))]
         finally:
+            over.set()
             _stop(kept)
+
+
+def _keep_asking(kept: Sequence[Kept], over: threading.Event) -> None:
+    while not over.wait(ASK_SECONDS):
+        for one in kept:
+            one.ask()
 
 
 @contextmanager
@@ -185,12 +217,12 @@ def _stop(kept: Sequence[Kept]) -> None:
 
 def left(name: str) -> list[psutil.Process]:
     """The processes of a stack by its name, or of all stacks on a home by `<home>#`; not this."""
-    found = []
+    processes = []
     for process in psutil.process_iter():
         with suppress(psutil.Error):
             if process.pid != os.getpid() and process.environ().get(MARK, "").startswith(name):
-                found.append(process)
-    return found
+                processes.append(process)
+    return processes
 
 
 def end(processes: Sequence[psutil.Process]) -> None:

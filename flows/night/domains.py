@@ -12,12 +12,12 @@ import msgspec
 
 from flows.night import leaks
 from flows.night.champions import champion, enough
-from flows.night.hops import Night
+from flows.night.folders import Night
 from registry.choice import Rung
 from registry.version import TASK
 from tasks.core import stage
 from tasks.train import domain
-from tasks.train.hop import domains as domains_of
+from tasks.train.train import domains as domains_of
 
 
 def domains(night: Night) -> dict[str, list[str]]:

@@ -11,28 +11,28 @@ from pathlib import Path
 import httpx
 import msgspec
 
-import tasks.calibrate.hop
-import tasks.evaluate.hop
-import tasks.train.hop
 from flows import console
 from flows.night import champions, domains, leaks, savings
 from flows.night.champions import Champion, origin
-from flows.night.hops import Night, found
+from flows.night.folders import Night, found
 from flows.night.hops import figures as night_figures
 from registry import bundle, gate, router
 from registry.choice import JudgedStudent, Rung
 from registry.gate import Verdict
 from serving.referee import referee
-from tasks.calibrate.hop import held_out
+from tasks.calibrate import calibrate as calibrate_hop
+from tasks.calibrate.calibrate import held_out
 from tasks.core import stage
 from tasks.core.certificate import Certificate, load_certificate
 from tasks.core.scorecard import Scorecard
 from tasks.core.stage import Refused
 from tasks.core.task import load_one
+from tasks.evaluate import evaluate as evaluate_hop
 from tasks.evaluate.answers import read_answers
 from tasks.train import domain
-from tasks.train.hop import load_training
+from tasks.train import train as train_hop
 from tasks.train.loop import Progress
+from tasks.train.train import load_training
 
 SECONDS = 120.0  # that the teacher may take for a verdict
 
@@ -63,7 +63,7 @@ def ladder(night: Night, task: str, serving: Champion | None) -> list[Rung]:
     tried: list[Rung] = ["domain"] if domains.domain_of(night, task) else []
     if champions.enough(night, serving):
         return tried
-    return [*tried, *tasks.train.hop.ladder(night.out("dataset", task), night.params.train)[0]]
+    return [*tried, *train_hop.ladder(night.out("dataset", task), night.params.train)[0]]
 
 
 @contextmanager
@@ -99,8 +99,8 @@ def enough(night: Night, last: JudgedStudent) -> bool:
         return True
     done = night.out("train").glob("*/*/training.json")
     seconds = [load_training(file.parent).seconds for file in done]
-    known = load_one(night.out("dataset", last.scorecard.task))
-    if not savings.pays(night, known, last.coverage, max(seconds)):
+    task = load_one(night.out("dataset", last.scorecard.task))
+    if not savings.pays(night, task, last.coverage, max(seconds)):
         return True
     return last.rung != "linear" and sum(seconds) > 60 * night.params.train.budget
 
@@ -130,7 +130,7 @@ def train(
                 if told:
                     told(step, steps, loss)
 
-            tasks.train.hop.train(
+            train_hop.train(
                 source,
                 folder,
                 params,
@@ -149,7 +149,7 @@ def evaluate(night: Night, task: str, rung: Rung, serving: Champion | None) -> S
     out, params = night.out("evaluate", task, rung), night.params.evaluate
     if not out.exists():
         with stage.fresh(out) as folder, httpx.Client(timeout=SECONDS) as client:
-            tasks.evaluate.hop.evaluate(
+            evaluate_hop.evaluate(
                 domains.dataset(night, task, rung),
                 domains.trained(night, task, rung),
                 folder,
@@ -172,7 +172,7 @@ def calibrate(
     out, params = night.out("calibrate", task, rung), night.params
     if not out.exists():
         with stage.fresh(out) as folder:
-            tasks.calibrate.hop.calibrate(
+            calibrate_hop.calibrate(
                 domains.dataset(night, task, rung),
                 domains.trained(night, task, rung),
                 folder,
@@ -199,7 +199,7 @@ def judge(
     if isinstance(certificate, Certificate):
         answers = night.out("evaluate", task, rung) / "answers.parquet"
         held = held_out(certificate, read_answers(answers))
-    made = domains.trained(night, task, rung), night.out("evaluate", task, rung)
+    folders = domains.trained(night, task, rung), night.out("evaluate", task, rung)
     return gate.judge(
         scorecard,
         certificate,
@@ -208,7 +208,7 @@ def judge(
         held=held,
         serving=serving.certificate if serving else None,
         now=champions.standing(night, serving) if serving else None,
-        leaked=leaks.count(night, made),
+        leaked=leaks.count(night, folders),
     )
 
 

@@ -6,22 +6,22 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 
-import tasks.train.hop
-from flows.night import domains, shadows
+from flows.night import domains, shadow_plan
 from flows.night.champions import Champion
-from flows.night.hops import Night
+from flows.night.folders import Night
 from flows.night.ladder import Outcome
 from registry import bundle, card, choice, ledger
 from registry.choice import JudgedStudent, Rung
 from registry.gate import Verdict
 from registry.store import Version
-from tasks.calibrate import shadow
+from tasks.calibrate import shadow_proof
 from tasks.core import stage
 from tasks.core.certificate import Certificate
 from tasks.core.task import load_one
 from tasks.dataset.splits import SPLITS
 from tasks.evaluate.answers import read_answers
-from tasks.train.hop import load_training
+from tasks.train import train as train_hop
+from tasks.train.train import load_training
 
 
 def register(
@@ -39,6 +39,8 @@ def register(
     if version and promoted:
         champion = version.number
         night.store.set_shadow(task, None)
+    elif version and not night.params.judge.promote and night.params.serve.shadow:
+        night.store.set_shadow(task, version.number)  # live figures for whoever decides
     elif not best.verdict.passed:
         reason += _shadowed(night, task, judged, serving)
     return Outcome(
@@ -81,8 +83,8 @@ def _kept(night: Night, task: str, judged: Sequence[JudgedStudent]) -> JudgedStu
     own = choice.best([one for one in judged if one.rung != "domain"])
     if shared is None or own is None:
         return shared or own
-    said = (night.out("evaluate", task, one.rung) / "answers.parquet" for one in (shared, own))
-    return choice.choose(shared, own, choice.pair(*map(read_answers, said)))
+    answers = (night.out("evaluate", task, one.rung) / "answers.parquet" for one in (shared, own))
+    return choice.choose(shared, own, choice.pair(*map(read_answers, answers)))
 
 
 def _untried(night: Night, task: str, serving: Champion | None) -> Outcome:
@@ -92,7 +94,7 @@ def _untried(night: Night, task: str, serving: Champion | None) -> Outcome:
         reason = f"Its champion answers {proven.coverage:.0%} of the calls; nothing was trained."
         figures = card.agreement, proven.coverage
         return Outcome(task, number, True, reason, *figures, promoted=True, champion=number)
-    aside = tasks.train.hop.ladder(night.out("dataset", task), night.params.train)[1]
+    aside = train_hop.ladder(night.out("dataset", task), night.params.train)[1]
     return Outcome(
         task, None, False, f"Nothing was trained: {'; '.join(dict.fromkeys(aside.values()))}."
     )
@@ -102,16 +104,16 @@ def _shadowed(
     night: Night, task: str, judged: Sequence[JudgedStudent], serving: Champion | None
 ) -> str:
     """Register a student that only lacks proof as the task's shadow; what that means for it."""
-    one = shadows.waiting(night, judged)
-    made = shadows.plan(night, task, one, serving) if one else None
-    if one is None or made is None:
+    one = shadow_plan.waiting(night, judged)
+    to_prove = shadow_plan.plan(night, task, one, serving) if one else None
+    if one is None or to_prove is None:
         return ""
-    left = shadow.standing(made, ())
-    said = card.shadow(left, made.risk)
-    unproven = replace(one, verdict=Verdict(False, f"It only lacks proof. {said}"))
-    version = _registered(night, task, unproven, shadows.RUNG)
+    left = shadow_proof.standing(to_prove, ())
+    sentence = card.shadow(left, to_prove.risk)
+    unproven = replace(one, verdict=Verdict(False, f"It only lacks proof. {sentence}"))
+    version = _registered(night, task, unproven, shadow_plan.RUNG)
     night.store.set_shadow(task, version.number)
-    return f" It is asked in the background now (v{version.number}): {said}"
+    return f" It is asked in the background now (v{version.number}): {sentence}"
 
 
 def _registered(night: Night, task: str, best: JudgedStudent, proof: str = "") -> Version:
@@ -126,19 +128,21 @@ def _registered(night: Night, task: str, best: JudgedStudent, proof: str = "") -
         lineage=lineage,
     )
     proven = best.certificate if isinstance(best.certificate, Certificate) else None
-    known = load_one(folder)
-    return night.store.register(known, folder, best.scorecard, proven, best.verdict, lineage)
+    registered_task = load_one(folder)
+    return night.store.register(
+        registered_task, folder, best.scorecard, proven, best.verdict, lineage
+    )
 
 
 def _lineage(night: Night, task: str, rung: Rung) -> bundle.Lineage:
     training = load_training(domains.trained(night, task, rung))
-    made = stage.manifest(night.out("dataset")) or {}
+    manifest = stage.manifest(night.out("dataset")) or {}
     return bundle.Lineage(
         night=night.day,
         dataset=ledger.snapshot(night.home, night.out("dataset")),
         base=training.base,
         base_digest=training.base_digest,
         seed=training.seed,
-        rows={k: v for k, v in made["tasks"][task].items() if k in SPLITS},
+        rows={k: v for k, v in manifest["tasks"][task].items() if k in SPLITS},
         domain=domains.domain_of(night, task) if rung == "domain" else "",
     )

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import msgspec
 
-from flows.night.hops import Night
+from flows.night.folders import Night
 from serving.shadow import FOLDER as SHADOW
 from tasks.core.records import Json
 from tasks.core.stage import MANIFEST, counts, write_atomic
@@ -85,7 +85,7 @@ def _without_answers(path: Path) -> None:
 
 def _emptied(line: bytes) -> bytes:
     try:
-        found: Json = msgspec.json.decode(line)
+        entry: Json = msgspec.json.decode(line)
     except msgspec.DecodeError:  # torn by a crash: nobody reads it
         return b"{}"
-    return msgspec.json.encode(found | {"answer": ""}) if found.get("answer") else line
+    return msgspec.json.encode(entry | {"answer": ""}) if entry.get("answer") else line

@@ -16,15 +16,15 @@ import msgspec
 from filelock import FileLock
 
 from flows.night import alerts, champions
-from flows.night.hops import Night, open_night, registry_of
-from flows.night.shadows import PLAN
+from flows.night.folders import Night, open_night, registry_of
+from flows.night.shadow_plan import PLAN
 from registry import bundle, ledger
 from registry.ledger import Breach, Entry
 from registry.store import Store, Version
 from serving import pooled
 from serving.escalate import decide
 from serving.evidence import EvidenceKey, JournalLine, RiskTest
-from tasks.calibrate.shadow import ShadowPlan
+from tasks.calibrate.shadow_proof import ShadowPlan
 from tasks.core import stage
 from tasks.core.certificate import Certificate, Refusal, load_certificate
 from tasks.core.contract import agree, answer

@@ -1,6 +1,6 @@
 """`python -m tasks.calibrate`."""
 
-from tasks.calibrate.hop import main
+from tasks.calibrate.calibrate import main
 from tasks.core import stage
 
 stage.main(main)

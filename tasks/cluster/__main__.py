@@ -1,6 +1,6 @@
 """`python -m tasks.cluster`."""
 
-from tasks.cluster.hop import main
+from tasks.cluster.cluster import main
 from tasks.core import stage
 
 stage.main(main)

@@ -28,7 +28,7 @@ def log_mean(logs: list[float]) -> float:
     return top + math.log(sum(math.exp(log - top) for log in logs) / len(logs))
 
 
-def _bet(alpha: float, risk: float, wrong: bool, share: float) -> float:
+def bet(alpha: float, risk: float, wrong: bool, share: float = 1.0) -> float:
     """The log of a bet's gain on one answer: at a risk of `risk` it grows fastest.
 
     Its mean is at most 1 where the null holds. `share` (0..1) makes it smaller, for answers that
@@ -53,7 +53,7 @@ class Proof:
     def see(self, wrong: bool, share: float = 1.0) -> None:
         """Take in one answer; `share` is the calls it stands for, of the most that one may."""
         for place, part in enumerate(LOWER):
-            self._logs[place] += _bet(self.alpha, part * self.alpha, wrong, share)
+            self._logs[place] += bet(self.alpha, part * self.alpha, wrong, share)
         self.wrong += wrong
         self.right += not wrong
         self.peak = max(self.peak, self.log)
@@ -71,7 +71,7 @@ class Proof:
         """Return how many more answers, all of them right, are the least that prove it."""
         if self.proven(delta):
             return 0
-        gains = [_bet(self.alpha, part * self.alpha, wrong=False, share=1.0) for part in LOWER]
+        gains = [bet(self.alpha, part * self.alpha, wrong=False, share=1.0) for part in LOWER]
 
         def enough(more: int) -> bool:
             logs = [log + more * gain for log, gain in zip(self._logs, gains, strict=True)]

@@ -297,22 +297,22 @@ def load(path: Path | None = None) -> Params:
     """Read params from `path`, `$FLYWHEEL_PARAMS` or the repository. Raises Refused."""
     path = path or Path(os.environ.get("FLYWHEEL_PARAMS") or DEFAULT)
     try:
-        found = msgspec.yaml.decode(path.read_bytes(), type=Params)
+        params = msgspec.yaml.decode(path.read_bytes(), type=Params)
     except FileNotFoundError:
         raise Refused(f"no params file at {path}") from None
     except (msgspec.ValidationError, msgspec.DecodeError) as error:
         raise Refused(f"{path}: {error}") from None
-    alpha = found.calibrate.alpha
+    alpha = params.calibrate.alpha
     if isinstance(alpha, dict) and DEFAULT_ALPHA not in alpha:
         raise Refused(f"{path}: calibrate.alpha has no `{DEFAULT_ALPHA}`, only {', '.join(alpha)}")
-    if found.serve.answer_tokens > found.evaluate.max_tokens:
+    if params.serve.answer_tokens > params.evaluate.max_tokens:
         raise Refused(
-            f"{path}: serve.answer_tokens is {found.serve.answer_tokens}, more than "
-            f"evaluate.max_tokens, {found.evaluate.max_tokens}: no certificate knows such answers"
+            f"{path}: serve.answer_tokens is {params.serve.answer_tokens}, more than "
+            f"evaluate.max_tokens, {params.evaluate.max_tokens}: no certificate knows such answers"
         )
-    if 0 < found.retention.days <= found.cluster.window_nights:
+    if 0 < params.retention.days <= params.cluster.window_nights:
         raise Refused(
-            f"{path}: retention.days is {found.retention.days}; students learn from "
-            f"cluster.window_nights, {found.cluster.window_nights}, and need the calls of all those"
+            f"{path}: retention.days is {params.retention.days}; students learn from "
+            f"cluster.window_nights, {params.cluster.window_nights}, and need all their calls"
         )
-    return found
+    return params

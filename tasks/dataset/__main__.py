@@ -1,6 +1,6 @@
 """`python -m tasks.dataset`."""
 
 from tasks.core import stage
-from tasks.dataset.hop import main
+from tasks.dataset.dataset import main
 
 stage.main(main)

@@ -33,11 +33,11 @@ def recall(previous: Path | None, task: str, since: float = 0.0) -> Past:
     folder = next((f for f in _folders(previous, task) if (f / "test.parquet").exists()), None)
     if folder is None:
         return Past({})
-    found = {split: rows(folder / f"{split}.parquet") for split in SPLITS}
-    home: dict[str, Split] = {row.id: split for split in SPLITS for row in found[split]}
+    parts = {split: rows(folder / f"{split}.parquet") for split in SPLITS}
+    home: dict[str, Split] = {row.id: split for split in SPLITS for row in parts[split]}
     if (folder / HOMES).exists():
         home |= msgspec.json.decode((folder / HOMES).read_bytes(), type=dict[str, Split])
-    return Past(home, tuple(row for row in found["test"] if row.at >= since))
+    return Past(home, tuple(row for row in parts["test"] if row.at >= since))
 
 
 def hold(previous: Path | None, out: Path) -> None:

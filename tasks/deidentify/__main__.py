@@ -1,6 +1,6 @@
 """`python -m tasks.deidentify`."""
 
 from tasks.core import stage
-from tasks.deidentify.hop import main
+from tasks.deidentify.deidentify import main
 
 stage.main(main)

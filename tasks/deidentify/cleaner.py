@@ -16,10 +16,10 @@ from typing import Any
 
 from tasks.core.params import Deidentify
 from tasks.core.records import Call, text_of
-from tasks.deidentify.asked import asked
+from tasks.deidentify.bare_answers import asked
 from tasks.deidentify.boilerplate import SCHEMA, SYSTEM, Public
 from tasks.deidentify.call_texts import Change, each_message, each_request, rewrite, telling
-from tasks.deidentify.copies import copied
+from tasks.deidentify.copied_values import copied
 from tasks.deidentify.findings import Finding
 from tasks.deidentify.languages import foreign
 from tasks.deidentify.leak_check import Originals
@@ -78,17 +78,17 @@ def _under(question: str, each: Change) -> Change:
 
 def strings(call: Call) -> Iterator[tuple[str, str, str]]:
     """Every string of a call as role, path, text, in the order of `visit`."""
-    found: list[tuple[str, str, str]] = []
+    texts: list[tuple[str, str, str]] = []
 
     def note(role: str) -> Change:
         def change(path: str, text: str) -> str:
-            found.append((role, path, text))
+            texts.append((role, path, text))
             return text
 
         return change
 
     visit(call, note)
-    return iter(found)
+    return iter(texts)
 
 
 def norm(text: str) -> str:
@@ -126,18 +126,18 @@ class Cleaner:
 
     def _unread(self, texts: Sequence[Text]) -> str:
         """The language that a text of the call, or all that is said in it, is in, if not read."""
-        said = [t.text for t in texts if t.role not in SYSTEM]
-        found = (foreign(text, self._read) for text in [*said, "\n".join(said)])
-        return next((name for name in found if name), "")
+        spoken = [t.text for t in texts if t.role not in SYSTEM]
+        languages = (foreign(text, self._read) for text in [*spoken, "\n".join(spoken)])
+        return next((name for name in languages if name), "")
 
     def wanted(self, text: Text) -> Iterator[LocatedFinding]:
         """Yield what was found in a string and is no part of the template."""
         for leaf in text.scanned:
-            for found in leaf:
-                if found.finding.kind in self._keep or self._public(text.role, found.mark):
+            for located in leaf:
+                if located.finding.kind in self._keep or self._public(text.role, located.mark):
                     continue
-                if text.role != SCHEMA or _someone(found):
-                    yield found
+                if text.role != SCHEMA or _someone(located):
+                    yield located
 
     def replace(self, text: str, findings: Sequence[tuple[Finding, Surrogates]]) -> str:
         """The text with surrogates, through Presidio's anonymizer."""
@@ -176,8 +176,10 @@ class _OneCall:
         wanted = [list(cleaner.wanted(t)) for t in texts]
         self._vocabulary = _template(texts, wanted)
         self._chosen = self._choose(wanted)
-        known = ((f.finding.kind, f.text, f.finding.detector) for t in self._chosen for f in t)
-        self._known = frozenset(known)
+        texts_found = (
+            (f.finding.kind, f.text, f.finding.detector) for t in self._chosen for f in t
+        )
+        self._known = frozenset(texts_found)
 
     @cached_property
     def _prompt(self) -> str:
@@ -185,26 +187,26 @@ class _OneCall:
 
     def _choose(self, wanted: list[list[LocatedFinding]]) -> list[list[LocatedFinding]]:
         """Return what is replaced in each string; names are registered in the order of the text."""
-        for text, found in zip(self._texts, wanted, strict=True):
-            for f in found:
+        for text, findings in zip(self._texts, wanted, strict=True):
+            for f in findings:
                 if f.finding.kind == "PERSON" and text.role != REPLY and not self._in_template(f):
                     self._people.of("PERSON", f.text)
         return [
-            [f for f in found if not self._stays(text, f)]
-            for text, found in zip(self._texts, wanted, strict=True)
+            [f for f in findings if not self._stays(text, f)]
+            for text, findings in zip(self._texts, wanted, strict=True)
         ]
 
-    def _stays(self, text: Text, found: LocatedFinding) -> bool:
+    def _stays(self, text: Text, located: LocatedFinding) -> bool:
         """Return whether a name belongs to everybody, or is the model's own word."""
-        if found.finding.kind not in SOFT or self._people.knows(found.text):
+        if located.finding.kind not in SOFT or self._people.knows(located.text):
             return False
-        own = text.role == REPLY and norm(found.text) not in self._prompt
-        return own or self._in_template(found)
+        own = text.role == REPLY and norm(located.text) not in self._prompt
+        return own or self._in_template(located)
 
-    def _in_template(self, found: LocatedFinding) -> bool:
-        if found.finding.kind not in SOFT or found.text not in self._vocabulary:
+    def _in_template(self, located: LocatedFinding) -> bool:
+        if located.finding.kind not in SOFT or located.text not in self._vocabulary:
             return False
-        return re.search(rf"(?<!\w){re.escape(found.text)}(?!\w)", self._vocabulary) is not None
+        return re.search(rf"(?<!\w){re.escape(located.text)}(?!\w)", self._vocabulary) is not None
 
     def fields(self) -> dict[str, Any]:
         """The changed fields. Raises Quarantined when a copied value no longer agrees."""
@@ -241,8 +243,8 @@ class _OneCall:
     def _every(self, index: int, here: int, value: str) -> list[tuple[Finding, Surrogates]]:
         """All that is replaced in a leaf, as it is found there and in other places of the call."""
         text, chosen = self._texts[index], {id(f) for f in self._chosen[index]}
-        found = text.scanned[here] if text.scanned else ()
-        mine = [(f.finding, self._people) for f in found if id(f) in chosen]
+        scanned = text.scanned[here] if text.scanned else ()
+        mine = [(f.finding, self._people) for f in scanned if id(f) in chosen]
         if text.role not in SYSTEM or mine:
             mine += [(f, self._people) for f in known_text_scanner(self._known).findings(value)]
         return _apart([*self._cleaner.constants(text, here), *mine])
@@ -265,9 +267,9 @@ class _OneCall:
                 raise Quarantined(INCONSISTENT)
 
 
-def _someone(found: LocatedFinding) -> bool:
+def _someone(located: LocatedFinding) -> bool:
     """Whether a finding in a schema is a person's: no place of a menu, no name of a voice."""
-    kind, words = found.finding.kind, found.text.split()
+    kind, words = located.finding.kind, located.text.split()
     if kind == "PERSON":
         return len(words) > 1 and any(is_name(fold(word)) for word in words)
     return kind not in SOFT
@@ -298,10 +300,10 @@ def _free(finding: Finding, taken: Sequence[Finding]) -> Iterator[Finding]:
 def _template(texts: Sequence[Text], wanted: Sequence[Sequence[LocatedFinding]]) -> str:
     """The system texts without what is personal in them: the words that everybody may keep."""
     out = ""
-    for text, found in zip(texts, wanted, strict=True):
+    for text, findings in zip(texts, wanted, strict=True):
         if text.role in SYSTEM:
             plain = text.text
-            for f in found:
+            for f in findings:
                 plain = plain.replace(f.text, "")
             out += "\n" + plain
     return out

@@ -1,6 +1,6 @@
 """`python -m tasks.evaluate`."""
 
 from tasks.core import stage
-from tasks.evaluate.hop import main
+from tasks.evaluate.evaluate import main
 
 stage.main(main)

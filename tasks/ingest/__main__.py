@@ -1,6 +1,6 @@
 """`python -m tasks.ingest`."""
 
 from tasks.core import stage
-from tasks.ingest.hop import main
+from tasks.ingest.ingest import main
 
 stage.main(main)

@@ -1,5 +1,5 @@
 """`python -m tasks.report`."""
 
-from tasks.report.hop import main
+from tasks.report.report import main
 
 main()

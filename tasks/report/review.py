@@ -13,7 +13,7 @@ from random import Random
 from tasks.core.params import Deidentify
 from tasks.core.records import Call
 from tasks.deidentify.cleaner import Quarantined, strings
-from tasks.deidentify.hop import Deidentifier
+from tasks.deidentify.deidentify import Deidentifier
 
 CONTEXT = 80  # characters shown before what was found
 EXCERPT = 480  # characters shown of a string
@@ -68,10 +68,10 @@ def _shown(deidentifier: Deidentifier, call: Call) -> Iterable[Shown]:
         return
     for (role, path, old), (_, _, new) in zip(strings(call), after, strict=True):
         scanned = deidentifier.scanner.known(path, old)
-        found = tuple(
+        findings = tuple(
             (f.finding.kind, f.text, f.finding.score, f.finding.detector)
             for leaf in scanned
             for f in leaf
         )
-        if found:
-            yield Shown(call.id, role, old, new, found)
+        if findings:
+            yield Shown(call.id, role, old, new, findings)

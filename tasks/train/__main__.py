@@ -5,8 +5,8 @@ import sys
 import msgspec
 
 from tasks.core import stage
-from tasks.train.hop import main, part
 from tasks.train.launch import TrainingJob
+from tasks.train.train import main, part
 
 if len(sys.argv) > 1:
     part(msgspec.json.decode(sys.argv[1], type=TrainingJob))

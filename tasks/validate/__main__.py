@@ -1,6 +1,6 @@
 """`python -m tasks.validate`."""
 
 from tasks.core import stage
-from tasks.validate.hop import main
+from tasks.validate.validate import main
 
 stage.main(main)

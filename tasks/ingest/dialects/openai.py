@@ -1,7 +1,7 @@
 """Request and response side by side: OpenAI wire pairs and the NVIDIA blueprint's documents.
 
 Also the blueprint's relatives: NeMo Agent Toolkit records and Elasticsearch hits (unwrapped by
-`tasks.ingest.detect`, which leaves `_id` in the document).
+`tasks.ingest.dialect_registry`, which leaves `_id` in the document).
 """
 
 from __future__ import annotations

@@ -75,12 +75,12 @@ def _read_body(body: Json) -> Completion:
 
 
 def _message(choice: Json) -> Json:
-    found = choice.get("message")
-    if found is None and choice.get("finish_reason") == "content_filter":
+    message = choice.get("message")
+    if message is None and choice.get("finish_reason") == "content_filter":
         return NOTHING  # a filtered reply has no message at all
-    if found is None and isinstance(choice.get("text"), str):
+    if message is None and isinstance(choice.get("text"), str):
         return {"role": "assistant", "content": choice["text"]}
-    return shape.mapping(found, "reply")
+    return shape.mapping(message, "reply")
 
 
 def failed(error: Any) -> Completion:

@@ -15,9 +15,9 @@ import tiny
 from sqlalchemy import Engine, event
 
 from flows.cli import processes, stack
-from flows.night import hops, ladder, proving, registration, shadows
+from flows.night import ladder, promotion, registration, shadow_plan, shadow_promotion
 from flows.night.champions import attempts
-from flows.night.hops import Night, ended
+from flows.night.folders import Night, ended
 from flows.night.ladder import Outcome
 from registry import bundle, plots
 from registry.choice import JudgedStudent
@@ -30,7 +30,7 @@ from tasks.core.rows import rows
 from tasks.core.stage import finish
 from tasks.core.task import load_one, save
 from tasks.core.template import Head, Pattern, Slot, Template, form_of, toolset
-from tasks.deidentify.hop import load_key
+from tasks.deidentify.deidentify import load_key
 from tasks.deidentify.leak_check import Originals
 
 pytestmark = pytest.mark.flow  # a training and a registry
@@ -117,7 +117,7 @@ def test_a_student_that_only_lacks_proof_is_loaded_as_shadow(night: Night) -> No
     assert not outcome.passed
 
     folder = night.store.fetch(night.store.version(TASK, number), night.home / "fetched")
-    plan = shadows.plan_of(folder)
+    plan = shadow_plan.plan_of(folder)
     assert (plan.attempt, plan.alpha, plan.learned) == (tried + 1, 0.05, ())
     assert {seen.call for seen in plan.before} == {f"{TASK}-calibration-{i}" for i in range(24)}
     assert all(seen.score is not None and seen.score <= 0 for seen in plan.before)
@@ -160,13 +160,13 @@ def test_live_calls_promote_the_shadow(night: Night, monkeypatch: pytest.MonkeyP
     service = stack.pool_server(night.home, stack.free_port(), "bundled")
     with processes.running([service], night.home):
         monkeypatch.setenv("POOL_URL", service.url)
-        hops.promote(night.home)
+        promotion.promote(night.home)
         assert night.store.champion(TASK) is None
         assert set(asyncio.run(asked(night, service.url, range(1000, 1030)))) == {"teacher"}
-        assert "more confident answers" in proving.prove(night.home)[TASK]
+        assert "more confident answers" in shadow_promotion.prove(night.home)[TASK]
         assert set(asyncio.run(asked(night, service.url, range(1030, 1200)))) == {"teacher"}
-        assert "Proven by" in proving.prove(night.home)[TASK]
-        changes = hops.promote(night.home)
+        assert "Proven by" in shadow_promotion.prove(night.home)[TASK]
+        changes = promotion.promote(night.home)
         assert changes
         assert len(changes.serving) == 1
         found = asyncio.run(asked(night, service.url, range(1200, 1230)))

@@ -15,7 +15,7 @@ from serving.exchange import CHAT, Exchange
 from serving.keys import AcceptedKeys
 from serving.pool import Pool, PoolError
 from serving.route import Match, Route, RouteFile
-from tasks.calibrate.hop import confidence
+from tasks.calibrate.calibrate import confidence
 from tasks.core.params import Serve
 from tasks.core.records import Json
 from tasks.students.causal import Answer
@@ -74,8 +74,8 @@ class Students:
             return escalate.NOT_PLAIN
         if exchange.incoming.header(b"origin"):
             return escalate.BROWSER
-        known = self.keys.accepted(exchange.incoming, exchange.model)
-        return None if known else escalate.UNKNOWN_KEY
+        accepted = self.keys.accepted(exchange.incoming, exchange.model)
+        return None if accepted else escalate.UNKNOWN_KEY
 
     async def _answer(self, exchange: Exchange, match: Match) -> Answer | None:
         pool = self.pools.get(match.route.kind)

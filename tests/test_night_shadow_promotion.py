@@ -12,13 +12,13 @@ import students
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
-from flows.night import proving
-from flows.night.shadows import PLAN
+from flows.night import shadow_promotion
+from flows.night.shadow_plan import PLAN
 from registry import bundle, ledger, plots
 from registry.gate import Verdict
 from registry.store import Store, Version
 from serving.shadow import FOLDER
-from tasks.calibrate.shadow import ShadowAnswer, ShadowPlan
+from tasks.calibrate.shadow_proof import ShadowAnswer, ShadowPlan
 from tasks.core.certificate import Refusal, load_certificate
 from tasks.core.stage import write_atomic
 
@@ -70,10 +70,10 @@ def test_live_calls_make_a_champion(registered: tuple[Path, Version]) -> None:
     ]
     early = [replace(call, at=99.0) for call in calls]
     live(home, version, early)
-    told = proving.prove(home)[version.name]
+    told = shadow_promotion.prove(home)[version.name]
     assert told.startswith("At least ")  # nothing before the loading counts
     live(home, version, calls[:40])
-    told = proving.prove(home)[version.name]
+    told = shadow_promotion.prove(home)[version.name]
     assert "40 calls that its training never saw" in told
     assert msgspec.json.decode((home / "shadows.json").read_bytes()) == {version.name: told}
     page = store.client.get_model_version(version.name, str(version.number)).description
@@ -82,7 +82,7 @@ def test_live_calls_make_a_champion(registered: tuple[Path, Version]) -> None:
     assert store.champion(version.name) is None
 
     live(home, version, calls)
-    told = proving.prove(home)[version.name]
+    told = shadow_promotion.prove(home)[version.name]
     assert "Proven by 300 live calls." in told
     number = store.champion(version.name)
     assert number == version.number + 1
@@ -94,4 +94,30 @@ def test_live_calls_make_a_champion(registered: tuple[Path, Version]) -> None:
     assert store.version(version.name, number).adapter_digest == version.adapter_digest
     assert bundle.read(folder, "lineage")["night"] == "2026-03-14"
     assert ledger.entries(home)[-1].after == number
-    assert proving.prove(home) == {}
+    assert shadow_promotion.prove(home) == {}
+
+
+def test_a_candidate_that_waits_for_a_person_is_asked_in_the_background(
+    registered: tuple[Path, Version],
+) -> None:
+    """Its page tells what live calls say; it is asked no more once it is champion."""
+    home, _ = registered
+    store, subject = Store(f"sqlite:///{home}/mlflow.db"), students.task("route-2")
+    folder, made, lineage = students.bundle(home / "waits", subject=subject)
+    card, proof = students.scorecard(made, task=subject.id), students.certificate(made)
+    version = store.register(subject, folder, card, proof, Verdict(True, "It passed."), lineage)
+    store.set_shadow(subject.id, version.number)
+    calls = [
+        ShadowAnswer(
+            call=f"d{n}", at=version.at + n, conversation=f"d{n}", score=-0.001, agrees=n != 7
+        )
+        for n in range(30)
+    ]
+    live(home, version, calls)
+    told = shadow_promotion.prove(home)[subject.id]
+    assert told.startswith("Asked in the background about 30 live calls, it would have answered 30")
+    assert "1 wrongly. It waits for a person." in told
+    assert told in store.client.get_model_version(version.name, str(version.number)).description
+    store.set_champion(subject.id, version.number)
+    shadow_promotion.prove(home)
+    assert store.shadow(subject.id) is None

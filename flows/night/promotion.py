@@ -1,0 +1,43 @@
+"""The pool follows the registry: whom a person or the gate made champion is loaded and serves."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from pathlib import Path
+
+from filelock import FileLock
+
+from flows.night.folders import registry_of
+from registry import ledger
+from serving.client import Client
+from serving.pool import PoolError, pools
+from serving.reconcile import Changes, reconcile
+from tasks.core import stage
+from tasks.core.params import load
+
+
+def promote(home: str | Path) -> Changes | None:
+    """Make the pool at `$POOL_URL` match the registry; None when no pool is running.
+
+    A champion that a person moved in the UI is written into the ledger. One at a time: others wait.
+    Raises Refused where the registry or the pool cannot be reached; what serves goes on.
+    """
+    home = Path(home).resolve()
+    store, base = registry_of(home), load().train.base
+
+    async def act() -> Changes:
+        async with Client() as client:
+            return await reconcile(home, store, pools(os.environ, client), base)
+
+    stage.private(home)
+    with FileLock(home / ".promote.lock"):
+        store.reach()
+        ledger.observe(home, lambda: {v.name: v.number for v in store.champions()}, time.time())
+        if not os.environ.get("POOL_URL"):
+            return None
+        try:
+            return asyncio.run(act())
+        except PoolError as error:
+            raise stage.Refused(f"the pool cannot be reached ({error}); who serves stays") from None
