@@ -25,7 +25,7 @@ from flows.cli import processes, stack
 from flows.night import ladder, promotion, shadow_plan, shadow_promotion, watching
 from flows.night.champions import attempts, champion, enough
 from flows.night.folders import Night, ended
-from registry import bundle, ledger, plots
+from registry import bundle, ledger, plots, rulings
 from registry.store import Version
 from serving import evidence
 from serving.gateway import Gateway
@@ -187,7 +187,7 @@ def test_a_bad_champion_gives_way_to_the_one_before(night: Night) -> None:
     assert (entry.breach.wrong, entry.breach.audits) == (wrong, wrong)
     assert entry.breach.e > 1_000
     assert not entry.breach.teacher
-    assert ledger.changes(ledger.entries(home)) == {}
+    assert rulings.changes(ledger.entries(home)) == {}
     assert (store.champion(TASK), store.shadow(TASK)) == (1, 2)
     assert "revoked" in store.client.get_model_version(TASK, "2").tags
     assert Receiver.heard[-1]["title"].startswith("flywheel revoked")
@@ -224,7 +224,7 @@ def test_a_changed_teacher_takes_the_task_back(night: Night) -> None:
     assert store.champion(TASK) is None
     (entry,) = (e for e in ledger.entries(home) if e.breach and e.breach.teacher)
     assert entry.breach
-    changed = ledger.changes(ledger.entries(home))[TASK]
+    changed = rulings.changes(ledger.entries(home))[TASK]
     assert ended(DAY) + 400 - 5 <= changed <= ended(DAY) + 410
     assert store.shadow(TASK) == 1
     assert attempts(night, TASK) == tried + 1
@@ -269,7 +269,7 @@ def test_a_person_may_overrule(night: Night) -> None:
     (route,) = routes(home)
     assert route["since"] > 0
     assert ledger.entries(home)[-1].who == ledger.PERSON
-    assert ledger.changes(ledger.entries(home)) == {}
+    assert rulings.changes(ledger.entries(home)) == {}
     assert watching.watch(home) == []
     found = asked(gateway(night, desk.teacher), range(600, 620))
     assert reasons(found).count("served") > 15

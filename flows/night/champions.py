@@ -9,7 +9,7 @@ import msgspec
 
 from flows import console
 from flows.night.folders import Night, ended
-from registry import bundle, gate, ledger
+from registry import bundle, gate, ledger, rulings
 from registry.choice import Rung
 from registry.store import Version
 from registry.version import TASK
@@ -106,7 +106,7 @@ def enough(night: Night, serving: Champion | None) -> bool:
     proven, asked = serving.certificate if serving else None, night.params.calibrate
     if serving is None or proven is None or proven.delta > asked.delta:
         return False
-    changed = ledger.changes(ledger.entries(night.home)).get(proven.task, 0.0)
+    changed = rulings.changes(ledger.entries(night.home)).get(proven.task, 0.0)
     if changed and _made(serving) <= changed:
         return False
     accepted = asked.accepted(proven.task, load_one(serving.bundle).family)

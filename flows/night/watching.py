@@ -18,7 +18,7 @@ from filelock import FileLock
 from flows.night import alerts, champions
 from flows.night.folders import Night, open_night, registry_of
 from flows.night.shadow_plan import PLAN
-from registry import bundle, ledger
+from registry import bundle, ledger, rulings
 from registry.ledger import Breach, Entry
 from registry.store import Store, Version
 from serving import pooled
@@ -64,7 +64,7 @@ def _revoke(night: Night, store: Store, test: RiskTest) -> None:
     """Take a champion out of service, unless somebody has moved the alias since."""
     route = test.route
     task, number = route.task.id, route.version
-    if ledger.overruled(ledger.entries(night.home), task, number) != route.since:
+    if rulings.overruled(ledger.entries(night.home), task, number) != route.since:
         return  # a person has put it back, and the gateway does not know yet
     if store.champion(task) != number:
         return
@@ -105,7 +105,7 @@ def _earlier(
     out = {v.adapter_digest for v in known if v.number == number}
     for version in reversed([v for v in known if v.number < number and v.passed]):
         folder = night.home / "adapters" / version.bundle
-        if version.adapter_digest in out or ledger.rolled_back(entries, task, version.number):
+        if version.adapter_digest in out or rulings.rolled_back(entries, task, version.number):
             continue
         if champions.usable(night, version, folder) and _stands(night, folder, test, audits):
             return version
