@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from registry import ledger
+from registry import ledger, rulings
 from registry.bundle import read
 from registry.store import Store, Version
 from serving.pool import Pool, PoolError
@@ -62,7 +62,7 @@ def _route(home: Path, version: Version, bundle: Path, shadow: bool) -> dict[str
         "kind": kind_of(bundle / "adapter"),
         "threshold": 0.0 if isinstance(certificate, str) else certificate.threshold,
         "certificate": read(bundle, "certificate"),
-        "since": ledger.overruled(ledger.entries(home), version.name, version.number),
+        "since": rulings.overruled(ledger.entries(home), version.name, version.number),
     }
 
 

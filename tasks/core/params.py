@@ -241,13 +241,10 @@ class Serve(Section, frozen=True):
 
 
 class Watch(Section, frozen=True):
-    """When audits take a student out of service.
+    """When audits take a student out of service: see params.yaml. `alerts` are Apprise's URLs."""
 
-    A student that is wrong exactly as often as was accepted is wrongly revoked at most once in
-    `audits_per_false_alarm` audited answers in the long run; more of them find a change later.
-    """
-
-    audits_per_false_alarm: Annotated[int, Meta(ge=2)] = 200
+    audits_per_false_alarm: Annotated[int, Meta(ge=2)] = 3_000
+    alerts: list[str] = msgspec.field(default_factory=list)
 
 
 class Economics(Section, frozen=True):
@@ -261,7 +258,7 @@ class Economics(Section, frozen=True):
 
 
 class Schedule(Section, frozen=True):
-    """When `flywheel up` runs what: nights as a cron expression, promotions every so many seconds.
+    """When `flywheel up` runs what: nights as a cron expression, the rest every so many seconds.
 
     The cron is read in `timezone` (`Europe/Berlin`): at two o'clock there, in summer and in winter.
     """
@@ -269,6 +266,7 @@ class Schedule(Section, frozen=True):
     nightly: str = "0 2 * * *"
     timezone: str = "UTC"
     promote: Annotated[int, Meta(ge=5)] = 60
+    watch: Annotated[int, Meta(ge=5)] = 60
 
 
 class Retention(Section, frozen=True):
