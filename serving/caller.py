@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from starlette.types import Receive, Send
 
 from serving.client import Headers
-from serving.intake import Refusal, too_large
+from serving.intake import NotTaken, too_large
 
 BODY_SECONDS = 60.0  # between two parts of a body
 
@@ -28,7 +28,7 @@ class Caller:
         self.started = False
 
     async def body(self, largest: int) -> bytes:
-        """The whole body, of at most so many bytes. Raises Left and Refusal."""
+        """The whole body, of at most so many bytes. Raises Left and NotTaken."""
         parts, size = list[bytes](), 0
         async for part in self.parts():
             size += len(part)
@@ -38,7 +38,7 @@ class Caller:
         return b"".join(parts)
 
     async def parts(self) -> AsyncIterator[bytes]:
-        """The body as it arrives. Raises Left, and Refusal where nothing comes any more."""
+        """The body as it arrives. Raises Left, and NotTaken where nothing comes any more."""
         more = True
         while more:
             try:
@@ -46,7 +46,7 @@ class Caller:
                     event = await self._receive()
             except TimeoutError:
                 sentence = f"nothing of the body came for {BODY_SECONDS:.0f} seconds"
-                raise Refusal(408, sentence) from None
+                raise NotTaken(408, sentence) from None
             if event["type"] == "http.disconnect":
                 self.left = True
                 raise Left

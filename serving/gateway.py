@@ -40,7 +40,7 @@ from serving.client import Client
 from serving.evidence import Evidence, JournalLine, drawn
 from serving.evidence import files as journal_files
 from serving.exchange import CHAT, Exchange, api_of, reply_fields
-from serving.intake import MEGABYTE, Intake, Refusal
+from serving.intake import MEGABYTE, Intake, NotTaken
 from serving.journal import Journal
 from serving.keys import AcceptedKeys
 from serving.listen import SHUTDOWN_SECONDS, listen, server
@@ -93,15 +93,15 @@ class Gateway:
         with contextlib.suppress(Left):
             try:
                 if problem := impassable(incoming, scope["path"]):
-                    raise Refusal(501, problem)
+                    raise NotTaken(501, problem)
                 await self._handle(incoming, api_of(incoming.method, scope["path"]), caller)
-            except Refusal as refusal:
+            except NotTaken as refusal:
                 error = completion.error(str(refusal), "invalid_request_error")
                 closing = (b"connection", b"close")
                 await caller.reply(refusal.status, [JSON, closing], msgspec.json.encode(error))
 
     async def _handle(self, incoming: Incoming, api: str | None, caller: Caller) -> None:
-        """Pass a request through, or answer it as a call. Raises Left and Refusal."""
+        """Pass a request through, or answer it as a call. Raises Left and NotTaken."""
         start, at, largest = time.perf_counter(), self._time(incoming), self.intake.largest
         if api is None and not incoming.names_model():
             body = await body_of(incoming, caller)

@@ -14,7 +14,7 @@ WAIT_SECONDS = 30.0  # for the bodies of others
 MEGABYTE = 1 << 20
 
 
-class Refusal(Exception):  # noqa: N818 - it reads as what happened to the request
+class NotTaken(Exception):  # noqa: N818 - it reads as what happened to the request
     """A request that is not taken in: `status` and one sentence for its client."""
 
     def __init__(self, status: int, sentence: str) -> None:
@@ -35,7 +35,7 @@ class Intake:
 
     @asynccontextmanager
     async def room(self, incoming: Incoming) -> AsyncIterator[None]:
-        """Hold room for a request's body while the request lasts. Raises Refusal.
+        """Hold room for a request's body while the request lasts. Raises NotTaken.
 
         A body that does not say its length may be as large as any.
         """
@@ -59,12 +59,12 @@ class Intake:
                     self._freed.clear()
                     await self._freed.wait()
         except TimeoutError:
-            raise Refusal(503, "too many large requests at once: try again") from None
+            raise NotTaken(503, "too many large requests at once: try again") from None
         self._free -= size
 
 
-def too_large(largest: int) -> Refusal:
-    """The refusal of a body that is larger than may be."""
-    return Refusal(
+def too_large(largest: int) -> NotTaken:
+    """The error of a body that is larger than may be."""
+    return NotTaken(
         413, f"the body is larger than {largest // MEGABYTE} MB (serve.max_body in params.yaml)"
     )

@@ -23,7 +23,7 @@ from upstream import upstream
 
 from flows.cli.stack import free_port
 from serving import caller, intake, listen
-from serving.intake import MEGABYTE, Intake, Refusal
+from serving.intake import MEGABYTE, Intake, NotTaken
 from serving.teacher import Incoming
 
 ROOT = Path(__file__).parents[1]
@@ -176,7 +176,7 @@ def test_who_waits_too_long_for_room_is_told_so(monkeypatch: pytest.MonkeyPatch)
         async with AsyncExitStack() as stack:
             for _ in range(intake.BODIES):
                 await stack.enter_async_context(built.room(sized(MEGABYTE)))
-            with pytest.raises(Refusal, match="too many large requests") as told:
+            with pytest.raises(NotTaken, match="too many large requests") as told:
                 await stack.enter_async_context(built.room(sized(1)))
             assert told.value.status == 503
         async with built.room(sized(MEGABYTE)):
