@@ -58,7 +58,8 @@ class Breach:
 class Entry:
     """One line of the ledger. `moved` is False for a promotion that did not happen, and for events.
 
-    `breach` is there where the watch took a version out.
+    `breach` is there where the watch took a version out, `changed` (by the calls' own clock) where
+    the teacher became another.
     """
 
     at: float
@@ -70,6 +71,7 @@ class Entry:
     expected: int | None = None
     moved: bool = True
     breach: Breach | None = None
+    changed: float | None = None
 
 
 def entries(home: Path) -> list[Entry]:

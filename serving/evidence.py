@@ -103,6 +103,7 @@ class Observation(msgspec.Struct, array_like=True, frozen=True):
     opening: str
     request: str
     teacher: str
+    asked: str = ""  # the model that the caller asked for
 
 
 def observed(line: JournalLine) -> Observation | None:
@@ -123,6 +124,7 @@ def observed(line: JournalLine) -> Observation | None:
         opening=digest(user_text(request)),
         request=digest(msgspec.json.encode(request).decode()),
         teacher=" ".join(filter(None, (said.model, said.fingerprint))),
+        asked=str(request.get("model") or ""),
     )
 
 

@@ -148,15 +148,20 @@ class Gateway:
         route = exchange.match.route
         body = completion.of_student(exchange, route, answer)
         reply = replies.read(body)
-        line = exchange.line(self.settings.audit, **reply_fields(reply), answered_by=route.adapter)
+        rate = self._audit_rate(exchange)
+        line = exchange.line(rate, **reply_fields(reply), answered_by=route.adapter)
         written = completion.written(body, exchange.request)
-        if drawn(exchange.id, self.settings.audit):
+        if drawn(exchange.id, rate):
             self.audits.start(exchange, line, route.task.contract, answer.text)
         else:
             self.journal.append(line)
         self.metrics.served.labels(route.adapter).inc()
         self.metrics.seconds.labels(STUDENT).observe(line["latency_s"])
         return written
+
+    def _audit_rate(self, exchange: Exchange) -> float:
+        """The share of such answers that is audited: more where the route asks for it."""
+        return max(self.settings.audit, exchange.match.route.audit if exchange.match else 0.0)
 
     async def _escalate(self, exchange: Exchange, caller: Caller) -> None:
         relay = Relay(
@@ -176,7 +181,7 @@ class Gateway:
         self.metrics.teacher.labels(str(passed.status)).inc()
         if exchange.api == CHAT:
             self.students.keys.learn(exchange.incoming, exchange.model, passed.status)
-        line = exchange.line(self.settings.audit) | transcript.fields(exchange.api, passed)
+        line = exchange.line(self._audit_rate(exchange)) | transcript.fields(exchange.api, passed)
         if line["error"] is None and exchange.is_chat():
             self.shadows.offer(line, line["reply"])
             if line["student"]:

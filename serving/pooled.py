@@ -17,13 +17,15 @@ from serving.evidence import EvidenceKey, JournalLine, Observation, RiskTest, ob
 from serving.route import RouteFile
 from tasks.core.stage import write_atomic
 
-FOLDER, READ = "watch", "read.json"
+FOLDER, READ, RAISED = "watch", "read.json", "raised.json"
 
 
 def gather(home: Path) -> list[Observation]:
     """Return all that the journals of the newest days say, in the order in which it was read."""
     folder = home / FOLDER
     folder.mkdir(parents=True, exist_ok=True)
+    for old in sorted(folder.glob("????-??-??.jsonl"))[: -evidence.DAYS]:
+        old.unlink()
     known = {found.id: found for found in _kept(folder)}
     offsets = _offsets(folder)
     for file in evidence.files(home / "journal"):
@@ -41,14 +43,25 @@ def gather(home: Path) -> list[Observation]:
     return list(known.values())
 
 
-def tests(home: Path, threshold: float) -> list[RiskTest]:
+def known(home: Path) -> list[Observation]:
+    """Return what the last look had read; nothing is written."""
+    return list(_kept(home / FOLDER))
+
+
+def raised(home: Path) -> dict[str, float]:
+    """The least share of answers that is audited, of the tasks whose proof is in doubt."""
+    with suppress(FileNotFoundError, msgspec.DecodeError):
+        return msgspec.json.decode((home / FOLDER / RAISED).read_bytes(), type=dict[str, float])
+    return {}
+
+
+def tests(home: Path, threshold: float, observations: list[Observation]) -> list[RiskTest]:
     """Return the evidence about each champion that serves now, of all gateways."""
-    found = gather(home)
     made = {
         EvidenceKey.of(route): RiskTest(route, threshold)
         for route in RouteFile(home / "routes.json").current().routes
     }
-    for one in found:
+    for one in observations:
         if (test := made.get(one.key)) and test.alarm is None:
             test.see(one)
     return list(made.values())
@@ -92,12 +105,9 @@ def _offsets(folder: Path) -> dict[str, int]:
 
 
 def _kept(folder: Path) -> Iterator[Observation]:
-    """What was read before, of the newest days; older files are removed."""
+    """What was read before, of the newest days."""
     decode = msgspec.json.Decoder(Observation).decode
-    files = sorted(folder.glob("????-??-??.jsonl"))
-    for old in files[: -evidence.DAYS]:
-        old.unlink()
-    for file in files[-evidence.DAYS :]:
+    for file in sorted(folder.glob("????-??-??.jsonl"))[-evidence.DAYS :]:
         for line in file.read_bytes().split(b"\n"):
             with suppress(msgspec.DecodeError):
                 yield decode(line)

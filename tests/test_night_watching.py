@@ -275,3 +275,24 @@ def test_a_person_may_overrule(night: Night) -> None:
     assert reasons(found).count("served") > 15
     assert watching.watch(home) == []
     assert isinstance(serving.certificate if serving else None, Certificate)
+
+
+def test_another_model_raises_the_audit(night: Night) -> None:
+    """Another name in the replies is an event; more is audited until the student is proven anew."""
+
+    def larger(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, json=desk.teacher(request).json() | {"model": "larger"})
+
+    asked(gateway(night, larger), range(700, 710))
+    event, doubt = watching.watch(night.home)
+    assert event == "Calls are answered by larger, no longer by large"
+    assert doubt == f"until proven anew, 50% of the answers are audited of {TASK}"
+    entry = ledger.entries(night.home)[-1]
+    assert (entry.who, entry.moved, entry.changed) == ("watch", False, ended(DAY) + 700)
+    assert Receiver.heard[-1]["message"] == event
+    promotion.promote(night.home)
+    assert [route["audit"] for route in routes(night.home)] == [0.5]
+    asked(gateway(night, larger), range(1000, 1200))
+    assert watching.watch(night.home) == ["all champions are proven anew"]
+    promotion.promote(night.home)
+    assert [route["audit"] for route in routes(night.home)] == [0.0]

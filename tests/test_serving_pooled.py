@@ -48,10 +48,10 @@ def test_gateways_are_pooled(tmp_path: Path) -> None:
     """Each sees too little, both together enough: the champion is found out."""
     write_routes(tmp_path, ROUTE)
     write(tmp_path, "2026-03-02.a.jsonl", *(line(n) for n in range(3)))
-    (alone,) = pooled.tests(tmp_path, 3_000)
+    (alone,) = pooled.tests(tmp_path, 3_000, pooled.gather(tmp_path))
     assert (alone.n, alone.alarm) == (3, None)
     write(tmp_path, "2026-03-02.b.jsonl", *(line(n) for n in range(3, 6)))
-    (both,) = pooled.tests(tmp_path, 3_000)
+    (both,) = pooled.tests(tmp_path, 3_000, pooled.gather(tmp_path))
     assert both.alarm == 5
 
 

@@ -7,6 +7,7 @@ trained again; where no earlier version does better, without answers from before
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from collections.abc import Sequence
@@ -15,7 +16,7 @@ from pathlib import Path
 import msgspec
 from filelock import FileLock
 
-from flows.night import alerts, champions
+from flows.night import alerts, champions, teacher_change
 from flows.night.folders import Night, open_night, registry_of
 from flows.night.shadow_plan import PLAN
 from registry import bundle, ledger, rulings
@@ -23,7 +24,7 @@ from registry.ledger import Breach, Entry
 from registry.store import Store, Version
 from serving import pooled
 from serving.escalate import decide
-from serving.evidence import EvidenceKey, JournalLine, RiskTest
+from serving.evidence import EvidenceKey, JournalLine, Observation, RiskTest
 from tasks.calibrate.shadow_proof import ShadowPlan
 from tasks.core import stage
 from tasks.core.certificate import Certificate, Refusal, load_certificate
@@ -31,6 +32,8 @@ from tasks.core.contract import agree, answer
 from tasks.core.evidence import ChangeDetector
 from tasks.core.task import load_one
 from tasks.students.adapters import open_student
+
+log = logging.getLogger("flywheel")
 
 AUDITS = 300  # newest audited calls that an earlier version is asked
 DONE = "revoked"  # the folder of what was done about each breach
@@ -49,10 +52,28 @@ def watch(home: str | Path) -> list[str]:
     with FileLock(home / ".promote.lock"):
         store.reach()
         ledger.observe(home, lambda: {v.name: v.number for v in store.champions()}, time.time())
-        for test in pooled.tests(home, threshold):
+        observations = pooled.gather(home)
+        tests = pooled.tests(home, threshold, observations)
+        for test in tests:
             if test.alarm is not None:
                 _revoke(night, store, test)
-        return [said for entry in ledger.entries(home) if (said := _settled(night, store, entry))]
+        done = [said for entry in ledger.entries(home) if (said := _settled(night, store, entry))]
+        return [*done, *_changed(night, tests, observations)]
+
+
+def _changed(
+    night: Night, tests: Sequence[RiskTest], observations: Sequence[Observation]
+) -> list[str]:
+    """What there is to say about the teacher, and about how much is audited because of it."""
+    told = teacher_change.events(night, observations)
+    for sentence in told:
+        log.warning("%s", sentence)
+        alerts.send(night.params.watch.alerts, "the flywheel's teacher has changed", sentence)
+    if teacher_change.raise_audits(night, tests, observations):
+        doubted = pooled.raised(night.home)
+        what = f"until proven anew, {night.params.watch.raised:.0%} of the answers are audited of"
+        told.append(f"{what} {', '.join(doubted)}" if doubted else "all champions are proven anew")
+    return told
 
 
 def _newest(home: Path) -> str:

@@ -244,6 +244,7 @@ class Watch(Section, frozen=True):
     """When audits take a student out of service: see params.yaml. `alerts` are Apprise's URLs."""
 
     audits_per_false_alarm: Annotated[int, Meta(ge=2)] = 3_000
+    raised: Share = 0.5
     alerts: list[str] = msgspec.field(default_factory=list)
 
 
