@@ -77,8 +77,8 @@ class Gateway:
     audits: Audits = field(init=False)
 
     def __post_init__(self) -> None:
-        known = self.students.keys, self.journal, self.metrics, self.shadows
-        self.audits = Audits(self.teacher, *known, self.students.evidence)
+        parts = self.students.keys, self.journal, self.metrics, self.shadows
+        self.audits = Audits(self.teacher, *parts, self.students.evidence)
         self.students.evidence.revoked = self.metrics.revoked
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -133,16 +133,21 @@ class Gateway:
         assert exchange.request is not None
         route = exchange.match.route
         body = completion.of_student(exchange, route, answer)
-        found = replies.read(body)
-        line = exchange.line(self.settings.audit, **reply_fields(found), answered_by=route.adapter)
+        reply = replies.read(body)
+        rate = self._audit_rate(exchange)
+        line = exchange.line(rate, **reply_fields(reply), answered_by=route.adapter)
         written = completion.written(body, exchange.request)
-        if drawn(exchange.id, self.settings.audit):
+        if drawn(exchange.id, rate):
             self.audits.start(exchange, line, route.task.contract, answer.text)
         else:
             self.journal.append(line)
         self.metrics.served.labels(route.adapter).inc()
         self.metrics.seconds.labels(STUDENT).observe(line["latency_s"])
         return written
+
+    def _audit_rate(self, exchange: Exchange) -> float:
+        """The share of such answers that is audited: more where the route asks for it."""
+        return max(self.settings.audit, exchange.match.route.audit if exchange.match else 0.0)
 
     async def _escalate(self, exchange: Exchange, caller: Caller) -> None:
         relay = Relay(
@@ -162,7 +167,7 @@ class Gateway:
         self.metrics.teacher.labels(str(passed.status)).inc()
         if exchange.api == CHAT:
             self.students.keys.learn(exchange.incoming, exchange.model, passed.status)
-        line = exchange.line(self.settings.audit) | transcript.fields(exchange.api, passed)
+        line = exchange.line(self._audit_rate(exchange)) | transcript.fields(exchange.api, passed)
         if line["error"] is None and exchange.is_chat():
             self.shadows.offer(line, line["reply"])
             if line["student"]:
@@ -287,9 +292,9 @@ def main() -> None:
     os.umask(0o077)  # what is written below is as personal as the calls are
     logging.basicConfig(format="%(levelname)s %(name)s: %(message)s")
     try:
-        found = params.load()
-        alarm = found.watch.audits_per_false_alarm
-        gateway = build(chosen.home, os.environ, found.serve, chosen.replay, alarm)
+        settings = params.load()
+        alarm = settings.watch.audits_per_false_alarm
+        gateway = build(chosen.home, os.environ, settings.serve, chosen.replay, alarm)
         serve(gateway, chosen.host, chosen.port)
     except Refused as error:
         print(f"flywheel: {error}", file=sys.stderr)

@@ -51,8 +51,8 @@ def waiting(night: Night, judged: Sequence[JudgedStudent]) -> JudgedStudent | No
     if best is None:
         return None
     task, rung = best.scorecard.task, best.rung
-    made = domains.trained(night, task, rung), night.out("evaluate", task, rung)
-    return None if leaks.count(night, made) else best
+    folders = domains.trained(night, task, rung), night.out("evaluate", task, rung)
+    return None if leaks.count(night, folders) else best
 
 
 def plan(
@@ -64,14 +64,14 @@ def plan(
     """
     out = night.out("calibrate", task, RUNG)
     if not out.exists():
-        made = _plan(night, task, one, serving)
-        if made is None:
+        drafted = _plan(night, task, one, serving)
+        if drafted is None:
             return None
         with stage.fresh(out) as folder:
             refused = "It only lacks proof, and is asked in the background."
-            body = Refusal(refused=refused, attempt=made.attempt)
+            body = Refusal(refused=refused, attempt=drafted.attempt)
             stage.write_atomic(folder / "certificate.json", msgspec.json.encode(body))
-            stage.write_atomic(folder / PLAN, msgspec.json.encode(made))
+            stage.write_atomic(folder / PLAN, msgspec.json.encode(drafted))
     return msgspec.json.decode((out / PLAN).read_bytes(), type=ShadowPlan)
 
 
@@ -163,8 +163,8 @@ def _named(night: Night, task: str, rung: Rung, *splits: str) -> set[str]:
     return {name for own, name in named if name != own}
 
 
-def _conversation(call: Call, known: Task) -> str:
-    return shadow_proof.conversation_of(call.id, call.conversation, call.request, known)
+def _conversation(call: Call, task: Task) -> str:
+    return shadow_proof.conversation_of(call.id, call.conversation, call.request, task)
 
 
 def _before(night: Night, task: str, rung: Rung) -> Iterator[ShadowAnswer]:
@@ -172,10 +172,10 @@ def _before(night: Night, task: str, rung: Rung) -> Iterator[ShadowAnswer]:
 
     Of a mixture each is answered by the head that had not learned it.
     """
-    known = load_one(domains.dataset(night, task, rung))
+    own_task = load_one(domains.dataset(night, task, rung))
     calls = list(_raw(night, _held(night, task, rung, "calibration")))
-    found = [(call, known.template.payload(call.request)) for call in calls]
-    asked = [(call, known.template.prompt(load)) for call, load in found if load is not None]
+    payloads = [(call, own_task.template.payload(call.request)) for call in calls]
+    asked = [(call, own_task.template.prompt(load)) for call, load in payloads if load is not None]
     if not asked:
         return
     trained = domains.trained(night, task, rung)
@@ -183,17 +183,17 @@ def _before(night: Night, task: str, rung: Rung) -> Iterator[ShadowAnswer]:
     prompts, tokens = [prompt for _, prompt in asked], night.params.serve.answer_tokens
     if heads and isinstance(student, EncoderStudent):
         own = [heads.get(call.id, 0) for call, _ in asked]
-        said = student.answer(prompts, max_tokens=tokens, heads=own)
+        answers = student.answer(prompts, max_tokens=tokens, heads=own)
     else:
         batch = night.params.evaluate.batch
-        said = student.answer(prompts, max_tokens=tokens, batch=batch)
-    for (call, _), given in zip(asked, said, strict=True):
-        servable = decide(known, float("-inf"), call.request, given).serve
-        right = agree(answer(call.reply, known.contract), given.text, known.contract)
+        answers = student.answer(prompts, max_tokens=tokens, batch=batch)
+    for (call, _), given in zip(asked, answers, strict=True):
+        servable = decide(own_task, float("-inf"), call.request, given).serve
+        right = agree(answer(call.reply, own_task.contract), given.text, own_task.contract)
         yield ShadowAnswer(
             call=call.id,
             at=call.at,
-            conversation=_conversation(call, known),
+            conversation=_conversation(call, own_task),
             score=confidence(given.logprobs) if servable else None,
             agrees=right,
             share=min(1.0, call.rate * call.weight),

@@ -89,13 +89,13 @@ def score(row: Answered) -> float:
     return confidence(row.logprobs) if servable else -math.inf
 
 
-def even(found: Sequence[Answered], seed: int) -> list[Answered]:
+def even(answers: Sequence[Answered], seed: int) -> list[Answered]:
     """Rows that are an even sample of the traffic.
 
     Where a student stood before the teacher, escalated calls are all on record and served ones only
     when they were audited, at a rate that each call carries: of the escalated as many are kept.
     """
-    return [row for row in found if _chance(row.id, seed) < row.rate * row.weight]
+    return [row for row in answers if _chance(row.id, seed) < row.rate * row.weight]
 
 
 def _chance(name: str, seed: int) -> float:
@@ -108,13 +108,16 @@ def certify(
 ) -> Certificate | Refusal:
     """A certificate from a student's calibration answers, or why there is none."""
     asked, alpha = asked or CertificateRequest(), params.accepted(task)
-    delta, found = spent(params.delta, asked.attempt) / asked.tests, even(answers.rows, params.seed)
+    delta, answered = (
+        spent(params.delta, asked.attempt) / asked.tests,
+        even(answers.rows, params.seed),
+    )
     if asked.mixture:
-        found = one_of_each(found)
-    scores, correct = [score(row) for row in found], [row.agrees for row in found]
-    groups = [row.group or row.id for row in found]
+        answered = one_of_each(answered)
+    scores, correct = [score(row) for row in answered], [row.agrees for row in answered]
+    groups = [row.group or row.id for row in answered]
     valid = [group for group, value in zip(groups, scores, strict=True) if value > -math.inf]
-    start = _start(len(found), valid, alpha, delta, params, asked)
+    start = _start(len(answered), valid, alpha, delta, params, asked)
     if isinstance(start, Refusal):
         return start
     steps = walk(scores, correct, alpha, delta, groups, start=start, risk=params.risk)
@@ -129,10 +132,10 @@ def certify(
         threshold=best.threshold,
         alpha=alpha,
         delta=params.delta,
-        n=len(found),
+        n=len(answered),
         accepted=best.accepted,
         wrong=best.wrong,
-        coverage=round(best.accepted / len(found), 4),
+        coverage=round(best.accepted / len(answered), 4),
         floor=round(max(0.0, over), 4),
         p=best.p,
         method="progressive" if asked.mixture else "holdout",
@@ -172,8 +175,8 @@ def _start(
     size = effective(valid) if valid else 0.0
     if (1 - alpha) ** size > delta:
         groups = f"they are of {len(set(valid))} groups, " * (len(set(valid)) < len(valid))
-        said = f"{len(valid)} of {n} calibration rows got a valid answer, {groups}at least "
-        return Refusal(refused=f"{said}{needed(alpha, delta)} are needed")
+        shortage = f"{len(valid)} of {n} calibration rows got a valid answer, {groups}at least "
+        return Refusal(refused=f"{shortage}{needed(alpha, delta)} are needed")
     if params.risk == "marginal":
         return MIDDLE
     pilot = _pilot(asked)
@@ -189,10 +192,10 @@ def _start(
     )
     if chosen and chosen.chance < LIKELY:
         share = f"at least {asked.least:.0%} of the calls" if asked.least else "any of the calls"
-        said = (
+        shortage = (
             f"by {len(pilot)} rows outside the proof, {share} would be certified with a chance of"
         )
-        return Refusal(refused=f"{said} {chosen.chance:.0%}: no attempt is spent on it")
+        return Refusal(refused=f"{shortage} {chosen.chance:.0%}: no attempt is spent on it")
     return chosen.start if chosen else MIDDLE
 
 
@@ -218,9 +221,9 @@ def calibrate(
     params = msgspec.structs.replace(params, alpha=params.accepted(task.id, task.family))
     ask = partial(answered, params=evaluation or Evaluate(), cache=cache)
     result: Certificate | Refusal = Refusal(refused="no calibration rows")
-    if found := rows(dataset / "calibration.parquet"):
+    if calibration := rows(dataset / "calibration.parquet"):
         heads = unlearned(trained)
-        answers = ask(found, task.contract, trained / "adapter", heads=heads)
+        answers = ask(calibration, task.contract, trained / "adapter", heads=heads)
         checked = rows(dataset / "validation.parquet")
         pilot = ask(checked, task.contract, trained / "adapter").rows if checked else ()
         folded = out_of_fold(trained)
@@ -252,16 +255,16 @@ def calibrate_all(dataset: Path, trained: Path, out: Path, params: settings.Para
     kept, dropped = 0, dict[str, int]()
     every = list(students(dataset, trained))
     tasks, tried = {task for _, _, task, _ in every}, Counter[str]()
-    made = partial(calibrate, params=params.calibrate, evaluation=params.evaluate)
+    certified = partial(calibrate, params=params.calibrate, evaluation=params.evaluate)
     for asked, folder, task, rung in every:
         own, tests = out / task / rung, len(tasks) if params.calibrate.correct else 1
         try:
-            found = made(asked, folder, own, attempt=tried[task] + 1, tests=tests)
+            proof = certified(asked, folder, own, attempt=tried[task] + 1, tests=tests)
         except Refused as error:
-            found = Refusal(refused=str(error))
-        tried[task] = max(tried[task], found.attempt)
-        kept += isinstance(found, Certificate)
-        dropped |= {f"{task}, {rung}: {found.refused}": 1} if isinstance(found, Refusal) else {}
+            proof = Refusal(refused=str(error))
+        tried[task] = max(tried[task], proof.attempt)
+        kept += isinstance(proof, Certificate)
+        dropped |= {f"{task}, {rung}: {proof.refused}": 1} if isinstance(proof, Refusal) else {}
     result = Counts("calibrate", len(every), kept, dropped)
     stage.finish(out, result)
     return result
@@ -269,9 +272,9 @@ def calibrate_all(dataset: Path, trained: Path, out: Path, params: settings.Para
 
 def main() -> Counts:
     """The DVC stage."""
-    data, found = Path("data"), settings.load()
+    data, params = Path("data"), settings.load()
     return stage.hop(
         "calibrate",
         data / "calibrate",
-        lambda folder: calibrate_all(data / "dataset", data / "train", folder, found),
+        lambda folder: calibrate_all(data / "dataset", data / "train", folder, params),
     )

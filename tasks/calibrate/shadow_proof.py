@@ -145,15 +145,15 @@ def once(calls: Iterable[ShadowAnswer], learned: Iterable[str] = ()) -> Iterator
 
     A conversation that wakes again after a quiet time has had its turn.
     """
-    known, begun = set(learned), dict[str, list[ShadowAnswer]]()
+    counted, begun = set(learned), dict[str, list[ShadowAnswer]]()
     ordered = sorted(calls, key=lambda call: (call.at, call.call))
     now = ordered[-1].at if ordered else 0.0
     for call in ordered:
         mine = begun.setdefault(call.conversation, [])
-        if call.conversation not in known and (not mine or call.at - mine[-1].at <= QUIET):
+        if call.conversation not in counted and (not mine or call.at - mine[-1].at <= QUIET):
             mine.append(call)
         else:
-            known.add(call.conversation)
+            counted.add(call.conversation)
     ended = [
         mine
         for name, mine in begun.items()
@@ -215,24 +215,24 @@ def _standing(
     )
 
 
-def certificate(plan: ShadowPlan, found: Standing) -> Certificate | None:
+def certificate(plan: ShadowPlan, evidence: Standing) -> Certificate | None:
     """The certificate that the calls prove; None while they do not."""
-    if not found.proven:
+    if not evidence.proven:
         return None
-    over = 1 - found.unaided - plan.alpha
+    over = 1 - evidence.unaided - plan.alpha
     floor = max(0.0, over / (1 - plan.alpha if plan.risk == "selective" else 1))
     return Certificate(
         task=plan.task,
         adapter_digest=plan.adapter_digest,
-        threshold=found.threshold,
+        threshold=evidence.threshold,
         alpha=plan.alpha,
         delta=plan.delta,
-        n=found.n,
-        accepted=found.accepted,
-        wrong=found.wrong,
-        coverage=round(found.share, 4),
+        n=evidence.n,
+        accepted=evidence.accepted,
+        wrong=evidence.wrong,
+        coverage=round(evidence.share, 4),
         floor=round(floor, 4),
-        p=math.exp(-found.evidence),
+        p=math.exp(-evidence.evidence),
         method="shadow",
         risk=plan.risk,
         attempt=plan.attempt,

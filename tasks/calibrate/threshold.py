@@ -148,11 +148,11 @@ def plan(
     1981, Annals of Statistics 9, 130-134), and each start from `fewest` answers on is tried on all
     of them. `least` is the share that a certificate has to cover to be of use.
     """
-    known = sorted((pair for pair in pilot if pair[0] > -math.inf), key=lambda pair: -pair[0])
+    servable = sorted((pair for pair in pilot if pair[0] > -math.inf), key=lambda pair: -pair[0])
     counts = np.array(schedule(n, alpha, delta, fewest / n if n else 1.0), dtype=int)
-    if len(known) < LEAST or not len(counts):
+    if len(servable) < LEAST or not len(counts):
         return None
-    wrong = np.array([not right for _, right in known])
+    wrong = np.array([not right for _, right in servable])
     errors = _errors(wrong, n, counts, np.random.default_rng(seed))
     passed = errors <= _tolerated(counts, alpha, delta)
     reached = np.zeros(passed.shape)  # how far each walk gets from each start
@@ -192,5 +192,5 @@ def _errors(
 def _tolerated(counts: NDArray[np.int_], alpha: float, delta: float) -> NDArray[np.int_]:
     """Return how many errors each count of a schedule tolerates; its last one may be any count."""
     tolerant_ = np.array(tolerant(int(counts[-1]), alpha, delta))
-    made: NDArray[np.int_] = np.searchsorted(tolerant_, counts, side="right") - 1
-    return made
+    result: NDArray[np.int_] = np.searchsorted(tolerant_, counts, side="right") - 1
+    return result

@@ -88,15 +88,15 @@ def spent(delta: float, attempt: int) -> float:
 def read_proof(path: Path) -> Certificate | Refusal:
     """Read certificate.json. Raises Refused where there is no file."""
     try:
-        found = msgspec.json.decode(path.read_bytes())
+        body = msgspec.json.decode(path.read_bytes())
     except FileNotFoundError:
         raise Refused(f"no certificate at {path}") from None
-    if "refused" in found:
-        return msgspec.convert(found, Refusal)
-    return msgspec.convert(found, Certificate)
+    if "refused" in body:
+        return msgspec.convert(body, Refusal)
+    return msgspec.convert(body, Certificate)
 
 
 def load_certificate(path: Path) -> Certificate | str:
     """Read certificate.json: a certificate, or why there is none. Raises Refused."""
-    found = read_proof(path)
-    return found.refused if isinstance(found, Refusal) else found
+    proof = read_proof(path)
+    return proof.refused if isinstance(proof, Refusal) else proof

@@ -70,14 +70,14 @@ def rewrite(text: str, change: Change, path: str = "", depth: int = 0) -> str:
     """Pass each leaf of a string through `change`; everything else keeps its bytes."""
     if depth > MAX_DEPTH:
         return change(path, text)
-    found = list(pieces(text))
-    if len(found) == 1 and not found[0].is_json:
+    parts = list(pieces(text))
+    if len(parts) == 1 and not parts[0].is_json:
         return change(path, text)
     return "".join(
         _rewrite_json(text[p.start : p.end], change, path, depth)
         if p.is_json
         else change(path, text[p.start : p.end])
-        for p in found
+        for p in parts
     )
 
 

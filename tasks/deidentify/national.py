@@ -97,11 +97,11 @@ def _module(name: str) -> Any:
 
 def citizens(text: str) -> list[tuple[int, int]]:
     """Numbers of citizens whose checksum is right."""
-    found = []
+    findings = []
     for name, shape in _CHECKED.items():
         valid = (m for m in shape.finditer(text) if _module(name).is_valid(m.group()))
-        found += [match.span() for match in valid]
-    return found
+        findings += [match.span() for match in valid]
+    return findings
 
 
 _IBAN_LENGTHS = {
@@ -155,7 +155,7 @@ _IBAN = re.compile(r"(?<![A-Za-z0-9])[A-Za-z]{2}\d\d(?:[ -]?[A-Za-z0-9]){11,28}(
 
 def accounts(text: str) -> list[tuple[int, int]]:
     """IBANs by their country's length, in any case and with a mistyped digit."""
-    found = []
+    findings = []
     for match in _IBAN.finditer(text):
         size = _IBAN_LENGTHS.get(match.group()[:2].upper())
         if size is None:
@@ -168,5 +168,5 @@ def accounts(text: str) -> list[tuple[int, int]]:
         value = text[at : end + 1]
         rest = text[end + 1 : end + 2]
         if count == size and not rest.isalnum() and sum(c.isdigit() for c in value) >= 10:
-            found.append((at, end + 1))
-    return found
+            findings.append((at, end + 1))
+    return findings

@@ -69,14 +69,14 @@ def entropy(text: str) -> float:
 
 def unlisted_keys(text: str) -> list[tuple[int, int]]:
     """Keys of vendors that no list has: a prefix, then long, mixed and random characters."""
-    found = []
+    findings = []
     for match in _GENERIC.finditer(text):
         value = match.group()
         tail = re.split(r"[-_]", value, maxsplit=1)[1]
         mixed = sum(any(map(test, tail)) for test in (str.islower, str.isupper, str.isdigit))
         if match[1].lower() not in OBJECTS and mixed == 3 and entropy(tail) >= 3.7:
-            found.append(match.span())
-    return found
+            findings.append(match.span())
+    return findings
 
 
 @cache

@@ -59,7 +59,7 @@ class Answers:
 
 
 def answered(
-    found: Sequence[Row],
+    questions: Sequence[Row],
     contract: Contract,
     adapter: Path,
     params: Evaluate,
@@ -72,20 +72,20 @@ def answered(
     `heads` says which head of a mixture is to answer a row, by its id.
     """
     who = adapter_digest(adapter)
-    own = [heads.get(row.id, 0) for row in found] if heads else []
-    return _cached(found, contract, who, lambda: open_student(adapter), params, cache, own)
+    own = [heads.get(row.id, 0) for row in questions] if heads else []
+    return _cached(questions, contract, who, lambda: open_student(adapter), params, cache, own)
 
 
 def unadapted(
-    found: Sequence[Row], contract: Contract, base: Path, params: Evaluate, cache: Path | None
+    questions: Sequence[Row], contract: Contract, base: Path, params: Evaluate, cache: Path | None
 ) -> Answers:
     """What a base model without an adapter answers, from the cache where it is there already."""
     who = base_digest(base)
-    return _cached(found, contract, who, lambda: Student.load(base, None), params, cache)
+    return _cached(questions, contract, who, lambda: Student.load(base, None), params, cache)
 
 
 def _cached(
-    found: Sequence[Row],
+    questions: Sequence[Row],
     contract: Contract,
     who: str,
     open_it: Callable[[], Student | EncoderStudent],
@@ -93,28 +93,28 @@ def _cached(
     cache: Path | None,
     heads: Sequence[int] = (),
 ) -> Answers:
-    parts = [part for row in found for part in (row.id, row.prompt, row.answer)]
+    parts = [part for row in questions for part in (row.id, row.prompt, row.answer)]
     name = digest(*parts, *map(str, (params.max_tokens, *heads)), msgspec.json.encode(contract))
     file = cache / f"{who}-{name}.parquet" if cache else None
     if file and file.exists():
-        return _reweighed(read_answers(file), found)
-    answers = _ask(found, contract, open_it(), params, who, name, heads)
+        return _reweighed(read_answers(file), questions)
+    answers = _ask(questions, contract, open_it(), params, who, name, heads)
     if file:
         write_answers(file, answers)
     return answers
 
 
-def _reweighed(answers: Answers, found: Sequence[Row]) -> Answers:
+def _reweighed(answers: Answers, questions: Sequence[Row]) -> Answers:
     """The answers as those to tonight's rows, which may stand for more calls than before."""
     rows = [
-        replace(said, weight=row.weight, at=row.at, group=row.group, rate=row.rate)
-        for said, row in zip(answers.rows, found, strict=True)
+        replace(given, weight=row.weight, at=row.at, group=row.group, rate=row.rate)
+        for given, row in zip(answers.rows, questions, strict=True)
     ]
     return replace(answers, rows=rows)
 
 
 def _ask(
-    found: Sequence[Row],
+    questions: Sequence[Row],
     contract: Contract,
     student: Student | EncoderStudent,
     params: Evaluate,
@@ -122,11 +122,11 @@ def _ask(
     name: str,
     heads: Sequence[int],
 ) -> Answers:
-    prompts, limits = [row.prompt for row in found], (params.max_tokens, params.batch)
+    prompts, limits = [row.prompt for row in questions], (params.max_tokens, params.batch)
     if heads and isinstance(student, EncoderStudent):
-        said = student.answer(prompts, max_tokens=limits[0], batch=limits[1], heads=heads)
+        answers = student.answer(prompts, max_tokens=limits[0], batch=limits[1], heads=heads)
     else:
-        said = student.answer(prompts, max_tokens=limits[0], batch=limits[1])
+        answers = student.answer(prompts, max_tokens=limits[0], batch=limits[1])
     times = []
     for prompt in prompts[:ALONE]:
         began = time.perf_counter()
@@ -147,13 +147,13 @@ def _ask(
                 group=row.group,
                 rate=row.rate,
             )
-            for row, answer in zip(found, said, strict=True)
+            for row, answer in zip(questions, answers, strict=True)
         ],
         adapter_digest=who,
         rows_digest=name,
         latency_ms=round(1000 * statistics.median(times), 2),
         prompt_tokens=statistics.fmean(map(len, student.prompts(prompts))),
-        completion_tokens=statistics.fmean(len(answer.logprobs) for answer in said),
+        completion_tokens=statistics.fmean(len(answer.logprobs) for answer in answers),
     )
 
 
@@ -171,5 +171,5 @@ def read_answers(path: Path) -> Answers:
     """Read answers back."""
     table = pq.read_table(path)
     facts = {k.decode(): v.decode() for k, v in (table.schema.metadata or {}).items()}
-    found = msgspec.convert(table.to_pylist(), list[Answered])
-    return msgspec.convert({**facts, "rows": found}, Answers, strict=False)
+    answers = msgspec.convert(table.to_pylist(), list[Answered])
+    return msgspec.convert({**facts, "rows": answers}, Answers, strict=False)

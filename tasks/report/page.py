@@ -58,11 +58,11 @@ def headline(days: Sequence[Day]) -> str:
 
 
 def _header(days: Sequence[Day], now: datetime) -> str:
-    made = f"made {now:%d %B %Y, %H:%M} UTC"
+    stamp = f"made {now:%d %B %Y, %H:%M} UTC"
     span = f"{sum(d.calls for d in days):,} calls, {_dates(days)} · " if days else ""
     return (
         f'<header><p class="eyebrow">Flywheel report</p><h1>{headline(days)}</h1>'
-        f'<p class="soft">{span}{made}</p></header>'
+        f'<p class="soft">{span}{stamp}</p></header>'
     )
 
 
@@ -73,10 +73,10 @@ def _dates(days: Sequence[Day]) -> str:
 
 def _short(day: str) -> str:
     try:
-        found = date.fromisoformat(day)
+        parsed = date.fromisoformat(day)
     except ValueError:
         return day
-    return f"{found.day} {found:%b}"
+    return f"{parsed.day} {parsed:%b}"
 
 
 def _tiles(days: Sequence[Day]) -> str:

@@ -44,10 +44,10 @@ def words_of(text: str) -> list[int]:
 def rarity(rows: Sequence[Sequence[int]]) -> Floats:
     """How much each bucket tells: the logarithm of the share of rows without it [buckets]."""
     seen = Counter(bucket for row in rows for bucket in set(row))
-    found = np.full(BUCKETS, math.log(1 + len(rows)) + 1, np.float32)
+    weights = np.full(BUCKETS, math.log(1 + len(rows)) + 1, np.float32)
     for bucket, count in seen.items():
-        found[bucket] = math.log((1 + len(rows)) / (1 + count)) + 1
-    return found
+        weights[bucket] = math.log((1 + len(rows)) / (1 + count)) + 1
+    return weights
 
 
 def table(rows: Sequence[Sequence[int]], tells: Floats) -> Any:
@@ -116,7 +116,7 @@ class KernelHead:
         `heads` says which of the heads answers each row: the last one, unless it is told.
         """
         meant = cosine(unit(points), self._points) @ self._weights
-        said = table(rows, self._tells) @ self._words
-        every = (meant + said + self._bias).reshape(len(rows), len(self._limits), -1)
+        by_words = table(rows, self._tells) @ self._words
+        every = (meant + by_words + self._bias).reshape(len(rows), len(self._limits), -1)
         chosen = [len(self._limits) - 1] * len(rows) if heads is None else heads
         return np.asarray(every[np.arange(len(rows)), chosen], np.float32)

@@ -99,9 +99,9 @@ class _Rows:
         if self._last and self._last[:2] == (tuple(at), setting):
             return self._last[2]
         kernel = self.alike[np.ix_(at, at)] + setting.words * self.shared[np.ix_(at, at)]
-        found = inverted(kernel, np.full(len(at), setting.stiffness))
-        self._last = tuple(at), setting, found
-        return found
+        inverse = inverted(kernel, np.full(len(at), setting.stiffness))
+        self._last = tuple(at), setting, inverse
+        return inverse
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,12 +199,12 @@ def _head(
 
 def _names(layout: Layout, told: str) -> list[tuple[str, str, int]]:
     """Return what the values of closed fields are called and described as, with field and value."""
-    found = []
+    names = []
     for field in layout.forms.fields:
         for value, name in enumerate(field.values if field.chosen else ()):
             if isinstance(name, str) and sum(map(str.isalpha, name)) > 2 and name != ABSENT:
-                found.append((described(name, told), field.name, value))
-    return found
+                names.append((described(name, told), field.name, value))
+    return names
 
 
 def described(name: str, told: str) -> str:
@@ -214,8 +214,8 @@ def described(name: str, told: str) -> str:
         rf"^[^\w\n]*{re.escape(name)}[\"'`*)\]]*\s*(?::|=|--?|[\u2013\u2014]|->)\s*(\S.{{5,300}})$",
         re.IGNORECASE | re.MULTILINE,
     )
-    found = line.search(told)
-    return f"{words}: {found[1].strip()}" if found else words
+    match = line.search(told)
+    return f"{words}: {match[1].strip()}" if match else words
 
 
 def _solved(known: _Rows, choice: _ChoiceRows, setting: _Setting, most: int = MOST) -> Solved:
@@ -228,7 +228,7 @@ def _solved(known: _Rows, choice: _ChoiceRows, setting: _Setting, most: int = MO
     return solved_with(known.inverse(at, setting), goals, [known.groups[i] for i in at])
 
 
-def _chosen(known: _Rows, choice: _ChoiceRows) -> _Setting:
+def _chosen(rows: _Rows, choice: _ChoiceRows) -> _Setting:
     """The setting whose answers to rows it had not learned are the most probable."""
     if len(set(choice.values)) < 2:
         return _Setting(WORDS[0], STIFFNESS[0], NAMES[0])
@@ -236,7 +236,7 @@ def _chosen(known: _Rows, choice: _ChoiceRows) -> _Setting:
     tried = [_Setting(*one) for one in product(WORDS, STIFFNESS, NAMES if choice.names else (0.0,))]
 
     def loss(setting: _Setting) -> float:
-        without = _solved(known, choice, setting, READ).without[: len(values)]
+        without = _solved(rows, choice, setting, READ).without[: len(values)]
         return min(_loss(t * without, values) for t in TEMPERATURES)
 
     return min(tried, key=loss)
@@ -253,7 +253,7 @@ def _logprobs(logits: Floats) -> Floats:
 
 
 def _fill(
-    known: _Rows,
+    rows: _Rows,
     choice: _ChoiceRows,
     setting: _Setting,
     weights: Floats,
@@ -263,15 +263,15 @@ def _fill(
     """Write one choice's columns of the head, and what its rows get without their groups."""
     place = choice.place
     if len(set(choice.values)) < 2:
-        bias[place] = -math.log(len(known.groups) + 1)
+        bias[place] = -math.log(len(rows.groups) + 1)
         bias[place.start + choice.values[0] if choice.values else place.start] = 0.0
         return
-    solved, values = _solved(known, choice, setting), np.array(choice.values)
+    solved, values = _solved(rows, choice, setting), np.array(choice.values)
     own = solved.without[: len(values)]
     sure = min(TEMPERATURES, key=lambda t: _loss(t * own, values))
     at = [*choice.rows, *(choice.names if setting.names else [])]
     weights[at, place] = sure * solved.weights
-    kernel = known.alike[: len(without), at] + setting.words * known.shared[: len(without), at]
+    kernel = rows.alike[: len(without), at] + setting.words * rows.shared[: len(without), at]
     without[:, place] = sure * kernel @ solved.weights
     without[choice.rows, place] = sure * own
 
@@ -281,12 +281,12 @@ def _judged(
 ) -> tuple[list[float], list[bool]]:
     """Return how sure each row's answer is, and whether it is right."""
     logprobs = {name: _logprobs(logits[:, place]) for name, place in layout.closed.items()}
-    best = {name: said.argmax(1) for name, said in logprobs.items()}
+    best = {name: scores.argmax(1) for name, scores in logprobs.items()}
     sure, right = list[float](), list[bool]()
     for i, row in enumerate(learned):
         form = int(best[FORM][i])
-        known = form < len(layout.forms.forms)
-        names = [FORM, *(layout.forms.forms[form].names if known else ())]
+        fits = form < len(layout.forms.forms)
+        names = [FORM, *(layout.forms.forms[form].names if fits else ())]
         sure.append(float(sum(logprobs[name][i].max() for name in names)))
         right.append(row.whole and all(best[n][i] == goal for n, goal in row.closed.items()))
     return sure, right

@@ -72,36 +72,36 @@ def continues(warm: Path, params: Train, rung: Rung) -> bool:
     """Whether an adapter can be gone on with: of the same base and shape as these params make."""
     if rung != "causal":
         return False  # its heads change with the rows
-    made = msgspec.json.decode((warm / ADAPTER_FILES[0]).read_bytes())
-    shape = [made.get(name) for name in ("r", "lora_alpha", "use_rslora", "use_dora")]
+    config = msgspec.json.decode((warm / ADAPTER_FILES[0]).read_bytes())
+    shape = [config.get(name) for name in ("r", "lora_alpha", "use_rslora", "use_dora")]
     wanted = [params.rank, params.alpha, params.rslora, params.dora]
-    return shape == wanted and made.get("revision") == base_digest(base_path(params.base))
+    return shape == wanted and config.get("revision") == base_digest(base_path(params.base))
 
 
 def prepare(
     dataset: Path, rung: Rung, contract: Contract, params: Train, warm: Path | None, team: Team
 ) -> TrainingSetup:
     """Return the model and the rows of one training. Raises Refused without usable rows."""
-    found = rows(dataset / "train.parquet"), rows(dataset / "validation.parquet")
-    known, checked = found[0], some(found[1], params.validation_rows)
+    parts = rows(dataset / "train.parquet"), rows(dataset / "validation.parquet")
+    train, checked = parts[0], some(parts[1], params.validation_rows)
     proving = dataset / "calibration.parquet"
     if rung == "causal":
-        made = _causal(known, checked, contract, params, warm, team)
+        setup = _causal(train, checked, contract, params, warm, team)
     else:  # always from fresh weights: the forms, and so the heads, change with the rows
         told = constant_text(load_one(dataset).template)
         later = rows(proving) if rung == "linear" and proving.exists() else []
-        made = _encoder(known, checked, contract, params, team, told, later)
-    if not made.fitter.examples or not made.fitter.validation:
+        setup = _encoder(train, checked, contract, params, team, told, later)
+    if not setup.fitter.examples or not setup.fitter.validation:
         raise Refused(
-            f"{dataset.name}: {len(made.fitter.examples)} training and "
-            f"{len(made.fitter.validation)} validation rows of at most "
+            f"{dataset.name}: {len(setup.fitter.examples)} training and "
+            f"{len(setup.fitter.validation)} validation rows of at most "
             f"{params.max_length} tokens, both are needed"
         )
-    return made
+    return setup
 
 
 def _causal(
-    known: Sequence[Row],
+    train: Sequence[Row],
     checked: Sequence[Row],
     contract: Contract,
     params: Train,
@@ -111,10 +111,10 @@ def _causal(
     base = base_path(params.base)
     name = base_digest(base)
     model, tokenizer = causal.adapted(base, params, warm)
-    copies = swapped(known, params.swaps, params.seed)
+    copies = swapped(train, params.swaps, params.seed)
     copies = [row for row in copies if not violation(row.answer, contract)]
     learned, again, measured = (
-        causal.examples(part, tokenizer, params.max_length) for part in (known, copies, checked)
+        causal.examples(part, tokenizer, params.max_length) for part in (train, copies, checked)
     )
     ids = msgspec.json.encode([example.ids for example in (*learned, *again, *measured)])
     origin = adapter_digest(warm) if warm else ""
@@ -122,11 +122,11 @@ def _causal(
     every = [*learned, *again]
     fitter = Fitter(model, every, measured, params, fingerprint, causal.completion, team)
     write = partial(save, model, base=params.base, base_digest=name)
-    return TrainingSetup(fitter, len(learned), len(known) - len(learned), params.base, name, write)
+    return TrainingSetup(fitter, len(learned), len(train) - len(learned), params.base, name, write)
 
 
 def _encoder(
-    known: Sequence[Row],
+    train: Sequence[Row],
     checked: Sequence[Row],
     contract: Contract,
     params: Train,
@@ -134,15 +134,15 @@ def _encoder(
     told: str,
     proving: Sequence[Row] = (),
 ) -> TrainingSetup:
-    few = not params.epochs and len(known) + len(proving) <= kernel_fit.MOST
+    few = not params.epochs and len(train) + len(proving) <= kernel_fit.MOST
     blocks = kernel_fit.blocks(proving) if few else []
     later = [_learnable(block, contract, params) for block in blocks]
-    shape, reader = _forms([*known, *chain.from_iterable(later)], contract)
+    shape, reader = _forms([*train, *chain.from_iterable(later)], contract)
     if later and Layout(shape).reads:
         blocks, later = [], []
-        shape, reader = _forms(known, contract)
+        shape, reader = _forms(train, contract)
     model = encoder.fresh(shape, params)
-    kept = encoder.readable(known, params.max_length)
+    kept = encoder.readable(train, params.max_length)
     learned, measured = (
         encoder.filled(part, shape, reader, params.max_length, recased=part is kept)
         for part in (kept, checked)
@@ -170,7 +170,7 @@ def _encoder(
         if fitted:
             folds.write(folder.parent, kept, fitted)
 
-    too_long = len(known) - len(learned)
+    too_long = len(train) - len(learned)
     return TrainingSetup(fitter, len(learned), too_long, minilm.NAME, minilm.DIGEST, write)
 
 
