@@ -24,6 +24,11 @@ from tasks.train.loop import Progress
 PAUSE = 2.0  # seconds between two looks at a training
 
 
+def revoked(said: Sequence[str]) -> None:
+    """Return what the watch took out of service, and why."""
+    create_markdown_artifact("\n\n".join(said), key="revoked", description="Taken out of service")
+
+
 def hops(night: Night) -> None:
     """Return what each hop kept and dropped, with the reasons."""
     done = [counts for hop in stage.HOPS if (counts := stage.counts(night.out(hop)))]

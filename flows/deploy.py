@@ -60,6 +60,7 @@ def timed(wanted: Json, schedule: Schedule) -> Json:
     times: dict[str, Json] = {
         "nightly": {"cron": schedule.nightly, "timezone": schedule.timezone},
         "promote": {"interval": schedule.promote},
+        "watch": {"interval": schedule.watch},
     }
     name = wanted["name"]
     return {**wanted, "schedules": [times[name]]} if name in times else wanted

@@ -45,6 +45,7 @@ from pydantic import ValidationError
 from flows import dead_runs
 from flows.nightly import nightly
 from flows.promote import promote
+from flows.watch import watch
 from tasks.core import params
 from tasks.core.stage import Refused
 
@@ -74,15 +75,17 @@ def night_times(schedule: params.Schedule) -> CronSchedule:
 def deployments(
     client: SyncPrefectClient, home: str, schedule: params.Schedule
 ) -> list[RunnerDeployment]:
-    """Nights and promotions with their times; what a person has paused stays paused.
+    """Nights, promotions and the watch with their times; what a person has paused stays paused.
 
-    Of promotions that are late, as after the machine slept, one runs. Nights wait for each other,
-    by the lock of their home, which ends with its process.
+    Of promotions and looks that are late, as after the machine slept, one runs. Nights wait for
+    each other, by the lock of their home, which ends with its process.
     """
     every = IntervalSchedule(interval=timedelta(seconds=schedule.promote))
+    look = IntervalSchedule(interval=timedelta(seconds=schedule.watch))
     return [
         _deployment(client, nightly, night_times(schedule), home),
         _deployment(client, promote, every, home, concurrency_limit=ONE),
+        _deployment(client, watch, look, home, concurrency_limit=ONE),
     ]
 
 

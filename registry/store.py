@@ -126,6 +126,12 @@ class Store:
         if (after := card.noted(before, text)) != before:
             self.client.update_model_version(*at, after)
 
+    def revoke(self, version: Version, why: str) -> None:
+        """Say on a version's page, and in a tag, why the watch took it out."""
+        at = version.name, str(version.number)
+        self.client.set_model_version_tag(*at, "revoked", why)
+        self.note(version, why)
+
     def champion(self, name: str) -> int | None:
         """The number of a task's champion, or None."""
         return self._number(name, CHAMPION)

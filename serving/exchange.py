@@ -121,6 +121,7 @@ def reply_fields(read: Completion) -> Json:
     return {
         "reply": read.reply,
         "model": read.model,
+        "fingerprint": read.fingerprint or None,
         "finish_reason": read.finish_reason,
         "usage": {"prompt_tokens": prompt, "completion_tokens": completion},
     }

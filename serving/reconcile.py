@@ -14,10 +14,11 @@ from typing import Any
 
 import msgspec
 
-from registry import ledger
+from registry import ledger, rulings
 from registry.bundle import read
 from registry.store import Store, Version
 from serving.pool import Pool, PoolError
+from serving.pooled import raised
 from tasks.core.certificate import load_certificate
 from tasks.core.contract import agree
 from tasks.core.records import digest
@@ -62,7 +63,8 @@ def _route(home: Path, version: Version, bundle: Path, shadow: bool) -> dict[str
         "kind": kind_of(bundle / "adapter"),
         "threshold": 0.0 if isinstance(certificate, str) else certificate.threshold,
         "certificate": read(bundle, "certificate"),
-        "since": ledger.overruled(ledger.entries(home), version.name, version.number),
+        "audit": raised(home).get(version.name, 0.0),
+        "since": rulings.overruled(ledger.entries(home), version.name, version.number),
     }
 
 

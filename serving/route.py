@@ -36,7 +36,8 @@ class Promise:
 class Route:
     """A task, the adapter that serves it and its kind, and the confidence that may answer.
 
-    `since` is when a person put a revoked version back (seconds since the epoch), else 0.
+    `since` is when a person put a revoked version back (seconds since the epoch), else 0; `audit`
+    is the least share of its answers that is audited.
     """
 
     task: Task
@@ -46,6 +47,7 @@ class Route:
     kind: str = "causal"
     certificate: Promise = Promise()
     since: float = 0.0
+    audit: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -120,6 +120,18 @@ def promote(home: Home = LIVE) -> None:
 
 
 @app.command()
+def watch(home: Home = LIVE) -> None:
+    """Take out of service what broke its certificate, now."""
+    home = home.resolve()
+    with _joined(home):
+        from flows.night.folders import registry_of
+        from flows.watch import watch as flow
+
+        registry_of(home).reach()
+        flow(home=str(home))
+
+
+@app.command()
 def ingest(
     path: Annotated[str, typer.Argument(help="A file, folder, glob or URL.")],
     dry_run: Annotated[bool, typer.Option(help="Only say what is there.")] = True,

@@ -9,7 +9,7 @@ import msgspec
 
 from flows import console
 from flows.night.folders import Night, ended
-from registry import bundle, gate
+from registry import bundle, gate, ledger, rulings
 from registry.choice import Rung
 from registry.store import Version
 from registry.version import TASK
@@ -59,10 +59,10 @@ def champion(night: Night, task: str) -> Champion | None:
         return None
     version = store.version(task, number)
     folder = night.home / "adapters" / version.bundle
-    return Champion(version, folder, stale=not _usable(night, version, folder))
+    return Champion(version, folder, stale=not usable(night, version, folder))
 
 
-def _usable(night: Night, version: Version, folder: Path) -> bool:
+def usable(night: Night, version: Version, folder: Path) -> bool:
     """Return whether a version can serve: whole, proven, and of the base that is served now.
 
     Where it cannot, its task is learned anew, and a damaged bundle costs no other task's night.
@@ -106,12 +106,21 @@ def enough(night: Night, serving: Champion | None) -> bool:
     proven, asked = serving.certificate if serving else None, night.params.calibrate
     if serving is None or proven is None or proven.delta > asked.delta:
         return False
+    changed = rulings.changes(ledger.entries(night.home)).get(proven.task, 0.0)
+    if changed and _made(serving) <= changed:
+        return False
     accepted = asked.accepted(proven.task, load_one(serving.bundle).family)
     if proven.alpha > accepted or proven.coverage < night.params.train.enough:
         return False
     now = standing(night, serving)
     most = wilson(now.coverage, now.n)[1] if now else 1.0
     return most >= night.params.train.enough and not (now and now.breaks(proven))
+
+
+def _made(serving: Champion) -> float:
+    """The end of the day whose night made a champion."""
+    night = (bundle.read(serving.bundle, "lineage") or {}).get("night")
+    return ended(night) if night else 0.0
 
 
 def standing(night: Night, serving: Champion) -> HeldOut | None:

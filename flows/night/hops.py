@@ -9,7 +9,7 @@ import msgspec
 
 from flows.night.folders import Night, ended
 from flows.night.leaks import replaced
-from registry import ledger
+from registry import ledger, rulings
 from tasks.cluster import cluster as cluster_hop
 from tasks.core import stage
 from tasks.core.records import Counts
@@ -111,6 +111,7 @@ def dataset(night: Night) -> Counts:
             night.params.dataset,
             previous=night.latest("dataset"),
             originals=replaced(night),
+            since=rulings.changes(ledger.entries(night.home)),
         ),
     )
     ledger.snapshot(night.home, night.out("dataset"))

@@ -229,7 +229,7 @@ class Serve(Section, frozen=True):
     """The gateway: how long (seconds, tokens) an answer may be, and the share that is audited.
 
     `shadow` is the share of the pool's time in which students that still lack proof are asked in
-    the background; 0 leaves them out.
+    the background; 0 leaves them out. `max_body` is in megabytes (2^20 bytes).
     """
 
     student_timeout: float = 2.0
@@ -237,16 +237,15 @@ class Serve(Section, frozen=True):
     answer_tokens: int = 256
     audit: Share = 0.1
     shadow: Share = 0.2
+    max_body: Count = 32
 
 
 class Watch(Section, frozen=True):
-    """When audits take a student out of service.
+    """When audits take a student out of service: see params.yaml. `alerts` are Apprise's URLs."""
 
-    A student that is wrong exactly as often as was accepted is wrongly revoked at most once in
-    `audits_per_false_alarm` audited answers in the long run; more of them find a change later.
-    """
-
-    audits_per_false_alarm: Annotated[int, Meta(ge=2)] = 200
+    audits_per_false_alarm: Annotated[int, Meta(ge=2)] = 3_000
+    raised: Share = 0.5
+    alerts: list[str] = msgspec.field(default_factory=list)
 
 
 class Economics(Section, frozen=True):
@@ -260,7 +259,7 @@ class Economics(Section, frozen=True):
 
 
 class Schedule(Section, frozen=True):
-    """When `flywheel up` runs what: nights as a cron expression, promotions every so many seconds.
+    """When `flywheel up` runs what: nights as a cron expression, the rest every so many seconds.
 
     The cron is read in `timezone` (`Europe/Berlin`): at two o'clock there, in summer and in winter.
     """
@@ -268,6 +267,7 @@ class Schedule(Section, frozen=True):
     nightly: str = "0 2 * * *"
     timezone: str = "UTC"
     promote: Annotated[int, Meta(ge=5)] = 60
+    watch: Annotated[int, Meta(ge=5)] = 60
 
 
 class Retention(Section, frozen=True):

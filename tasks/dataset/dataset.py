@@ -23,9 +23,9 @@ import numpy as np
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from tasks.core.contract import violation
+from tasks.core.contract import answer_of, infer, violation
 from tasks.core.params import Dataset, load
-from tasks.core.records import CleanCall, Counts, read_clean
+from tasks.core.records import TEACHER, CleanCall, Counts, read_clean
 from tasks.core.rows import Candidate, Row, rows, write_rows
 from tasks.core.stage import finish, hop, write_atomic
 from tasks.core.task import Task, save
@@ -46,6 +46,7 @@ __all__ = ["Row", "dataset", "rows", "write_rows"]
 
 COLLECTING, NOT_READY = "collecting", "not ready"
 FAILED, DAMAGED = "de-identification failed", "damaged by de-identification"
+CHANGED = "before the teacher changed"
 PERMUTATIONS, GENEROUS = 32, 0.2
 CHUNK = 5_000  # prompts sketched at a time
 _WORD = re.compile(r"\w+|[^\w\s]")
@@ -59,20 +60,24 @@ def dataset(
     *,
     previous: Path | None = None,
     originals: Originals | None = None,
+    since: Mapping[str, float] | None = None,
 ) -> Counts:
     """Make the datasets of all tasks; `previous` is the folder of the night before.
 
-    No row may hold one of the `originals`, the values that de-identification replaced.
+    No row may hold one of the `originals`, the values that de-identification replaced. Tasks whose
+    teacher answers otherwise `since` some time (seconds since the epoch) have no rows from before.
     """
-    tasks = {task.id: task for task in load_tasks(clusters)}
+    since, tasks = since or {}, {task.id: task for task in load_tasks(clusters)}
     table = pq.read_table(clusters / "assignment.parquet")
     assigned = dict(zip(table["call_id"].to_pylist(), table["task_id"].to_pylist(), strict=True))
+    tasks = _renewed(tasks, clean, assigned, since) if since else tasks
     aside, read = Aside(), 0
     candidates: defaultdict[str, list[Candidate]] = defaultdict(list)
     for call in _calls(clean):
         read += 1
         task = tasks.get(assigned.pop(call.id, ""))
-        candidate = candidate_of(call, task)
+        late = task is None or call.at >= since.get(task.id, 0.0)
+        candidate = candidate_of(call, task) if late else CHANGED
         if isinstance(candidate, Candidate) and task is not None:
             candidates[task.id].append(candidate)
         else:
@@ -82,7 +87,7 @@ def dataset(
     harm = Harm.read(path.with_name(damage.FILE) for path in clean)
     scrubber = Scrubber(originals or Originals(b""), chain.from_iterable(candidates.values()))
     for name, task in tasks.items():
-        past = recall(previous, name)
+        past = recall(previous, name, since.get(name, 0.0))
         some = candidates.pop(name, [])
         report[name], count = _make(task, some, out / name, params, past, aside, scrubber, harm)
         kept += count
@@ -92,6 +97,27 @@ def dataset(
     result = Counts("dataset", read, kept, dict(sorted(aside.counts.items())))
     finish(out, result, {"tasks": report})
     return result
+
+
+def _renewed(
+    tasks: Mapping[str, Task],
+    clean: Sequence[Path],
+    assigned: Mapping[str, str],
+    since: Mapping[str, float],
+) -> dict[str, Task]:
+    """The tasks, with contracts of what the teacher says since it has changed."""
+    found: defaultdict[str, list[CleanCall]] = defaultdict(list)
+    for call in _calls(clean):
+        name = assigned.get(call.id, "")
+        if call.answered_by == TEACHER and name in since and call.at >= since[name]:
+            found[name].append(call)
+    made = dict(tasks)
+    for name, calls in found.items():
+        if task := tasks.get(name):
+            tools = task.contract.kind == "tools"
+            said = [answer_of(call.reply, tools=tools) for call in calls]
+            made[name] = replace(task, contract=infer([call.request for call in calls], said))
+    return made
 
 
 def _calls(clean: Sequence[Path]) -> Iterator[CleanCall]:

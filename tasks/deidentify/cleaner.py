@@ -24,7 +24,7 @@ from tasks.deidentify.findings import Finding
 from tasks.deidentify.languages import foreign
 from tasks.deidentify.leak_check import Originals
 from tasks.deidentify.organisations import CONSTANT
-from tasks.deidentify.scanner import ANSWER, LocatedFinding, Scanned, leaves
+from tasks.deidentify.scanner import ANSWER, LocatedFinding, Scanned
 from tasks.deidentify.second_pass import known_text_scanner
 from tasks.deidentify.surrogates import Surrogates
 from tasks.deidentify.wordlists import fold, is_name
@@ -33,6 +33,7 @@ REPLY = "reply"
 SOFT = frozenset({"PERSON", "LOCATION", "ORGANIZATION", "ADDRESS", "DATE_TIME"})
 UNREAD, INCONSISTENT = "language: ", "inconsistent surrogates"
 _NORM = re.compile(r"[\W_]+")
+_NUMBER = re.compile(r"-?\d[\d.eE+-]*")
 
 
 class Quarantined(Exception):  # noqa: N818 - it says what happens to the call
@@ -180,6 +181,7 @@ class _OneCall:
             (f.finding.kind, f.text, f.finding.detector) for t in self._chosen for f in t
         )
         self._known = frozenset(texts_found)
+        self._copied: list[tuple[str, str]] = []  # values of the reply, before and after
 
     @cached_property
     def _prompt(self) -> str:
@@ -210,9 +212,14 @@ class _OneCall:
 
     def fields(self) -> dict[str, Any]:
         """The changed fields. Raises Quarantined when a copied value no longer agrees."""
-        order = iter(range(len(self._texts)))
-        fields = visit(self._call, lambda role: lambda path, text: self._string(next(order)))
-        self._check(fields)
+        after: list[str] = []
+
+        def next_string(path: str, text: str) -> str:
+            after.append(self._string(len(after)))
+            return after[-1]
+
+        fields = visit(self._call, lambda role: next_string)
+        self._check(after)
         return fields
 
     def _string(self, index: int) -> str:
@@ -236,7 +243,10 @@ class _OneCall:
             here = next(numbers)
             own = copied(value, prompt, self._every) if prompt else None
             every = self._every(index, here, value) if own is None else own
-            return self._cleaner.replace(value, every) if every else value
+            new = self._cleaner.replace(value, every) if every else value
+            if reply and new != value:
+                self._copied.append((value, new))
+            return new
 
         return leaf
 
@@ -249,21 +259,20 @@ class _OneCall:
             mine += [(f, self._people) for f in known_text_scanner(self._known).findings(value)]
         return _apart([*self._cleaner.constants(text, here), *mine])
 
-    def _check(self, fields: dict[str, Any]) -> None:
+    def _check(self, after: Sequence[str]) -> None:
         """A value that the reply copied from the prompt must still be a copy."""
-        pairs: list[tuple[str, str]] = []
+        if not self._copied:
+            return
         prompt: list[str] = []
-        clean = Call(at=0, source="", **fields)
-        for text, (role, path, after) in zip(self._texts, strings(clean), strict=True):
-            if role == REPLY:
-                old, new = leaves(text.text, path), leaves(after, path)
-                pairs += [(a.text, b.text) for a, b in zip(old, new, strict=True) if a != b]
-            else:
-                prompt.append(after)
-        whole = norm("\n".join(prompt)) if pairs else ""
-        for before, after in pairs:
-            value = norm(before)
-            if len(value) > 3 and value in self._prompt and norm(after) not in whole:
+        reply: list[str] = []
+        for text, new in zip(self._texts, after, strict=True):
+            (reply if text.role == REPLY else prompt).append(new)
+        written, whole = "\n".join(reply), norm("\n".join(prompt))
+        for old, new in self._copied:
+            if _NUMBER.fullmatch(old) and new not in written:
+                continue  # it could not be a number any more, and stayed
+            value = norm(old)
+            if len(value) > 3 and value in self._prompt and norm(new) not in whole:
                 raise Quarantined(INCONSISTENT)
 
 

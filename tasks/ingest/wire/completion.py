@@ -17,6 +17,7 @@ class Completion:
     finish_reason: str | None = None
     tokens: tuple[int | None, int | None] = (None, None)
     model: str = ""
+    fingerprint: str = ""
     id: str = ""
     at: float | None = None
     error: str | None = None
@@ -69,6 +70,7 @@ def _read_body(body: Json) -> Completion:
         finish_reason=outcome.finish(choice.get("finish_reason")),
         tokens=outcome.usage(body.get("usage")),
         model=shape.text(body.get("model")),
+        fingerprint=shape.text(body.get("system_fingerprint")),
         id=shape.text(body.get("id")),
         at=times.seconds(body.get("created")),
     )
