@@ -12,7 +12,7 @@ import msgspec
 
 from tasks.core.records import Json
 
-LARGEST = 256 << 20  # bytes of an unpacked body; more is left packed
+LARGEST = 64 << 20  # bytes of an unpacked body; more is left packed
 
 _BOM = b"\xef\xbb\xbf"
 _TOKEN = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[{}\[\],:]', re.DOTALL)

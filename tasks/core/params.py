@@ -229,7 +229,7 @@ class Serve(Section, frozen=True):
     """The gateway: how long (seconds, tokens) an answer may be, and the share that is audited.
 
     `shadow` is the share of the pool's time in which students that still lack proof are asked in
-    the background; 0 leaves them out.
+    the background; 0 leaves them out. `max_body` is in megabytes (2^20 bytes).
     """
 
     student_timeout: float = 2.0
@@ -237,6 +237,7 @@ class Serve(Section, frozen=True):
     answer_tokens: int = 256
     audit: Share = 0.1
     shadow: Share = 0.2
+    max_body: Count = 32
 
 
 class Watch(Section, frozen=True):
