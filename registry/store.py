@@ -13,7 +13,7 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -36,7 +36,7 @@ from tasks.students.adapters import adapter_digest
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
-    from mlflow.entities.model_registry import ModelVersion
+    from mlflow.entities.model_registry import ModelVersion, RegisteredModel
 
 EXPERIMENT, NIGHTS, ROUTERS = "flywheel", "flywheel nights", "flywheel routers"
 ABOUT = {
@@ -120,9 +120,21 @@ class Store:
         """Return what should be asked in the background: the shadow of every task that has one."""
         return self._named(SHADOW)
 
+    def aliases(self) -> dict[str, dict[str, int]]:
+        """Return which version of each task has which alias."""
+        return {m.name: {a: int(n) for a, n in m.aliases.items()} for m in self._models()}
+
+    def _models(self) -> Iterator[RegisteredModel]:
+        """Our registered models, page by page."""
+        token: str | None = None
+        while token != "":
+            query = "tags.made_by='flywheel'"
+            page = self.client.search_registered_models(query, max_results=1_000, page_token=token)
+            yield from page
+            token = page.token or ""
+
     def _named(self, alias: str) -> list[Version]:
-        models = self.client.search_registered_models("tags.made_by='flywheel'", max_results=1_000)
-        chosen = [(m.name, m.aliases[alias]) for m in models if alias in m.aliases]
+        chosen = [(m.name, m.aliases[alias]) for m in self._models() if alias in m.aliases]
         return [_version(self.client.get_model_version(*pair)) for pair in sorted(chosen)]
 
     def note(self, version: Version, text: str) -> None:

@@ -18,7 +18,7 @@ from tasks.core.params import Deidentify
 from tasks.core.records import digest
 from tasks.core.stage import Refused
 from tasks.deidentify.findings import PRIORITY, Finding, resolve
-from tasks.deidentify.known_names import known_names
+from tasks.deidentify.known_names import joined_names, known_names
 from tasks.deidentify.languages import SUPPORTED, common
 from tasks.deidentify.name_check import checked
 from tasks.deidentify.national import accounts, citizens
@@ -58,6 +58,7 @@ def version(params: Deidentify) -> str:
             "scanner.py",
             "secret_patterns.py",
             "tagger.py",
+            "tagger_model.py",
         )
     ]
     parts += sorted(ADAPTER.glob("*.safetensors")) if params.ner == "bundled" else []
@@ -275,7 +276,7 @@ class Detector:
 
     def _listed(self, text: str) -> list[Finding]:
         """Names from lists, beside a model that reads; patterns alone find none by choice."""
-        return known_names(text) if self._model else []
+        return known_names(text) + joined_names(text) if self._model else []
 
     def _by_pattern(self, text: str) -> list[Finding]:
         before = self._timeouts.count

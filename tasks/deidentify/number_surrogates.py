@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 
+from tasks.deidentify.date_shift import shifted
 from tasks.deidentify.keyed_random import Keyed, luhn
 from tasks.deidentify.wordlists import like
 
@@ -15,6 +16,8 @@ _SECRET_PREFIX = re.compile(
     r"xox[a-z]-|xapp-|hf_|npm_|pypi-|dop_v1_|AKIA|ASIA|AGPA|AROA|AIDA|AIza|ya29\.|GOCSPX-|SG\.|key-|eyJ"
 )
 PHONE_DIGITS = 6
+_NAMES = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+DIGITS = {name: digit for digit, name in enumerate(_NAMES)} | {"oh": 0}
 
 
 class Numbers(Keyed):
@@ -22,12 +25,27 @@ class Numbers(Keyed):
 
     def phone(self, text: str) -> str:
         """The same number of the same region with other last digits, however it is written."""
+        if not any(c.isdigit() for c in text):
+            return self._spoken(text)
         body = re.split(r"(?i)\s?(?:x|ext\.?)\s?\d+$", text)[0]
         digits = re.sub(r"\D", "", body)
         tail = digits[-PHONE_DIGITS:]
         fresh = digits[: -len(tail)] + self.digits("phone", tail)
         numbers = iter(fresh)
         return re.sub(r"\d", lambda _: next(numbers), body) + text[len(body) :]
+
+    def _spoken(self, text: str) -> str:
+        """Other digits for spoken ones: `four one five`."""
+        words = re.findall(r"\w+", text.lower())
+        fresh = self.digits("phone", "".join(str(DIGITS.get(w, 0)) for w in words))
+        names = list(DIGITS)
+        spoken = iter(zip(words, fresh, strict=True))
+
+        def one(match: re.Match[str]) -> str:
+            word, digit = next(spoken)
+            return like(match.group(), names[int(digit)]) if word in DIGITS else match.group()
+
+        return re.sub(r"\w+", one, text)
 
     def card(self, text: str) -> str:
         """A number with the same issuer that passes the same checksum; the last four coherent."""
@@ -43,6 +61,9 @@ class Numbers(Keyed):
 
     def expiry(self, text: str) -> str:
         """Another month of the same year."""
+        if text[0].isalpha():
+            moved = shifted(f"15 {text}", 30 * (self.number("expiry", text, 5) + 1))
+            return moved.partition(" ")[2] if moved else text
         month = str(self.number("expiry", text, 12) + 1)
         return re.sub(r"^\d+", lambda m: month.zfill(len(m.group())), text)
 
