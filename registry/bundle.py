@@ -139,6 +139,15 @@ def signature(bundle: Path, task: str, key: bytes) -> str:
     return made.hexdigest()
 
 
+def check_signature(bundle: Path, task: str, key: bytes, signed: str) -> None:
+    """Raise Refused for a bundle that is not as it was signed with this key."""
+    if not hmac.compare_digest(signature(bundle, task, key), signed):
+        raise Refused(
+            f"this version of {task!r} does not have this flywheel's signature: somebody else "
+            "registered or changed it, or the key is another one"
+        )
+
+
 def _files(bundle: Path) -> Iterator[bytes]:
     """The names and the bytes of a bundle's files, in the order of the names."""
     for path in sorted(p for p in bundle.rglob("*") if p.is_file()):
