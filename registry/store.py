@@ -118,6 +118,10 @@ class Store:
         """Return which version of each task has which alias."""
         return {m.name: {a: int(n) for a, n in m.aliases.items()} for m in self._models()}
 
+    def serving(self) -> dict[str, int]:
+        """Return the number of each task's champion."""
+        return {task: of[CHAMPION] for task, of in self.aliases().items() if CHAMPION in of}
+
     def _models(self) -> Iterator[RegisteredModel]:
         """Our registered models, page by page."""
         token: str | None = None
