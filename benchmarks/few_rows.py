@@ -37,7 +37,7 @@ from tasks.core.task import load as load_tasks
 from tasks.dataset.candidates import candidate_of
 from tasks.evaluate.answers import answered
 from tasks.students.minilm import embed
-from tasks.train.kernel_fit import FILE
+from tasks.train.folds import FILE
 from tasks.train.train import train
 
 RISK, LATER, HELD = 0.05, 1_000, 40  # accepted risk; calls asked at most; validation rows

@@ -1,11 +1,11 @@
 """How much of a text stays as it is, and how much personal data goes: by language and jargon.
 
-    python -m benchmarks.languages [--values 12] [--parts plain held tuned people]
+    python -m benchmarks.languages [--values 12] [--parts plain fresh held tuned people]
 
 Fills the sentences of `language_texts.txt` with values of Faker's locales, sends them through the
 whole hop and prints with 95 % intervals: words of texts about nobody that are kept, values found
-in sentences that the patterns were fitted on (tuned) and in others (held), and what is left of
-teams of 1 to 200 people that write 1 to 100 times each. The last line is one JSON object.
+in sentences that the patterns were fitted on (tuned) and in others (held, fresh), and what is left
+of teams of 1 to 200 people that write 1 to 100 times each. The last line is one JSON object.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from tasks.core.records import Call, read_clean, write
 from tasks.deidentify.cleaner import norm
 from tasks.deidentify.deidentify import deidentify
 from tasks.deidentify.recall_probe import interval
+from tasks.deidentify.wordlists import fold, word_set
 
 TEXTS = Path(__file__).with_name("language_texts.txt")
 LOCALES = {
@@ -38,7 +39,10 @@ LOCALES = {
 }
 DATES = {"de": "%d.%m.%Y", "en": "%m/%d/%Y", "nl": "%d-%m-%Y"}
 SLOT = re.compile(r"\{(\w+)\}")
-TEAMS = ((1, 20), (1, 100), (3, 30), (25, 25), (60, 8), (200, 1))
+TEAMS = (  # people, calls of each
+    *((1, 1), (1, 20), (1, 100), (3, 30), (10, 50), (25, 25), (50, 20), (60, 8), (100, 10)),
+    *((200, 1), (200, 10), (200, 100)),
+)
 Row = dict[str, Any]
 
 
@@ -180,9 +184,8 @@ def found(part: str, values: int) -> Row:
 def _left(slot: str, value: str, text: str) -> bool:
     """Return whether a value, or a word of a name or a street, still stands in a text."""
     if slot in {"name", "first", "last"}:
-        return any(
-            re.search(rf"(?<!\w){re.escape(w)}(?!\w)", text) for w in value.split() if len(w) > 2
-        )
+        words = (w for w in value.split() if len(w) > 2 and fold(w) not in word_set("particles"))
+        return any(re.search(rf"(?<!\w){re.escape(w)}(?!\w)", text) for w in words)
     if slot == "address":
         return norm(value.split(",")[0]) in norm(text)
     return norm(value) in norm(text)
@@ -219,13 +222,14 @@ def people() -> Row:
 def main() -> None:
     """Run the parts that are named; all of them by default."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--parts", nargs="*", default=["plain", "held", "tuned", "people"])
+    parser.add_argument("--parts", nargs="*", default=["plain", "fresh", "held", "tuned", "people"])
     parser.add_argument("--values", type=int, default=12, help="people of each language")
     args = parser.parse_args()
     parts = {
         "plain": plain,
         "held": lambda: found("held", args.values),
         "tuned": lambda: found("tuned", args.values),
+        "fresh": lambda: found("fresh", args.values),
         "people": people,
     }
     figures = {}

@@ -6,6 +6,7 @@ The key of a request names its call, so that equal requests have the answers of 
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -22,9 +23,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from flows.cli import stack
+from flows.cli import processes, stack
 from serving.completion import written
-from tasks.core.params import Ingest
+from tasks.core.params import Ingest, load
 from tasks.core.records import Call, Json, read
 from tasks.core.stage import Refused
 from tasks.core.task import Task
@@ -141,6 +142,28 @@ def served(teacher: Teacher) -> Iterator[str]:
     finally:
         server.should_exit = True
         thread.join()
+
+
+@contextmanager
+def services(home: Path, teacher: str, offline: bool) -> Iterator[str]:
+    """The services of a home, with a teacher of its own; gives the gateway's address."""
+    pool = stack.pool_server(home, stack.free_port(), load().train.base)
+    started = [pool, stack.gateway_server(home, stack.free_port(), pool.url, "--replay")]
+    if not offline:
+        started.append(stack.prefect_server(home, stack.free_port()))
+        started.append(stack.mlflow_server(home, stack.free_port()))
+    named = {service.name: service.url for service in started}
+    os.environ.update(
+        TEACHER_BASE_URL=teacher,
+        POOL_URL=named["pool"],
+        PREFECT_HOME=str(home / "prefect"),
+        **stack.QUIET,
+    )
+    if not offline:
+        os.environ["PREFECT_API_URL"] = named["prefect"] + "/api"
+        os.environ["MLFLOW_TRACKING_URI"] = named["mlflow"]
+    with processes.running(started, home):
+        yield named["gateway"]
 
 
 async def send(gateway: str, calls: Sequence[Call]) -> list[Sent]:

@@ -1,13 +1,15 @@
 """A recorded log as if it were live: day by day through gateway, pool and nights, all of them real.
 
     python -m benchmarks.replay --data calls.jsonl.gz [--nights 2,4,8 | every:2] [--days 14]
-        [--home FOLDER] [--shift TASK:DAY] [--no-shadow] [--no-oracle]
+        [--home FOLDER] [--shift TASK:DAY] [--no-shadow] [--no-oracle] [--offline]
 
 The recorded reply is the teacher. For each day: the calls, the share that still went to the
 teacher and why, how many of *all* served answers are what the teacher would have said, and the
 share that an oracle would serve with the same students. With --shift the teacher renames the
 answers of one task (by the beginning of its id) from that day on. Draws a plot; the last line is
-JSON. Days are numbered from 1; --home is emptied first.
+JSON. Days are numbered from 1; --home is emptied first, but for what de-identification has read.
+--offline leaves Prefect and MLflow's server out: nights are called as plain functions, retries and
+time limits do not exist, and the registry is a database file. Gateway and pool stay the real ones.
 """
 
 from __future__ import annotations
@@ -21,19 +23,18 @@ import shutil
 import statistics
 import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from tempfile import gettempdir
 
 import msgspec
 from rich.table import Table
 
-from benchmarks import oracle, recorded, sets
+from benchmarks import oracle, plain, recorded, sets
 from benchmarks.recorded import Sent, Teacher
 from flows import console
-from flows.cli import processes
 from flows.cli import stack as local
 from tasks.core import params
 from tasks.core.contract import agree, answer
@@ -74,29 +75,7 @@ class Plan:
 
     nights: frozenset[int]
     shift: tuple[str, int] | None = None
-
-
-@contextmanager
-def stack(home: Path, teacher: str) -> Iterator[str]:
-    """The services of a home, with a teacher of its own; gives the gateway's address."""
-    pool = local.pool_server(home, local.free_port(), load().train.base)
-    services = [
-        local.prefect_server(home, local.free_port()),
-        local.mlflow_server(home, local.free_port()),
-        pool,
-        local.gateway_server(home, local.free_port(), pool.url, "--replay"),
-    ]
-    named = {service.name: service.url for service in services}
-    os.environ.update(
-        TEACHER_BASE_URL=teacher,
-        PREFECT_API_URL=named["prefect"] + "/api",
-        MLFLOW_TRACKING_URI=named["mlflow"],
-        POOL_URL=named["pool"],
-        PREFECT_HOME=str(home / "prefect"),
-        **local.QUIET,
-    )
-    with processes.running(services, home):
-        yield named["gateway"]
+    offline: bool = False
 
 
 def replay(
@@ -104,26 +83,51 @@ def replay(
 ) -> tuple[list[Day], Teacher]:
     """Send the days, with a night after those of the plan; the figures of each day."""
     teacher = Teacher({call.id: call for _, calls in days for call in calls})
-    shutil.rmtree(home, ignore_errors=True)
+    _empty(home)
     found = []
-    with local.lock(home), recorded.served(teacher) as url, stack(home, url) as gateway:
-        from flows.nightly import nightly
-
+    with (
+        local.lock(home),
+        recorded.served(teacher) as url,
+        recorded.services(home, url, plan.offline) as gateway,
+    ):
+        night, promote = _flows(plan.offline)
         for number, (day, calls) in enumerate(days, 1):
             if plan.shift and plan.shift[1] == number:
                 _shift(teacher, home, plan.shift[0])
-            sent = _day(home, gateway, f"day {number} · {day}", calls)
+            sent = _day(home, gateway, f"day {number} · {day}", calls, promote)
             found.append(_figures(number, day, sent, home, teacher))
             console.say(f"  {found[-1].escalation:.1%} escalated; {_reasons(found[-1])}")
             if number in plan.nights and number < len(days):
-                nightly(day=day, home=str(home), return_state=True)
+                night(day, str(home))
     return found, teacher
 
 
-def _day(home: Path, gateway: str, name: str, calls: Sequence[Call]) -> list[Sent]:
-    """Send a day's calls; look at the shadows some times, as is done every minute of a live day."""
+def _empty(home: Path) -> None:
+    """Remove what an earlier replay left, but for the texts that de-identification has read."""
+    for path in home.glob("*"):
+        if path.name == "scanned.gz":
+            continue
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def _flows(offline: bool) -> tuple[Callable[[str, str], object], Callable[[str], object]]:
+    """Return what runs a night, and what promotes: the flows, or the same as plain functions."""
+    if offline:
+        return plain.night, plain.promote
+    from flows.nightly import nightly
     from flows.promote import promote
 
+    return partial(nightly, return_state=True), partial(promote, return_state=True)
+
+
+def _day(
+    home: Path,
+    gateway: str,
+    name: str,
+    calls: Sequence[Call],
+    promote: Callable[[str], object],
+) -> list[Sent]:
+    """Send a day's calls; look at the shadows some times, as is done every minute of a live day."""
     sent: list[Sent] = []
     each = math.ceil(len(calls) / TICKS)
     with console.bar(name, len(calls)) as advance:
@@ -132,7 +136,7 @@ def _day(home: Path, gateway: str, name: str, calls: Sequence[Call]) -> list[Sen
             advance(len(sent))
             if _tasks(home):
                 recorded.drain(gateway)
-                promote(home=str(home), return_state=True)
+                promote(str(home))
     return sent
 
 
@@ -238,7 +242,8 @@ def run(chosen: argparse.Namespace) -> dict[str, object]:
     name, _, since = chosen.shift.rpartition(":") if chosen.shift else ("", "", "")
     if chosen.shift and not since.isdecimal():
         raise Refused(f"--shift is {chosen.shift!r}; say TASK:DAY, such as route-1a2b3c:5")
-    plan = Plan(numbers(chosen.nights, len(days)), (name, int(since)) if name else None)
+    shift = (name, int(since)) if name else None
+    plan = Plan(numbers(chosen.nights, len(days)), shift, chosen.offline)
     found, teacher = replay(chosen.home.resolve(), days, plan)
     if not chosen.no_oracle:
         with console.stage("asking the oracle"):
@@ -269,6 +274,7 @@ def main() -> None:
     parser.add_argument("--home", type=Path, default=Path(gettempdir()) / "flywheel-replay")
     parser.add_argument("--shift", default="", help="TASK:DAY")
     parser.add_argument("--no-shadow", action="store_true", help="certify at night only")
+    parser.add_argument("--offline", action="store_true", help="without Prefect and MLflow")
     parser.add_argument("--no-oracle", action="store_true", help="leave the oracle out")
     try:
         print(json.dumps(run(parser.parse_args())))

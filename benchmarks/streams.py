@@ -9,11 +9,20 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from flows.night.shadow_plan import SOON
 from registry.gate import to_beat
 from tasks.calibrate.calibrate import LIKELY, HeldOut
+from tasks.calibrate.shadow_proof import (
+    ShadowAnswer,
+    ShadowPlan,
+    calls_needed,
+    certificate,
+    standing,
+    thresholds,
+)
 from tasks.calibrate.threshold import MIDDLE, needed, plan, walk
 from tasks.core.certificate import Certificate, spent
-from tasks.core.params import Dataset, Serve, Train
+from tasks.core.params import Dataset, Judge, Serve, Train
 from tasks.evaluate.metrics import binomial_tail, grouped_tail, wilson
 
 Floats = NDArray[np.float64]
@@ -28,6 +37,7 @@ GRID = 100_000
 SHARES = Dataset()
 AUDIT = Serve().audit
 ENOUGH = Train().enough
+LEAST = Judge().min_coverage
 
 SHAPES: dict[str, Curve] = {
     "easy": lambda u: 0.075 * u**1.5,
@@ -58,6 +68,15 @@ def risks(curve: Curve) -> Floats:
 
 
 @dataclass(slots=True)
+class Waiting:
+    """A shadow: what it has to prove, what it has been asked, and what it lacked at its start."""
+
+    plan: ShadowPlan
+    lacked: int
+    seen: list[ShadowAnswer] = field(default_factory=list)
+
+
+@dataclass(slots=True)
 class Month:
     """What a task lives through: its calls, who serves them, and what is known of each.
 
@@ -75,6 +94,8 @@ class Month:
     attempts: int = 0
     bad: bool = False
     served: list[float] = field(default_factory=list)
+    shadow: Waiting | None = None
+    by_shadow: int = 0
 
     def day(self) -> None:
         """One day's calls: served by the champion, audited at its rate, else the teacher's."""
@@ -88,6 +109,22 @@ class Month:
         made["weight"] = np.where(taken, 1 / AUDIT, 1.0)
         self.served.append(float(taken.mean()))
         self.nights = [*self.nights, made][-WINDOW:]
+        if self.shadow:
+            self._prove(self.shadow, made, taken)
+
+    def _prove(self, shadow: Waiting, made: dict[str, Floats], taken: Flags) -> None:
+        """Ask the shadow the day's labelled calls, and promote it where they prove it."""
+        ranks, wrong = self.ask([made])
+        share = np.where(taken, 1.0, made["rate"])
+        known = np.flatnonzero(made["labelled"])
+        shadow.seen += calls(ranks[known], wrong[known], share[known], len(self.served))
+        proof = certificate(shadow.plan, standing(shadow.plan, shadow.seen))
+        if proof is None:
+            return
+        self.shadow = None
+        if proof.coverage >= max(LEAST, to_beat(self.serving, self.now(), ALPHA)):
+            self.by_shadow += 1
+            self.promote(-proof.threshold, proof.n, proof.attempt)
 
     def ask(self, some: Sequence[dict[str, Floats]]) -> tuple[Floats, Flags]:
         """A student's ranks of calls (uniform, 0 its most confident), and which it gets wrong."""
@@ -167,34 +204,67 @@ def ours(month: Month) -> None:
     limits = np.cumsum([SHARES.train, SHARES.validation, SHARES.calibration])
     pilot, proof = (kept & (part > a) & (part <= b) for a, b in pairwise(limits))
     n = int(proof.sum())
-    if n < needed(ALPHA, delta):
-        return
-    known = list(zip(-ranks[pilot], ~wrong[pilot], strict=True))
+    known = list(zip((-ranks[pilot]).tolist(), (~wrong[pilot]).tolist(), strict=True))
     chosen = plan(known, n, ALPHA, delta, least=least)
-    if chosen and chosen.chance < LIKELY:
+    if n >= needed(ALPHA, delta) and (not chosen or chosen.chance >= LIKELY):
+        month.attempts += 1
+        start = chosen.start if chosen else MIDDLE
+        steps = walk(-ranks[proof], ~wrong[proof], ALPHA, delta, start=start)
+        proven = [step for step in steps if step.p <= delta]
+        if proven and proven[-1].accepted / n >= least:
+            month.promote(-proven[-1].threshold, n, month.attempts)
+            month.shadow = None
+            return
+    tested = kept & (part > limits[-1])
+    more = zip((-ranks[tested]).tolist(), (~wrong[tested]).tolist(), strict=True)
+    before_ = calls(ranks[proof], wrong[proof], np.ones(n), 0)
+    _shadowed(month, [*known, *more], before_, least)
+
+
+def calls(ranks: Floats, wrong: Flags, share: Floats, day: int) -> list[ShadowAnswer]:
+    """Labelled calls as a shadow's proof takes them, each a conversation of its own."""
+    return [
+        ShadowAnswer(
+            call=f"{day}-{n}", at=day + n / len(ranks), conversation=f"{day}-{n}",
+            score=-float(ranks[n]), agrees=not wrong[n], share=float(share[n]),
+        )
+        for n in range(len(ranks))
+    ]  # fmt: skip
+
+
+def _shadowed(
+    month: Month, guide: list[tuple[float, bool]], proof: Sequence[ShadowAnswer], least: float
+) -> None:
+    """Make tonight's student the shadow where a proof is likely, as `flows.night` does."""
+    if month.shadow:
+        now = standing(month.shadow.plan, month.shadow.seen)
+        if now.lacking <= 2 * month.shadow.lacked:
+            return
+    sure, right = [one for one, _ in guide], [ok for _, ok in guide]
+    chosen = thresholds(sure, right, ALPHA, max(LEAST, least))
+    if not chosen:
         return
-    month.attempts += 1
-    start = chosen.start if chosen else MIDDLE
-    steps = walk(-ranks[proof], ~wrong[proof], ALPHA, delta, start=start)
-    proven = [step for step in steps if step.p <= delta]
-    if proven and proven[-1].accepted / n >= least:
-        month.promote(-proven[-1].threshold, n, month.attempts)
+    made = ShadowPlan(
+        task="t", adapter_digest="d", alpha=ALPHA, delta=DELTA, attempt=month.attempts + 1,
+        thresholds=chosen, loaded=len(month.served) + 0.5, before=tuple(proof),
+    )  # fmt: skip
+    if calls_needed(made, guide) <= len(proof) + SOON * month.calls:
+        month.attempts += 1
+        month.shadow = Waiting(made, standing(made, ()).lacking)
 
 
-def months(
-    name: str, night: Callable[[Month], None], streams: int, seed: int
-) -> tuple[float, float, float]:
-    """How often a champion over α ever serves, the share of calls served, attempts a month."""
-    curve, calls = MONTHS[name]
-    true, bad, served, tried = risks(curve), 0, 0.0, 0
+def months(name: str, night: Callable[[Month], None], streams: int, seed: int) -> tuple[float, ...]:
+    """How often a champion over α ever serves; the share served; attempts and shadows promoted."""
+    curve, a_day = MONTHS[name]
+    true, found = risks(curve), list[tuple[float, ...]]()
     for stream in range(streams):
-        month = Month(curve, calls, np.random.default_rng((seed, stream)), true)
+        month = Month(curve, a_day, np.random.default_rng((seed, stream)), true)
         for _ in range(NIGHTS):
             month.day()
             night(month)
-        bad, tried = bad + month.bad, tried + month.attempts
-        served += float(np.mean(month.served))
-    return bad / streams, served / streams, tried / streams
+        shares = float(np.mean(month.served))
+        found.append((month.bad, shares, month.attempts, month.by_shadow))
+    return tuple(float(mean) for mean in np.mean(found, axis=0))
 
 
 def conversations(

@@ -24,6 +24,11 @@ from tasks.train.loop import Progress
 PAUSE = 2.0  # seconds between two looks at a training
 
 
+def revoked(said: Sequence[str]) -> None:
+    """Return what the watch took out of service, and why."""
+    create_markdown_artifact("\n\n".join(said), key="revoked", description="Taken out of service")
+
+
 def hops(night: Night) -> None:
     """Return what each hop kept and dropped, with the reasons."""
     done = [counts for hop in stage.HOPS if (counts := stage.counts(night.out(hop)))]
@@ -72,20 +77,20 @@ def training(task: str, rung: str) -> Iterator[Progress]:
     place = create_progress_artifact(0.0, key=key, description=f"{task}, {rung}: starting")
     assert isinstance(place, UUID)  # a coroutine only where there is an event loop
     began = last = time.monotonic()
-    said = ""
+    latest = ""
 
     def told(step: int, steps: int, loss: float) -> None:
-        nonlocal last, said
+        nonlocal last, latest
         now = time.monotonic()
         left = (now - began) / step * (steps - step)
-        said = f"{task}, {rung}: step {step} of at most {steps}, loss {loss:.3f}"
+        latest = f"{task}, {rung}: step {step} of at most {steps}, loss {loss:.3f}"
         if now - last >= PAUSE:
             last = now
-            text = f"{said}, {left:.0f} s left at most"
+            text = f"{latest}, {left:.0f} s left at most"
             update_progress_artifact(place, 100 * step / steps, description=text)
 
     yield told
-    update_progress_artifact(place, 100.0, description=f"{said or f'{task}, {rung}'}, done")
+    update_progress_artifact(place, 100.0, description=f"{latest or f'{task}, {rung}'}, done")
 
 
 def _share(value: float | None) -> str:
@@ -95,10 +100,10 @@ def _share(value: float | None) -> str:
 def _became(outcome: Outcome) -> str:
     if outcome.promoted:
         return f"version {outcome.version} serves"
-    said = f"version {outcome.version} is not promoted; " if outcome.version else ""
+    prefix = f"version {outcome.version} is not promoted; " if outcome.version else ""
     if outcome.champion is None:
-        return f"{said}it stays with the teacher"
-    return f"{said}version {outcome.champion} goes on serving"
+        return f"{prefix}it stays with the teacher"
+    return f"{prefix}version {outcome.champion} goes on serving"
 
 
 def student(outcome: Outcome) -> None:

@@ -70,12 +70,12 @@ def mark(client: SyncPrefectClient, deployments: Sequence[UUID]) -> list[FlowRun
 
     For one who starts as the only runner: no run of theirs can be alive.
     """
-    found = client.read_flow_runs(
+    runs = client.read_flow_runs(
         flow_run_filter=FlowRunFilter(
             deployment_id=FlowRunFilterDeploymentId(any_=list(deployments)),
             state=FlowRunFilterState(type=FlowRunFilterStateType(any_=list(ALIVE))),
         )
     )
-    for run in found:
+    for run in runs:
         client.set_flow_run_state(run.id, Crashed(message="Its process ended with the stack."))
-    return found
+    return runs

@@ -43,16 +43,16 @@ async def _known(client: PrefectClient, wanted: Json) -> DeploymentResponse | No
         return None
 
 
-def paused(wanted: Json, known: DeploymentResponse | None) -> Json:
+def paused(wanted: Json, deployed: DeploymentResponse | None) -> Json:
     """The deployment as it is to be registered: as paused as the one that the server knows.
 
     A schedule that a person has switched off stays off, also where its times were changed.
     """
-    if known is None:
+    if deployed is None:
         return wanted
-    off = bool(known.schedules) and not any(one.active for one in known.schedules)
+    off = bool(deployed.schedules) and not any(one.active for one in deployed.schedules)
     schedules = [{**one, "active": False} for one in wanted["schedules"]] if off else []
-    return {**wanted, "paused": known.paused, "schedules": schedules or wanted["schedules"]}
+    return {**wanted, "paused": deployed.paused, "schedules": schedules or wanted["schedules"]}
 
 
 def timed(wanted: Json, schedule: Schedule) -> Json:
@@ -60,6 +60,7 @@ def timed(wanted: Json, schedule: Schedule) -> Json:
     times: dict[str, Json] = {
         "nightly": {"cron": schedule.nightly, "timezone": schedule.timezone},
         "promote": {"interval": schedule.promote},
+        "watch": {"interval": schedule.watch},
     }
     name = wanted["name"]
     return {**wanted, "schedules": [times[name]]} if name in times else wanted
@@ -77,8 +78,8 @@ async def prepare(file: Path) -> tuple[set[str], Json]:
     deployments = [timed(one, schedule) for one in content["deployments"]]
     async with get_client() as client:
         missing = await _pools(client, {one["work_pool"]["name"] for one in deployments})
-        known = [await _known(client, one) for one in deployments]
-    merged = [paused(*pair) for pair in zip(deployments, known, strict=True)]
+        deployed = [await _known(client, one) for one in deployments]
+    merged = [paused(*pair) for pair in zip(deployments, deployed, strict=True)]
     return missing, {**content, "deployments": merged}
 
 
@@ -88,9 +89,9 @@ def deploy(file: Path) -> None:
     for name in missing:
         _prefect("work-pool", "create", name, "--type", "process")
     with tempfile.TemporaryDirectory() as folder:
-        made = Path(folder) / file.name
-        made.write_text(yaml.safe_dump(content, sort_keys=False))
-        _prefect("deploy", "--all", "--prefect-file", str(made))
+        written = Path(folder) / file.name
+        written.write_text(yaml.safe_dump(content, sort_keys=False))
+        _prefect("deploy", "--all", "--prefect-file", str(written))
     asyncio.run(dead_runs.watch())
 
 

@@ -45,6 +45,7 @@ from pydantic import ValidationError
 from flows import dead_runs
 from flows.nightly import nightly
 from flows.promote import promote
+from flows.watch import watch
 from tasks.core import params
 from tasks.core.stage import Refused
 
@@ -74,15 +75,17 @@ def night_times(schedule: params.Schedule) -> CronSchedule:
 def deployments(
     client: SyncPrefectClient, home: str, schedule: params.Schedule
 ) -> list[RunnerDeployment]:
-    """Nights and promotions with their times; what a person has paused stays paused.
+    """Nights, promotions and the watch with their times; what a person has paused stays paused.
 
-    Of promotions that are late, as after the machine slept, one runs. Nights wait for each other,
-    by the lock of their home, which ends with its process.
+    Of promotions and looks that are late, as after the machine slept, one runs. Nights wait for
+    each other, by the lock of their home, which ends with its process.
     """
     every = IntervalSchedule(interval=timedelta(seconds=schedule.promote))
+    look = IntervalSchedule(interval=timedelta(seconds=schedule.watch))
     return [
         _deployment(client, nightly, night_times(schedule), home),
         _deployment(client, promote, every, home, concurrency_limit=ONE),
+        _deployment(client, watch, look, home, concurrency_limit=ONE),
     ]
 
 
@@ -95,8 +98,8 @@ def _deployment(
 ) -> RunnerDeployment:
     paused, active = False, True
     with suppress(ObjectNotFound):
-        known = client.read_deployment_by_name(f"{flow.name}/{flow.name}")
-        paused, active = known.paused, all(one.active for one in known.schedules)
+        existing = client.read_deployment_by_name(f"{flow.name}/{flow.name}")
+        paused, active = existing.paused, all(one.active for one in existing.schedules)
     deployment = flow.to_deployment(
         flow.name,
         schedules=[DeploymentScheduleCreate(schedule=times, active=active)],
@@ -209,9 +212,9 @@ class Ready(BaseHTTPRequestHandler):
 
 
 def _added(runner: Runner, deployment: RunnerDeployment) -> UUID:
-    made = runner.add_deployment(deployment)
-    assert isinstance(made, UUID)  # a coroutine only where there is an event loop
-    return made
+    deployment_id = runner.add_deployment(deployment)
+    assert isinstance(deployment_id, UUID)  # a coroutine only where there is an event loop
+    return deployment_id
 
 
 if __name__ == "__main__":

@@ -79,9 +79,9 @@ def pack(
             shutil.copy(file, folder)
         write_atomic(folder / "lineage.json", msgspec.json.encode(lineage))
         prompts = {row.id: row.prompt for row in rows(dataset / "test.parquet")}
-        said = read_answers(evaluated / "answers.parquet").rows
-        write_atomic(folder / "answers.json", msgspec.json.encode(asked(prompts, said)))
-        write_atomic(folder / "canary.json", msgspec.json.encode(canary(prompts, said)))
+        answers = read_answers(evaluated / "answers.parquet").rows
+        write_atomic(folder / "answers.json", msgspec.json.encode(asked(prompts, answers)))
+        write_atomic(folder / "canary.json", msgspec.json.encode(canary(prompts, answers)))
     return to
 
 
@@ -93,13 +93,13 @@ def proven(folder: Path, to: Path, proof: Certificate) -> Path:
     return to
 
 
-def canary(prompts: Mapping[str, str], said: Sequence[Answered]) -> list[dict[str, str]]:
+def canary(prompts: Mapping[str, str], answers: Sequence[Answered]) -> list[dict[str, str]]:
     """The test questions that the student was most confident of, and what it answered."""
-    confident = sorted(said, key=lambda row: -score(row))
+    confident = sorted(answers, key=lambda row: -score(row))
     return [{"prompt": prompts[row.id], "answer": row.answer} for row in confident[:QUESTIONS]]
 
 
-def asked(prompts: Mapping[str, str], said: Sequence[Answered]) -> list[ComparedAnswer]:
+def asked(prompts: Mapping[str, str], answers: Sequence[Answered]) -> list[ComparedAnswer]:
     """The newest test questions and their answers, long questions cut."""
     return [
         ComparedAnswer(
@@ -110,7 +110,7 @@ def asked(prompts: Mapping[str, str], said: Sequence[Answered]) -> list[Compared
             weight=row.weight,
             score=None if score(row) == -math.inf else score(row),
         )
-        for row in sorted(said, key=lambda row: (row.at, row.id))[-MOST:]
+        for row in sorted(answers, key=lambda row: (row.at, row.id))[-MOST:]
     ]
 
 
@@ -142,5 +142,5 @@ def check(bundle: Path, digest: str) -> None:
             msgspec.json.decode(path.read_bytes())
         except msgspec.DecodeError as error:
             raise Refused(f"{path}: {error}") from None
-    if (found := adapter_digest(bundle / "adapter")) != digest:
-        raise Refused(f"the adapter in {bundle} has digest {found}, registered was {digest}")
+    if (actual := adapter_digest(bundle / "adapter")) != digest:
+        raise Refused(f"the adapter in {bundle} has digest {actual}, registered was {digest}")

@@ -98,21 +98,29 @@ def version(
     )
 
 
-def shadow(found: Standing, risk: Risk) -> str:
+def shadow(evidence: Standing, risk: Risk) -> str:
     """Return what live calls say about a student that is not proven yet."""
-    asked = f"{found.n:,} calls that its training never saw, {found.live:,} of them live"
-    of = f"would have answered {found.accepted:,} of them by itself, {found.wrong:,} wrongly"
-    if found.proven:
+    asked = f"{evidence.n:,} calls that its training never saw, {evidence.live:,} of them live"
+    of = f"would have answered {evidence.accepted:,} of them by itself, {evidence.wrong:,} wrongly"
+    if evidence.proven:
         return f"Asked in the background about {asked}, it {of}: proven."
-    told = f"Asked in the background about {asked}, it {of}. " * bool(found.n)
+    told = f"Asked in the background about {asked}, it {of}. " * bool(evidence.n)
     what = "calls" if risk == "marginal" else "confident answers"
-    return f"{told}At least {found.lacking:,} more {what}, all of them right, prove it."
+    return f"{told}At least {evidence.lacking:,} more {what}, all of them right, prove it."
 
 
-def noted(page: str, said: str) -> str:
+def waiting(found: Standing) -> str:
+    """Return what live calls say about a candidate that is proven and waits for a person."""
+    return (
+        f"Asked in the background about {found.live:,} live calls, it would have answered "
+        f"{found.accepted:,} of them by itself, {found.wrong:,} wrongly. It waits for a person."
+    )
+
+
+def noted(page: str, note: str) -> str:
     """A version's page with what is said about it now on top, in place of what was said before."""
     rest = page.partition(NOTED)[2] or page
-    return f"### In shadow\n{said}{NOTED}{rest}"
+    return f"### In shadow\n{note}{NOTED}{rest}"
 
 
 def scores(scorecard: Scorecard) -> str:

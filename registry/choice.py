@@ -71,9 +71,9 @@ def choose(domain: JudgedStudent, own: JudgedStudent, paired: Paired) -> JudgedS
         kept = domain if as_good(domain, own, paired) else own
     else:
         kept = max(own, domain, key=lambda one: one.rank)
-    said = f"{_said('The domain', domain)}, {_said(f'its own student ({own.rung})', own)}"
+    comparison = f"{_said('The domain', domain)}, {_said(f'its own student ({own.rung})', own)}"
     only = f"of the {own.scorecard.n} test calls {paired.better} are right only with the domain's"
-    compared = f"{said}; {only}, {paired.worse} only with its own (p = {paired.p:.2g})."
+    compared = f"{comparison}; {only}, {paired.worse} only with its own (p = {paired.p:.2g})."
     reason = f"{kept.verdict.reason} {compared}"
     return replace(kept, verdict=replace(kept.verdict, reason=reason))
 

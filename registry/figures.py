@@ -19,7 +19,7 @@ _FORBIDDEN = re.compile(r"[^\w\-. :/]+ ?")  # what MLflow does not take in a nam
 
 def metrics(scorecard: Scorecard, certificate: Certificate | None) -> dict[str, float]:
     """The figures that versions are compared by: the headline ones bare, the rest in groups."""
-    found = {
+    result = {
         "agreement": scorecard.agreement,
         "agreement low": scorecard.low,
         "agreement high": scorecard.high,
@@ -32,16 +32,16 @@ def metrics(scorecard: Scorecard, certificate: Certificate | None) -> dict[str, 
         "teacher cost per 1000": scorecard.teacher_cost,
         "coverage": certificate.coverage if certificate else 0.0,
     }
-    found |= {f"quality/{name}": value for name, value in scorecard.metrics.items()}
+    result |= {f"quality/{name}": value for name, value in scorecard.metrics.items()}
     for name, (low, high) in scorecard.table[0].intervals.items():
-        found |= {f"interval/{name} low": low, f"interval/{name} high": high}
+        result |= {f"interval/{name} low": low, f"interval/{name} high": high}
     for name, ahead in scorecard.ahead.items():
-        found |= {f"ahead/{name}": ahead.value}
-        found |= {f"ahead/{name} low": ahead.low, f"ahead/{name} high": ahead.high}
-    found |= {f"beside/{line.name}": line.agreement for line in scorecard.table[1:]}
-    found |= {f"slice/{line.name}": line.agreement for line in scorecard.slices}
+        result |= {f"ahead/{name}": ahead.value}
+        result |= {f"ahead/{name} low": ahead.low, f"ahead/{name} high": ahead.high}
+    result |= {f"beside/{line.name}": line.agreement for line in scorecard.table[1:]}
+    result |= {f"slice/{line.name}": line.agreement for line in scorecard.slices}
     if certificate:
-        found |= {
+        result |= {
             "certificate/threshold": certificate.threshold,
             "certificate/alpha": certificate.alpha,
             "certificate/delta": certificate.delta,
@@ -50,7 +50,7 @@ def metrics(scorecard: Scorecard, certificate: Certificate | None) -> dict[str, 
             "certificate/wrong": certificate.wrong,
             "certificate/escalation floor": certificate.floor,
         }
-    return {_FORBIDDEN.sub("", name): float(value) for name, value in found.items()}
+    return {_FORBIDDEN.sub("", name): float(value) for name, value in result.items()}
 
 
 def curves(training: Training) -> Iterator[tuple[str, int, float]]:
@@ -68,7 +68,7 @@ def curves(training: Training) -> Iterator[tuple[str, int, float]]:
 
 def params(lineage: Lineage, training: Training) -> dict[str, str]:
     """Return what the student was made with; empty values are left out."""
-    found = {
+    result = {
         "night": lineage.night,
         "dataset": lineage.dataset,
         "kind": training.kind,
@@ -83,37 +83,37 @@ def params(lineage: Lineage, training: Training) -> dict[str, str]:
         "seconds": round(training.seconds, 1),
         "note": training.note,
     }
-    found |= {f"trial {n}": str(trial) for n, trial in enumerate(training.trials, 1)}
-    found |= {f"rows {part}": count for part, count in lineage.rows.items()}
-    return {name: str(value) for name, value in found.items() if value != ""}
+    result |= {f"trial {n}": str(trial) for n, trial in enumerate(training.trials, 1)}
+    result |= {f"rows {part}": count for part, count in lineage.rows.items()}
+    return {name: str(value) for name, value in result.items() if value != ""}
 
 
 def answers(
-    said: Sequence[ComparedAnswer], certificate: Certificate | None
+    compared: Sequence[ComparedAnswer], certificate: Certificate | None
 ) -> dict[str, list[Any]]:
     """The test questions as columns: what was asked, given and expected, and if it would serve.
 
     Side by side the UI shows the second column of several versions for each value of the first.
     """
-    scores = [-math.inf if row.score is None else row.score for row in said]
+    scores = [-math.inf if row.score is None else row.score for row in compared]
     least = certificate.threshold if certificate else math.inf
     return {
-        "prompt": [row.prompt[:LONG] for row in said],
-        "given": [row.given[:LONG] for row in said],
-        "expected": [row.expected[:LONG] for row in said],
-        "agrees": [row.agrees for row in said],
+        "prompt": [row.prompt[:LONG] for row in compared],
+        "given": [row.given[:LONG] for row in compared],
+        "expected": [row.expected[:LONG] for row in compared],
+        "agrees": [row.agrees for row in compared],
         "confidence": [round(math.exp(score), 4) for score in scores],
         "served": [score >= least for score in scores],
     }
 
 
-def fields(said: Sequence[ComparedAnswer]) -> dict[str, list[Any]]:
+def fields(compared: Sequence[ComparedAnswer]) -> dict[str, list[Any]]:
     """Each field of JSON answers, its F1 and how often it was expected, as columns."""
-    found = quality.by_field([row.expected for row in said], [row.given for row in said])
+    by_field = quality.by_field([row.expected for row in compared], [row.given for row in compared])
     return {
-        "field": list(found),
-        "f1": [round(f1, 4) for f1, _ in found.values()],
-        "expected": [count for _, count in found.values()],
+        "field": list(by_field),
+        "f1": [round(f1, 4) for f1, _ in by_field.values()],
+        "expected": [count for _, count in by_field.values()],
     }
 
 
@@ -121,7 +121,7 @@ def scores(scorecard: Scorecard) -> dict[str, list[Any]]:
     """The scorecard as columns: the student, its rivals and its slices, a line each."""
     lines = [*scorecard.table, *scorecard.slices]
     names = dict.fromkeys(name for line in lines for name in line.metrics)
-    found: dict[str, list[Any]] = {
+    columns: dict[str, list[Any]] = {
         "who": [line.name for line in lines],
         "agreement": [line.agreement for line in lines],
         "low": [line.low for line in lines],
@@ -130,7 +130,7 @@ def scores(scorecard: Scorecard) -> dict[str, list[Any]]:
         "calls": [line.n or scorecard.n for line in lines],
     }
     for name in names:
-        found[name] = [line.metrics.get(name) for line in lines]
-        found[f"{name} low"] = [line.intervals.get(name, (None,))[0] for line in lines]
-        found[f"{name} high"] = [line.intervals.get(name, (None,))[-1] for line in lines]
-    return found
+        columns[name] = [line.metrics.get(name) for line in lines]
+        columns[f"{name} low"] = [line.intervals.get(name, (None,))[0] for line in lines]
+        columns[f"{name} high"] = [line.intervals.get(name, (None,))[-1] for line in lines]
+    return columns

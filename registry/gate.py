@@ -69,8 +69,10 @@ def judge(
     rival = serving if serving and serving.adapter_digest != certificate.adapter_digest else None
     least = to_beat(rival, now, certificate.alpha, certificate.risk)
     if rival and certificate.coverage < least:
-        said = f"It would answer {certificate.coverage:.1%} of the calls; the champion answers"
-        return Verdict(False, f"{said} {rival.coverage:.1%}, at least {least:.1%} is asked for.")
+        shortfall = f"It would answer {certificate.coverage:.1%} of the calls; the champion answers"
+        return Verdict(
+            False, f"{shortfall} {rival.coverage:.1%}, at least {least:.1%} is asked for."
+        )
     reason = f"It answers {certificate.coverage:.0%} of the calls by itself"
     if held and held.served:
         reason += f", and {held.agreement:.1%} of those as the teacher does"

@@ -18,6 +18,7 @@ from typing import Protocol
 import msgspec
 from filelock import FileLock
 
+from registry import chain
 from tasks.core.stage import Refused, fresh, private
 
 LEDGER = "promotions.jsonl"
@@ -38,8 +39,28 @@ class Aliases(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Breach:
+    """What the watch saw of a version that it took out: counts, evidence, and since when.
+
+    `changed` is the time of the first call that went wrong, by the calls' own clock. `teacher` is
+    true where no earlier version does better: the teacher's answers have changed.
+    """
+
+    audits: int
+    wrong: int
+    alpha: float
+    e: float
+    changed: float
+    teacher: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """One line of the ledger. `moved` is False for a promotion that did not happen."""
+    """One line of the ledger. `moved` is False for a promotion that did not happen, and for events.
+
+    `breach` is there where the watch took a version out, `changed` (by the calls' own clock) where
+    the teacher became another.
+    """
 
     at: float
     task: str
@@ -49,6 +70,8 @@ class Entry:
     reason: str
     expected: int | None = None
     moved: bool = True
+    breach: Breach | None = None
+    changed: float | None = None
 
 
 def entries(home: Path) -> list[Entry]:
@@ -58,19 +81,6 @@ def entries(home: Path) -> list[Entry]:
         return []
     lines = path.read_bytes().split(b"\n")[:-1]
     return [msgspec.json.decode(line, type=Entry) for line in lines if line]
-
-
-def overruled(ledger: Sequence[Entry], task: str, version: int) -> float:
-    """When a person last put back a version that the watch had taken out; 0 where nobody did."""
-    since, out = 0.0, False
-    for entry in ledger:
-        if entry.task != task or not entry.moved:
-            continue
-        if entry.before == version and entry.after != version:
-            out = entry.who == WATCH or (out and entry.who != POLICY)
-        if entry.after == version and entry.who not in OURS and out:
-            since, out = entry.at, False
-    return since
 
 
 def promote(
@@ -83,6 +93,7 @@ def promote(
     reason: str,
     now: float,
     who: str = POLICY,
+    breach: Breach | None = None,
 ) -> Entry:
     """Move `champion` to `version` if it still is `expected`; write down what happened.
 
@@ -96,7 +107,8 @@ def promote(
         if current != expected:
             moved, why = False, f"somebody moved champion from {expected} to {current} meanwhile"
         elif who == POLICY and _taken_out(entries(home), task, version):
-            moved, why = False, f"a person took version {version} out; the policy leaves it out"
+            taker = _taker(entries(home), task, version)
+            moved, why = False, f"{taker} took version {version} out; the policy leaves it out"
         entry = Entry(
             at=now,
             task=task,
@@ -106,6 +118,7 @@ def promote(
             reason=why,
             expected=expected,
             moved=moved,
+            breach=breach if moved else None,
         )
         if moved and current == version:
             return entry
@@ -127,25 +140,26 @@ def observe(home: Path, champions: Callable[[], Mapping[str, int]], now: float) 
 
 def _written(home: Path, champions: Mapping[str, int | None], now: float) -> list[Entry]:
     """Write down what a person moved, of these tasks."""
-    known: dict[str, int | None] = {e.task: e.after for e in entries(home) if e.moved}
+    serving: dict[str, int | None] = {e.task: e.after for e in entries(home) if e.moved}
     seen = [
         Entry(
             at=now,
             task=task,
-            before=known.get(task),
+            before=serving.get(task),
             after=number,
             who=PERSON,
             reason="the alias champion was moved",
         )
         for task, number in sorted(champions.items())
-        if known.get(task) != number
+        if serving.get(task) != number
     ]
     for entry in seen:
         _append(home / LEDGER, entry)
     return seen
 
 
-def _taken_out(ledger: list[Entry], task: str, version: int | None) -> bool:
+def _taken_out(ledger: Sequence[Entry], task: str, version: int | None) -> bool:
+    """Return whether a person, or the watch, took a version out, and no person put it back."""
     verdict = False
     for entry in ledger:
         if version is not None and entry.task == task and entry.moved and entry.who != POLICY:
@@ -153,12 +167,25 @@ def _taken_out(ledger: list[Entry], task: str, version: int | None) -> bool:
     return verdict
 
 
+def _taker(ledger: Sequence[Entry], task: str, version: int | None) -> str:
+    """Who took a version out last, as it is said in a sentence."""
+    out = (e for e in reversed(ledger) if e.task == task and e.moved and e.before == version)
+    return "the watch" if next(out).who == WATCH else "a person"
+
+
+def verify(home: Path) -> tuple[int, str]:
+    """Return how many lines the ledger has, and its last hash. Raises Refused where one changed."""
+    return chain.verify(home / LEDGER)
+
+
+def note(home: Path, entry: Entry) -> None:
+    """Write down an event that moves nobody."""
+    with _locked(home, LEDGER):
+        _append(home / LEDGER, entry)
+
+
 def _append(path: Path, entry: Entry) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a+b") as file:
-        file.seek(0)
-        file.truncate(file.read().rfind(b"\n") + 1)  # a line that a crash tore
-        file.write(msgspec.json.encode(entry) + b"\n")
+    chain.append(path, msgspec.json.encode(entry))
 
 
 def _locked(home: Path, name: str) -> FileLock:
@@ -243,13 +270,13 @@ def _check_out(home: Path, digest: str, to: Path) -> None:
             kept = list(tree.iteritems())  # type: ignore[no-untyped-call]  # it has no types
         except Exception as error:  # of dvc_data, dvc_objects, or of the disk
             raise Refused(f"{damaged}: its list of files cannot be read ({error})") from None
-        for key, (_, known) in kept:
-            source, place = cache.oid_to_path(known.value), to.joinpath(*key)
+        for key, (_, expected) in kept:
+            source, place = cache.oid_to_path(expected.value), to.joinpath(*key)
             place.parent.mkdir(parents=True, exist_ok=True)
             try:
                 shutil.copyfile(source, place)
-                found = file_md5(str(place), localfs)
+                actual = file_md5(str(place), localfs)
             except OSError as error:
                 raise Refused(f"{damaged}: {'/'.join(key)} ({error.strerror})") from None
-            if found != known.value:
+            if actual != expected.value:
                 raise Refused(f"{damaged}: {'/'.join(key)} has other bytes than it had")

@@ -29,28 +29,28 @@ WIDE = 28  # characters of a name beside an axis
 
 def plots(
     contract: Contract,
-    said: Sequence[ComparedAnswer],
+    compared: Sequence[ComparedAnswer],
     certificate: Certificate | None,
     training: Training,
 ) -> dict[str, Figure]:
     """The pictures that there is something to draw for, by name."""
-    found = {"loss": loss(training)} if training.losses else {}
-    if said:
-        found["risk"] = risk(said, certificate)
-    if said and contract.kind == "labels":
-        found["confusion"] = confusion(said, contract)
-    if said and contract.kind in ("json", "tools"):
-        found["fields"] = fields(said)
-    return found
+    figures = {"loss": loss(training)} if training.losses else {}
+    if compared:
+        figures["risk"] = risk(compared, certificate)
+    if compared and contract.kind == "labels":
+        figures["confusion"] = confusion(compared, contract)
+    if compared and contract.kind in ("json", "tools"):
+        figures["fields"] = fields(compared)
+    return figures
 
 
-def risk(said: Sequence[ComparedAnswer], certificate: Certificate | None) -> Figure:
+def risk(compared: Sequence[ComparedAnswer], certificate: Certificate | None) -> Figure:
     """Answers are let through from the most confident down: how many of those are wrong."""
     drawn, axes = _page(
-        "Risk and coverage", f"{len(said)} test calls, most confident answers first"
+        "Risk and coverage", f"{len(compared)} test calls, most confident answers first"
     )
-    sure = sorted((r for r in said if r.score is not None), key=lambda r: -(r.score or 0.0))
-    total = sum(row.weight for row in said)
+    sure = sorted((r for r in compared if r.score is not None), key=lambda r: -(r.score or 0.0))
+    total = sum(row.weight for row in compared)
     seen = list(accumulate(row.weight for row in sure))
     wrong = list(accumulate(row.weight * (not row.agrees) for row in sure))
     squares = list(accumulate(row.weight**2 for row in sure))
@@ -79,14 +79,14 @@ def risk(said: Sequence[ComparedAnswer], certificate: Certificate | None) -> Fig
     return drawn
 
 
-def confusion(said: Sequence[ComparedAnswer], contract: Contract) -> Figure:
+def confusion(compared: Sequence[ComparedAnswer], contract: Contract) -> Figure:
     """Return which labels are taken for which; of many labels those with the most mistakes."""
     names = {normal(label, contract): label for label in contract.labels}
     pairs = [
         tuple(
             names.get(normal(answer, contract), "off contract") for answer in (r.expected, r.given)
         )
-        for r in said
+        for r in compared
     ]
     wrong = Counter(label for pair in pairs if pair[0] != pair[1] for label in pair)
     common = Counter(expected for expected, _ in pairs)
@@ -95,7 +95,7 @@ def confusion(said: Sequence[ComparedAnswer], contract: Contract) -> Figure:
     counts = Counter(pairs)
     cells = [[counts[row, column] for column in shown] for row in shown]
     left = len({*wrong, *common}) - len(shown)
-    about = f"{len(said)} test calls" + (
+    about = f"{len(compared)} test calls" + (
         f"; {left} labels with fewer mistakes left out" * (left > 0)
     )
     drawn, axes = _page("Confusion", about, 3.2 + 0.36 * len(shown), 2.4 + 0.36 * len(shown))
@@ -114,12 +114,12 @@ def confusion(said: Sequence[ComparedAnswer], contract: Contract) -> Figure:
     return drawn
 
 
-def fields(said: Sequence[ComparedAnswer]) -> Figure:
+def fields(compared: Sequence[ComparedAnswer]) -> Figure:
     """The F1 of each field of the answers, the most frequent fields first."""
-    every = quality.by_field([row.expected for row in said], [row.given for row in said])
+    every = quality.by_field([row.expected for row in compared], [row.given for row in compared])
     shown = dict(list(every.items())[:MOST])
     left = len(every) - len(shown)
-    about = f"{len(said)} test calls" + (f"; {left} rarer fields left out" * (left > 0))
+    about = f"{len(compared)} test calls" + (f"; {left} rarer fields left out" * (left > 0))
     drawn, axes = _page("Fields", about, 7.2, 1.9 + 0.34 * len(shown))
     values = [100 * f1 for f1, _ in shown.values()]
     axes.barh(range(len(shown)), values, color=STUDENT, height=0.62)

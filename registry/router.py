@@ -21,21 +21,21 @@ def register(store: Store, tasks: Path, day: str) -> int:
     Equal templates stay one version, whatever the tasks' sizes.
     """
     client = store.client
-    known = digest(msgspec.json.encode([(task.id, task.template) for task in load(tasks)]))
+    templates = digest(msgspec.json.encode([(task.id, task.template) for task in load(tasks)]))
     if not client.search_registered_models(f"name='{NAME}'"):
         client.create_registered_model(NAME, {"kind": NAME}, ABOUT[ROUTERS])
     for old in client.search_model_versions(f"name='{NAME}'", max_results=10_000):
-        if old.tags.get("digest") == known:
+        if old.tags.get("digest") == templates:
             return int(old.version)
-    tags, place = {"digest": known, "night": day}, store.experiment(ROUTERS)
+    tags, place = {"digest": templates, "night": day}, store.experiment(ROUTERS)
     run = client.create_run(place, tags=tags, run_name=f"router of {day}").info.run_id
     logged = client.create_logged_model(place, NAME, source_run_id=run, tags=tags, model_type=NAME)
     with tempfile.TemporaryDirectory() as scratch:
         shutil.copy(tasks, scratch)
         client.log_model_artifacts(logged.model_id, scratch)
     client.finalize_logged_model(logged.model_id, "READY")
-    made = client.create_model_version(
+    version = client.create_model_version(
         NAME, logged.artifact_location, run, tags=tags, model_id=logged.model_id
     )
     client.set_terminated(run)
-    return int(made.version)
+    return int(version.version)

@@ -38,7 +38,7 @@ def log(
     """Log all that a bundle tells about its student to a run; `logged` is the logged model's id."""
     from mlflow.entities import Param
 
-    name, training, said = run.info.run_id, load_training(bundle), bundles.answers(bundle)
+    name, training, compared = run.info.run_id, load_training(bundle), bundles.answers(bundle)
     points = [(k, 0, v) for k, v in figures.metrics(scorecard, certificate).items()]
     client.log_batch(
         name,
@@ -47,11 +47,11 @@ def log(
     )
     client.log_inputs(name, [_dataset(task, lineage)])
     client.log_table(name, figures.scores(scorecard), "scorecard.json")
-    if said:
-        client.log_table(name, figures.answers(said, certificate), "answers.json")
-    if said and task.contract.kind in ("json", "tools"):
-        client.log_table(name, figures.fields(said), "fields.json")
-    for title, drawn in plots.plots(task.contract, said, certificate, training).items():
+    if compared:
+        client.log_table(name, figures.answers(compared, certificate), "answers.json")
+    if compared and task.contract.kind in ("json", "tools"):
+        client.log_table(name, figures.fields(compared), "fields.json")
+    for title, drawn in plots.plots(task.contract, compared, certificate, training).items():
         client.log_figure(name, drawn, f"plots/{title}.png")
 
 

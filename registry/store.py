@@ -82,9 +82,9 @@ class Store:
         made = adapter_digest(bundle / "adapter")
         bundles.check(bundle, made)
         proof = digest(msgspec.json.encode(certificate)) if certificate else ""
-        known = (v for v in self.versions(task.id) if v.certificate == proof)
-        found = next((v for v in known if v.adapter_digest == made), None)
-        if found is None:
+        proven = (v for v in self.versions(task.id) if v.certificate == proof)
+        same = next((v for v in proven if v.adapter_digest == made), None)
+        if same is None:
             tags = {
                 "verdict": "passed" if verdict.passed else "refused",
                 "agreement": f"{scorecard.agreement:.1%}",
@@ -96,15 +96,15 @@ class Store:
                 "certificate": proof,
             }
             note = card.version(task, scorecard, certificate, verdict, lineage)
-            found = self._add(task, bundle, scorecard, certificate, lineage, tags, note)
+            same = self._add(task, bundle, scorecard, certificate, lineage, tags, note)
         if verdict.passed:
-            self.client.set_registered_model_alias(task.id, CANDIDATE, str(found.number))
-        return found
+            self.client.set_registered_model_alias(task.id, CANDIDATE, str(same.number))
+        return same
 
     def versions(self, name: str) -> list[Version]:
         """All versions of a task's model, oldest first."""
-        found = self.client.search_model_versions(f"name='{name}'", max_results=10_000)
-        return sorted((_version(v) for v in found), key=lambda v: v.number)
+        versions = self.client.search_model_versions(f"name='{name}'", max_results=10_000)
+        return sorted((_version(v) for v in versions), key=lambda v: v.number)
 
     def champions(self) -> list[Version]:
         """Return what should serve now: the champion of every task that has one."""
@@ -119,12 +119,18 @@ class Store:
         chosen = [(m.name, m.aliases[alias]) for m in models if alias in m.aliases]
         return [_version(self.client.get_model_version(*pair)) for pair in sorted(chosen)]
 
-    def note(self, version: Version, said: str) -> None:
+    def note(self, version: Version, text: str) -> None:
         """Put what live calls say about a version at the top of its page."""
         at = version.name, str(version.number)
         before = str(self.client.get_model_version(*at).description or "")
-        if (after := card.noted(before, said)) != before:
+        if (after := card.noted(before, text)) != before:
             self.client.update_model_version(*at, after)
+
+    def revoke(self, version: Version, why: str) -> None:
+        """Say on a version's page, and in a tag, why the watch took it out."""
+        at = version.name, str(version.number)
+        self.client.set_model_version_tag(*at, "revoked", why)
+        self.note(version, why)
 
     def champion(self, name: str) -> int | None:
         """The number of a task's champion, or None."""
@@ -156,10 +162,10 @@ class Store:
 
     def version(self, name: str, number: int) -> Version:
         """One version of a task's model. Raises Refused when there is none."""
-        found = next((v for v in self.versions(name) if v.number == number), None)
-        if found is None:
+        match = next((v for v in self.versions(name) if v.number == number), None)
+        if match is None:
             raise Refused(f"the registry at {self.uri} has no version {number} of {name}")
-        return found
+        return match
 
     def fetch(self, version: Version, to: Path) -> Path:
         """Copy a version's bundle to the folder `to`, checked against the registered digest.
@@ -210,13 +216,13 @@ class Store:
         from mlflow.entities import LoggedModelOutput
 
         experiment = self.experiment(EXPERIMENT)
-        found = self._run(experiment, task, tags, note)
-        run_id = found.info.run_id
+        entry = self._run(experiment, task, tags, note)
+        run_id = entry.info.run_id
         logged = self.client.create_logged_model(
             experiment, task.id, source_run_id=run_id, tags=tags, model_type="student"
         )
         parts = (bundle, scorecard, certificate, lineage)
-        run.log(self.client, found, logged.model_id, task, *parts)
+        run.log(self.client, entry, logged.model_id, task, *parts)
         self.client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, step=0)])
         with tempfile.TemporaryDirectory() as scratch:
             run.save(bundle, Path(scratch))
@@ -237,9 +243,9 @@ class Store:
 
     def experiment(self, name: str) -> str:
         """The id of one of our experiments, created when it is not there."""
-        found = self.client.get_experiment_by_name(name)
-        if found:
-            return str(found.experiment_id)
+        experiment = self.client.get_experiment_by_name(name)
+        if experiment:
+            return str(experiment.experiment_id)
         place = None  # a server knows where its artifacts go; a bare database has them beside it
         if self.uri.startswith("sqlite:///"):
             place = (
@@ -279,15 +285,15 @@ class Store:
             self.client.create_registered_model(task.id, tags, card.model(task))
 
 
-def _version(found: ModelVersion) -> Version:
+def _version(version: ModelVersion) -> Version:
     return Version(
-        name=found.name,
-        number=int(found.version),
-        adapter_digest=found.tags.get("adapter_digest", ""),
-        dataset=found.tags.get("dataset", ""),
-        run=found.run_id or "",
-        passed=found.tags.get("verdict") == "passed",
-        at=found.creation_timestamp / 1000,
-        scope=found.tags.get("scope", TASK),
-        certificate=found.tags.get("certificate", ""),
+        name=version.name,
+        number=int(version.version),
+        adapter_digest=version.tags.get("adapter_digest", ""),
+        dataset=version.tags.get("dataset", ""),
+        run=version.run_id or "",
+        passed=version.tags.get("verdict") == "passed",
+        at=version.creation_timestamp / 1000,
+        scope=version.tags.get("scope", TASK),
+        certificate=version.tags.get("certificate", ""),
     )

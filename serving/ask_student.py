@@ -74,8 +74,8 @@ class Students:
             return escalate.NOT_PLAIN
         if exchange.incoming.header(b"origin"):
             return escalate.BROWSER
-        known = self.keys.accepted(exchange.incoming, exchange.model)
-        return None if known else escalate.UNKNOWN_KEY
+        accepted = self.keys.accepted(exchange.incoming, exchange.model)
+        return None if accepted else escalate.UNKNOWN_KEY
 
     async def _answer(self, exchange: Exchange, match: Match) -> Answer | None:
         pool = self.pools.get(match.route.kind)

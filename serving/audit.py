@@ -62,12 +62,12 @@ class Audits:
     async def _audit(self, exchange: Exchange, line: Json, contract: Contract, served: str) -> None:
         try:
             async with self._turn:
-                found = await self._ask_teacher(exchange)
-            if reason := unanswered(found.reply, found.finish_reason):
+                teacher = await self._ask_teacher(exchange)
+            if reason := unanswered(teacher.reply, teacher.finish_reason):
                 raise ValueError(reason)
-            agrees = agree(answer(found.reply, contract), served, contract)
-            line["audit"] = {**reply_fields(found), "agrees": agrees}
-            self.shadows.offer(line, found.reply, audited=True)
+            agrees = agree(answer(teacher.reply, contract), served, contract)
+            line["audit"] = {**reply_fields(teacher), "agrees": agrees}
+            self.shadows.offer(line, teacher.reply, audited=True)
             self.metrics.audits.labels("agrees" if agrees else "disagrees").inc()
             self.evidence.see(msgspec.convert(line, JournalLine))
         except (TeacherDown, Unreachable, ValueError) as error:

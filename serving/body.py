@@ -12,7 +12,7 @@ import msgspec
 
 from tasks.core.records import Json
 
-LARGEST = 256 << 20  # bytes of an unpacked body; more is left packed
+LARGEST = 64 << 20  # bytes of an unpacked body; more is left packed
 
 _BOM = b"\xef\xbb\xbf"
 _TOKEN = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[{}\[\],:]', re.DOTALL)
@@ -37,17 +37,17 @@ def read(body: bytes) -> Json:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         pass
     try:
-        found = _whole(json.loads(body))
+        document = _whole(json.loads(body))
         plain = True
     except UnicodeDecodeError:
-        found, plain = _loose(body), False
+        document, plain = _loose(body), False
     except (ValueError, RecursionError):
         raise NotPlain(None) from None
-    if not isinstance(found, dict):
+    if not isinstance(document, dict):
         raise NotPlain(None)
-    if not plain or _odd_numbers(found):
-        raise NotPlain(found)
-    return found
+    if not plain or _odd_numbers(document):
+        raise NotPlain(document)
+    return document
 
 
 def _loose(body: bytes) -> Any:

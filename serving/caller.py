@@ -9,6 +9,9 @@ from contextlib import contextmanager
 from starlette.types import Receive, Send
 
 from serving.client import Headers
+from serving.intake import NotTaken, too_large
+
+BODY_SECONDS = 60.0  # between two parts of a body
 
 
 class Left(Exception):  # noqa: N818 - it reads as what happened
@@ -24,15 +27,26 @@ class Caller:
         self.left = False
         self.started = False
 
-    async def body(self) -> bytes:
-        """The whole body. Raises Left."""
-        return b"".join([part async for part in self.parts()])
+    async def body(self, largest: int) -> bytes:
+        """The whole body, of at most so many bytes. Raises Left and NotTaken."""
+        parts, size = list[bytes](), 0
+        async for part in self.parts():
+            size += len(part)
+            if size > largest:
+                raise too_large(largest)
+            parts.append(part)
+        return b"".join(parts)
 
     async def parts(self) -> AsyncIterator[bytes]:
-        """The body as it arrives. Raises Left."""
+        """The body as it arrives. Raises Left, and NotTaken where nothing comes any more."""
         more = True
         while more:
-            event = await self._receive()
+            try:
+                async with asyncio.timeout(BODY_SECONDS):
+                    event = await self._receive()
+            except TimeoutError:
+                sentence = f"nothing of the body came for {BODY_SECONDS:.0f} seconds"
+                raise NotTaken(408, sentence) from None
             if event["type"] == "http.disconnect":
                 self.left = True
                 raise Left

@@ -94,18 +94,18 @@ class Engine:
 
     def _check(self, path: Path) -> None:
         """Refuse what did not come from the registry's own folder or is not for this base."""
-        found = path.resolve()
-        if not found.is_relative_to(self.root):
+        folder = path.resolve()
+        if not folder.is_relative_to(self.root):
             raise BadRequest(f"{path} is outside of {self.root}")
-        if not (found / ADAPTER_FILES[0]).is_file():
+        if not (folder / ADAPTER_FILES[0]).is_file():
             raise BadRequest(f"No adapter found for {path}", 404)
-        kind = kind_of(found)
-        if not all((found / name).is_file() for name in FILES[kind]):
+        kind = kind_of(folder)
+        if not all((folder / name).is_file() for name in FILES[kind]):
             raise BadRequest(f"No adapter found for {path}", 404)
-        others = sorted({file.name for file in found.iterdir()} - {*FILES[kind], "README.md"})
+        others = sorted({file.name for file in folder.iterdir()} - {*FILES[kind], "README.md"})
         if others:
             raise BadRequest(f"{path} holds {others[0]}; only safetensors are loaded")
-        config = msgspec.json.decode((found / ADAPTER_FILES[0]).read_bytes())
+        config = msgspec.json.decode((folder / ADAPTER_FILES[0]).read_bytes())
         base = minilm.DIGEST if kind == "encoder" else self.digest
         if config.get("revision") != base:
             raise BadRequest(f"{path} was trained on another base than {self.name}")

@@ -186,7 +186,7 @@ def app(engine: Engine, token: str | None = None) -> Starlette:
         yield
         engine.stop()
 
-    made = Starlette(
+    application = Starlette(
         routes=[
             Route("/health", health),
             Route("/v1/models", models),
@@ -198,8 +198,8 @@ def app(engine: Engine, token: str | None = None) -> Starlette:
         exception_handlers={BadRequest: _refuse},
         lifespan=lifespan,
     )
-    made.state.engine = engine
-    return made
+    application.state.engine = engine
+    return application
 
 
 def run(arguments: argparse.Namespace) -> None:

@@ -15,6 +15,7 @@ from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
+from io import BytesIO
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,7 +23,8 @@ import msgspec
 from prometheus_client import Counter
 
 from serving.route import Route, RouteFile
-from tasks.calibrate.shadow_proof import QUIET, conversation_of
+from tasks.calibrate.shadow_proof import QUIET
+from tasks.cluster.signatures import user_text
 from tasks.core.evidence import ALARM, ChangeDetector, interval
 from tasks.core.records import TEACHER, Json, digest
 from tasks.ingest.encoding import lines_of
@@ -65,6 +67,7 @@ class AuditOutcome(msgspec.Struct):
     """The audit's part of a journal line."""
 
     agrees: bool = False
+    reply: Json | None = None
     model: str | None = None
     fingerprint: str | None = None
 
@@ -81,14 +84,48 @@ class JournalLine(msgspec.Struct):
     student: AskedStudent | None = None
     audit: AuditOutcome | None = None
     audit_rate: float = 1.0
+    model: str | None = None
+    fingerprint: str | None = None
 
-    @property
-    def key(self) -> EvidenceKey | None:
-        """Return which student this is about; None where none was asked."""
-        asked = self.student
-        if asked is None or self.task is None:
-            return None
-        return EvidenceKey(self.task, asked.adapter, asked.version, asked.since)
+
+class Observation(msgspec.Struct, array_like=True, frozen=True):
+    """What one call says about a student: an audited answer, or one that was not served.
+
+    Of those not served (`wrong` is None) as many are drawn as of the served ones. `teacher` is the
+    model that the teacher's reply names, and its fingerprint.
+    """
+
+    id: str
+    at: float
+    key: EvidenceKey
+    wrong: bool | None
+    conversation: str
+    opening: str
+    request: str
+    teacher: str
+    asked: str = ""  # the model that the caller asked for
+
+
+def observed(line: JournalLine) -> Observation | None:
+    """Return what a line of the journal says about a student; None where it says nothing."""
+    asked, request = line.student, line.request or {}
+    if asked is None or line.task is None:
+        return None
+    served = line.answered_by != TEACHER
+    if line.audit is None if served else not drawn(line.id, line.audit_rate):
+        return None
+    said = line.audit if served and line.audit else line
+    return Observation(
+        id=line.id,
+        at=line.at,
+        key=EvidenceKey(line.task, asked.adapter, asked.version, asked.since),
+        wrong=not line.audit.agrees if served and line.audit else None,
+        conversation=line.conversation and digest(line.conversation),
+        opening=digest(user_text(request)),
+        request=digest(msgspec.json.encode(request).decode()),
+        teacher=" ".join(filter(None, (said.model, said.fingerprint))),
+        asked=str(request.get("model") or ""),
+    )
 
 
 @dataclass(slots=True)
@@ -116,33 +153,25 @@ class RiskTest:
         """Return when the answers became worse, as it looks from here."""
         return self.times[min(self.detector.changed, self.n - 1)] if self.times else 0.0
 
-    def see(self, line: JournalLine) -> bool:
-        """Take in one line; return whether it counted."""
-        wrong = self._outcome(line)
-        if wrong is None or not self._first(line):
+    def see(self, found: Observation) -> bool:
+        """Take in one answer; return whether it counted."""
+        everything = self.route.certificate.risk == "marginal"
+        if (found.wrong is None and not everything) or not self._first(found):
             return False
-        self.detector.see(wrong)
-        self.wrong += wrong
-        self.times.append(line.at)
+        self.detector.see(bool(found.wrong))
+        self.wrong += bool(found.wrong)
+        self.times.append(found.at)
         if self.alarm is None and self.detector.alarm(self.threshold):
             self.alarm = self.n
         return True
 
-    def _outcome(self, line: JournalLine) -> bool | None:
-        """Whether an answer was wrong; None where the line says nothing about it."""
-        if line.answered_by != TEACHER:
-            return None if line.audit is None else not line.audit.agrees
-        counts = self.route.certificate.risk == "marginal" and drawn(line.id, line.audit_rate)
-        return False if counts else None
-
-    def _first(self, line: JournalLine) -> bool:
+    def _first(self, found: Observation) -> bool:
         """Whether nothing of its conversation counted within the last ten minutes."""
-        request = line.request or {}
-        own = digest(msgspec.json.encode(request).decode())
-        name = conversation_of(own, line.conversation, request, self.route.task)
-        if abs(line.at - self._heard.get(name, -math.inf)) <= QUIET:
+        own = found.opening if self.route.task.template.turns else found.request
+        name = found.conversation or own
+        if abs(found.at - self._heard.get(name, -math.inf)) <= QUIET:
             return False
-        self._heard[name] = line.at
+        self._heard[name] = found.at
         self._heard.move_to_end(name)
         if len(self._heard) > REMEMBERED:
             self._heard.popitem(last=False)
@@ -180,14 +209,16 @@ class Evidence:
 
     def see(self, line: JournalLine) -> None:
         """Take in one line of the journal; a breach is logged, once."""
-        key = line.key
-        route = next((r for r in self.routes.current().routes if EvidenceKey.of(r) == key), None)
+        found = observed(line)
+        if found is None:
+            return
+        current = self.routes.current().routes
+        route = next((r for r in current if EvidenceKey.of(r) == found.key), None)
         if route is None or self.breached(route):
             return
-        test = self.of(route)
-        test.see(line)
+        self.of(route).see(found)
         if self.breached(route):
-            log.warning("%s is revoked: %s", route.adapter, test)
+            log.warning("%s is revoked: %s", route.adapter, self.of(route))
             if self.revoked:
                 self.revoked.labels(route.adapter).inc()
 
@@ -215,18 +246,23 @@ class Evidence:
 
 def files(folder: Path) -> list[Path]:
     """The newest days' files of a journal, oldest first, packed and renamed ones included."""
-    found = sorted(path for path in folder.glob("*.jsonl*") if path.name[:4].isdigit())
-    days = sorted({path.name[:10] for path in found})[-DAYS:]
-    return [path for path in found if path.name[:10] in days]
+    paths = sorted(path for path in folder.glob("*.jsonl*") if path.name[:4].isdigit())
+    days = sorted({path.name[:10] for path in paths})[-DAYS:]
+    return [path for path in paths if path.name[:10] in days]
 
 
-def lines(path: Path, start: int = 0) -> Iterator[JournalLine]:
-    """The lines of a journal file in which a student was asked; torn ones are left out."""
+def lines(path: Path, start: int = 0, end: int | None = None) -> Iterator[JournalLine]:
+    """The lines of a journal file in which a student was asked; torn ones are left out.
+
+    Of a file that is not packed, those between two places.
+    """
     decode = msgspec.json.Decoder(JournalLine).decode
     with path.open("rb") as file:
         magic = file.read(4)
-        file.seek(start)
-        for raw in lines_of(file, magic):
+        packed = not magic.startswith(b"{")
+        file.seek(0 if packed else start)
+        part = file if packed or end is None else BytesIO(file.read(end - start))
+        for raw in lines_of(part, magic):
             if any(mark in raw.data for mark in _MARKS):
                 with suppress(msgspec.DecodeError):
                     yield decode(raw.data)

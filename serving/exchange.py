@@ -23,8 +23,8 @@ _NOT_A_LABEL = re.compile(r"[^\x20-\x7e]")
 
 def api_of(method: str, path: str) -> str | None:
     """Which API that nights learn from this calls: chat, responses or messages; None for others."""
-    found = _PATH.fullmatch(path) if method == "POST" else None
-    return _KINDS[found[1]] if found else None
+    match = _PATH.fullmatch(path) if method == "POST" else None
+    return _KINDS[match[1]] if match else None
 
 
 @dataclass(slots=True)
@@ -72,13 +72,13 @@ class Exchange:
 
     def headers(self, by: str) -> Headers:
         """Return what the client learns about who answered, and why."""
-        found = {"x-flywheel-call": self.id, "x-flywheel-served-by": by}
+        headers = {"x-flywheel-call": self.id, "x-flywheel-served-by": by}
         if self.match is not None:
-            found["x-flywheel-task"] = self.match.route.task.id
-            found["x-flywheel-adapter"] = self.match.route.adapter
-            found["x-flywheel-version"] = str(self.match.route.version)
-        found["x-flywheel-reason"] = self.reason
-        return [(k.encode(), _NOT_A_LABEL.sub("?", v).encode()) for k, v in found.items()]
+            headers["x-flywheel-task"] = self.match.route.task.id
+            headers["x-flywheel-adapter"] = self.match.route.adapter
+            headers["x-flywheel-version"] = str(self.match.route.version)
+        headers["x-flywheel-reason"] = self.reason
+        return [(k.encode(), _NOT_A_LABEL.sub("?", v).encode()) for k, v in headers.items()]
 
     def line(self, audit_rate: float, **more: object) -> Json:
         """The journal line. Client headers with secrets never enter it."""
@@ -115,12 +115,13 @@ def _objects(value: object) -> bool:
     return isinstance(value, list) and all(isinstance(item, dict) for item in value)
 
 
-def reply_fields(found: Completion) -> Json:
+def reply_fields(read: Completion) -> Json:
     """The fields of a line (or of its audit) that hold what a model said."""
-    prompt, completion = found.tokens
+    prompt, completion = read.tokens
     return {
-        "reply": found.reply,
-        "model": found.model,
-        "finish_reason": found.finish_reason,
+        "reply": read.reply,
+        "model": read.model,
+        "fingerprint": read.fingerprint or None,
+        "finish_reason": read.finish_reason,
         "usage": {"prompt_tokens": prompt, "completion_tokens": completion},
     }

@@ -40,6 +40,7 @@ from serving.client import Client
 from serving.evidence import Evidence, JournalLine, drawn
 from serving.evidence import files as journal_files
 from serving.exchange import CHAT, Exchange, api_of, reply_fields
+from serving.intake import MEGABYTE, Intake, NotTaken
 from serving.journal import Journal
 from serving.keys import AcceptedKeys
 from serving.listen import SHUTDOWN_SECONDS, listen, server
@@ -75,29 +76,42 @@ class Gateway:
     replay: bool = False
     metrics: Metrics = field(default_factory=Metrics)
     audits: Audits = field(init=False)
+    intake: Intake = field(init=False)
 
     def __post_init__(self) -> None:
-        known = self.students.keys, self.journal, self.metrics, self.shadows
-        self.audits = Audits(self.teacher, *known, self.students.evidence)
+        self.intake = Intake(self.settings.max_body * MEGABYTE)
+        parts = self.students.keys, self.journal, self.metrics, self.shadows
+        self.audits = Audits(self.teacher, *parts, self.students.evidence)
         self.students.evidence.revoked = self.metrics.revoked
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Everything under /v1 and /openai: what is not learned from is passed through."""
-        start, caller = time.perf_counter(), Caller(receive, send)
+        caller = Caller(receive, send)
         incoming = Incoming(
             scope["method"], scope["raw_path"], scope["query_string"], scope["headers"]
         )
-        api = api_of(incoming.method, scope["path"])
         with contextlib.suppress(Left):
-            if problem := impassable(incoming, scope["path"]):
-                error = completion.error(problem, "invalid_request_error")
-                await caller.reply(501, [JSON], msgspec.json.encode(error))
-            elif api is None:
-                body = await body_of(incoming, caller)
-                await Relay(self.teacher, incoming.with_body(body), caller).run()
+            try:
+                if problem := impassable(incoming, scope["path"]):
+                    raise NotTaken(501, problem)
+                await self._handle(incoming, api_of(incoming.method, scope["path"]), caller)
+            except NotTaken as refusal:
+                error = completion.error(str(refusal), "invalid_request_error")
+                closing = (b"connection", b"close")
+                await caller.reply(refusal.status, [JSON, closing], msgspec.json.encode(error))
+
+    async def _handle(self, incoming: Incoming, api: str | None, caller: Caller) -> None:
+        """Pass a request through, or answer it as a call. Raises Left and NotTaken."""
+        start, at, largest = time.perf_counter(), self._time(incoming), self.intake.largest
+        if api is None and not incoming.names_model():
+            body = await body_of(incoming, caller)
+            await Relay(self.teacher, incoming.with_body(body), caller).run()
+            return
+        async with self.intake.room(incoming):
+            incoming = incoming.with_body(await caller.body(largest))
+            if api is None:
+                await Relay(self.teacher, incoming, caller).run()
             else:
-                at = self._time(incoming)
-                incoming = incoming.with_body(await caller.body())
                 await self._answer(Exchange(uuid.uuid4().hex, at, start, api, incoming), caller)
 
     async def _answer(self, exchange: Exchange, caller: Caller) -> None:
@@ -133,16 +147,21 @@ class Gateway:
         assert exchange.request is not None
         route = exchange.match.route
         body = completion.of_student(exchange, route, answer)
-        found = replies.read(body)
-        line = exchange.line(self.settings.audit, **reply_fields(found), answered_by=route.adapter)
+        reply = replies.read(body)
+        rate = self._audit_rate(exchange)
+        line = exchange.line(rate, **reply_fields(reply), answered_by=route.adapter)
         written = completion.written(body, exchange.request)
-        if drawn(exchange.id, self.settings.audit):
+        if drawn(exchange.id, rate):
             self.audits.start(exchange, line, route.task.contract, answer.text)
         else:
             self.journal.append(line)
         self.metrics.served.labels(route.adapter).inc()
         self.metrics.seconds.labels(STUDENT).observe(line["latency_s"])
         return written
+
+    def _audit_rate(self, exchange: Exchange) -> float:
+        """The share of such answers that is audited: more where the route asks for it."""
+        return max(self.settings.audit, exchange.match.route.audit if exchange.match else 0.0)
 
     async def _escalate(self, exchange: Exchange, caller: Caller) -> None:
         relay = Relay(
@@ -162,7 +181,7 @@ class Gateway:
         self.metrics.teacher.labels(str(passed.status)).inc()
         if exchange.api == CHAT:
             self.students.keys.learn(exchange.incoming, exchange.model, passed.status)
-        line = exchange.line(self.settings.audit) | transcript.fields(exchange.api, passed)
+        line = exchange.line(self._audit_rate(exchange)) | transcript.fields(exchange.api, passed)
         if line["error"] is None and exchange.is_chat():
             self.shadows.offer(line, line["reply"])
             if line["student"]:
@@ -287,9 +306,9 @@ def main() -> None:
     os.umask(0o077)  # what is written below is as personal as the calls are
     logging.basicConfig(format="%(levelname)s %(name)s: %(message)s")
     try:
-        found = params.load()
-        alarm = found.watch.audits_per_false_alarm
-        gateway = build(chosen.home, os.environ, found.serve, chosen.replay, alarm)
+        settings = params.load()
+        alarm = settings.watch.audits_per_false_alarm
+        gateway = build(chosen.home, os.environ, settings.serve, chosen.replay, alarm)
         serve(gateway, chosen.host, chosen.port)
     except Refused as error:
         print(f"flywheel: {error}", file=sys.stderr)

@@ -64,19 +64,19 @@ class Journal:
 
     def recover(self) -> int:
         """Write the lines that killed gateways had put aside; return how many there were."""
-        found = 0
+        records = 0
         for folder in self.folder.glob(f"{ASIDE}*"):
             if folder == self._aside:
                 continue
             try:
                 with FileLock(folder / "lock").acquire(timeout=0):
-                    found += sum(self._recovered(path) for path in folder.glob("*.json"))
+                    records += sum(self._recovered(path) for path in folder.glob("*.json"))
                     shutil.rmtree(folder)
             except Timeout:
                 continue  # another gateway on this home is alive
             except OSError as error:  # the next one to start may write them
                 log.error("lines put aside in %s are not written: %s", folder, error)
-        return found
+        return records
 
     def _recovered(self, path: Path) -> bool:
         """Write a line that was put aside, unless its gateway died between that and removing it."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import resource
 import socket
 
 import uvicorn
@@ -11,6 +13,10 @@ from starlette.types import ASGIApp
 from serving.lenient import Requests
 from tasks.core.stage import Refused
 
+HEAD_SECONDS = 20.0  # from the connection, or a request's first byte, to the end of its headers
+HEAD_BYTES = 256 << 10  # of a request line and its headers
+FILES = 3  # that one connection may need: its own, the teacher's and the pool's
+MOST = 10_000  # connections at once
 BACKLOG = 2_048  # connections that wait to be accepted
 SHUTDOWN_SECONDS = int(os.environ.get("SHUTDOWN_SECONDS", "5"))  # for calls under way
 KEEP_ALIVE_SECONDS = 75  # longer than clients keep idle connections, so that they close first
@@ -31,11 +37,80 @@ def listen(host: str, port: int) -> socket.socket:
     return place
 
 
+def connections() -> int:
+    """How many connections may be open at once; raises this process's own limit of open files."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = FILES * MOST
+    files = wanted if hard == resource.RLIM_INFINITY else min(hard, wanted)
+    if soft < files:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (files, hard))
+    return max(soft, files) // FILES
+
+
+class Http(Requests):
+    """HTTP as uvicorn speaks it, with what it lacks: a deadline and a limit for a request's head.
+
+    A connection that says nothing, or sends its headers for ever, is closed.
+    """
+
+    _deadline: asyncio.TimerHandle | None = None
+    _head = 0  # bytes that came since the deadline was set
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Expect a request's head."""
+        super().connection_made(transport)
+        self._expect()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Expect nothing more."""
+        self._met()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Read on, unless the head becomes too large."""
+        if self._deadline is not None:
+            if self._head > HEAD_BYTES:
+                self._close("431 Request Header Fields Too Large")
+                return
+            self._head += len(data)
+        super().data_received(data)
+
+    def on_message_begin(self) -> None:
+        """Expect the rest of the head."""
+        super().on_message_begin()
+        self._expect()
+
+    def on_headers_complete(self) -> None:
+        """Expect no more of the head."""
+        self._met()
+        super().on_headers_complete()
+
+    def _late(self) -> None:
+        self._close("408 Request Timeout")
+
+    def _close(self, status: str) -> None:
+        self._met()
+        if self._head:
+            self.transport.write(f"HTTP/1.1 {status}\r\nconnection: close\r\n\r\n".encode())
+        self.transport.close()
+
+    def _expect(self) -> None:
+        if self._deadline is None:
+            self._head = 0
+            self._deadline = self.loop.call_later(HEAD_SECONDS, self._late)
+
+    def _met(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+
 def server(app: ASGIApp) -> uvicorn.Server:
     """The gateway's server: nothing of its own is added to a reply."""
     config = uvicorn.Config(
         app,
-        http=Requests,
+        http=Http,
+        limit_concurrency=connections(),
         loop="uvloop",
         ws="none",
         proxy_headers=False,

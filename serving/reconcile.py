@@ -14,10 +14,11 @@ from typing import Any
 
 import msgspec
 
-from registry import ledger
+from registry import ledger, rulings
 from registry.bundle import read
 from registry.store import Store, Version
 from serving.pool import Pool, PoolError
+from serving.pooled import raised
 from tasks.core.certificate import load_certificate
 from tasks.core.contract import agree
 from tasks.core.records import digest
@@ -62,7 +63,8 @@ def _route(home: Path, version: Version, bundle: Path, shadow: bool) -> dict[str
         "kind": kind_of(bundle / "adapter"),
         "threshold": 0.0 if isinstance(certificate, str) else certificate.threshold,
         "certificate": read(bundle, "certificate"),
-        "since": ledger.overruled(ledger.entries(home), version.name, version.number),
+        "audit": raised(home).get(version.name, 0.0),
+        "since": rulings.overruled(ledger.entries(home), version.name, version.number),
     }
 
 
@@ -137,16 +139,16 @@ async def _found(pools: Mapping[str, Pool]) -> tuple[dict[str, Pool], set[str]]:
 
     Raises PoolError when none can.
     """
-    found: dict[str, Pool] = {}
+    by_kind: dict[str, Pool] = {}
     away: dict[str, PoolError] = {}
     for kind, pool in pools.items():
         try:
-            found |= dict.fromkeys(await pool.loaded(), pool)
+            by_kind |= dict.fromkeys(await pool.loaded(), pool)
         except PoolError as error:
             away[kind] = error
     if away and len(away) == len(pools):
         raise next(iter(away.values()))
-    return found, set(away)
+    return by_kind, set(away)
 
 
 async def reconcile(home: Path, store: Store, pools: Mapping[str, Pool], base: str) -> Changes:
@@ -156,14 +158,14 @@ async def reconcile(home: Path, store: Store, pools: Mapping[str, Pool], base: s
     that cannot be brought up leaves its task's former route in place. Raises PoolError when no
     server can be reached.
     """
-    found, away = await _found(pools)
+    reachable, away = await _found(pools)
     # A route whose adapter is not there any more, in a pool that was started anew, is none.
     before = {
         route["task"]["id"]: route
         for route in routes(home)
-        if route["adapter"] in found or route["kind"] in away
+        if route["adapter"] in reachable or route["kind"] in away
     }
-    loaded = dict(found)
+    loaded = dict(reachable)
     after: dict[str, dict[str, Any]] = {}
     refused: dict[str, str] = {}
     for version in store.champions():
@@ -184,5 +186,5 @@ async def reconcile(home: Path, store: Store, pools: Mapping[str, Pool], base: s
     for name in obsolete:
         await loaded[name].unload(name)
     return Changes(
-        tuple(sorted(named)), tuple(sorted(named - found.keys())), tuple(obsolete), refused
+        tuple(sorted(named)), tuple(sorted(named - reachable.keys())), tuple(obsolete), refused
     )

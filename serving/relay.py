@@ -156,8 +156,6 @@ def impassable(incoming: Incoming, path: str) -> str | None:
 async def body_of(incoming: Incoming, caller: Caller) -> Body:
     """The body of a request that is only passed through: as it arrives, where it is one."""
     length = incoming.header(b"content-length") or "0"
-    if incoming.names_model():
-        return await caller.body()
     if length == "0" and not incoming.header(b"transfer-encoding"):
         caller.nothing_sent()
         return b""

@@ -36,7 +36,8 @@ class Promise:
 class Route:
     """A task, the adapter that serves it and its kind, and the confidence that may answer.
 
-    `since` is when a person put a revoked version back (seconds since the epoch), else 0.
+    `since` is when a person put a revoked version back (seconds since the epoch), else 0; `audit`
+    is the least share of its answers that is audited.
     """
 
     task: Task
@@ -46,6 +47,7 @@ class Route:
     kind: str = "causal"
     certificate: Promise = Promise()
     since: float = 0.0
+    audit: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,12 +79,12 @@ class Router:
     def from_file(cls, path: Path) -> Router:
         """Read routes.json; a file that is not there means no routes yet. Raises Refused."""
         try:
-            found = msgspec.json.decode(path.read_bytes(), type=_File)
+            file = msgspec.json.decode(path.read_bytes(), type=_File)
         except FileNotFoundError:
             return cls()
         except (msgspec.ValidationError, msgspec.DecodeError) as error:
             raise Refused(f"{path}: {error}") from None
-        return cls(found.routes, found.digest, found.shadows)
+        return cls(file.routes, file.digest, file.shadows)
 
     def find(self, request: Json) -> Match | None:
         """The route of a request; None when it belongs to no task or its prompt has changed."""
@@ -98,8 +100,8 @@ class Router:
         if not self._signs or not isinstance(messages, list):
             return NO_TASK
         texts = [text_of(m.get("content")) for m in messages[:2] if isinstance(m, dict)]
-        known = any(sign in text for sign in self._signs for text in texts)
-        return PROMPT_CHANGED if known else NO_TASK
+        changed = any(sign in text for sign in self._signs for text in texts)
+        return PROMPT_CHANGED if changed else NO_TASK
 
 
 def _signs(route: Route) -> list[str]:
@@ -131,7 +133,7 @@ class RouteFile:
 
     def _stamp(self) -> tuple[int, ...]:
         try:
-            found = self._path.stat()
+            stat = self._path.stat()
         except OSError:
             return ()
-        return found.st_mtime_ns, found.st_size, found.st_ino
+        return stat.st_mtime_ns, stat.st_size, stat.st_ino

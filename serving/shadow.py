@@ -71,8 +71,8 @@ class Shadows:
         """Put a call aside that the teacher answered, by its line of the journal."""
         wanted = self.settings.shadow and self.routes.current().shadows
         if wanted and len(self._queue) < WAITING:
-            known = line["id"], line["at"], line["conversation"], line["request"]
-            self._queue.append(_Waiting(*known, reply, 1.0 if audited else line["audit_rate"]))
+            call = line["id"], line["at"], line["conversation"], line["request"]
+            self._queue.append(_Waiting(*call, reply, 1.0 if audited else line["audit_rate"]))
 
     @property
     def waiting(self) -> int:
@@ -125,16 +125,16 @@ class Shadows:
                 return None
             raise
 
-    def _append(self, route: Route, found: Json) -> None:
+    def _append(self, route: Route, line: Json) -> None:
         """Add a line; one that finds the disk full is lost, as nobody waits for it."""
         name = _name(route.task.id, route.version)
         if name not in self._journals and len(self._journals) >= OPEN:
             self.close()
         journal = self._journals.setdefault(name, Journal(self.folder / name))
         try:
-            journal.append(found)
+            journal.append(line)
         except OSError as error:
-            log.error("what a shadow said to call %s is lost: %s", found["call"], error)
+            log.error("what a shadow said to call %s is lost: %s", line["call"], error)
 
     def close(self) -> None:
         """Sync and close the files; a later line opens them again."""
@@ -147,15 +147,15 @@ def _compared(match: Match, call: _Waiting, given: Answer | None) -> Json:
     """The line about one answer of a shadow."""
     task = match.route.task
     servable = given is not None and escalate.decide(task, -math.inf, call.request, given).serve
-    said = given.text if given else ""
+    text = given.text if given else ""
     return {
         "call": call.id,
         "at": call.at,
         "conversation": conversation_of(call.id, call.conversation, call.request, task),
         "adapter": match.route.adapter,
-        "answer": said,
+        "answer": text,
         "score": confidence(given.logprobs) if given and servable else None,
-        "agrees": bool(given) and agree(answer(call.reply, task.contract), said, task.contract),
+        "agrees": bool(given) and agree(answer(call.reply, task.contract), text, task.contract),
     }
 
 

@@ -17,12 +17,12 @@ def fields(api: str, passed: Passed) -> Json:
     if not passed.status or passed.status >= 400:
         return {"error": passed.broken or f"HTTP {passed.status}"}
     try:
-        found = _read(api, passed)
+        completion = _read(api, passed)
     except ValueError:
         return {"error": passed.broken or UNREADABLE}
-    if passed.broken and not _ended(found):
+    if passed.broken and not _ended(completion):
         return {"error": passed.broken}
-    return {**reply_fields(found), "error": found.error}
+    return {**reply_fields(completion), "error": completion.error}
 
 
 def whole(api: str, passed: Passed) -> bool:
@@ -33,8 +33,8 @@ def whole(api: str, passed: Passed) -> bool:
         return False
 
 
-def _ended(found: Completion) -> bool:
-    return found.finish_reason not in (None, shape.INCOMPLETE)
+def _ended(completion: Completion) -> bool:
+    return completion.finish_reason not in (None, shape.INCOMPLETE)
 
 
 def _read(api: str, passed: Passed) -> Completion:

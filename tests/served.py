@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -20,6 +21,7 @@ from serving.evidence import Evidence
 from serving.gateway import Gateway, app
 from serving.journal import Journal
 from serving.keys import AcceptedKeys
+from serving.listen import listen, server
 from serving.pool import Pool
 from serving.route import Route, RouteFile
 from serving.shadow import FOLDER, Shadows
@@ -137,3 +139,22 @@ def journal(home: Path) -> list[Json]:
     """Every line of the journal."""
     files = sorted((home / "journal").glob("*.jsonl"))
     return [msgspec.json.decode(line) for file in files for line in file.read_bytes().splitlines()]
+
+
+class running:  # noqa: N801 - a context manager
+    """A gateway's server in a thread of its own."""
+
+    def __init__(self, built: Gateway) -> None:
+        self.place = listen("127.0.0.1", 0)
+        self.server = server(app(built))
+        self.thread = threading.Thread(target=self.server.run, args=([self.place],))
+
+    def __enter__(self) -> str:
+        self.thread.start()
+        url = f"http://127.0.0.1:{self.place.getsockname()[1]}"
+        httpx.get(f"{url}/healthz", timeout=30)
+        return url
+
+    def __exit__(self, *_: object) -> None:
+        self.server.should_exit = True
+        self.thread.join(30)

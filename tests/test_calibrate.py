@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.calibrate.calibrate import CertificateRequest, certify, confidence, even, held_out
-from tasks.calibrate.threshold import plan, schedule, threshold, walk
+from tasks.calibrate.threshold import mixed_tail, needed, plan, schedule, threshold, walk
 from tasks.core.certificate import Certificate, Refusal, spent
 from tasks.core.params import Calibrate
 from tasks.evaluate.answers import Answered, Answers
@@ -208,6 +208,23 @@ def test_large_conversations_break_few_certificates() -> None:
         groups = np.repeat(np.arange(200), sizes)
         broken += grouped_tail(rng.random(len(groups)) < risk[groups], groups, ALPHA) <= DELTA
     assert broken / 300 <= DELTA + 2 * math.sqrt(DELTA * (1 - DELTA) / 300)
+
+
+@pytest.mark.parametrize("risks", [(0.051,) * 4, (0.13, 0.06, 0.012, 0.005)])
+def test_a_mixture_of_heads_over_alpha_is_seldom_proven(risks: Sequence[float]) -> None:
+    """Each head answers its own block; together they are over alpha, however they share it."""
+    rng, loose = np.random.default_rng(0), {0.1: 0, 0.5: 0}
+    for _ in range(2_000):
+        wrong = sum(int(rng.binomial(60, risk)) for risk in risks)
+        for part in loose:
+            loose[part] += mixed_tail(wrong, 240, ALPHA, part * ALPHA) <= DELTA
+    assert max(loose.values()) / 2_000 <= DELTA + 2 * math.sqrt(DELTA * (1 - DELTA) / 2_000)
+
+
+def test_a_mixture_that_is_right_is_proven_by_a_few_answers_more() -> None:
+    """As many right answers as a binomial test asks for, and at most a fifth more."""
+    least = next(n for n in range(1, 200) if mixed_tail(0, n, ALPHA, 0.1 * ALPHA) <= DELTA)
+    assert needed(ALPHA, DELTA) <= least <= 1.2 * needed(ALPHA, DELTA)
 
 
 def test_the_effective_number_of_groups() -> None:

@@ -13,6 +13,7 @@ from tasks.calibrate.shadow_proof import (
     QUIET,
     ShadowAnswer,
     ShadowPlan,
+    calls_needed,
     certificate,
     once,
     standing,
@@ -61,6 +62,15 @@ def test_right_answers_prove_and_the_countdown_says_how_many() -> None:
     assert (made.method, made.n, made.accepted, made.wrong) == ("shadow", lacking, lacking, 0)
     assert made.p <= PLAN.level
     assert made.threshold == PLAN.thresholds[-1]
+
+
+def test_no_attempt_is_spent_on_a_proof_that_would_take_too_long() -> None:
+    """Few answers say little, one in ten of the calls takes ten times as many, some never will."""
+    sure, unsure = [(-0.05, True)] * 40, [(-3.0, False)] * 360
+    assert 100 < calls_needed(PLAN, sure) < 200
+    assert calls_needed(PLAN, sure[:5]) > 1.5 * calls_needed(PLAN, sure)
+    assert calls_needed(PLAN, sure + unsure) > 9 * calls_needed(PLAN, sure)
+    assert calls_needed(PLAN, [*sure, *[(-0.05, False)] * 4]) == math.inf
 
 
 def test_the_loosest_threshold_that_is_proven_serves() -> None:

@@ -171,6 +171,30 @@ def test_a_repeat_of_a_carried_test_prompt_goes_to_test(tmp_path: Path) -> None:
     assert fresh[0].id in {row.id for row in rows(one(second) / "test.parquet")}
 
 
+@pytest.mark.parametrize("form", ['{"queue": "QUEUE"}', "q-QUEUE"])
+def test_nothing_from_before_the_teacher_changed_is_kept(tmp_path: Path, form: str) -> None:
+    """Rows and the contract are of the new answers: another schema, or other names of labels."""
+    first, _ = night(tmp_path / "1", list(tickets(200)))
+    late = [
+        dataclasses.replace(call, reply={"content": form.replace("QUEUE", call.reply["content"])})
+        for call in tickets(150, seed=8, start=3000)
+    ]
+    (tmp_path / "2").mkdir()
+    clean = [write(tmp_path / "2" / "calls.parquet", [*tickets(200), *late])]
+    groups, out = tmp_path / "2" / "cluster", tmp_path / "2" / "dataset"
+    for folder in (groups, out):
+        folder.mkdir()
+    cluster(clean, groups, Cluster(min_calls=30), previous=first.parent / "cluster")
+    name = one(first).name
+    counts = dataset(clean, groups, out, PARAMS, previous=first, since={name: late[0].at})
+    kept = [row for found in parts(out / name).values() for row in found]
+    assert min(row.at for row in kept) >= late[0].at
+    assert counts.dropped["before the teacher changed"] == 200
+    assert {row.answer for row in kept} == {form.replace("QUEUE", label) for label in LABELS}
+    kind = "json" if "{" in form else "labels"
+    assert load_one(out / name).contract.kind == kind
+
+
 def test_a_task_that_pauses_keeps_its_test_set(tmp_path: Path) -> None:
     """A night without a dataset for a task does not thaw what was frozen."""
     first, _ = night(tmp_path / "1", list(tickets(200)))

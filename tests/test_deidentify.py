@@ -446,6 +446,24 @@ def test_what_a_reply_copies_stays_a_copy(names):
     assert ("Ola Trek" in user_text(done)) == (names in ((), ("Starfleet Academy",)))
 
 
+class Hiding:
+    """A detector that takes a text for a secret."""
+
+    def scan(self, texts):
+        """The whole of each text that says `ola`."""
+        return [[Finding(0, len(t), "SECRET", 0.9, "shape")] if "ola" in t else [] for t in texts]
+
+
+def test_an_id_with_a_name_in_it_ends_no_night():
+    """Its surrogate has no name in it, and would not be looked at again."""
+    told = call("chatcmpl-ola", "hello", "hi ola")
+    deidentifier = Deidentifier(RULES, KEY, Scanner(Hiding(), {}, KEY))
+    deidentifier.survey([told])
+    done = deidentifier.clean(told)
+    assert "ola" not in done.id
+    assert "ola" not in done.reply["content"]
+
+
 def test_a_reply_that_no_longer_copies_is_set_aside():
     """The reason is a word that quarantine and manifest use."""
     assert INCONSISTENT == "inconsistent surrogates"

@@ -27,7 +27,7 @@ def harm(before: str, after: str, reply: tuple[str, str] = ("ok", "ok")) -> Dama
     ("before", "after", "changed"),
     [
         ("Die Rechnung ist falsch", "Die Kambs ist falsch", 1),
-        ("start metoprolol 25 mg today", "start kowalski 31 mg today", 2),
+        ("start aspirin 25 mg today", "start kowalski 31 mg today", 2),
         ("Mein Lieferverzug ist lang", "Mein Havel ist lang", 1),
         ("restart the daemon please", "restart the Nolan please", 1),
         ("My name is Mia Kowalczyk.", "My name is Zoe Lansink.", 0),

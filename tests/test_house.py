@@ -34,6 +34,7 @@ HOMES = {
     "accelerate": {"tasks/train/distributed.py"},
     "llguidance": {"tasks/students/causal.py"},
     "sqlglot": {"tasks/evaluate/sql.py"},
+    "apprise": {"flows/night/alerts.py"},
     "datasketch": {"tasks/dataset/dataset.py"},
     "starlette": {"serving", "examples/teacher.py"},
     "openai": {"examples", "flows/cli/demo.py"},
@@ -98,7 +99,7 @@ def test_a_hop_imports_the_vocabulary_and_the_hops_before_it(path: Path) -> None
 
 FLOORS = (  # flows/: the command line over the flows over what a night does
     {"cli", "schedule", "deploy"},
-    {"nightly", "promote", "steps"},
+    {"nightly", "promote", "watch", "steps"},
     {"artifacts", "dead_runs"},
     {"night"},
     {"console"},

@@ -83,12 +83,13 @@ def test_an_image_installs_first_and_copies_what_it_runs(path: Path) -> None:
     assert "-c constraints.txt" in text or "-c /constraints.txt" in text
 
 
-def test_prefect_finds_both_flows() -> None:
+def test_prefect_finds_the_flows() -> None:
     """The deployments on a cluster are those of `flywheel up`."""
     found = yaml.safe_load((INFRA / "prefect.yaml").read_text())["deployments"]
     assert {d["name"]: d["entrypoint"] for d in found} == {
         "nightly": "flows.nightly.nightly",
         "promote": "flows.promote.promote",
+        "watch": "flows.watch.watch",
     }
     for deployment in found:
         module, _, name = deployment["entrypoint"].rpartition(".")

@@ -95,3 +95,29 @@ def test_live_calls_make_a_champion(registered: tuple[Path, Version]) -> None:
     assert bundle.read(folder, "lineage")["night"] == "2026-03-14"
     assert ledger.entries(home)[-1].after == number
     assert shadow_promotion.prove(home) == {}
+
+
+def test_a_candidate_that_waits_for_a_person_is_asked_in_the_background(
+    registered: tuple[Path, Version],
+) -> None:
+    """Its page tells what live calls say; it is asked no more once it is champion."""
+    home, _ = registered
+    store, subject = Store(f"sqlite:///{home}/mlflow.db"), students.task("route-2")
+    folder, made, lineage = students.bundle(home / "waits", subject=subject)
+    card, proof = students.scorecard(made, task=subject.id), students.certificate(made)
+    version = store.register(subject, folder, card, proof, Verdict(True, "It passed."), lineage)
+    store.set_shadow(subject.id, version.number)
+    calls = [
+        ShadowAnswer(
+            call=f"d{n}", at=version.at + n, conversation=f"d{n}", score=-0.001, agrees=n != 7
+        )
+        for n in range(30)
+    ]
+    live(home, version, calls)
+    told = shadow_promotion.prove(home)[subject.id]
+    assert told.startswith("Asked in the background about 30 live calls, it would have answered 30")
+    assert "1 wrongly. It waits for a person." in told
+    assert told in store.client.get_model_version(version.name, str(version.number)).description
+    store.set_champion(subject.id, version.number)
+    shadow_promotion.prove(home)
+    assert store.shadow(subject.id) is None

@@ -234,6 +234,17 @@ def test_the_page_stands_alone(tmp_path: Path) -> None:
     assert "no reply 3" in text
 
 
+def test_the_page_counts_down_to_a_proof(tmp_path: Path) -> None:
+    """What is asked in the background, by its task's name, and how many calls it lacks at least."""
+    found = days(home(tmp_path, learnt=True) / "journal", PRICES)
+    said = {TASK: "At least 38 more confident answers, all of them right, prove it."}
+    (tmp_path / "shadows.json").write_text(json.dumps(said))
+    text = report.write(tmp_path, found, now=NOW).read_text()
+    assert "<h2>Asked in the background</h2>" in text
+    assert said[TASK] in text
+    assert TASK not in text.partition("Asked in the background")[2].partition("</table>")[0]
+
+
 def test_a_champion_goes_on_when_the_new_student_fails(tmp_path: Path) -> None:
     """The page says who serves: not the teacher, and not the student that failed tonight."""
     found = days(home(tmp_path, learnt=True) / "journal", PRICES)

@@ -6,7 +6,6 @@ import asyncio
 import json
 import os
 import subprocess
-import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -21,8 +20,6 @@ import pytest
 import served
 from upstream import upstream
 
-from serving.gateway import Gateway, app
-from serving.listen import listen, server
 from tasks.ingest.dialects import journal as dialect
 
 HELLO = [{"role": "user", "content": "hi"}]
@@ -44,27 +41,8 @@ def teacher() -> str:
 @pytest.fixture(scope="module")
 def gateway(home: Path, teacher: str) -> Iterator[str]:
     """The URL of a gateway that runs as in production."""
-    with running(served.gateway(home, None, f"{teacher}/v1")) as url:
+    with served.running(served.gateway(home, None, f"{teacher}/v1")) as url:
         yield url
-
-
-class running:  # noqa: N801 - a context manager
-    """A gateway's server in a thread of its own."""
-
-    def __init__(self, built: Gateway) -> None:
-        self.place = listen("127.0.0.1", 0)
-        self.server = server(app(built))
-        self.thread = threading.Thread(target=self.server.run, args=([self.place],))
-
-    def __enter__(self) -> str:
-        self.thread.start()
-        url = f"http://127.0.0.1:{self.place.getsockname()[1]}"
-        httpx.get(f"{url}/healthz", timeout=30)
-        return url
-
-    def __exit__(self, *_: object) -> None:
-        self.server.should_exit = True
-        self.thread.join(30)
 
 
 class Person(pydantic.BaseModel):

@@ -15,7 +15,7 @@ import served
 from served import client, gateway, large, requests, student, write_routes
 
 from serving import evidence
-from serving.evidence import Evidence, JournalLine, RiskTest, drawn
+from serving.evidence import Evidence, JournalLine, Observation, RiskTest, drawn, observed
 from serving.gateway import Gateway
 from serving.route import Promise, RouteFile
 
@@ -114,8 +114,15 @@ async def test_a_person_may_overrule(tmp_path: Path) -> None:
     assert again.of(served.route("route", since=5.0)).n == 2
 
 
-def line(number: int, agrees: bool, **more: Any) -> JournalLine:
-    """The line of a served and audited call."""
+def see(found: RiskTest, number: int, agrees: bool, **more: Any) -> bool:
+    """Take in one call; return whether it counted."""
+    one = line(number, agrees, **more)
+    assert one
+    return found.see(one)
+
+
+def line(number: int, agrees: bool, **more: Any) -> Observation | None:
+    """What the line of a served and audited call says."""
     given = {
         "id": f"c{number}",
         "at": float(number),
@@ -125,17 +132,17 @@ def line(number: int, agrees: bool, **more: Any) -> JournalLine:
         "student": {"adapter": ROUTE.adapter, "version": 3, "since": 0.0},
         "audit": {"agrees": agrees},
     }
-    return msgspec.convert(given | more, JournalLine)
+    return observed(msgspec.convert(given | more, JournalLine))
 
 
 def test_a_conversation_counts_once_in_ten_minutes() -> None:
     """Ten wrong answers of one conversation are one; the same prompt again is one as well."""
     found = RiskTest(ROUTE, 200)
-    counted = [found.see(line(n, False, conversation="talk")) for n in range(10)]
+    counted = [see(found, n, False, conversation="talk") for n in range(10)]
     assert counted == [True] + [False] * 9
-    same = [found.see(line(n, False, request=ASKED[0])) for n in range(20, 30)]
+    same = [see(found, n, False, request=ASKED[0]) for n in range(20, 30)]
     assert same == [True] + [False] * 9
-    assert found.see(line(700, False, conversation="talk"))
+    assert see(found, 700, False, conversation="talk")
 
 
 def test_a_promise_about_all_calls_counts_all_calls() -> None:
@@ -146,7 +153,10 @@ def test_a_promise_about_all_calls_counts_all_calls() -> None:
     ]
     for found in both:
         for n in range(100):
-            found.see(line(n, True, answered_by="teacher", audit=None, audit_rate=0.3))
+            one = line(n, True, answered_by="teacher", audit=None, audit_rate=0.3)
+            assert (one is not None) == drawn(f"c{n}", 0.3)
+            if one:
+                found.see(one)
     assert both[0].n == 0
     assert both[1].n == sum(drawn(f"c{n}", 0.3) for n in range(100)) > 0
 
@@ -155,6 +165,6 @@ def test_the_change_is_dated() -> None:
     """The evidence says since when the answers are worse."""
     found = RiskTest(ROUTE, 200)
     for n in range(300):
-        found.see(line(n, n < 250 or n % 2 == 0))
+        see(found, n, n < 250 or n % 2 == 0)
     assert found.alarm
     assert found.changed == pytest.approx(250, abs=5)

@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 import served
-from test_serving_clients import running
+from served import running
 
 BODY = b'{"model": "m", "messages": [{"role": "user", "content": "hi"}]}'
 MANY = b"".join(b"x-%d: 1\r\n" % number for number in range(500))

@@ -12,13 +12,19 @@ import tiny
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tasks.calibrate.calibrate import calibrate
+from tasks.core.certificate import Certificate, Refusal
 from tasks.core.contract import Contract
-from tasks.core.params import Train
+from tasks.core.params import Calibrate, Evaluate, Train
 from tasks.core.rows import rows
+from tasks.core.task import load_one
+from tasks.evaluate.answers import answered
 from tasks.students.adapters import adapter_digest, open_student
 from tasks.students.encoder import EncoderStudent
 from tasks.students.kernel import rarity, table, words_of
-from tasks.train.kernel_fit import FILE, described, solve
+from tasks.train.folds import FILE, unlearned
+from tasks.train.kernel_fit import described
+from tasks.train.ridge import solve
 from tasks.train.train import load_training, train
 
 SAID = {
@@ -94,3 +100,57 @@ def test_a_saved_head_answers_as_it_was_measured(folder: Path) -> None:
     told = load_training(folder / "out")
     assert told.validation[-1].exact == pytest.approx(exact)
     assert told.adapter_digest == adapter_digest(folder / "out/adapter")
+
+
+@pytest.fixture(scope="module")
+def mixture(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A linear student whose calibration rows, of a label that no other row has, are learned."""
+    told = [(asked.format(said), label) for label, said in SAID.items() for asked in ASKED]
+    later = [(f"{asked.format('a gift')} {n}", "gifts") for asked in ASKED for n in range(4)]
+    home = tmp_path_factory.mktemp("mixed")
+    contract = Contract(kind="labels", labels=(*SAID, "gifts"))
+    parts = {"train": told, "validation": told[::6], "calibration": later}
+    train(tiny.dataset(home / "a-0", contract, parts), home / "out", Train(), rung="linear")
+    return home
+
+
+def test_calibration_rows_are_learned_by_later_heads_alone(mixture: Path, folder: Path) -> None:
+    """The first head answers as a student without them; the last one knows their label."""
+    student, alone = open_student(mixture / "out/adapter"), open_student(folder / "out/adapter")
+    assert isinstance(student, EncoderStudent)
+    proof = rows(mixture / "a-0/calibration.parquet")
+    heads, prompts = unlearned(mixture / "out"), [row.prompt for row in proof]
+    assert heads.keys() == {row.id for row in proof}
+    assert sorted(set(heads.values())) == [0, 1, 2, 3]
+    first = student.answer(prompts, heads=[0] * len(prompts))
+    assert [one.text for one in first] == [one.text for one in alone.answer(prompts)]
+    assert "gifts" not in {one.text for one in first}
+    last = student.answer(prompts, heads=[3] * len(prompts))
+    assert {one.text for one in last} == {"gifts"}
+
+
+def test_a_prompt_draws_the_same_head_in_the_shares_of_the_proof(mixture: Path) -> None:
+    """By a hash, so that an answer can be repeated; each head answers its quarter."""
+    student = open_student(mixture / "out/adapter")
+    assert isinstance(student, EncoderStudent)
+    assert student.kernel is not None
+    drawn = [student.kernel.drawn(f"prompt {n}") for n in range(2_000)]
+    assert drawn[:50] == [student.kernel.drawn(f"prompt {n}") for n in range(50)]
+    assert all(abs(drawn.count(head) / 2_000 - 0.25) < 0.05 for head in range(4))
+    prompts = [f"about a gift {n}" for n in range(12)]
+    each = [student.answer([p], heads=[student.kernel.drawn(p)])[0].logprobs for p in prompts]
+    assert [one.logprobs for one in student.answer(prompts, batch=1)] == each
+
+
+def test_a_mixture_is_proven_by_the_heads_that_had_not_learned_a_row(mixture: Path) -> None:
+    """Certified are the answers of each block's own head, not of the ones that know the block."""
+    made = calibrate(mixture / "a-0", mixture / "out", mixture / "proof", Calibrate(alpha=0.5))
+    assert isinstance(made, Refusal | Certificate)
+    data = mixture / "a-0"
+    found, contract = rows(data / "calibration.parquet"), load_one(data).contract
+    own = answered(
+        found, contract, mixture / "out/adapter", Evaluate(), heads=unlearned(mixture / "out")
+    )
+    assert not all(row.agrees for row in own.rows)  # the first head cannot know the label
+    seen = answered(found, contract, mixture / "out/adapter", Evaluate())
+    assert own.agreement < seen.agreement

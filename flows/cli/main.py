@@ -120,6 +120,18 @@ def promote(home: Home = LIVE) -> None:
 
 
 @app.command()
+def watch(home: Home = LIVE) -> None:
+    """Take out of service what broke its certificate, now."""
+    home = home.resolve()
+    with _joined(home):
+        from flows.night.folders import registry_of
+        from flows.watch import watch as flow
+
+        registry_of(home).reach()
+        flow(home=str(home))
+
+
+@app.command()
 def ingest(
     path: Annotated[str, typer.Argument(help="A file, folder, glob or URL.")],
     dry_run: Annotated[bool, typer.Option(help="Only say what is there.")] = True,
@@ -164,12 +176,12 @@ def data_get(
     name, _, number = version.rpartition("/")
     if not name or not number.isdecimal():
         raise Refused(f"{version!r} is no registered version; one is called task/number")
-    found = registry_of(home.resolve()).version(name, int(number))
+    registered = registry_of(home.resolve()).version(name, int(number))
     place = to or Path(f"{name}-v{number}")
     if place.exists():
         raise Refused(f"{place} is there already")
-    part = name if found.scope == TASK else ""  # a domain's student learned from all its tasks
-    console.say(str(ledger.restore(home.resolve(), found.dataset, place, part)))
+    part = name if registered.scope == TASK else ""  # a domain's student learned from all its tasks
+    console.say(str(ledger.restore(home.resolve(), registered.dataset, place, part)))
 
 
 @app.command()

@@ -102,8 +102,8 @@ class Kept:
     def last_words(self) -> str:
         """The last line of its log, and where that is."""
         lines = self.log.read_text(errors="replace").strip().splitlines()
-        said = lines[-1][:300] if lines else "it printed nothing"
-        return f"{said} (log: {self.log})"
+        words = lines[-1][:300] if lines else "it printed nothing"
+        return f"{words} (log: {self.log})"
 
     def answers(self) -> bool:
         """Return whether it answers, within some seconds."""
@@ -183,7 +183,7 @@ def running(services: Sequence[Service], home: Path) -> Iterator[Look]:
             for one in kept:
                 one.ready()
             threading.Thread(target=_keep_asking, args=[kept, over], daemon=True).start()
-            yield lambda now: [said for one in kept if (said := one.look(now))]
+            yield lambda now: [ending for one in kept if (ending := one.look(now))]
         finally:
             over.set()
             _stop(kept)
@@ -217,12 +217,12 @@ def _stop(kept: Sequence[Kept]) -> None:
 
 def left(name: str) -> list[psutil.Process]:
     """The processes of a stack by its name, or of all stacks on a home by `<home>#`; not this."""
-    found = []
+    processes = []
     for process in psutil.process_iter():
         with suppress(psutil.Error):
             if process.pid != os.getpid() and process.environ().get(MARK, "").startswith(name):
-                found.append(process)
-    return found
+                processes.append(process)
+    return processes
 
 
 def end(processes: Sequence[psutil.Process]) -> None:

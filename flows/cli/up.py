@@ -84,12 +84,12 @@ def _stay(look: Look, api: str) -> None:
             continue
         asked = now
         try:
-            found = silence(api, since, datetime.now(UTC))
+            gap = silence(api, since, datetime.now(UTC))
         except httpx.HTTPError:  # Prefect is starting again
             continue
-        if found != silent:
-            console.say(found or "the scheduler is back: every run is planned")
-            silent = found
+        if gap != silent:
+            console.say(gap or "the scheduler is back: every run is planned")
+            silent = gap
 
 
 class Times(msgspec.Struct):
@@ -140,17 +140,17 @@ def _next(client: httpx.Client, deployment: Deployment) -> datetime | None:
     }
     asked = {"flow_runs": wanted, "sort": "EXPECTED_START_TIME_ASC", "limit": 1}
     answer = client.post("/flow_runs/filter", json=asked).raise_for_status()
-    found = msgspec.json.decode(answer.content, type=list[Planned])
-    return found[0].expected_start_time if found else None
+    planned = msgspec.json.decode(answer.content, type=list[Planned])
+    return planned[0].expected_start_time if planned else None
 
 
 def _end_left(home: Path) -> bool:
     """End what a killed stack of this home left running, and say so; whether there was anything."""
-    found = processes.left(f"{home}#")
-    processes.end(found)
-    if found:
-        console.say(f"ended {len(found)} processes that a killed flywheel had left on {home}")
-    return bool(found)
+    ended = processes.left(f"{home}#")
+    processes.end(ended)
+    if ended:
+        console.say(f"ended {len(ended)} processes that a killed flywheel had left on {home}")
+    return bool(ended)
 
 
 def down(home: Path) -> None:

@@ -24,10 +24,10 @@ def show_sample(home: Path, path: str, count: int) -> None:
     """Print `count` texts before and after, and what was found by type and detector."""
     with console.status("  looking for personal data …"):
         calls = list(islice(_ingested(path) if path else _validated(home), CALLS))
-        shown, found = sample(calls, load().deidentify, load_key(home), count)
+        shown, calls_read = sample(calls, load().deidentify, load_key(home), count)
     console.print(_sides(shown))
     table = Table("type", "detector", "found", title=f"in {len(calls):,} calls")
-    for (kind, detector), number in found.most_common():
+    for (kind, detector), number in calls_read.most_common():
         table.add_row(kind, detector, f"{number:,}")
     console.print(table)
 
@@ -53,6 +53,6 @@ def _sides(shown: list[Shown]) -> Table:
     for one in shown:
         before, after = map(Text, one.excerpts)
         before.highlight_words([text for _, text, _, _ in one.findings], "bold red")
-        found = {f"{kind} {score:.2f} {by}": None for kind, _, score, by in one.findings}
-        table.add_row(before, after, Text("\n".join(list(found)[:8])))
+        findings = {f"{kind} {score:.2f} {by}": None for kind, _, score, by in one.findings}
+        table.add_row(before, after, Text("\n".join(list(findings)[:8])))
     return table

@@ -9,7 +9,7 @@ import msgspec
 
 from flows import console
 from flows.night.folders import Night, ended
-from registry import bundle, gate
+from registry import bundle, gate, ledger, rulings
 from registry.choice import Rung
 from registry.store import Version
 from registry.version import TASK
@@ -59,10 +59,10 @@ def champion(night: Night, task: str) -> Champion | None:
         return None
     version = store.version(task, number)
     folder = night.home / "adapters" / version.bundle
-    return Champion(version, folder, stale=not _usable(night, version, folder))
+    return Champion(version, folder, stale=not usable(night, version, folder))
 
 
-def _usable(night: Night, version: Version, folder: Path) -> bool:
+def usable(night: Night, version: Version, folder: Path) -> bool:
     """Return whether a version can serve: whole, proven, and of the base that is served now.
 
     Where it cannot, its task is learned anew, and a damaged bundle costs no other task's night.
@@ -88,11 +88,11 @@ def origin(night: Night, task: str, rung: Rung, serving: Champion | None) -> Pat
         return None
     if kind_of(serving.bundle / "adapter") != rung:
         return None
-    made = list(night.home.glob(f"nights/*/dataset/{task}/train.parquet"))
-    nights = {path.parents[2].name for path in made}
+    datasets = list(night.home.glob(f"nights/*/dataset/{task}/train.parquet"))
+    nights = {path.parents[2].name for path in datasets}
     if (bundle.read(serving.bundle, "lineage") or {}).get("night") not in nights:
         return None
-    learned = {row.id for path in made for row in rows(path)}
+    learned = {row.id for path in datasets for row in rows(path)}
     held = (night.out("dataset", task, f"{split}.parquet") for split in SPLITS if split != "train")
     unseen = all(row.id not in learned for path in held for row in rows(path))
     return serving.bundle / "adapter" if unseen else None
@@ -106,12 +106,21 @@ def enough(night: Night, serving: Champion | None) -> bool:
     proven, asked = serving.certificate if serving else None, night.params.calibrate
     if serving is None or proven is None or proven.delta > asked.delta:
         return False
+    changed = rulings.changes(ledger.entries(night.home)).get(proven.task, 0.0)
+    if changed and _made(serving) <= changed:
+        return False
     accepted = asked.accepted(proven.task, load_one(serving.bundle).family)
     if proven.alpha > accepted or proven.coverage < night.params.train.enough:
         return False
     now = standing(night, serving)
     most = wilson(now.coverage, now.n)[1] if now else 1.0
     return most >= night.params.train.enough and not (now and now.breaks(proven))
+
+
+def _made(serving: Champion) -> float:
+    """The end of the day whose night made a champion."""
+    night = (bundle.read(serving.bundle, "lineage") or {}).get("night")
+    return ended(night) if night else 0.0
 
 
 def standing(night: Night, serving: Champion) -> HeldOut | None:
@@ -122,19 +131,19 @@ def standing(night: Night, serving: Champion) -> HeldOut | None:
     proven = serving.certificate
     if proven is None:
         return None
-    known = load_one(serving.bundle)
-    made = (bundle.read(serving.bundle, "lineage") or {}).get("night", "")
-    files = [night.out("dataset", known.id, f"{s}.parquet") for s in ("calibration", "test")]
-    if not made or not all(file.exists() for file in files):
+    own_task = load_one(serving.bundle)
+    day = (bundle.read(serving.bundle, "lineage") or {}).get("night", "")
+    files = [night.out("dataset", own_task.id, f"{s}.parquet") for s in ("calibration", "test")]
+    if not day or not all(file.exists() for file in files):
         return None
-    newer = [row for file in files for row in rows(file) if row.at >= ended(made)]
+    newer = [row for file in files for row in rows(file) if row.at >= ended(day)]
     if len(newer) < FEWEST:
         return None
     tag = load_one(files[0].parent).template.tag
-    asked = retagged(newer, tag, known.template.tag)
+    asked = retagged(newer, tag, own_task.template.tag)
     adapter, cache = serving.bundle / "adapter", night.home / "answers"
     return held_out(
-        proven, answered(asked, known.contract, adapter, night.params.evaluate, cache=cache)
+        proven, answered(asked, own_task.contract, adapter, night.params.evaluate, cache=cache)
     )
 
 
@@ -142,8 +151,8 @@ def to_beat(night: Night, serving: Champion | None) -> float:
     """The share of the calls that a challenger has to be certified for; 0 where nobody serves."""
     if serving is None or serving.stale:
         return 0.0
-    known, asked = load_one(serving.bundle), night.params.calibrate
-    alpha = asked.accepted(known.id, known.family)
+    own_task, asked = load_one(serving.bundle), night.params.calibrate
+    alpha = asked.accepted(own_task.id, own_task.family)
     return gate.to_beat(serving.certificate, standing(night, serving), alpha, asked.risk)
 
 

@@ -9,7 +9,7 @@ import msgspec
 
 from flows.night.folders import Night, ended
 from flows.night.leaks import replaced
-from registry import ledger
+from registry import ledger, rulings
 from tasks.cluster import cluster as cluster_hop
 from tasks.core import stage
 from tasks.core.records import Counts
@@ -31,8 +31,8 @@ def ingest(night: Night, source: Sequence[str] = ()) -> Counts:
     did so: what reaches a log later than that stays there.
     """
     earlier, journal = night.earlier("ingest"), night.home / "journal"
-    known = [folder for folder in earlier if stage.counts(folder.with_name("deidentify"))]
-    read_on = [f for f in known if (stage.manifest(f) or {}).get("until", ended(f.parent.name))]
+    complete = [folder for folder in earlier if stage.counts(folder.with_name("deidentify"))]
+    read_on = [f for f in complete if (stage.manifest(f) or {}).get("until", ended(f.parent.name))]
     until = None if source else ended(night.day)
     read = None if source or not read_on else ended(read_on[-1].parent.name)
     logs = list(source or night.params.ingest.source)
@@ -49,7 +49,7 @@ def ingest(night: Night, source: Sequence[str] = ()) -> Counts:
             journal=journal if journaled else None,
             since=read and read - ingest_hop.DAY,
             until=until,
-            previous=known,
+            previous=complete,
         ),
     )
 
@@ -111,6 +111,7 @@ def dataset(night: Night) -> Counts:
             night.params.dataset,
             previous=night.latest("dataset"),
             originals=replaced(night),
+            since=rulings.changes(ledger.entries(night.home)),
         ),
     )
     ledger.snapshot(night.home, night.out("dataset"))
@@ -125,14 +126,14 @@ def injected(night: Night) -> dict[str, dict[str, float]]:
 
 def damage(night: Night) -> dict[str, float]:
     """Words and labels of a sample of tonight's calls that were changed and are nobody's."""
-    found: dict[str, float] = (stage.manifest(night.out("deidentify")) or {}).get("damage", {})
-    return found
+    measured: dict[str, float] = (stage.manifest(night.out("deidentify")) or {}).get("damage", {})
+    return measured
 
 
 def figures(night: Night) -> dict[str, float]:
     """What MLflow keeps of a night: calls by hop, recall of injected personal data, damage."""
-    made = {hop: counts for hop in stage.HOPS if (counts := stage.counts(night.out(hop)))}
-    told = {f"calls/{hop}/{w}": float(getattr(c, w)) for hop, c in made.items() for w in KINDS}
+    counted = {hop: counts for hop in stage.HOPS if (counts := stage.counts(night.out(hop)))}
+    told = {f"calls/{hop}/{w}": float(getattr(c, w)) for hop, c in counted.items() for w in KINDS}
     for kind, seen in injected(night).items():
         told |= {f"pii/{kind}/{name}": float(value) for name, value in seen.items()}
     return told | {f"pii/damage/{name}": float(value) for name, value in damage(night).items()}

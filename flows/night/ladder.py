@@ -99,8 +99,8 @@ def enough(night: Night, last: JudgedStudent) -> bool:
         return True
     done = night.out("train").glob("*/*/training.json")
     seconds = [load_training(file.parent).seconds for file in done]
-    known = load_one(night.out("dataset", last.scorecard.task))
-    if not savings.pays(night, known, last.coverage, max(seconds)):
+    task = load_one(night.out("dataset", last.scorecard.task))
+    if not savings.pays(night, task, last.coverage, max(seconds)):
         return True
     return last.rung != "linear" and sum(seconds) > 60 * night.params.train.budget
 
@@ -199,7 +199,7 @@ def judge(
     if isinstance(certificate, Certificate):
         answers = night.out("evaluate", task, rung) / "answers.parquet"
         held = held_out(certificate, read_answers(answers))
-    made = domains.trained(night, task, rung), night.out("evaluate", task, rung)
+    folders = domains.trained(night, task, rung), night.out("evaluate", task, rung)
     return gate.judge(
         scorecard,
         certificate,
@@ -208,7 +208,7 @@ def judge(
         held=held,
         serving=serving.certificate if serving else None,
         now=champions.standing(night, serving) if serving else None,
-        leaked=leaks.count(night, made),
+        leaked=leaks.count(night, folders),
     )
 
 

@@ -23,9 +23,9 @@ def replaced(night: Night) -> Originals:
 
 def originals(night: Night) -> Originals:
     """Fingerprints of all that was replaced tonight and in the nights that tonight learns from."""
-    found = replaced(night)
-    found.excuse(night.out("dataset"))
-    return found
+    values = replaced(night)
+    values.excuse(night.out("dataset"))
+    return values
 
 
 def count(night: Night, paths: Iterable[Path]) -> int:
@@ -40,38 +40,38 @@ def datasets(night: Night) -> dict[str, int]:
     """
     path = night.out("leaks.json")
     if not path.exists():
-        known = originals(night)
+        values = originals(night)
         folders = {task.parent for task in night.out("dataset").glob("*/task.json")}
-        found = {f.name: sum(leak.count for leak in leaks([f], known)) for f in sorted(folders)}
-        body = msgspec.json.encode({task: n for task, n in found.items() if n})
+        counts = {f.name: sum(leak.count for leak in leaks([f], values)) for f in sorted(folders)}
+        body = msgspec.json.encode({task: n for task, n in counts.items() if n})
         stage.write_atomic(path, body)
     return msgspec.json.decode(path.read_bytes(), type=dict[str, int])
 
 
 def clean(night: Night) -> list[Task]:
     """The tasks that have a clean dataset."""
-    made = [t for t in found(night) if night.out("dataset", t.id, "train.parquet").exists()]
-    return [task for task in made if task.id not in datasets(night)]
+    ready = [t for t in found(night) if night.out("dataset", t.id, "train.parquet").exists()]
+    return [task for task in ready if task.id not in datasets(night)]
 
 
 def left_out(night: Night) -> list[str]:
     """The tasks that nothing is trained for tonight, a sentence each: why, or what is missing."""
-    made = (stage.manifest(night.out("dataset")) or {}).get("tasks", {})
-    least, said = night.params.dataset.min_rows, list[str]()
-    for task, told in made.items():
+    by_task = (stage.manifest(night.out("dataset")) or {}).get("tasks", {})
+    least, sentences = night.params.dataset.min_rows, list[str]()
+    for task, told in by_task.items():
         if told.get("refused") == COLLECTING:
-            said.append(f"{task}: collecting, {told['rows']} of {least} rows")
+            sentences.append(f"{task}: collecting, {told['rows']} of {least} rows")
         elif "refused" in told:
-            said.append(f"{task}: {told['refused']}")
+            sentences.append(f"{task}: {told['refused']}")
     held = datasets(night).items()
-    return said + [f"{task}: {n} replaced values stand in its dataset" for task, n in held]
+    return sentences + [f"{task}: {n} replaced values stand in its dataset" for task, n in held]
 
 
 def logs(night: Night) -> None:
     """Raise Refused when an original stands in a log or a report."""
     places = [night.home / "logs", *night.home.glob("*.html")]
-    if found := leaks(places, originals(night)):
-        named = ", ".join(f"{leak.path.relative_to(night.home)} ({leak.count})" for leak in found)
+    if leaking := leaks(places, originals(night)):
+        named = ", ".join(f"{leak.path.relative_to(night.home)} ({leak.count})" for leak in leaking)
         raise stage.Refused(
             f"values that de-identification replaced stand in {named}: remove those files, then "
             "look for what wrote them"

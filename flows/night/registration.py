@@ -39,6 +39,8 @@ def register(
     if version and promoted:
         champion = version.number
         night.store.set_shadow(task, None)
+    elif version and not night.params.judge.promote and night.params.serve.shadow:
+        night.store.set_shadow(task, version.number)  # live figures for whoever decides
     elif not best.verdict.passed:
         reason += _shadowed(night, task, judged, serving)
     return Outcome(
@@ -81,8 +83,8 @@ def _kept(night: Night, task: str, judged: Sequence[JudgedStudent]) -> JudgedStu
     own = choice.best([one for one in judged if one.rung != "domain"])
     if shared is None or own is None:
         return shared or own
-    said = (night.out("evaluate", task, one.rung) / "answers.parquet" for one in (shared, own))
-    return choice.choose(shared, own, choice.pair(*map(read_answers, said)))
+    answers = (night.out("evaluate", task, one.rung) / "answers.parquet" for one in (shared, own))
+    return choice.choose(shared, own, choice.pair(*map(read_answers, answers)))
 
 
 def _untried(night: Night, task: str, serving: Champion | None) -> Outcome:
@@ -103,15 +105,15 @@ def _shadowed(
 ) -> str:
     """Register a student that only lacks proof as the task's shadow; what that means for it."""
     one = shadow_plan.waiting(night, judged)
-    made = shadow_plan.plan(night, task, one, serving) if one else None
-    if one is None or made is None:
+    to_prove = shadow_plan.plan(night, task, one, serving) if one else None
+    if one is None or to_prove is None:
         return ""
-    left = shadow_proof.standing(made, ())
-    said = card.shadow(left, made.risk)
-    unproven = replace(one, verdict=Verdict(False, f"It only lacks proof. {said}"))
+    left = shadow_proof.standing(to_prove, ())
+    sentence = card.shadow(left, to_prove.risk)
+    unproven = replace(one, verdict=Verdict(False, f"It only lacks proof. {sentence}"))
     version = _registered(night, task, unproven, shadow_plan.RUNG)
     night.store.set_shadow(task, version.number)
-    return f" It is asked in the background now (v{version.number}): {said}"
+    return f" It is asked in the background now (v{version.number}): {sentence}"
 
 
 def _registered(night: Night, task: str, best: JudgedStudent, proof: str = "") -> Version:
@@ -126,19 +128,21 @@ def _registered(night: Night, task: str, best: JudgedStudent, proof: str = "") -
         lineage=lineage,
     )
     proven = best.certificate if isinstance(best.certificate, Certificate) else None
-    known = load_one(folder)
-    return night.store.register(known, folder, best.scorecard, proven, best.verdict, lineage)
+    registered_task = load_one(folder)
+    return night.store.register(
+        registered_task, folder, best.scorecard, proven, best.verdict, lineage
+    )
 
 
 def _lineage(night: Night, task: str, rung: Rung) -> bundle.Lineage:
     training = load_training(domains.trained(night, task, rung))
-    made = stage.manifest(night.out("dataset")) or {}
+    manifest = stage.manifest(night.out("dataset")) or {}
     return bundle.Lineage(
         night=night.day,
         dataset=ledger.snapshot(night.home, night.out("dataset")),
         base=training.base,
         base_digest=training.base_digest,
         seed=training.seed,
-        rows={k: v for k, v in made["tasks"][task].items() if k in SPLITS},
+        rows={k: v for k, v in manifest["tasks"][task].items() if k in SPLITS},
         domain=domains.domain_of(night, task) if rung == "domain" else "",
     )

@@ -85,7 +85,7 @@ def _without_answers(path: Path) -> None:
 
 def _emptied(line: bytes) -> bytes:
     try:
-        found: Json = msgspec.json.decode(line)
+        entry: Json = msgspec.json.decode(line)
     except msgspec.DecodeError:  # torn by a crash: nobody reads it
         return b"{}"
-    return msgspec.json.encode(found | {"answer": ""}) if found.get("answer") else line
+    return msgspec.json.encode(entry | {"answer": ""}) if entry.get("answer") else line

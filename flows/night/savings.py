@@ -32,8 +32,8 @@ def calls(night: Night, task: Task, served: float) -> float:
     Before a student is there, nobody knows their share: the readiness of its data stands for it,
     less what is `served` already.
     """
-    made = stage.manifest(night.out("dataset")) or {}
-    ready = float(made["tasks"][task.id]["readiness"]["score"]) / 100
+    manifest = stage.manifest(night.out("dataset")) or {}
+    ready = float(manifest["tasks"][task.id]["readiness"]["score"]) / 100
     return task.size / len(night.clean()) * max(0.0, ready - served)
 
 
@@ -65,7 +65,9 @@ def trainable(night: Night) -> list[str]:
             serving = champion(night, task.id)
         except stage.Refused:  # a bundle that cannot be used: the task's own run says so
             serving = None
-        known = serving.certificate if serving else None
-        return calls(night, task, known.coverage if known else 0.0) / minutes(night, task)
+        certificate = serving.certificate if serving else None
+        return calls(night, task, certificate.coverage if certificate else 0.0) / minutes(
+            night, task
+        )
 
     return [task.id for task in sorted(leaks.clean(night), key=gain, reverse=True)]

@@ -28,11 +28,14 @@ from tasks.core.contract import agree, answer
 from tasks.core.records import Call, read
 from tasks.core.rows import rows
 from tasks.core.task import Task, load_one
-from tasks.evaluate.answers import Answered, answered, read_answers
+from tasks.evaluate.answers import answered, read_answers
 from tasks.students.adapters import adapter_digest, open_student
+from tasks.students.encoder import EncoderStudent
+from tasks.train.folds import out_of_fold, unlearned
 
 RUNG = "shadow"  # the folder of its plan, beside those of the rungs' certificates
 PLAN = "shadow.json"
+SOON = 7  # nights' calls within which a proof has to be likely, or no attempt is spent on it
 BETTER = 0.02  # more of the test calls that a new student has to agree on to replace a shadow
 
 
@@ -48,8 +51,8 @@ def waiting(night: Night, judged: Sequence[JudgedStudent]) -> JudgedStudent | No
     if best is None:
         return None
     task, rung = best.scorecard.task, best.rung
-    made = domains.trained(night, task, rung), night.out("evaluate", task, rung)
-    return None if leaks.count(night, made) else best
+    folders = domains.trained(night, task, rung), night.out("evaluate", task, rung)
+    return None if leaks.count(night, folders) else best
 
 
 def plan(
@@ -61,14 +64,14 @@ def plan(
     """
     out = night.out("calibrate", task, RUNG)
     if not out.exists():
-        made = _plan(night, task, one, serving)
-        if made is None:
+        drafted = _plan(night, task, one, serving)
+        if drafted is None:
             return None
         with stage.fresh(out) as folder:
             refused = "It only lacks proof, and is asked in the background."
-            body = Refusal(refused=refused, attempt=made.attempt)
+            body = Refusal(refused=refused, attempt=drafted.attempt)
             stage.write_atomic(folder / "certificate.json", msgspec.json.encode(body))
-            stage.write_atomic(folder / PLAN, msgspec.json.encode(made))
+            stage.write_atomic(folder / PLAN, msgspec.json.encode(drafted))
     return msgspec.json.decode((out / PLAN).read_bytes(), type=ShadowPlan)
 
 
@@ -80,15 +83,16 @@ def _plan(
     now = champions.standing(night, serving) if serving else None
     beaten = gate.to_beat(serving.certificate if serving else None, now, alpha, asked.risk)
     guide = _guide(night, task, one.rung)
+    least = max(night.params.judge.min_coverage, beaten)
     chosen = shadow_proof.thresholds(
-        [score(row) for row in guide],
-        [row.agrees for row in guide],
-        alpha,
-        max(night.params.judge.min_coverage, beaten),
+        [sure for sure, _ in guide], [ok for _, ok in guide], alpha, least
     )
     if not chosen or _on_its_way(night, task, one):
         return None
-    return ShadowPlan(
+    before = tuple(_before(night, task, one.rung))
+    proving = _named(night, task, one.rung, "calibration") - {seen.conversation for seen in before}
+    learned = _named(night, task, one.rung, "train", "validation", "test") | proving
+    made = ShadowPlan(
         task=task,
         adapter_digest=adapter_digest(domains.trained(night, task, one.rung) / "adapter"),
         alpha=alpha,
@@ -97,21 +101,29 @@ def _plan(
         thresholds=chosen,
         loaded=ended(night.day),
         risk=asked.risk,
-        learned=tuple(sorted(_learned(night, task, one.rung))),
-        before=tuple(_before(night, task, one.rung)),
+        learned=tuple(sorted(learned)),
+        before=before,
     )
+    a_night = load_one(night.out("dataset", task)).size / len(night.clean())
+    enough = shadow_proof.calls_needed(made, guide) <= len(made.before) + SOON * a_night
+    return made if enough else None
 
 
-def _guide(night: Night, task: str, rung: Rung) -> list[Answered]:
-    """The student's answers to the rows that choose its thresholds: test and validation."""
+def _guide(night: Night, task: str, rung: Rung) -> list[tuple[float, bool]]:
+    """Return what chooses a student's thresholds: how sure it is of answers, and which agree.
+
+    Of test and validation rows, and of the training rows out of fold where that is known.
+    """
     data, trained = domains.dataset(night, task, rung), domains.trained(night, task, rung)
-    tested = read_answers(night.out("evaluate", task, rung) / "answers.parquet").rows
-    checked = rows(data / "validation.parquet")
-    if not checked:
-        return tested
-    how, cache = night.params.evaluate, night.home / "answers"
-    contract = load_one(data).contract
-    return [*tested, *answered(checked, contract, trained / "adapter", how, cache=cache).rows]
+    found = list(read_answers(night.out("evaluate", task, rung) / "answers.parquet").rows)
+    if checked := rows(data / "validation.parquet"):
+        how, cache, contract = (
+            night.params.evaluate,
+            night.home / "answers",
+            load_one(data).contract,
+        )
+        found += answered(checked, contract, trained / "adapter", how, cache=cache).rows
+    return [*((score(row), row.agrees) for row in found), *out_of_fold(trained)]
 
 
 def _on_its_way(night: Night, task: str, one: JudgedStudent) -> bool:
@@ -143,36 +155,45 @@ def _raw(night: Night, only: Set[str]) -> Iterator[Call]:
             yield from read(file, only)
 
 
-def _learned(night: Night, task: str, rung: Rung) -> set[str]:
-    """The conversations that the student's training, or the choice of its thresholds, saw."""
+def _named(night: Night, task: str, rung: Rung, *splits: str) -> set[str]:
+    """The conversations of some splits' calls."""
     known = load_one(domains.dataset(night, task, rung))
-    calls = _raw(night, _held(night, task, rung, "train", "validation", "test"))
+    calls = _raw(night, _held(night, task, rung, *splits))
     named = ((call.id, _conversation(call, known)) for call in calls)
     return {name for own, name in named if name != own}
 
 
-def _conversation(call: Call, known: Task) -> str:
-    return shadow_proof.conversation_of(call.id, call.conversation, call.request, known)
+def _conversation(call: Call, task: Task) -> str:
+    return shadow_proof.conversation_of(call.id, call.conversation, call.request, task)
 
 
 def _before(night: Night, task: str, rung: Rung) -> Iterator[ShadowAnswer]:
-    """Yield what the student says to the calibration rows' calls, as they came in."""
-    known = load_one(domains.dataset(night, task, rung))
+    """Yield what the student says to the calibration rows' calls, as they came in.
+
+    Of a mixture each is answered by the head that had not learned it.
+    """
+    own_task = load_one(domains.dataset(night, task, rung))
     calls = list(_raw(night, _held(night, task, rung, "calibration")))
-    found = [(call, known.template.payload(call.request)) for call in calls]
-    asked = [(call, known.template.prompt(load)) for call, load in found if load is not None]
+    payloads = [(call, own_task.template.payload(call.request)) for call in calls]
+    asked = [(call, own_task.template.prompt(load)) for call, load in payloads if load is not None]
     if not asked:
         return
-    student = open_student(domains.trained(night, task, rung) / "adapter")
-    how, tokens = night.params.evaluate, night.params.serve.answer_tokens
-    said = student.answer([prompt for _, prompt in asked], max_tokens=tokens, batch=how.batch)
-    for (call, _), given in zip(asked, said, strict=True):
-        servable = decide(known, float("-inf"), call.request, given).serve
-        right = agree(answer(call.reply, known.contract), given.text, known.contract)
+    trained = domains.trained(night, task, rung)
+    student, heads = open_student(trained / "adapter"), unlearned(trained)
+    prompts, tokens = [prompt for _, prompt in asked], night.params.serve.answer_tokens
+    if heads and isinstance(student, EncoderStudent):
+        own = [heads.get(call.id, 0) for call, _ in asked]
+        answers = student.answer(prompts, max_tokens=tokens, heads=own)
+    else:
+        batch = night.params.evaluate.batch
+        answers = student.answer(prompts, max_tokens=tokens, batch=batch)
+    for (call, _), given in zip(asked, answers, strict=True):
+        servable = decide(own_task, float("-inf"), call.request, given).serve
+        right = agree(answer(call.reply, own_task.contract), given.text, own_task.contract)
         yield ShadowAnswer(
             call=call.id,
             at=call.at,
-            conversation=_conversation(call, known),
+            conversation=_conversation(call, own_task),
             score=confidence(given.logprobs) if servable else None,
             agrees=right,
             share=min(1.0, call.rate * call.weight),
@@ -185,6 +206,20 @@ def plan_of(folder: Path) -> ShadowPlan:
     if not file.exists():
         raise stage.Refused(f"{folder.name} has nothing to prove: it is no shadow of a night's")
     return msgspec.json.decode(file.read_bytes(), type=ShadowPlan)
+
+
+def seen_of(home: Path, version: Version, proven: Certificate) -> Standing:
+    """Return what live calls say about a candidate that waits for a person: nothing is tested."""
+    made = ShadowPlan(
+        task=version.name,
+        adapter_digest=version.adapter_digest,
+        alpha=proven.alpha,
+        delta=proven.delta,
+        attempt=proven.attempt,
+        thresholds=(proven.threshold,),
+        loaded=version.at,
+    )
+    return shadow_proof.standing(made, seen(home, version.name, version.number))
 
 
 def standing(home: Path, version: Version, folder: Path) -> Standing:

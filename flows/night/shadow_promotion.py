@@ -19,7 +19,7 @@ from registry import bundle, card, gate
 from registry.store import Store, Version
 from tasks.calibrate import shadow_proof
 from tasks.core import stage
-from tasks.core.certificate import Certificate
+from tasks.core.certificate import Certificate, load_certificate
 from tasks.core.task import load_one
 
 
@@ -43,14 +43,21 @@ def prove(home: str | Path) -> dict[str, str]:
 
 
 def _looked_at(home: Path, store: Store, version: Version) -> str:
+    if store.champion(version.name) == version.number:
+        store.set_shadow(version.name, None)
+        return f"v{version.number} was promoted"
     folder = store.fetch(version, home / "adapters" / version.bundle)
-    made, found = shadow_plan.plan_of(folder), shadow_plan.standing(home, version, folder)
-    proof = shadow_proof.certificate(made, found)
+    if isinstance(proven := load_certificate(folder / "certificate.json"), Certificate):
+        sentence = card.waiting(shadow_plan.seen_of(home, version, proven))
+        store.note(version, sentence)
+        return sentence
+    to_prove, evidence = shadow_plan.plan_of(folder), shadow_plan.standing(home, version, folder)
+    proof = shadow_proof.certificate(to_prove, evidence)
     if proof is not None:
         return _certified(home, version, folder, proof)
-    said = card.shadow(found, made.risk)
-    store.note(version, said)
-    return said
+    sentence = card.shadow(evidence, to_prove.risk)
+    store.note(version, sentence)
+    return sentence
 
 
 def _certified(home: Path, version: Version, folder: Path, proof: Certificate) -> str:
@@ -69,6 +76,6 @@ def _certified(home: Path, version: Version, folder: Path, proof: Certificate) -
     if not verdict.passed:
         return verdict.reason
     packed = bundle.proven(folder, home / "proven" / version.bundle, proof)
-    made = night.store.register(load_one(packed), packed, scorecard, proof, verdict, lineage)
+    registered = night.store.register(load_one(packed), packed, scorecard, proof, verdict, lineage)
     reason = f"{verdict.reason} Proven by {proof.n} live calls."
-    return f"v{made.number}: {promote(night, made, reason, serving)[1]}"
+    return f"v{registered.number}: {promote(night, registered, reason, serving)[1]}"

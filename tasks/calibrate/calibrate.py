@@ -12,7 +12,7 @@ counts by its rows: a change is for the audit to find.
 from __future__ import annotations
 
 import math
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -20,7 +20,7 @@ from pathlib import Path
 
 import msgspec
 
-from tasks.calibrate.threshold import MIDDLE, needed, plan, walk
+from tasks.calibrate.threshold import JEFFREYS, MIDDLE, needed, plan, walk
 from tasks.core import params as settings
 from tasks.core import stage
 from tasks.core.certificate import Certificate, Refusal, ThresholdTest, spent
@@ -32,9 +32,11 @@ from tasks.core.task import load_one
 from tasks.evaluate.answers import Answered, Answers, answered
 from tasks.evaluate.metrics import effective, weighted, wilson
 from tasks.train.domain import students
-from tasks.train.kernel_fit import out_of_fold
+from tasks.train.folds import out_of_fold, unlearned
 
 LIKELY = 0.4  # the chance of a proof under which no attempt is spent on it
+BETS = 0.1, 0.5  # of alpha: the least and the largest risk that a mixture's proof bets on
+BETTING = 0.5  # of delta: at which a binomial test asks for about as many answers as a bet
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +65,8 @@ class CertificateRequest:
 
     `least` is the share of the calls that it has to cover; `pilot` are the student's answers to
     rows that are no part of the proof, and `folded` the confidences that it has of its training
-    rows out of fold, and whether those answers agree. `tests` tasks share δ.
+    rows out of fold, and whether those answers agree. `tests` tasks share δ. The
+    answers are of a `mixture` where each is by a head that had not learned its row.
     """
 
     attempt: int = 1
@@ -71,6 +74,7 @@ class CertificateRequest:
     least: float = 0.0
     pilot: Sequence[Answered] = ()
     folded: Sequence[tuple[float, bool]] = ()
+    mixture: bool = False
 
 
 def confidence(logprobs: Sequence[float]) -> float:
@@ -87,13 +91,13 @@ def score(row: Answered) -> float:
     return confidence(row.logprobs) if servable else -math.inf
 
 
-def even(found: Sequence[Answered], seed: int) -> list[Answered]:
+def even(answers: Sequence[Answered], seed: int) -> list[Answered]:
     """Rows that are an even sample of the traffic.
 
     Where a student stood before the teacher, escalated calls are all on record and served ones only
     when they were audited, at a rate that each call carries: of the escalated as many are kept.
     """
-    return [row for row in found if _chance(row.id, seed) < row.rate * row.weight]
+    return [row for row in answers if _chance(row.id, seed) < row.rate * row.weight]
 
 
 def _chance(name: str, seed: int) -> float:
@@ -106,14 +110,20 @@ def certify(
 ) -> Certificate | Refusal:
     """A certificate from a student's calibration answers, or why there is none."""
     asked, alpha = asked or CertificateRequest(), params.accepted(task)
-    delta, found = spent(params.delta, asked.attempt) / asked.tests, even(answers.rows, params.seed)
-    scores, correct = [score(row) for row in found], [row.agrees for row in found]
-    groups = [row.group or row.id for row in found]
+    delta, answered = (
+        spent(params.delta, asked.attempt) / asked.tests,
+        even(answers.rows, params.seed),
+    )
+    if asked.mixture:
+        answered = one_of_each(answered)
+    scores, correct = [score(row) for row in answered], [row.agrees for row in answered]
+    groups = [row.group or row.id for row in answered]
     valid = [group for group, value in zip(groups, scores, strict=True) if value > -math.inf]
-    start = _start(len(found), valid, alpha, delta, params, asked)
+    start = _start(len(answered), valid, alpha, delta, params, asked)
     if isinstance(start, Refusal):
         return start
-    steps = walk(scores, correct, alpha, delta, groups, start=start, risk=params.risk)
+    bet = _expected(asked, start, alpha) if asked.mixture else None
+    steps = walk(scores, correct, alpha, delta, groups, start=start, risk=params.risk, expected=bet)
     proven = [step for step in steps if step.p <= delta]
     if not proven:
         return Refusal(refused=_unproven(steps[-1], alpha), attempt=asked.attempt)
@@ -125,17 +135,40 @@ def certify(
         threshold=best.threshold,
         alpha=alpha,
         delta=params.delta,
-        n=len(found),
+        n=len(answered),
         accepted=best.accepted,
         wrong=best.wrong,
-        coverage=round(best.accepted / len(found), 4),
+        coverage=round(best.accepted / len(answered), 4),
         floor=round(max(0.0, over), 4),
         p=best.p,
+        method="progressive" if asked.mixture else "holdout",
         risk=params.risk,
         attempt=asked.attempt,
         tests=asked.tests,
         breaks=next((step for step in steps if step.p > delta), None),
     )
+
+
+def one_of_each(found: Sequence[Answered]) -> list[Answered]:
+    """One answer of each group, drawn by its id: bets take no account of answers that are alike."""
+    groups: defaultdict[str, list[Answered]] = defaultdict(list)
+    for row in found:
+        groups[row.group or row.id].append(row)
+    return [min(same, key=lambda row: digest(row.id, "one")) for same in groups.values()]
+
+
+def _expected(asked: CertificateRequest, start: float, alpha: float) -> float:
+    """The risk to bet on, by answers outside the proof: of the most confident share `start`."""
+    known = sorted(_pilot(asked), reverse=True)
+    first = known[: max(1, round(start * len(known)))]
+    wrong = sum(not right for _, right in first)
+    return min(BETS[1], max(BETS[0], (wrong + JEFFREYS) / (len(first) + 1) / alpha)) * alpha
+
+
+def _pilot(asked: CertificateRequest) -> list[tuple[float, bool]]:
+    """Confidences of answers outside the proof that can be served, and whether they agree."""
+    every = [*((score(row), row.agrees) for row in asked.pilot), *asked.folded]
+    return [pair for pair in every if pair[0] > -math.inf]
 
 
 def _start(
@@ -153,27 +186,27 @@ def _start(
     size = effective(valid) if valid else 0.0
     if (1 - alpha) ** size > delta:
         groups = f"they are of {len(set(valid))} groups, " * (len(set(valid)) < len(valid))
-        said = f"{len(valid)} of {n} calibration rows got a valid answer, {groups}at least "
-        return Refusal(refused=f"{said}{needed(alpha, delta)} are needed")
+        shortage = f"{len(valid)} of {n} calibration rows got a valid answer, {groups}at least "
+        return Refusal(refused=f"{shortage}{needed(alpha, delta)} are needed")
     if params.risk == "marginal":
         return MIDDLE
-    pilot = [*((score(row), row.agrees) for row in asked.pilot), *asked.folded]
+    pilot, level = _pilot(asked), delta * (BETTING if asked.mixture else 1)
     per_group = len(valid) / size  # answers that count as one, as conversations are alike
     chosen = plan(
         pilot,
         len(valid),
         alpha,
-        delta,
-        fewest=math.ceil(needed(alpha, delta) * per_group),
+        level,
+        fewest=math.ceil(needed(alpha, level) * per_group),
         least=asked.least * n / len(valid),
         seed=params.seed,
     )
     if chosen and chosen.chance < LIKELY:
         share = f"at least {asked.least:.0%} of the calls" if asked.least else "any of the calls"
-        said = (
+        shortage = (
             f"by {len(pilot)} rows outside the proof, {share} would be certified with a chance of"
         )
-        return Refusal(refused=f"{said} {chosen.chance:.0%}: no attempt is spent on it")
+        return Refusal(refused=f"{shortage} {chosen.chance:.0%}: no attempt is spent on it")
     return chosen.start if chosen else MIDDLE
 
 
@@ -199,14 +232,14 @@ def calibrate(
     params = msgspec.structs.replace(params, alpha=params.accepted(task.id, task.family))
     ask = partial(answered, params=evaluation or Evaluate(), cache=cache)
     result: Certificate | Refusal = Refusal(refused="no calibration rows")
-    if found := rows(dataset / "calibration.parquet"):
-        answers = ask(found, task.contract, trained / "adapter")
+    if calibration := rows(dataset / "calibration.parquet"):
+        heads = unlearned(trained)
+        answers = ask(calibration, task.contract, trained / "adapter", heads=heads)
         checked = rows(dataset / "validation.parquet")
         pilot = ask(checked, task.contract, trained / "adapter").rows if checked else ()
         folded = out_of_fold(trained)
-        result = certify(
-            answers, task.id, params, CertificateRequest(attempt, tests, least, pilot, folded)
-        )
+        asked = CertificateRequest(attempt, tests, least, pilot, folded, bool(heads))
+        result = certify(answers, task.id, params, asked)
     stage.write_atomic(out / "certificate.json", msgspec.json.encode(result))
     return result
 
@@ -233,16 +266,16 @@ def calibrate_all(dataset: Path, trained: Path, out: Path, params: settings.Para
     kept, dropped = 0, dict[str, int]()
     every = list(students(dataset, trained))
     tasks, tried = {task for _, _, task, _ in every}, Counter[str]()
-    made = partial(calibrate, params=params.calibrate, evaluation=params.evaluate)
+    certified = partial(calibrate, params=params.calibrate, evaluation=params.evaluate)
     for asked, folder, task, rung in every:
         own, tests = out / task / rung, len(tasks) if params.calibrate.correct else 1
         try:
-            found = made(asked, folder, own, attempt=tried[task] + 1, tests=tests)
+            proof = certified(asked, folder, own, attempt=tried[task] + 1, tests=tests)
         except Refused as error:
-            found = Refusal(refused=str(error))
-        tried[task] = max(tried[task], found.attempt)
-        kept += isinstance(found, Certificate)
-        dropped |= {f"{task}, {rung}: {found.refused}": 1} if isinstance(found, Refusal) else {}
+            proof = Refusal(refused=str(error))
+        tried[task] = max(tried[task], proof.attempt)
+        kept += isinstance(proof, Certificate)
+        dropped |= {f"{task}, {rung}: {proof.refused}": 1} if isinstance(proof, Refusal) else {}
     result = Counts("calibrate", len(every), kept, dropped)
     stage.finish(out, result)
     return result
@@ -250,9 +283,9 @@ def calibrate_all(dataset: Path, trained: Path, out: Path, params: settings.Para
 
 def main() -> Counts:
     """The DVC stage."""
-    data, found = Path("data"), settings.load()
+    data, params = Path("data"), settings.load()
     return stage.hop(
         "calibrate",
         data / "calibrate",
-        lambda folder: calibrate_all(data / "dataset", data / "train", folder, found),
+        lambda folder: calibrate_all(data / "dataset", data / "train", folder, params),
     )

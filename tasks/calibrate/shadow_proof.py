@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from tasks.cluster.signatures import user_text
 from tasks.core.certificate import Certificate, Risk, spent
-from tasks.core.evidence import Proof
+from tasks.core.evidence import LOWER, Proof, bet
 from tasks.core.records import Json, digest
 from tasks.core.task import Task
 
@@ -122,20 +122,38 @@ def thresholds(
     return tuple(dict.fromkeys(ranked[count - 1][0] for count in counts[first:]))
 
 
+def calls_needed(plan: ShadowPlan, guide: Sequence[tuple[float, bool]]) -> float:
+    """Return about how many calls it takes to prove the first threshold; infinity for no hope.
+
+    `guide` are scores of rows that are no part of the proof, and whether the answers were right:
+    the risk is taken to be the median of what they leave possible.
+    """
+    taken = [right for sure, right in guide if sure >= plan.thresholds[0]]
+    risk = (len(taken) - sum(taken) + 1 / 6) / (len(taken) + 1 / 3)
+    goal = math.log(len(LOWER) / plan.level)
+    gains = [
+        (1 - risk) * bet(plan.alpha, part * plan.alpha, wrong=False)
+        + risk * bet(plan.alpha, part * plan.alpha, wrong=True)
+        for part in LOWER
+    ]
+    growth = max(gains) * (1.0 if plan.risk == "marginal" else len(taken) / max(1, len(guide)))
+    return goal / growth if growth > 0 else math.inf
+
+
 def once(calls: Iterable[ShadowAnswer], learned: Iterable[str] = ()) -> Iterator[ShadowAnswer]:
     """One call of each conversation that is over, drawn by its id; none that training saw.
 
     A conversation that wakes again after a quiet time has had its turn.
     """
-    known, begun = set(learned), dict[str, list[ShadowAnswer]]()
+    counted, begun = set(learned), dict[str, list[ShadowAnswer]]()
     ordered = sorted(calls, key=lambda call: (call.at, call.call))
     now = ordered[-1].at if ordered else 0.0
     for call in ordered:
         mine = begun.setdefault(call.conversation, [])
-        if call.conversation not in known and (not mine or call.at - mine[-1].at <= QUIET):
+        if call.conversation not in counted and (not mine or call.at - mine[-1].at <= QUIET):
             mine.append(call)
         else:
-            known.add(call.conversation)
+            counted.add(call.conversation)
     ended = [
         mine
         for name, mine in begun.items()
@@ -151,16 +169,24 @@ def standing(plan: ShadowPlan, live: Iterable[ShadowAnswer]) -> Standing:
     later = (seen for seen in live if seen.at >= plan.loaded)
     after = list(once(later, (*plan.learned, *(seen.conversation for seen in plan.before))))
     counted, proofs = [*before, *after], [Proof(plan.alpha) for _ in plan.thresholds]
-    for seen in counted:
-        for threshold, proof in zip(plan.thresholds, proofs, strict=True):
-            accepted = seen.score is not None and seen.score >= threshold
-            if accepted or plan.risk == "marginal":
-                proof.see(accepted and not seen.agrees, seen.share)
+    _see(plan, proofs, before)
+    for proof in proofs:
+        proof.peak = max(0.0, proof.log)  # one look: of a mixture's heads each had a part of these
+    _see(plan, proofs, after)
     passed = 0
     while passed < len(proofs) and proofs[passed].proven(plan.level):
         passed += 1
     place = max(0, passed - 1)
     return _standing(plan, place, passed > 0, proofs, counted, len(after))
+
+
+def _see(plan: ShadowPlan, proofs: Sequence[Proof], calls: Iterable[ShadowAnswer]) -> None:
+    """Show calls to the proofs of the plan's thresholds."""
+    for seen in calls:
+        for threshold, proof in zip(plan.thresholds, proofs, strict=True):
+            accepted = seen.score is not None and seen.score >= threshold
+            if accepted or plan.risk == "marginal":
+                proof.see(accepted and not seen.agrees, seen.share)
 
 
 def _standing(
@@ -189,24 +215,24 @@ def _standing(
     )
 
 
-def certificate(plan: ShadowPlan, found: Standing) -> Certificate | None:
+def certificate(plan: ShadowPlan, evidence: Standing) -> Certificate | None:
     """The certificate that the calls prove; None while they do not."""
-    if not found.proven:
+    if not evidence.proven:
         return None
-    over = 1 - found.unaided - plan.alpha
+    over = 1 - evidence.unaided - plan.alpha
     floor = max(0.0, over / (1 - plan.alpha if plan.risk == "selective" else 1))
     return Certificate(
         task=plan.task,
         adapter_digest=plan.adapter_digest,
-        threshold=found.threshold,
+        threshold=evidence.threshold,
         alpha=plan.alpha,
         delta=plan.delta,
-        n=found.n,
-        accepted=found.accepted,
-        wrong=found.wrong,
-        coverage=round(found.share, 4),
+        n=evidence.n,
+        accepted=evidence.accepted,
+        wrong=evidence.wrong,
+        coverage=round(evidence.share, 4),
         floor=round(floor, 4),
-        p=math.exp(-found.evidence),
+        p=math.exp(-evidence.evidence),
         method="shadow",
         risk=plan.risk,
         attempt=plan.attempt,

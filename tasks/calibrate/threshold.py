@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.core.certificate import Risk, ThresholdTest
+from tasks.core.evidence import bet
 from tasks.evaluate.metrics import binomial_tail, effective, grouped_tail
 
 MIDDLE = 0.5  # where a walk starts that nothing is known about
@@ -88,12 +89,14 @@ def walk(
     *,
     start: float = MIDDLE,
     risk: Risk = "selective",
+    expected: float | None = None,
 ) -> list[ThresholdTest]:
     """The thresholds tested, strictest first, up to the first that is not proven.
 
     Equal scores are accepted together; answers that could never be served are not accepted.
     `groups` says which answers belong together, such as those of one conversation. A marginal risk
-    only grows on the way, so that such a walk starts anywhere.
+    only grows on the way, so that such a walk starts anywhere. With the risk that is `expected` the
+    test is a bet, for answers of a mixture's heads, each of which has a risk of its own.
     """
     sure = np.array(scores, dtype=float)
     order = np.argsort(-sure, kind="stable")
@@ -112,7 +115,9 @@ def walk(
         bad = wrong[:size] & (np.arange(size) < count)
         if apart is not None and (1 - alpha) ** effective(apart[:size]) > delta:
             continue  # which no answers could pass
-        if apart is None:
+        if expected is not None:
+            p = mixed_tail(int(bad.sum()), size, alpha, expected)
+        elif apart is None:
             p = binomial_tail(int(bad.sum()), size, alpha)
         else:
             p = grouped_tail(bad, apart[:size], alpha)
@@ -120,6 +125,19 @@ def walk(
         if p > delta:
             break
     return steps
+
+
+def mixed_tail(wrong: int, n: int, alpha: float, expected: float) -> float:
+    """Return how little speaks for a risk above alpha in a mixture whose heads had `n` answers.
+
+    1/e of a bet on the `expected` risk, which has to be known beforehand: each answer's gain has a
+    mean of 1 less what its head is above alpha, and by the inequality of the means the product of
+    these is at most 1 where the heads together are above alpha, whatever each of them is.
+    """
+    gain = (n - wrong) * bet(alpha, expected, wrong=False) + wrong * bet(
+        alpha, expected, wrong=True
+    )
+    return min(1.0, math.exp(-gain))
 
 
 def threshold(
@@ -148,11 +166,11 @@ def plan(
     1981, Annals of Statistics 9, 130-134), and each start from `fewest` answers on is tried on all
     of them. `least` is the share that a certificate has to cover to be of use.
     """
-    known = sorted((pair for pair in pilot if pair[0] > -math.inf), key=lambda pair: -pair[0])
+    servable = sorted((pair for pair in pilot if pair[0] > -math.inf), key=lambda pair: -pair[0])
     counts = np.array(schedule(n, alpha, delta, fewest / n if n else 1.0), dtype=int)
-    if len(known) < LEAST or not len(counts):
+    if len(servable) < LEAST or not len(counts):
         return None
-    wrong = np.array([not right for _, right in known])
+    wrong = np.array([not right for _, right in servable])
     errors = _errors(wrong, n, counts, np.random.default_rng(seed))
     passed = errors <= _tolerated(counts, alpha, delta)
     reached = np.zeros(passed.shape)  # how far each walk gets from each start
@@ -192,5 +210,5 @@ def _errors(
 def _tolerated(counts: NDArray[np.int_], alpha: float, delta: float) -> NDArray[np.int_]:
     """Return how many errors each count of a schedule tolerates; its last one may be any count."""
     tolerant_ = np.array(tolerant(int(counts[-1]), alpha, delta))
-    made: NDArray[np.int_] = np.searchsorted(tolerant_, counts, side="right") - 1
-    return made
+    result: NDArray[np.int_] = np.searchsorted(tolerant_, counts, side="right") - 1
+    return result

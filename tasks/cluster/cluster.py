@@ -50,16 +50,16 @@ def cluster(
     """Find the tasks in de-identified calls; `previous` is last night's folder, whose ids go on."""
     total = sum(map(_length, clean))
     groups = _found(clean, total, params)
-    kept = [found for found in groups if len(found.ids) >= params.min_calls]
+    kept = [group for group in groups if len(group.ids) >= params.min_calls]
     mark_routable(kept)
     before = _before(previous)
     matched = identity.match(
-        [found.fingerprint for found in kept], before.marks, _shared(kept, before.assigned)
+        [group.fingerprint for group in kept], before.marks, _shared(kept, before.assigned)
     )
     ids = _ids(kept, matched, before)
     dropped = _write_assignment(clean, out, kept, ids, groups)
     save(out / "tasks.json", _tasks(kept, ids, matched, before, total))
-    marks = dict(zip(ids, (found.fingerprint for found in kept), strict=True))
+    marks = dict(zip(ids, (group.fingerprint for group in kept), strict=True))
     identity.remember(out / "marks.json", marks, before.marks)
     result = Counts("cluster", total, sum(len(f.ids) for f in kept), dict(sorted(dropped.items())))
     events = [
@@ -129,7 +129,7 @@ def _shared(groups: Sequence[Group], assigned: Mapping[str, str]) -> dict[tuple[
 
     Only calls that both nights saw are counted: a window that moves on is no change.
     """
-    both = [[assigned[name] for name in found.ids if name in assigned] for found in groups]
+    both = [[assigned[name] for name in group.ids if name in assigned] for group in groups]
     there = Counter(task for tasks in both for task in tasks)
     result = {}
     for place, tasks in enumerate(both):
@@ -141,10 +141,10 @@ def _shared(groups: Sequence[Group], assigned: Mapping[str, str]) -> dict[tuple[
 def _ids(groups: Sequence[Group], matched: Matched, before: PreviousNight) -> list[str]:
     taken = set(before.marks)
     result = []
-    for found, name, known in zip(
+    for group, name, earlier in zip(
         groups, _names(groups, matched, before), matched.ids, strict=True
     ):
-        task = known or identity.new_id(name, found.fingerprint, taken)
+        task = earlier or identity.new_id(name, group.fingerprint, taken)
         taken.add(task)
         result.append(task)
     return result
@@ -152,11 +152,11 @@ def _ids(groups: Sequence[Group], matched: Matched, before: PreviousNight) -> li
 
 def _names(groups: Sequence[Group], matched: Matched, before: PreviousNight) -> list[str]:
     """A task that is known keeps its name; new names are told apart."""
-    fresh = [name_of(found.template, found.calls, found.contract) for found in groups]
-    names = apart(fresh, [about(found.template, found.calls) for found in groups])
+    fresh = [name_of(group.template, group.calls, group.contract) for group in groups]
+    names = apart(fresh, [about(group.template, group.calls) for group in groups])
     return [
-        before.tasks[known].name if known and known in before.tasks else name
-        for name, known in zip(names, matched.ids, strict=True)
+        before.tasks[earlier].name if earlier and earlier in before.tasks else name
+        for name, earlier in zip(names, matched.ids, strict=True)
     ]
 
 
@@ -168,8 +168,8 @@ def _write_assignment(
     groups: Sequence[Group],
 ) -> Counter[str]:
     """Write which call is whose, fill in the groups' sizes, and set the others aside."""
-    place = {name: index for index, found in enumerate(kept) for name in found.ids}
-    small = {name for found in groups for name in found.ids} - place.keys()
+    place = {name: index for index, group in enumerate(kept) for name in group.ids}
+    small = {name for group in groups for name in group.ids} - place.keys()
     dropped: Counter[str] = Counter()
     pairs: list[tuple[str, str]] = []
     with Writer(out / "quarantine.parquet", REJECTED) as aside:
@@ -197,29 +197,29 @@ def _tasks(
     families = _families(groups, ids, before)
     names = _names(groups, matched, before)
     result = []
-    for place, (found, task) in enumerate(zip(groups, ids, strict=True)):
-        share = found.size / max(1, total)
+    for place, (group, task) in enumerate(zip(groups, ids, strict=True)):
+        share = group.size / max(1, total)
         old = before.tasks.get(task)
-        centre, edges = examples(found.calls, EXAMPLES)
-        hints = Counter(call.hint for call in found.calls if call.hint)
-        fitness = fitness_of(found.template, found.calls, found.contract)
+        centre, edges = examples(group.calls, EXAMPLES)
+        hints = Counter(call.hint for call in group.calls if call.hint)
+        fitness = fitness_of(group.template, group.calls, group.contract)
         result.append(
             Task(
                 id=task,
                 name=names[place],
-                description=describe(found.template, found.calls, found.contract),
-                category=category_of(found.template, found.calls, found.contract),
+                description=describe(group.template, group.calls, group.contract),
+                category=category_of(group.template, group.calls, group.contract),
                 family=families[place],
-                template=found.template,
-                contract=found.contract,
-                size=found.size,
+                template=group.template,
+                contract=group.contract,
+                size=group.size,
                 share=round(share, 6),
                 growth=round(share - old.share, 6) if old else None,
-                tokens=found.tokens,
+                tokens=group.tokens,
                 examples=centre,
                 edges=edges,
                 hints=tuple(hint for hint, _ in hints.most_common(10)),
-                fitness={**fitness, "routable": float(found.routable)},
+                fitness={**fitness, "routable": float(group.routable)},
                 events=tuple(matched.events[place]),
             )
         )
@@ -230,9 +230,9 @@ def _families(groups: Sequence[Group], ids: Sequence[str], before: PreviousNight
     """A family is called after its largest task, or as it was called before."""
     chief: dict[int, str] = {}
     for place in sorted(range(len(groups)), key=lambda p: (-len(groups[p].ids), ids[p])):
-        known = before.tasks.get(ids[place])
-        chief.setdefault(groups[place].family, known.family if known else ids[place])
-    return [chief[found.family] for found in groups]
+        earlier = before.tasks.get(ids[place])
+        chief.setdefault(groups[place].family, earlier.family if earlier else ids[place])
+    return [chief[group.family] for group in groups]
 
 
 def main() -> Counts:

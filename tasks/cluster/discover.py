@@ -46,14 +46,14 @@ def discover(calls: Sequence[CleanCall], min_calls: int, seed: int) -> list[Grou
     return _without_twins([(_found(family, some), some) for (family, _), some in ordered])
 
 
-def _without_twins(found: Sequence[tuple[Group, list[CleanCall]]]) -> list[Group]:
+def _without_twins(groups: Sequence[tuple[Group, list[CleanCall]]]) -> list[Group]:
     """Groups whose template is another's with a slot filled in (a name, say) go to that one.
 
     The gateway could not tell them apart, and neither would a person.
     """
     kept: list[tuple[Group, list[CleanCall]]] = []
     grown: set[int] = set()
-    for one, calls in found:
+    for one, calls in groups:
         twin = next((i for i, (large, _) in enumerate(kept) if _covers(large, one)), None)
         if twin is None:
             kept.append((one, calls))
@@ -86,8 +86,8 @@ def spread(calls: Sequence[CleanCall], most: int) -> list[CleanCall]:
     return [calls[place * len(calls) // count] for place in range(count)]
 
 
-def _probes(found: Group) -> list[CleanCall]:
-    return spread(found.calls, PROBES)
+def _probes(group: Group) -> list[CleanCall]:
+    return spread(group.calls, PROBES)
 
 
 def _found(family: int, calls: Sequence[CleanCall]) -> Group:
@@ -104,7 +104,7 @@ def _found(family: int, calls: Sequence[CleanCall]) -> Group:
 def join(groups: list[Group], more: Sequence[Group]) -> list[Group]:
     """Add groups that were found later; returns those of `groups` that the new calls belong to."""
     earlier, result = list(groups), []
-    shift = max((known.family for known in groups), default=-1) + 1
+    shift = max((group.family for group in groups), default=-1) + 1
     for new in more:
         same = next(
             (g for g in earlier if alike(g.fingerprint, new.fingerprint) >= SAME_GROUP), None
@@ -123,7 +123,7 @@ class TemplateRouter:
 
     def __init__(self, groups: Sequence[Group]) -> None:
         self._ordered = sorted(
-            ((found.template.characters, place) for place, found in enumerate(groups)),
+            ((group.template.characters, place) for place, group in enumerate(groups)),
             key=lambda pair: (-pair[0], pair[1]),
         )
         self._groups = groups
@@ -147,13 +147,13 @@ def mark_routable(groups: Sequence[Group]) -> None:
     A better match of another task does not help here, as that task may have no student.
     """
     probes = [(other, _probes(other)) for other in groups]
-    for found in groups:
-        template, right, wrong = found.template, 0.0, 0.0
+    for one in groups:
+        template, right, wrong = one.template, 0.0, 0.0
         for other, some in probes:
             hits = sum(template.payload(call.request) is not None for call in some)
             calls = len(other.ids) * hits / max(1, len(some))  # a small group has few to give
-            right, wrong = (calls, wrong) if other is found else (right, wrong + calls)
-        found.routable = template.characters > 0 and right > 0 and wrong <= FOREIGN * right
+            right, wrong = (calls, wrong) if other is one else (right, wrong + calls)
+        one.routable = template.characters > 0 and right > 0 and wrong <= FOREIGN * right
 
 
 def examples(calls: Sequence[CleanCall], count: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -162,10 +162,10 @@ def examples(calls: Sequence[CleanCall], count: int) -> tuple[tuple[str, ...], t
     words = [
         set(_WORD.findall(f"{user_text(c.request)} {answer_of(c.reply)}".lower())) for c in some
     ]
-    common = Counter(word for found in words for word in found)
+    common = Counter(word for line in words for word in line)
     scored = sorted(
-        (sum(common[w] for w in found) / (len(found) or 1), call.id)
-        for found, call in zip(words, some, strict=True)
+        (sum(common[w] for w in line) / (len(line) or 1), call.id)
+        for line, call in zip(words, some, strict=True)
     )
     edges = tuple(name for _, name in scored[:count])
     return tuple(name for _, name in scored[::-1][:count]), edges

@@ -133,7 +133,9 @@ def _families(seen: Sequence[Signature]) -> dict[Signature, int]:
 def _majority_of(
     counts: Mapping[Signature, int], leader_of: Mapping[Signature, int], leader: int
 ) -> Signature:
-    return _majority(Counter({s: counts[s] for s, found in leader_of.items() if found == leader}))
+    return _majority(
+        Counter({s: counts[s] for s, leading in leader_of.items() if leading == leader})
+    )
 
 
 def _majority(counts: Counter[Signature]) -> Signature:
@@ -165,7 +167,7 @@ def _merged(majorities: Sequence[Signature]) -> list[int]:
         for other in range(index):
             if family[other] != family[index] and _same_program(majority, majorities[other]):
                 low, high = sorted((family[other], family[index]))
-                family = [low if found == high else found for found in family]
+                family = [low if current == high else current for current in family]
     return family
 
 
@@ -220,7 +222,7 @@ def _joined(leaders: Sequence[LeafSignature], sizes: Counter[int], min_calls: in
             other = -max(near)[1]
             total[other] += total[leaf]
             total[leaf] = 0
-            home = [other if found == leaf else found for found in home]
+            home = [other if current == leaf else current for current in home]
     return home
 
 
@@ -296,11 +298,11 @@ def _parts(texts: Sequence[str], min_calls: int, seed: int) -> np.ndarray | None
         return None
     points = normalize(TruncatedSVD(size, random_state=seed).fit_transform(table))
     some = np.sort(np.random.default_rng(seed).permutation(len(points))[:SEEN])
-    best, found = SILHOUETTE, None
+    best, labels = SILHOUETTE, None
     for k in range(2, 7):
         model = KMeans(k, n_init=2, random_state=seed).fit(points[some])
         if len(set(model.labels_)) == k:
             score = float(silhouette_score(points[some], model.labels_))
             if score >= best:
-                best, found = score, model
-    return None if found is None else np.asarray(found.predict(points))
+                best, labels = score, model
+    return None if labels is None else np.asarray(labels.predict(points))

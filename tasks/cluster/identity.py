@@ -56,12 +56,12 @@ def fingerprint(template: Template, calls: Sequence[CleanCall]) -> Fingerprint:
     shingles = {zlib.crc32(" ".join(words[i : i + 4]).encode()) for i in range(len(words) - 3)}
     tools = Counter(name for call in calls for name in set(tool_names(call.request)))
     shapes = Counter(word for call in calls for word in shape(call))
-    said = Counter(
+    frequent = Counter(
         word
         for call in calls
         for word in set(_WORD.findall(f"{user_text(call.request)} {answer_of(call.reply)}".lower()))
     )
-    often = sorted(said.items(), key=lambda p: (-p[1], p[0]))[:WORDS]
+    often = sorted(frequent.items(), key=lambda p: (-p[1], p[0]))[:WORDS]
     return Fingerprint(
         sorted(shingles),
         sorted(name for name, n in tools.items() if 2 * n > len(calls)),
@@ -97,8 +97,8 @@ def match(
     `shared` is, for a group and a task id, the Jaccard share of the calls that both have.
     """
     scores = {
-        (group, task): max(alike(found, old), shared.get((group, task), 0.0))
-        for group, found in enumerate(marks)
+        (group, task): max(alike(fingerprint, old), shared.get((group, task), 0.0))
+        for group, fingerprint in enumerate(marks)
         for task, old in before.items()
     }
     ids: list[str | None] = [None] * len(marks)
@@ -137,10 +137,12 @@ def _told(
     return result
 
 
-def new_id(name: str, found: Fingerprint, taken: set[str]) -> str:
+def new_id(name: str, fingerprint: Fingerprint, taken: set[str]) -> str:
     """A readable id that stays: the name, and a digest of what the task is."""
     slug = "-".join(re.findall(r"[a-z0-9]+", name.lower()))[:48].strip("-") or "task"
-    body = msgspec.json.encode([found.text, found.tools, found.shape, sorted(found.words)[:20]])
+    body = msgspec.json.encode(
+        [fingerprint.text, fingerprint.tools, fingerprint.shape, sorted(fingerprint.words)[:20]]
+    )
     candidates = (f"{slug}-{digest(slug, body, str(salt), length=6)}" for salt in range(1_000))
     return next(candidate for candidate in candidates if candidate not in taken)
 
@@ -150,9 +152,9 @@ def remember(
 ) -> None:
     """Write tonight's marks, and those of tasks that may come back."""
     old = {
-        task: msgspec.structs.replace(found, unseen=found.unseen + 1)
-        for task, found in before.items()
-        if task not in marks and found.unseen < KEPT_NIGHTS
+        task: msgspec.structs.replace(fingerprint, unseen=fingerprint.unseen + 1)
+        for task, fingerprint in before.items()
+        if task not in marks and fingerprint.unseen < KEPT_NIGHTS
     }
     body = dict(sorted((old | dict(marks)).items()))
     write_atomic(path, msgspec.json.encode(body))

@@ -102,8 +102,8 @@ def same_work(a: Work, b: Work) -> bool:
 
 def _same_labels(a: Work, b: Work) -> bool:
     """Return whether the labels of one, which are a closed set, are those of the other."""
-    known, others = (a, b) if "" in a.values else (b, a)
-    return "" in known.values and len(others.answers & known.answers) > (
+    labelled, others = (a, b) if "" in a.values else (b, a)
+    return "" in labelled.values and len(others.answers & labelled.answers) > (
         MOSTLY * len(others.answers)
     )
 

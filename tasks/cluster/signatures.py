@@ -96,8 +96,8 @@ def system_text(request: Json) -> str:
 
 def user_text(request: Json) -> str:
     """The first thing that the user says."""
-    said = [m for m in request["messages"] if m.get("role") == "user"]
-    return text_of(said[0].get("content"))[:CHARACTERS] if said else ""
+    turns = [m for m in request["messages"] if m.get("role") == "user"]
+    return text_of(turns[0].get("content"))[:CHARACTERS] if turns else ""
 
 
 def tool_names(request: Json) -> list[str]:

@@ -95,7 +95,7 @@ def _shape(values: Sequence[str]) -> str:
 def name(before: str, values: Sequence[str], taken: Sequence[str]) -> str:
     """A readable name for a slot from the words before it."""
     if values and all(_DATE.fullmatch(value) for value in values):
-        found = "date"
+        chosen = "date"
     else:
         line = before.rsplit("\n", 1)[-1] or before
         words = [word.lower() for word in re.findall(r"[A-Za-z][A-Za-z0-9]*", line)]
@@ -104,9 +104,9 @@ def name(before: str, values: Sequence[str], taken: Sequence[str]) -> str:
             words = re.findall(r"[a-z0-9]+", labelled.group(1).lower())[-3:]
         else:
             words = [word for word in words if word not in _SMALL][-1:]
-        found = "_".join(words) or "text"
-    same = sum(re.sub(r"_\d+$", "", other) == found for other in taken)
-    return f"{found}_{same + 1}" if same else found
+        chosen = "_".join(words) or "text"
+    same = sum(re.sub(r"_\d+$", "", other) == chosen for other in taken)
+    return f"{chosen}_{same + 1}" if same else chosen
 
 
 def mark_noise(
@@ -131,10 +131,10 @@ def _matters(values: Sequence[str], answers: Sequence[str]) -> bool:
         near = [_near(value, answer) for value, answer in zip(values, answers, strict=True)]
         return sum(near) >= enough
     words = [set(_WORD.findall(value.lower())) for value in values]
-    said = [set(_WORD.findall(answer.lower())) for answer in answers]
-    copied = sum(bool(w & s) for w, s in zip(words, said, strict=True))
+    spoken = [set(_WORD.findall(answer.lower())) for answer in answers]
+    copied = sum(bool(w & s) for w, s in zip(words, spoken, strict=True))
     shift = max(1, len(words) // 3)
-    chance = sum(bool(w & s) for w, s in zip(words[shift:] + words[:shift], said, strict=True))
+    chance = sum(bool(w & s) for w, s in zip(words[shift:] + words[:shift], spoken, strict=True))
     if copied - chance >= enough and copied >= 2 * chance:
         return True
     # An id that a conversation repeats goes with all that is said there, and causes none of it.
@@ -171,17 +171,19 @@ def _associated(values: Sequence[str], answers: Sequence[str]) -> bool:
     if len(levels) < 2 or len(levels) * 4 > len(values):
         return False
     words = [set(_WORD.findall(answer.lower())) for answer in answers]
-    counts = Counter(word for found in words for word in found)
+    counts = Counter(word for measured in words for word in measured)
     often = [w for w, n in sorted(counts.items()) if 8 <= n <= len(answers) - 8]
     often = sorted(often, key=lambda w: (-counts[w], w))[:200]
     if not often:
         return False
-    features = np.array([[word in found for word in often] for found in words], dtype=np.float64)
+    features = np.array(
+        [[word in measured for word in often] for measured in words], dtype=np.float64
+    )
     group = np.eye(len(levels))[value]
     rng = np.random.default_rng(0)
-    found = _chi_square(group, features)
+    measured = _chi_square(group, features)
     chance = max(_chi_square(rng.permutation(group), features) for _ in range(SHUFFLES))
-    return found > 1.5 * chance
+    return measured > 1.5 * chance
 
 
 def _chi_square(group: np.ndarray, features: np.ndarray) -> float:

@@ -43,11 +43,11 @@ def mine(
     heads = [
         _head([m[i] if len(m) > i else {} for m in every], answers, days) for i in range(count)
     ]
-    said = [[t for t in m[count:] if _spoken(t)] for m in every]
+    spoken = [[t for t in m[count:] if _spoken(t)] for m in every]
     return Template(
         heads=tuple(heads),
-        first=_user_patterns([m[0] for m in said if m], days),
-        later=_user_patterns([t for m in said for t in m[1:]], days),
+        first=_user_patterns([m[0] for m in spoken if m], days),
+        later=_user_patterns([t for m in spoken for t in m[1:]], days),
         turns=_share(len(m) > count + 1 for m in every) > 1 - NEARLY_ALL,
         tools=_often(map(toolset, requests)),
         formats=_often(map(form_of, requests)),
@@ -74,10 +74,10 @@ def _head_count(every: Sequence[Sequence[Json]]) -> int:
     """Return how many messages open nearly every prompt: instructions, then fixed examples."""
     count = 0
     while _share(len(m) > count + 1 for m in every) >= NEARLY_ALL:
-        found = [m[count] for m in every if len(m) > count + 1]
-        told = _share(t.get("role") in ("system", "developer") for t in found) >= NEARLY_ALL
-        same = Counter(msgspec.json.encode(t) for t in found).most_common(1)[0][1]
-        if not told and (same < NEARLY_ALL * len(found) or len(found) < FEW):
+        contents = [m[count] for m in every if len(m) > count + 1]
+        told = _share(t.get("role") in ("system", "developer") for t in contents) >= NEARLY_ALL
+        same = Counter(msgspec.json.encode(t) for t in contents).most_common(1)[0][1]
+        if not told and (same < NEARLY_ALL * len(contents) or len(contents) < FEW):
             break
         count += 1
     return count
@@ -88,8 +88,10 @@ def _head(messages: Sequence[Json], answers: Sequence[str], days: Sequence[int])
     shape = msgspec.json.decode(shapes.most_common(1)[0][0])
     usual = [i for i, m in enumerate(messages) if blank(m) == shape]
     columns = list(zip(*(texts_of(messages[i]) or [] for i in usual), strict=True))
-    said = [answers[i] for i in usual] if answers else []
-    return Head(shape, tuple(pattern_of(c, days, answers=said, user=False) for c in columns))
+    some_answers = [answers[i] for i in usual] if answers else []
+    return Head(
+        shape, tuple(pattern_of(c, days, answers=some_answers, user=False) for c in columns)
+    )
 
 
 def _user_patterns(messages: Sequence[Json], days: Sequence[int]) -> tuple[Pattern, ...]:
@@ -108,14 +110,14 @@ def pattern_of(
     """The pattern of many texts. A user's text must share more than a prompt before it counts."""
     constants = constants_of(texts, days, user=user)
     bare = Pattern(tuple(constants), tuple(Slot(name="") for _ in constants[1:]))
-    found = [(i, v) for i, text in enumerate(texts) if (v := bare.match(text)) is not None]
-    columns = [[values[slot] for _, values in found] for slot in range(len(bare.slots))]
+    matches = [(i, v) for i, text in enumerate(texts) if (v := bare.match(text)) is not None]
+    columns = [[values[slot] for _, values in matches] for slot in range(len(bare.slots))]
     slots: list[Slot] = []
     for before, column in zip(constants, columns, strict=False):
         label = name(before, column, [slot.name for slot in slots])
         slots.append(Slot(name=label, form="" if user else form(column)))
     if answers and not user:
-        slots = list(mark_noise(slots, columns, [answers[i] for i, _ in found]))
+        slots = list(mark_noise(slots, columns, [answers[i] for i, _ in matches]))
     return Pattern(tuple(constants), tuple(slots))
 
 

@@ -50,8 +50,8 @@ _PLAIN = _set(
 def action(text: str) -> list[str]:
     """The words of the first order in a prompt: a verb and what it is done to."""
     for pattern in (_ORDER, _YOU):
-        for found in pattern.finditer(text):
-            words = _phrase(found.group(1), 3)
+        for match in pattern.finditer(text):
+            words = _phrase(match.group(1), 3)
             if len(words) >= 2 and not words[0].isupper():
                 return words
     return []
@@ -59,8 +59,8 @@ def action(text: str) -> list[str]:
 
 def role(text: str) -> list[str]:
     """The words of the role that a prompt gives: `airline agent`, `routing step`."""
-    for found in _ROLE.finditer(text):
-        words = _phrase(found.group(1), 3)
+    for match in _ROLE.finditer(text):
+        words = _phrase(match.group(1), 3)
         generic = [word for word in words if word.lower() in _GENERIC]
         own = [word for word in words if word.lower() not in _GENERIC]
         if own:
@@ -98,13 +98,13 @@ def of_tools(names: Sequence[str]) -> list[str]:
 def _phrase(text: str, enough: int) -> list[str]:
     """Words up to a relative clause, or up to a preposition once there are enough."""
     result: list[str] = []
-    for found in _WORD.finditer(text):
-        word = found.group()
+    for match in _WORD.finditer(text):
+        word = match.group()
         low = word.lower()
         if low in _HARD or len(result) == enough + 1 or (low in _SOFT and len(result) >= enough):
             break
         # A capital inside a sentence is a proper name, unless all of it is capitals (SQL).
-        name = found.start() > 0 and word[0].isupper() and not word.isupper()
+        name = match.start() > 0 and word[0].isupper() and not word.isupper()
         if low not in _EMPTY and low not in _SOFT and not name:
             result.append(word if word.isupper() else low)
     return result

@@ -15,7 +15,7 @@ import msgspec
 
 from tasks.core.stage import Refused
 
-Method = Literal["holdout", "shadow"]
+Method = Literal["holdout", "progressive", "shadow"]
 Risk = Literal["selective", "marginal"]
 
 
@@ -38,8 +38,9 @@ class Certificate:
     at most `delta`. `n` labelled calls, of which `accepted` clear the threshold and `wrong` of
     those disagree with the teacher; `coverage` is accepted / n, the share of the calls on the
     task's template; `floor` is the share of them that no threshold could do without escalating.
-    `method` says where the calls come from: rows held out of the training, or live traffic that
-    the student was asked about in the background. `attempt` is which of the task's it was, `tests`
+    `method` says where the calls come from: rows held out of the training, or, of a mixture of
+    heads, each answered by a head that had not learned it yet, or live traffic that the student was
+    asked about in the background. `attempt` is which of the task's it was, `tests`
     how many tasks shared `delta`; `breaks` is the next threshold, where the proof ends.
     """
 
@@ -87,15 +88,15 @@ def spent(delta: float, attempt: int) -> float:
 def read_proof(path: Path) -> Certificate | Refusal:
     """Read certificate.json. Raises Refused where there is no file."""
     try:
-        found = msgspec.json.decode(path.read_bytes())
+        body = msgspec.json.decode(path.read_bytes())
     except FileNotFoundError:
         raise Refused(f"no certificate at {path}") from None
-    if "refused" in found:
-        return msgspec.convert(found, Refusal)
-    return msgspec.convert(found, Certificate)
+    if "refused" in body:
+        return msgspec.convert(body, Refusal)
+    return msgspec.convert(body, Certificate)
 
 
 def load_certificate(path: Path) -> Certificate | str:
     """Read certificate.json: a certificate, or why there is none. Raises Refused."""
-    found = read_proof(path)
-    return found.refused if isinstance(found, Refusal) else found
+    proof = read_proof(path)
+    return proof.refused if isinstance(proof, Refusal) else proof

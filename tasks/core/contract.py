@@ -175,9 +175,9 @@ def infer(requests: Sequence[Json], answers: Sequence[str]) -> Contract:
         spoken = len(answers) - len(calls) > CALLING * len(answers)
         schema = call_schema(requests, calls, spoken)
         return Contract(kind="tools", schema=schema, max_characters=length)
-    found = [v for v in values if v is not None]
-    if found and len(found) >= MOST * len(answers) - 1:
-        schema = _declared(requests) or schema_of(found)
+    given = [v for v in values if v is not None]
+    if given and len(given) >= MOST * len(answers) - 1:
+        schema = _declared(requests) or schema_of(given)
         return Contract(kind="json", schema=schema, max_characters=length)
     labels = closed(answers)
     if labels:
@@ -282,13 +282,13 @@ def _miscalled(calls: Any, schema: Json) -> str | None:
 
 def _declared(requests: Sequence[Json]) -> Json | None:
     """The response schema that almost all requests declare."""
-    found: Counter[bytes] = Counter()
+    schemas: Counter[bytes] = Counter()
     for request in requests:
         form = request.get("response_format") or {}
         schema = (form.get("json_schema") or {}).get("schema") if isinstance(form, dict) else None
         if schema:
-            found[msgspec.json.encode(schema)] += 1
-    if not found:
+            schemas[msgspec.json.encode(schema)] += 1
+    if not schemas:
         return None
-    schema, count = found.most_common(1)[0]
+    schema, count = schemas.most_common(1)[0]
     return inline(msgspec.json.decode(schema)) if count >= MOST * len(requests) else None

@@ -2,12 +2,12 @@
 
 `Proof` is an e-process against "more than α of the answers are wrong": whatever happens, the chance
 that it ever reaches 1/δ while that is true is at most δ (Ville 1939; betting on several risks at
-once as in Waudby-Smith and Ramdas 2024, JRSS B 86, 1-27). `ChangeDetector` is an e-CUSUM for the
-change from "at most α are wrong" to more: without a change the mean number of answers to a false
-alarm is at least its threshold (Shin, Ramdas and Rinaldo 2024, NEJSDS 2, 229-260; for guards of
-deployed models arXiv 2605.20270). `interval` is a confidence sequence of the risk for people
-(Robbins 1970, Annals of Mathematical Statistics 41, 1397-1409). Pure: nothing is read or written
-here.
+once as in Waudby-Smith and Ramdas 2024, JRSS B 86, 1-27). `ChangeDetector` is an e-detector
+after Shiryaev and Roberts for the change from "at most α are wrong" to more: without a change the
+mean number of answers to a false alarm is at least its threshold (Shin, Ramdas and Rinaldo 2024,
+NEJSDS 2, 229-260; for guards of deployed models arXiv 2605.20270). `interval` is a confidence
+sequence of the risk for people (Robbins 1970, Annals of Mathematical Statistics 41, 1397-1409).
+Pure: nothing is read or written here.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 
 LOWER = (0.2, 0.5)  # the risks that a proof bets on, as shares of alpha
 HIGHER = (1.6, 2.4, 4.0, 7.0)  # the risks that a detector looks for, as multiples of alpha
-ALARM = 200.0  # e-CUSUM: at a risk of .03 about one false alarm in 50,000 answers, at .05 in 4,500
+ALARM = 3_000.0  # answers at a risk of alpha in which there is one false alarm at most
 HALVINGS = 40
 
 
@@ -28,7 +28,7 @@ def log_mean(logs: list[float]) -> float:
     return top + math.log(sum(math.exp(log - top) for log in logs) / len(logs))
 
 
-def _bet(alpha: float, risk: float, wrong: bool, share: float) -> float:
+def bet(alpha: float, risk: float, wrong: bool, share: float = 1.0) -> float:
     """The log of a bet's gain on one answer: at a risk of `risk` it grows fastest.
 
     Its mean is at most 1 where the null holds. `share` (0..1) makes it smaller, for answers that
@@ -53,7 +53,7 @@ class Proof:
     def see(self, wrong: bool, share: float = 1.0) -> None:
         """Take in one answer; `share` is the calls it stands for, of the most that one may."""
         for place, part in enumerate(LOWER):
-            self._logs[place] += _bet(self.alpha, part * self.alpha, wrong, share)
+            self._logs[place] += bet(self.alpha, part * self.alpha, wrong, share)
         self.wrong += wrong
         self.right += not wrong
         self.peak = max(self.peak, self.log)
@@ -71,7 +71,7 @@ class Proof:
         """Return how many more answers, all of them right, are the least that prove it."""
         if self.proven(delta):
             return 0
-        gains = [_bet(self.alpha, part * self.alpha, wrong=False, share=1.0) for part in LOWER]
+        gains = [bet(self.alpha, part * self.alpha, wrong=False, share=1.0) for part in LOWER]
 
         def enough(more: int) -> bool:
             logs = [log + more * gain for log, gain in zip(self._logs, gains, strict=True)]
@@ -83,6 +83,11 @@ class Proof:
         return next_true(most // 2, most, enough)
 
 
+def _one_more(log: float) -> float:
+    """The log of a number, given by its log, plus one: the change may begin with any answer."""
+    return max(log, 0.0) + math.log1p(math.exp(-abs(log)))
+
+
 @dataclass(slots=True)
 class ChangeDetector:
     """Finds the moment from which more than `alpha` of the answers are wrong."""
@@ -90,11 +95,12 @@ class ChangeDetector:
     alpha: float
     seen: int = 0
     _logs: list[float] = field(default_factory=list)
+    _rise: list[float] = field(default_factory=list)  # since the change, were it there
     _since: list[int] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self._logs = [-math.inf] * len(self.risks)
-        self._since = [0] * len(self.risks)
+        self._rise, self._since = [0.0] * len(self.risks), [0] * len(self.risks)
 
     @property
     def risks(self) -> list[float]:
@@ -104,10 +110,11 @@ class ChangeDetector:
     def see(self, wrong: bool) -> None:
         """Take in one audited answer."""
         for place, risk in enumerate(self.risks):
-            if self._logs[place] <= 0:  # what went before speaks for no change
-                self._logs[place], self._since[place] = 0.0, self.seen
+            if self._rise[place] <= 0:  # what went before speaks for no change
+                self._rise[place], self._since[place] = 0.0, self.seen
             odds = risk / self.alpha if wrong else (1 - risk) / (1 - self.alpha)
-            self._logs[place] += math.log(odds)
+            self._rise[place] += math.log(odds)
+            self._logs[place] = _one_more(self._logs[place]) + math.log(odds)
         self.seen += 1
 
     @property
@@ -122,7 +129,7 @@ class ChangeDetector:
     @property
     def changed(self) -> int:
         """The number of answers before the change, as it looks from here."""
-        return self._since[max(range(len(self._logs)), key=self._logs.__getitem__)]
+        return self._since[max(range(len(self._rise)), key=self._rise.__getitem__)]
 
 
 def interval(wrong: int, n: int, delta: float = 0.05) -> tuple[float, float]:

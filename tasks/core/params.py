@@ -229,7 +229,7 @@ class Serve(Section, frozen=True):
     """The gateway: how long (seconds, tokens) an answer may be, and the share that is audited.
 
     `shadow` is the share of the pool's time in which students that still lack proof are asked in
-    the background; 0 leaves them out.
+    the background; 0 leaves them out. `max_body` is in megabytes (2^20 bytes).
     """
 
     student_timeout: float = 2.0
@@ -237,16 +237,15 @@ class Serve(Section, frozen=True):
     answer_tokens: int = 256
     audit: Share = 0.1
     shadow: Share = 0.2
+    max_body: Count = 32
 
 
 class Watch(Section, frozen=True):
-    """When audits take a student out of service.
+    """When audits take a student out of service: see params.yaml. `alerts` are Apprise's URLs."""
 
-    A student that is wrong exactly as often as was accepted is wrongly revoked at most once in
-    `audits_per_false_alarm` audited answers in the long run; more of them find a change later.
-    """
-
-    audits_per_false_alarm: Annotated[int, Meta(ge=2)] = 200
+    audits_per_false_alarm: Annotated[int, Meta(ge=2)] = 3_000
+    raised: Share = 0.5
+    alerts: list[str] = msgspec.field(default_factory=list)
 
 
 class Economics(Section, frozen=True):
@@ -260,7 +259,7 @@ class Economics(Section, frozen=True):
 
 
 class Schedule(Section, frozen=True):
-    """When `flywheel up` runs what: nights as a cron expression, promotions every so many seconds.
+    """When `flywheel up` runs what: nights as a cron expression, the rest every so many seconds.
 
     The cron is read in `timezone` (`Europe/Berlin`): at two o'clock there, in summer and in winter.
     """
@@ -268,6 +267,7 @@ class Schedule(Section, frozen=True):
     nightly: str = "0 2 * * *"
     timezone: str = "UTC"
     promote: Annotated[int, Meta(ge=5)] = 60
+    watch: Annotated[int, Meta(ge=5)] = 60
 
 
 class Retention(Section, frozen=True):
@@ -299,22 +299,22 @@ def load(path: Path | None = None) -> Params:
     """Read params from `path`, `$FLYWHEEL_PARAMS` or the repository. Raises Refused."""
     path = path or Path(os.environ.get("FLYWHEEL_PARAMS") or DEFAULT)
     try:
-        found = msgspec.yaml.decode(path.read_bytes(), type=Params)
+        params = msgspec.yaml.decode(path.read_bytes(), type=Params)
     except FileNotFoundError:
         raise Refused(f"no params file at {path}") from None
     except (msgspec.ValidationError, msgspec.DecodeError) as error:
         raise Refused(f"{path}: {error}") from None
-    alpha = found.calibrate.alpha
+    alpha = params.calibrate.alpha
     if isinstance(alpha, dict) and DEFAULT_ALPHA not in alpha:
         raise Refused(f"{path}: calibrate.alpha has no `{DEFAULT_ALPHA}`, only {', '.join(alpha)}")
-    if found.serve.answer_tokens > found.evaluate.max_tokens:
+    if params.serve.answer_tokens > params.evaluate.max_tokens:
         raise Refused(
-            f"{path}: serve.answer_tokens is {found.serve.answer_tokens}, more than "
-            f"evaluate.max_tokens, {found.evaluate.max_tokens}: no certificate knows such answers"
+            f"{path}: serve.answer_tokens is {params.serve.answer_tokens}, more than "
+            f"evaluate.max_tokens, {params.evaluate.max_tokens}: no certificate knows such answers"
         )
-    if 0 < found.retention.days <= found.cluster.window_nights:
+    if 0 < params.retention.days <= params.cluster.window_nights:
         raise Refused(
-            f"{path}: retention.days is {found.retention.days}; students learn from "
-            f"cluster.window_nights, {found.cluster.window_nights}, and need the calls of all those"
+            f"{path}: retention.days is {params.retention.days}; students learn from "
+            f"cluster.window_nights, {params.cluster.window_nights}, and need all their calls"
         )
-    return found
+    return params

@@ -170,9 +170,9 @@ def write(path: Path, records: Iterable[Call | Rejected], schema: pa.Schema = CA
 def _rows(path: Path, kind: bytes, only: Set[str] | None = None) -> Iterator[Json]:
     for part in sorted(path.glob("*.parquet")) if path.is_dir() else [path]:
         file = pq.ParquetFile(part)
-        found = (file.schema_arrow.metadata or {}).get(b"kind", b"unknown")
-        if found != kind:
-            raise ValueError(f"{part} holds {found.decode()}, not {kind.decode()}")
+        stored = (file.schema_arrow.metadata or {}).get(b"kind", b"unknown")
+        if stored != kind:
+            raise ValueError(f"{part} holds {stored.decode()}, not {kind.decode()}")
         for batch in file.iter_batches(ROWS_PER_READ):
             if only is not None:
                 batch = batch.filter(pc.is_in(batch["id"], pa.array(only, pa.string())))

@@ -56,23 +56,23 @@ class Candidate:
 
 def rows(path: Path) -> list[Row]:
     """Read one split."""
-    found = pq.read_table(path, schema=_SCHEMA).to_pylist()
-    return [Row(**{**record, "rate": record["rate"] or 1.0}) for record in found]
+    table = pq.read_table(path, schema=_SCHEMA).to_pylist()
+    return [Row(**{**record, "rate": record["rate"] or 1.0}) for record in table]
 
 
-def some(found: Sequence[Row], most: int) -> list[Row]:
+def some(rows: Sequence[Row], most: int) -> list[Row]:
     """At most so many rows, old and new, in their order."""
-    places = Random(0).sample(range(len(found)), min(most, len(found)))
-    return [found[place] for place in sorted(places)]
+    places = Random(0).sample(range(len(rows)), min(most, len(rows)))
+    return [rows[place] for place in sorted(places)]
 
 
-def write_rows(path: Path, found: Sequence[Row]) -> None:
+def write_rows(path: Path, rows: Sequence[Row]) -> None:
     """Write one split."""
-    columns = {field.name: [getattr(row, field.name) for row in found] for field in fields(Row)}
+    columns = {field.name: [getattr(row, field.name) for row in rows] for field in fields(Row)}
     path.parent.mkdir(parents=True, exist_ok=True)
     pq.write_table(pa.table(columns, schema=_SCHEMA), path, compression="zstd")
 
 
-def retagged(found: Sequence[Row], old: str, new: str) -> list[Row]:
+def retagged(rows: Sequence[Row], old: str, new: str) -> list[Row]:
     """Rows as a student with another tag before its prompts reads them."""
-    return [replace(row, prompt=new + row.prompt.removeprefix(old)) for row in found]
+    return [replace(row, prompt=new + row.prompt.removeprefix(old)) for row in rows]

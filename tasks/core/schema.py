@@ -114,8 +114,8 @@ def _kind(value: Any) -> str:
 
 
 def _fits(value: Any, kind: str) -> bool:
-    found = _kind(value)
-    return found == kind or (kind == "number" and found == "integer")
+    actual = _kind(value)
+    return actual == kind or (kind == "number" and actual == "integer")
 
 
 def _form(kind: str, values: Sequence[Any], depth: int) -> Json:

@@ -37,8 +37,8 @@ def manifest(out: Path) -> dict[str, Any] | None:
 
 def counts(out: Path) -> Counts | None:
     """The counts of a complete output folder, or None."""
-    found = manifest(out)
-    return msgspec.convert(found["counts"], Counts) if found else None
+    written = manifest(out)
+    return msgspec.convert(written["counts"], Counts) if written else None
 
 
 def finish(out: Path, result: Counts, extra: Mapping[str, Any] | None = None) -> None:

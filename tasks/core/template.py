@@ -56,11 +56,11 @@ class Pattern:
             return None
         values, at = [], len(first)
         for constant in self.constants[1:-1]:
-            found = text.find(constant, at, end)
-            if found < 0:
+            place = text.find(constant, at, end)
+            if place < 0:
                 return None
-            values.append(text[at:found])
-            at = found + len(constant)
+            values.append(text[at:place])
+            at = place + len(constant)
         values.append(text[at:end])
         for slot, value in zip(self.slots, values, strict=True):
             if slot.form and not _form(slot.form).fullmatch(value):
@@ -145,10 +145,10 @@ class Template:
             if len(texts) != len(patterns) or (shape is not None and shape != bare):
                 return None
             for text, pattern in zip(texts, patterns, strict=True):
-                found = pattern.match(text)
-                if found is None:
+                matched = pattern.match(text)
+                if matched is None:
                     return None
-                values.append(found)
+                values.append(matched)
             if shape is None:
                 rest.append(bare)
         # Last, because it is the slowest check.

@@ -44,8 +44,10 @@ class Trial:
 
     def __str__(self) -> str:
         named = " ".join(f"{name}={value:g}" for name, value in self.params.items())
-        said = f"exact {self.mark.exact:.1%}, loss {self.mark.loss:g}" if self.mark else "diverged"
-        return f"{named}: {said}"
+        reached = (
+            f"exact {self.mark.exact:.1%}, loss {self.mark.loss:g}" if self.mark else "diverged"
+        )
+        return f"{named}: {reached}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

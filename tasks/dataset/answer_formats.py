@@ -20,7 +20,7 @@ KNOWN = 0.9  # share of an old key's values that a new key must know to be its s
 Keys = tuple[str, ...]
 
 
-def replaced(found: Sequence[Candidate], contract: Contract) -> dict[int, str | None]:
+def replaced(candidates: Sequence[Candidate], contract: Contract) -> dict[int, str | None]:
     """The places of rows in a replaced format, with their answer in the newest one if it has one.
 
     A format is replaced when its last use is before the newest one's first. Formats that go on side
@@ -28,13 +28,13 @@ def replaced(found: Sequence[Candidate], contract: Contract) -> dict[int, str | 
     """
     if contract.kind != "json":
         return {}
-    answers = [structure(candidate.row.answer) for candidate in found]
+    answers = [structure(candidate.row.answer) for candidate in candidates]
     values: list[Json] = [value if isinstance(value, dict) else {} for value in answers]
     keys = [tuple(sorted(value)) for value in values]
     times: dict[Keys, list[float]] = {}
-    for form, candidate in zip(keys, found, strict=True):
+    for form, candidate in zip(keys, candidates, strict=True):
         times.setdefault(form, []).append(candidate.row.at)
-    large = [form for form, seen in times.items() if len(seen) >= USED * len(found)]
+    large = [form for form, seen in times.items() if len(seen) >= USED * len(candidates)]
     if len(large) < 2:
         return {}
     newest = max(large, key=lambda form: (max(times[form]), form))
@@ -45,7 +45,7 @@ def replaced(found: Sequence[Candidate], contract: Contract) -> dict[int, str | 
     for form in sorted(old):
         places = [place for place, found_form in enumerate(keys) if found_form == form]
         moves = _successors([values[place] for place in places], latest)
-        past = (place for place in places if found[place].row.at < start)
+        past = (place for place in places if candidates[place].row.at < start)
         result.update((place, _moved(values[place], moves)) for place in past)
     return result
 
@@ -61,11 +61,11 @@ def _successors(old: Sequence[Json], new: Sequence[Json]) -> Mapping[str, tuple[
         for value in new:
             spelt.setdefault(_core(value[key]), Counter())[json.dumps(value[key])] += 1
         written = {c: json.loads(forms.most_common(1)[0][0]) for c, forms in spelt.items()}
-        known = {o: sum(_core(v[o]) in written for v in old) / len(old) for o in old[0]}
-        best = max(sorted(known), key=lambda o: (known[o], o == key), default=None)
-        if best is not None and known[best] >= KNOWN:
+        shares = {o: sum(_core(v[o]) in written for v in old) / len(old) for o in old[0]}
+        best = max(sorted(shares), key=lambda o: (shares[o], o == key), default=None)
+        if best is not None and shares[best] >= KNOWN:
             moves[key] = (best, written)
-        elif key in known:
+        elif key in shares:
             moves[key] = (key, {})  # open values, the same name: taken over as they are
         else:
             return None

@@ -57,21 +57,21 @@ def candidate_of(call: CleanCall, task: Task | None) -> Candidate | str:
     payload = task.template.payload(call.request)
     if payload is None:
         return "off template"
-    said = answer(call.reply, task.contract)
+    text = answer(call.reply, task.contract)
     # The turns of one conversation begin alike, which tells where no conversation id does.
     begun = digest(user_text(call.request)) if task.template.turns else None
     opening = conversations.opening(call.conversation) if call.conversation else begun
     prompt = task.template.prompt(payload)
-    row = Row(call.id, call.at, "", prompt, said, call.weight, call.feedback, opening, call.rate)
-    return Candidate(row, call.source, flaw=_flaw(call, said, task))
+    row = Row(call.id, call.at, "", prompt, text, call.weight, call.feedback, opening, call.rate)
+    return Candidate(row, call.source, flaw=_flaw(call, text, task))
 
 
-def _flaw(call: CleanCall, said: str, task: Task) -> str:
+def _flaw(call: CleanCall, text: str, task: Task) -> str:
     """Return why nothing may be learned from an answer; empty where something may.
 
     The teacher gives such answers to live calls too, so they count wherever students are measured.
     """
-    if violation(said, task.contract):
+    if violation(text, task.contract):
         return OFF_CONTRACT
     return "negative feedback" if call.feedback is not None and call.feedback < 0 else ""
 
@@ -85,10 +85,10 @@ def _unusable(call: CleanCall) -> str | None:
     return unanswered(call.reply, call.finish_reason)
 
 
-def without_refusals(task: Task, found: list[Candidate]) -> list[Candidate]:
+def without_refusals(task: Task, candidates: list[Candidate]) -> list[Candidate]:
     """Prose tasks: apologies are not learned, unless apologising is what the task does."""
-    sorry = [c for c in found if task.contract.kind == "text" and refusal(c.row.answer)]
-    if not sorry or len(sorry) > FEW_REFUSALS * len(found):
-        return found
+    sorry = [c for c in candidates if task.contract.kind == "text" and refusal(c.row.answer)]
+    if not sorry or len(sorry) > FEW_REFUSALS * len(candidates):
+        return candidates
     gone = {candidate.row.id for candidate in sorry}
-    return [replace(c, flaw=c.flaw or "refusal") if c.row.id in gone else c for c in found]
+    return [replace(c, flaw=c.flaw or "refusal") if c.row.id in gone else c for c in candidates]

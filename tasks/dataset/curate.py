@@ -27,9 +27,9 @@ class Curated:
     dropped: Dropped
 
 
-def curate(found: Sequence[Candidate], contract: Contract, twins: Sequence[int]) -> Curated:
+def curate(candidates: Sequence[Candidate], contract: Contract, twins: Sequence[int]) -> Curated:
     """Clean training rows; `twins` gives each row's near-duplicate group."""
-    kept = list(zip(found, twins, strict=True))
+    kept = list(zip(candidates, twins, strict=True))
     dropped: Dropped = []
     steps: tuple[Callable[[list[Candidate]], dict[int, str]], ...] = (
         lambda some: conflicts(some, contract),
@@ -43,7 +43,7 @@ def curate(found: Sequence[Candidate], contract: Contract, twins: Sequence[int])
     return Curated(single, dropped + repeated)
 
 
-def conflicts(found: Sequence[Candidate], contract: Contract) -> dict[int, str]:
+def conflicts(candidates: Sequence[Candidate], contract: Contract) -> dict[int, str]:
     """Different answers to one prompt: the best supported one stays, or none does.
 
     Support is how much traffic gave the answer, and feedback. Prose may be said in several ways.
@@ -51,14 +51,16 @@ def conflicts(found: Sequence[Candidate], contract: Contract) -> dict[int, str]:
     if contract.kind == "text":
         return {}
     same: defaultdict[str, list[int]] = defaultdict(list)
-    for place, candidate in enumerate(found):
+    for place, candidate in enumerate(candidates):
         same[candidate.row.prompt].append(place)
     reasons: dict[int, str] = {}
     for places in same.values():
         support: defaultdict[str, float] = defaultdict(float)
-        forms = {place: normal(found[place].row.answer, contract) for place in places}
+        forms = {place: normal(candidates[place].row.answer, contract) for place in places}
         for place, form in forms.items():
-            support[form] += found[place].row.weight * (1 + 4 * (found[place].row.feedback or 0))
+            support[form] += candidates[place].row.weight * (
+                1 + 4 * (candidates[place].row.feedback or 0)
+            )
         if len(support) < 2 or all(map(_spoken, forms.values())):
             continue
         (best, most), (_, second) = sorted(support.items(), key=lambda one: -one[1])[:2]
@@ -74,13 +76,13 @@ def _spoken(answer: str) -> bool:
 
 
 def deduplicate(
-    found: Sequence[tuple[Candidate, int]], contract: Contract
+    weighted: Sequence[tuple[Candidate, int]], contract: Contract
 ) -> tuple[list[Candidate], Dropped]:
     """One row for each answer of a group of near-duplicates; its weight is the sum of theirs."""
     first: dict[tuple[int, str], int] = {}
     kept: list[Candidate] = []
     dropped: Dropped = []
-    for candidate, twin in found:
+    for candidate, twin in weighted:
         key = (twin, normal(candidate.row.answer, contract))
         if key not in first:
             first[key] = len(kept)

@@ -23,9 +23,9 @@ import numpy as np
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from tasks.core.contract import violation
+from tasks.core.contract import answer_of, infer, violation
 from tasks.core.params import Dataset, load
-from tasks.core.records import CleanCall, Counts, read_clean
+from tasks.core.records import TEACHER, CleanCall, Counts, read_clean
 from tasks.core.rows import Candidate, Row, rows, write_rows
 from tasks.core.stage import finish, hop, write_atomic
 from tasks.core.task import Task, save
@@ -46,6 +46,7 @@ __all__ = ["Row", "dataset", "rows", "write_rows"]
 
 COLLECTING, NOT_READY = "collecting", "not ready"
 FAILED, DAMAGED = "de-identification failed", "damaged by de-identification"
+CHANGED = "before the teacher changed"
 PERMUTATIONS, GENEROUS = 32, 0.2
 CHUNK = 5_000  # prompts sketched at a time
 _WORD = re.compile(r"\w+|[^\w\s]")
@@ -59,31 +60,35 @@ def dataset(
     *,
     previous: Path | None = None,
     originals: Originals | None = None,
+    since: Mapping[str, float] | None = None,
 ) -> Counts:
     """Make the datasets of all tasks; `previous` is the folder of the night before.
 
-    No row may hold one of the `originals`, the values that de-identification replaced.
+    No row may hold one of the `originals`, the values that de-identification replaced. Tasks whose
+    teacher answers otherwise `since` some time (seconds since the epoch) have no rows from before.
     """
-    tasks = {task.id: task for task in load_tasks(clusters)}
+    since, tasks = since or {}, {task.id: task for task in load_tasks(clusters)}
     table = pq.read_table(clusters / "assignment.parquet")
     assigned = dict(zip(table["call_id"].to_pylist(), table["task_id"].to_pylist(), strict=True))
+    tasks = _renewed(tasks, clean, assigned, since) if since else tasks
     aside, read = Aside(), 0
-    found: defaultdict[str, list[Candidate]] = defaultdict(list)
+    candidates: defaultdict[str, list[Candidate]] = defaultdict(list)
     for call in _calls(clean):
         read += 1
         task = tasks.get(assigned.pop(call.id, ""))
-        candidate = candidate_of(call, task)
+        late = task is None or call.at >= since.get(task.id, 0.0)
+        candidate = candidate_of(call, task) if late else CHANGED
         if isinstance(candidate, Candidate) and task is not None:
-            found[task.id].append(candidate)
+            candidates[task.id].append(candidate)
         else:
             aside.add(call.id, call.source, str(candidate), task.id if task else "")
     report: dict[str, Any] = {}
     kept = 0
     harm = Harm.read(path.with_name(damage.FILE) for path in clean)
-    scrubber = Scrubber(originals or Originals(b""), chain.from_iterable(found.values()))
+    scrubber = Scrubber(originals or Originals(b""), chain.from_iterable(candidates.values()))
     for name, task in tasks.items():
-        past = recall(previous, name)
-        some = found.pop(name, [])
+        past = recall(previous, name, since.get(name, 0.0))
+        some = candidates.pop(name, [])
         report[name], count = _make(task, some, out / name, params, past, aside, scrubber, harm)
         kept += count
     hold(previous, out)
@@ -94,13 +99,34 @@ def dataset(
     return result
 
 
+def _renewed(
+    tasks: Mapping[str, Task],
+    clean: Sequence[Path],
+    assigned: Mapping[str, str],
+    since: Mapping[str, float],
+) -> dict[str, Task]:
+    """The tasks, with contracts of what the teacher says since it has changed."""
+    found: defaultdict[str, list[CleanCall]] = defaultdict(list)
+    for call in _calls(clean):
+        name = assigned.get(call.id, "")
+        if call.answered_by == TEACHER and name in since and call.at >= since[name]:
+            found[name].append(call)
+    made = dict(tasks)
+    for name, calls in found.items():
+        if task := tasks.get(name):
+            tools = task.contract.kind == "tools"
+            said = [answer_of(call.reply, tools=tools) for call in calls]
+            made[name] = replace(task, contract=infer([call.request for call in calls], said))
+    return made
+
+
 def _calls(clean: Sequence[Path]) -> Iterator[CleanCall]:
     return (call for path in clean for call in read_clean(path))
 
 
 def _make(
     task: Task,
-    found: list[Candidate],
+    candidates: list[Candidate],
     out: Path,
     params: Dataset,
     past: Past,
@@ -109,15 +135,15 @@ def _make(
     harm: Harm,
 ) -> tuple[dict[str, Any], int]:
     """Write one task's splits; returns its part of the manifest and how many calls are in them."""
-    known = {candidate.row.id for candidate in found}
-    hurt = harm.of(known)
-    found = without_refusals(task, found)
-    found += [Candidate(row, carried=True) for row in past.test if row.id not in known]
-    found.sort(key=lambda candidate: (candidate.row.at, candidate.row.id))
-    clean = scrubber.scrub(found, task.contract)
+    ids = {candidate.row.id for candidate in candidates}
+    hurt = harm.of(ids)
+    candidates = without_refusals(task, candidates)
+    candidates += [Candidate(row, carried=True) for row in past.test if row.id not in ids]
+    candidates.sort(key=lambda candidate: (candidate.row.at, candidate.row.id))
+    clean = scrubber.scrub(candidates, task.contract)
     aside.drop(clean.aside, REASON, task.id)
-    found = _current(task, clean.found, aside)
-    parts, twins = _split(task, found, params, past, aside)
+    candidates = _current(task, clean.found, aside)
+    parts, twins = _split(task, candidates, params, past, aside)
     homes = {c.row.id: split for split in SPLITS for c in parts[split]}
     curated = curate(parts["train"], task.contract, twins)
     for candidate, reason in curated.dropped:
@@ -144,18 +170,18 @@ def _make(
     return figures, len(every) - figures["carried"]
 
 
-def _current(task: Task, found: list[Candidate], aside: Aside) -> list[Candidate]:
+def _current(task: Task, candidates: list[Candidate], aside: Aside) -> list[Candidate]:
     """Rows in the format that the agent expects today, the older ones brought to it."""
-    moved = replaced(found, task.contract)
+    moved = replaced(candidates, task.contract)
     result = []
-    for place, candidate in enumerate(found):
-        said = moved.get(place, candidate.row.answer)
+    for place, candidate in enumerate(candidates):
+        text = moved.get(place, candidate.row.answer)
         dated = place in moved or candidate.carried
-        if said is None or (dated and violation(said, task.contract)):
+        if text is None or (dated and violation(text, task.contract)):
             aside.drop([candidate], "old format", task.id)
             continue
         flaw = "" if place in moved else candidate.flaw
-        result.append(replace(candidate, row=replace(candidate.row, answer=said), flaw=flaw))
+        result.append(replace(candidate, row=replace(candidate.row, answer=text), flaw=flaw))
     return result
 
 
@@ -166,34 +192,34 @@ def _not_ready(count: int, score: float, params: Dataset) -> str | None:
 
 
 def _split(
-    task: Task, found: Sequence[Candidate], params: Dataset, past: Past, aside: Aside
+    task: Task, candidates: Sequence[Candidate], params: Dataset, past: Past, aside: Aside
 ) -> tuple[dict[Split, list[Candidate]], list[int]]:
     """The candidates of each split, with their groups, and the training rows' near-duplicates."""
-    groups, twins = Groups(len(found)), Groups(len(found))
-    prompts = [candidate.row.prompt for candidate in found]
+    groups, twins = Groups(len(candidates)), Groups(len(candidates))
+    prompts = [candidate.row.prompt for candidate in candidates]
     for a, b in near_duplicates(prompts, params.similar, params.seed):
         groups.join(a, b)
         # A turn's prompt holds the one before it: turns are never each other's duplicates.
         if not task.template.turns or prompts[a] == prompts[b]:
             twins.join(a, b)
-    groups.join_equal(candidate.row.opening or "" for candidate in found)
-    groups.join_equal(candidate.row.group for candidate in found)
+    groups.join_equal(candidate.row.opening or "" for candidate in candidates)
+    groups.join_equal(candidate.row.group for candidate in candidates)
     members: defaultdict[str, list[int]] = defaultdict(list)
-    for place in range(len(found)):
-        members[found[groups.find(place)].row.id].append(place)
-    strata = {key: _stratum(found[places[0]].row.answer) for key, places in members.items()}
-    homes = {p: past.home[c.row.id] for p, c in enumerate(found) if c.row.id in past.home}
+    for place in range(len(candidates)):
+        members[candidates[groups.find(place)].row.id].append(place)
+    strata = {key: _stratum(candidates[places[0]].row.answer) for key, places in members.items()}
+    homes = {p: past.home[c.row.id] for p, c in enumerate(candidates) if c.row.id in past.home}
     splits = share_out(members, strata, homes, params)
     parts: dict[Split, list[Candidate]] = {split: [] for split in SPLITS}
     alike: list[int] = []
-    for place, candidate in enumerate(found):
+    for place, candidate in enumerate(candidates):
         if place not in splits:
             aside.drop([candidate], "would leak into test", task.id)
             continue
         if candidate.flaw and splits[place] in LEARNED:
             aside.drop([candidate], candidate.flaw, task.id)
             continue
-        group = found[groups.find(place)].row.id
+        group = candidates[groups.find(place)].row.id
         parts[splits[place]].append(replace(candidate, row=replace(candidate.row, group=group)))
         if splits[place] == "train":
             alike.append(twins.find(place))
@@ -216,18 +242,18 @@ def near_duplicates(prompts: Sequence[str], similar: float, seed: int) -> Iterat
             first[prompt] = place
     # The sketch only proposes, and generously: at its own threshold it misses half of the pairs.
     index = MinHashLSH(threshold=similar - GENEROUS, num_perm=PERMUTATIONS)
-    places, joined, known = list(first.values()), Groups(len(first)), list[NDArray[np.uint32]]()
+    places, joined, shingles = list(first.values()), Groups(len(first)), list[NDArray[np.uint32]]()
     for start in range(0, len(places), CHUNK):
         some = [_pairs(prompts[place]) for place in places[start : start + CHUNK]]
         hashes = MinHash.bulk(
             some, num_perm=PERMUTATIONS, seed=seed + 1, hashfunc=int, scheme="affine32"
         )
         for pairs, minhash in zip(some, hashes, strict=True):
-            own = len(known)
-            known.append(pairs)
+            own = len(shingles)
+            shingles.append(pairs)
             for other in sorted(index.query(minhash)):
                 apart = joined.find(other) != joined.find(own)
-                if apart and _likeness(pairs, known[other]) >= similar:
+                if apart and _likeness(pairs, shingles[other]) >= similar:
                     joined.join(other, own)
                     yield places[other], places[own]
             index.insert(own, minhash)
@@ -249,8 +275,8 @@ def _check_leaks(task: str, final: Mapping[Split, Sequence[Row]]) -> None:
     """Raises ValueError when a group or a prompt stands in two splits."""
     for what in ("group", "prompt"):
         keys = {split: {getattr(row, what) for row in final[split]} for split in SPLITS}
-        if found := leaks(keys):
-            raise ValueError(f"{task}: {len(found)} {what}s stand in more than one split")
+        if leaking := leaks(keys):
+            raise ValueError(f"{task}: {len(leaking)} {what}s stand in more than one split")
 
 
 def main() -> Counts:

@@ -28,16 +28,16 @@ class Past:
     test: tuple[Row, ...] = ()
 
 
-def recall(previous: Path | None, task: str) -> Past:
-    """The past of one task; empty for a new one."""
+def recall(previous: Path | None, task: str, since: float = 0.0) -> Past:
+    """The past of one task; empty for a new one. Rows from before `since` are no test rows now."""
     folder = next((f for f in _folders(previous, task) if (f / "test.parquet").exists()), None)
     if folder is None:
         return Past({})
-    found = {split: rows(folder / f"{split}.parquet") for split in SPLITS}
-    home: dict[str, Split] = {row.id: split for split in SPLITS for row in found[split]}
+    parts = {split: rows(folder / f"{split}.parquet") for split in SPLITS}
+    home: dict[str, Split] = {row.id: split for split in SPLITS for row in parts[split]}
     if (folder / HOMES).exists():
         home |= msgspec.json.decode((folder / HOMES).read_bytes(), type=dict[str, Split])
-    return Past(home, tuple(found["test"]))
+    return Past(home, tuple(row for row in parts["test"] if row.at >= since))
 
 
 def hold(previous: Path | None, out: Path) -> None:

@@ -33,17 +33,17 @@ GOOD = 0.85  # share of the rows that stay that it gets right
 Floats = NDArray[np.float32]
 
 
-def doubtful(found: Sequence[Candidate], contract: Contract) -> dict[int, str]:
+def doubtful(candidates: Sequence[Candidate], contract: Contract) -> dict[int, str]:
     """The places of rows with a doubtful answer."""
-    columns = _closed_columns(found, contract) if len(found) >= MIN_ROWS else []
+    columns = _closed_columns(candidates, contract) if len(candidates) >= MIN_ROWS else []
     if not columns:
         return {}
-    encoded = len(found) <= ENCODED
-    count = -(-len(found) // BLOCKS[0 if encoded else 1])
+    encoded = len(candidates) <= ENCODED
+    count = -(-len(candidates) // BLOCKS[0 if encoded else 1])
     places: set[int] = set()
     for start in range(count):
-        block = np.arange(start, len(found), count)
-        kernel = _kernel([found[i].row.prompt for i in block.tolist()], encoded=encoded)
+        block = np.arange(start, len(candidates), count)
+        kernel = _kernel([candidates[i].row.prompt for i in block.tolist()], encoded=encoded)
         for column in columns:
             wrong = _suspects(kernel, [column[place] for place in block])
             places.update(int(place) for place in block[wrong])
@@ -64,24 +64,24 @@ def _kernel(prompts: Sequence[str], *, encoded: bool) -> Floats:
     return kernel
 
 
-def _closed_columns(found: Sequence[Candidate], contract: Contract) -> list[list[str]]:
+def _closed_columns(candidates: Sequence[Candidate], contract: Contract) -> list[list[str]]:
     if contract.kind == "labels":
-        return [[normal(candidate.row.answer, contract) for candidate in found]]
+        return [[normal(candidate.row.answer, contract) for candidate in candidates]]
     if contract.kind != "json":
         return []
-    values = [structure(candidate.row.answer) for candidate in found]
+    values = [structure(candidate.row.answer) for candidate in candidates]
     keys = sorted({key for value in values if isinstance(value, dict) for key in value})
     columns = [[_plain(value, key) for value in values] for key in keys]
-    return [column for column in columns if _closed(column, found)]
+    return [column for column in columns if _closed(column, candidates)]
 
 
-def _closed(column: Sequence[str], found: Sequence[Candidate]) -> bool:
+def _closed(column: Sequence[str], candidates: Sequence[Candidate]) -> bool:
     """Few values, and not copied from the prompt: a copied one needs no second opinion."""
     values = set(column)
     if not (2 <= len(values) <= MAX_VALUES and len(column) >= PER_VALUE * len(values)):
         return False
-    copied = sum(value in c.row.prompt for value, c in zip(column, found, strict=True))
-    return copied < len(found) / 2
+    copied = sum(value in c.row.prompt for value, c in zip(column, candidates, strict=True))
+    return copied < len(candidates) / 2
 
 
 def _plain(value: Any, key: str) -> str:

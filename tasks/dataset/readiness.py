@@ -87,9 +87,9 @@ def _diversity(train: Sequence[Row]) -> float:
     return min(1.0, len(set(words)) / (2 * math.sqrt(len(words)))) if words else 0.0
 
 
-def _drift(found: Sequence[Row], contract: Contract) -> float:
+def _drift(rows: Sequence[Row], contract: Contract) -> float:
     """Total variation between the answers of the oldest and of the newest third, less chance."""
-    ordered = sorted(found, key=lambda row: (row.at, row.id))
+    ordered = sorted(rows, key=lambda row: (row.at, row.id))
     third = len(ordered) // 3
     if third < 30:
         return 0.0

@@ -58,12 +58,12 @@ class Scrubbed:
 class Scrubber:
     """Knows the originals of all nights and where they stand in tonight's rows."""
 
-    def __init__(self, originals: Originals, found: Iterable[Candidate]) -> None:
+    def __init__(self, originals: Originals, candidates: Iterable[Candidate]) -> None:
         self.originals = originals
         self._spans: dict[str, tuple[Spans, Spans]] = {}
         users: defaultdict[str, set[str]] = defaultdict(set)
         before: defaultdict[str, set[str]] = defaultdict(set)
-        for candidate in found:
+        for candidate in candidates:
             row = candidate.row
             for text, spans in zip((row.prompt, row.answer), self._find(row), strict=True):
                 for start, end in spans:
@@ -88,10 +88,10 @@ class Scrubber:
             self._spans[row.id] = spans
         return self._spans[row.id]
 
-    def scrub(self, found: Sequence[Candidate], contract: Contract) -> Scrubbed:
+    def scrub(self, candidates: Sequence[Candidate], contract: Contract) -> Scrubbed:
         """The rows of a task without originals."""
         kept, aside, values, cleaned = list[Candidate](), list[Candidate](), set[bytes](), 0
-        for candidate in found:
+        for candidate in candidates:
             row = candidate.row
             places = [
                 self._personal(text, spans, row)
@@ -113,11 +113,12 @@ class Scrubber:
 
     def _personal(self, text: str, spans: Spans, row: Row) -> Spans:
         """The spans that are originals here: ordinary words only in their own conversation."""
-        known = self.originals
+        originals = self.originals
         return [
             (start, end)
             for start, end in spans
-            if text[start:end] in known or known.personal(text[start:end], row.opening or "")
+            if text[start:end] in originals
+            or originals.personal(text[start:end], row.opening or "")
         ]
 
     def _cleaned(self, row: Row, places: Sequence[Spans]) -> Row:

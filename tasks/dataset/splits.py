@@ -61,11 +61,11 @@ def share_out(
     result: dict[int, Split] = {}
     fresh: list[str] = []
     for key, places in groups.items():
-        known = [before[place] for place in places if place in before]
-        if not known:
+        earlier = [before[place] for place in places if place in before]
+        if not earlier:
             fresh.append(key)
             continue
-        home: Split = "test" if "test" in known else known[0]
+        home: Split = "test" if "test" in earlier else earlier[0]
         for place in places:
             if home != "test" or before.get(place, home) not in LEARNED:
                 result[place] = home

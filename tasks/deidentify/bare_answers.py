@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 
 from tasks.deidentify.languages import COMMON, SUPPORTED, frequency
-from tasks.deidentify.national import DATE
+from tasks.deidentify.national import DATE, DAY
 from tasks.deidentify.wordlists import fold, is_name
 
 I = re.IGNORECASE  # noqa: E741 - as in the re module's own names
@@ -24,9 +24,9 @@ _QUESTIONS: tuple[tuple[str, str, str], ...] = (
     (r"last (?:four|4)|letzten (?:vier|4)|últim[oa]s (?:cuatro|4|quatro)|(?:quatre|4) derniers|ultime (?:quattro|4)|laatste (?:vier|4)", "CARD_LAST_FOUR", r"(?<!\d)(?P<v>\d{4})(?!\d)"),
     (r"cvv|cvc|security code|prüfziffer|código de segur|cryptogramme|codice di sicurezza", "CARD_CODE", r"(?<!\d)(?P<v>\d{3,4})(?!\d)"),
     (r"expir|valid until|gültig bis|ablauf|caducidad|scadenza|vervaldatum|validade", "CARD_EXPIRY", r"(?<!\d)(?P<v>\d{1,2}\s?[/ -]\s?\d{2,4})(?!\d)"),
-    (r"birth|born|d\.?o\.?b\b|geburt|geboren|nacimiento|naissance|né\(?e|nascita|nato|nascimento|geboorte", "BIRTH_DATE", rf"(?P<v>{DATE}|(?<!\d)\d{{6}}(?:\d\d)?(?!\d)|(?<!\d)\d{{1,2}}[ ./-]\d{{1,2}}[ ./-]\d{{2,4}}(?!\d))"),
+    (r"birth|born|d\.?o\.?b\b|geburt|geboren|nacimiento|naissance|né\(?e|nascita|nato|nascimento|geboorte", "BIRTH_DATE", rf"(?P<v>{DATE}|{DAY}|(?<!\d)\d{{6}}(?:\d\d)?(?!\d)|(?<!\d)\d{{1,2}}[ ./-]\d{{1,2}}[ ./-]\d{{2,4}}(?!\d))"),
     (r"phone|mobile|cell|call you back|number to reach|telefon|handy|rückruf|teléfono|móvil|téléphone|portable|cellulare|telefono|telefoon|mobiel|telemóvel|telefone|whatsapp", "PHONE_NUMBER", r"(?P<v>\+?\(?\d[\d\s().x/-]{4,20}\d)"),
-    (r"pass ?word|passcode|pass ?phrase|\bpin\b|passwort|kennwort|contraseña|clave|mot de passe|parola|wachtwoord|senha|palavra-passe|security answer|mother'?s maiden", "PASSWORD", r"(?<!\S)(?P<v>(?=\S*[\d!@#$%^&*?_-])\S{4,40}?)(?=[.,;]?(?:\s|$))|^\s*(?P<w>\S{4,40})\s*$"),
+    (r"one[- ]?time|verification code|\botp\b|(?:texted|sent|emailed) you|2fa|authenticat\w+ code|pass ?word|passcode|pass ?phrase|\bpin\b|passwort|kennwort|contraseña|clave|mot de passe|parola|wachtwoord|senha|palavra-passe|security answer|mother'?s maiden", "PASSWORD", r"(?<!\S)(?P<v>(?=\S*[\d!@#$%^&*?_-])\S{4,40}?)(?=[.,;]?(?:\s|$))|^\s*(?P<w>\S{4,40})\s*$"),
     (r"social security|\bssn\b", "US_SSN", r"(?<!\d)(?P<v>\d{3}[ -]?\d\d[ -]?\d{4})(?!\d)|(?<!\d)(?P<w>\d{4})(?!\d)"),
     (r"card number|credit card|kartennummer|tarjeta|carte bancaire|carta di credito|kaartnummer|cartão", "CREDIT_CARD", r"(?<!\d)(?P<v>\d(?:[ -]?\d){11,18})(?!\d)"),
     (r"\biban\b|account number|routing|sort code|kontonummer|número de cuenta|numéro de compte|numero di conto|rekeningnummer|número da conta|bank", "BANK_NUMBER", _NUMBER),

@@ -53,5 +53,5 @@ class Public:
 @cache
 def dictionary() -> frozenset[str]:
     """English words that are no names, or names that are words too: of the encoder's vocabulary."""
-    found = (word for word in tokenizer().get_vocab() if word.isalpha() and len(word) > 1)
-    return frozenset(word for word in found if not is_name(word) or word in ordinary())
+    words = (word for word in tokenizer().get_vocab() if word.isalpha() and len(word) > 1)
+    return frozenset(word for word in words if not is_name(word) or word in ordinary())

@@ -19,7 +19,7 @@ from tasks.deidentify.wordlists import fold, is_name
 
 Change = Callable[[str, str], str]  # (key path, text) -> text
 
-SCHEMAS = frozenset({"tools", "functions", "response_format", "tool_choice", "model", "stop"})
+SCHEMAS = frozenset({"tools", "functions", "response_format", "tool_choice", "model"})
 NAMES = frozenset({"id", "tool_call_id", "role", "type", "object"})
 TEXTS = frozenset({"content", "text", "arguments", "refusal", "reasoning_content", "answer"})
 TOLD = frozenset({"description", "enum", "const", "default", "examples", "example", "title"})
@@ -70,14 +70,14 @@ def rewrite(text: str, change: Change, path: str = "", depth: int = 0) -> str:
     """Pass each leaf of a string through `change`; everything else keeps its bytes."""
     if depth > MAX_DEPTH:
         return change(path, text)
-    found = list(pieces(text))
-    if len(found) == 1 and not found[0].is_json:
+    parts = list(pieces(text))
+    if len(parts) == 1 and not parts[0].is_json:
         return change(path, text)
     return "".join(
         _rewrite_json(text[p.start : p.end], change, path, depth)
         if p.is_json
         else change(path, text[p.start : p.end])
-        for p in found
+        for p in parts
     )
 
 
@@ -152,7 +152,10 @@ def _schema(key: str, value: Any, each: Change) -> Any:
     if isinstance(value, list):
         return [_schema(key, item, each) for item in value]
     if isinstance(value, dict):
-        return {name: _schema(name, item, each) for name, item in value.items()}
+        return {
+            each("", name) if telling(name) else name: _schema(name, item, each)
+            for name, item in value.items()
+        }
     return value
 
 

@@ -24,7 +24,7 @@ from tasks.deidentify.findings import Finding
 from tasks.deidentify.languages import foreign
 from tasks.deidentify.leak_check import Originals
 from tasks.deidentify.organisations import CONSTANT
-from tasks.deidentify.scanner import ANSWER, LocatedFinding, Scanned, leaves
+from tasks.deidentify.scanner import ANSWER, LocatedFinding, Scanned
 from tasks.deidentify.second_pass import known_text_scanner
 from tasks.deidentify.surrogates import Surrogates
 from tasks.deidentify.wordlists import fold, is_name
@@ -33,6 +33,7 @@ REPLY = "reply"
 SOFT = frozenset({"PERSON", "LOCATION", "ORGANIZATION", "ADDRESS", "DATE_TIME"})
 UNREAD, INCONSISTENT = "language: ", "inconsistent surrogates"
 _NORM = re.compile(r"[\W_]+")
+_NUMBER = re.compile(r"-?\d[\d.eE+-]*")
 
 
 class Quarantined(Exception):  # noqa: N818 - it says what happens to the call
@@ -78,17 +79,17 @@ def _under(question: str, each: Change) -> Change:
 
 def strings(call: Call) -> Iterator[tuple[str, str, str]]:
     """Every string of a call as role, path, text, in the order of `visit`."""
-    found: list[tuple[str, str, str]] = []
+    texts: list[tuple[str, str, str]] = []
 
     def note(role: str) -> Change:
         def change(path: str, text: str) -> str:
-            found.append((role, path, text))
+            texts.append((role, path, text))
             return text
 
         return change
 
     visit(call, note)
-    return iter(found)
+    return iter(texts)
 
 
 def norm(text: str) -> str:
@@ -126,18 +127,18 @@ class Cleaner:
 
     def _unread(self, texts: Sequence[Text]) -> str:
         """The language that a text of the call, or all that is said in it, is in, if not read."""
-        said = [t.text for t in texts if t.role not in SYSTEM]
-        found = (foreign(text, self._read) for text in [*said, "\n".join(said)])
-        return next((name for name in found if name), "")
+        spoken = [t.text for t in texts if t.role not in SYSTEM]
+        languages = (foreign(text, self._read) for text in [*spoken, "\n".join(spoken)])
+        return next((name for name in languages if name), "")
 
     def wanted(self, text: Text) -> Iterator[LocatedFinding]:
         """Yield what was found in a string and is no part of the template."""
         for leaf in text.scanned:
-            for found in leaf:
-                if found.finding.kind in self._keep or self._public(text.role, found.mark):
+            for located in leaf:
+                if located.finding.kind in self._keep or self._public(text.role, located.mark):
                     continue
-                if text.role != SCHEMA or _someone(found):
-                    yield found
+                if text.role != SCHEMA or _someone(located):
+                    yield located
 
     def replace(self, text: str, findings: Sequence[tuple[Finding, Surrogates]]) -> str:
         """The text with surrogates, through Presidio's anonymizer."""
@@ -176,8 +177,11 @@ class _OneCall:
         wanted = [list(cleaner.wanted(t)) for t in texts]
         self._vocabulary = _template(texts, wanted)
         self._chosen = self._choose(wanted)
-        known = ((f.finding.kind, f.text, f.finding.detector) for t in self._chosen for f in t)
-        self._known = frozenset(known)
+        texts_found = (
+            (f.finding.kind, f.text, f.finding.detector) for t in self._chosen for f in t
+        )
+        self._known = frozenset(texts_found)
+        self._copied: list[tuple[str, str]] = []  # values of the reply, before and after
 
     @cached_property
     def _prompt(self) -> str:
@@ -185,32 +189,37 @@ class _OneCall:
 
     def _choose(self, wanted: list[list[LocatedFinding]]) -> list[list[LocatedFinding]]:
         """Return what is replaced in each string; names are registered in the order of the text."""
-        for text, found in zip(self._texts, wanted, strict=True):
-            for f in found:
+        for text, findings in zip(self._texts, wanted, strict=True):
+            for f in findings:
                 if f.finding.kind == "PERSON" and text.role != REPLY and not self._in_template(f):
                     self._people.of("PERSON", f.text)
         return [
-            [f for f in found if not self._stays(text, f)]
-            for text, found in zip(self._texts, wanted, strict=True)
+            [f for f in findings if not self._stays(text, f)]
+            for text, findings in zip(self._texts, wanted, strict=True)
         ]
 
-    def _stays(self, text: Text, found: LocatedFinding) -> bool:
+    def _stays(self, text: Text, located: LocatedFinding) -> bool:
         """Return whether a name belongs to everybody, or is the model's own word."""
-        if found.finding.kind not in SOFT or self._people.knows(found.text):
+        if located.finding.kind not in SOFT or self._people.knows(located.text):
             return False
-        own = text.role == REPLY and norm(found.text) not in self._prompt
-        return own or self._in_template(found)
+        own = text.role == REPLY and norm(located.text) not in self._prompt
+        return own or self._in_template(located)
 
-    def _in_template(self, found: LocatedFinding) -> bool:
-        if found.finding.kind not in SOFT or found.text not in self._vocabulary:
+    def _in_template(self, located: LocatedFinding) -> bool:
+        if located.finding.kind not in SOFT or located.text not in self._vocabulary:
             return False
-        return re.search(rf"(?<!\w){re.escape(found.text)}(?!\w)", self._vocabulary) is not None
+        return re.search(rf"(?<!\w){re.escape(located.text)}(?!\w)", self._vocabulary) is not None
 
     def fields(self) -> dict[str, Any]:
         """The changed fields. Raises Quarantined when a copied value no longer agrees."""
-        order = iter(range(len(self._texts)))
-        fields = visit(self._call, lambda role: lambda path, text: self._string(next(order)))
-        self._check(fields)
+        after: list[str] = []
+
+        def next_string(path: str, text: str) -> str:
+            after.append(self._string(len(after)))
+            return after[-1]
+
+        fields = visit(self._call, lambda role: next_string)
+        self._check(after)
         return fields
 
     def _string(self, index: int) -> str:
@@ -234,40 +243,42 @@ class _OneCall:
             here = next(numbers)
             own = copied(value, prompt, self._every) if prompt else None
             every = self._every(index, here, value) if own is None else own
-            return self._cleaner.replace(value, every) if every else value
+            new = self._cleaner.replace(value, every) if every else value
+            if reply and new != value:
+                self._copied.append((value, new))
+            return new
 
         return leaf
 
     def _every(self, index: int, here: int, value: str) -> list[tuple[Finding, Surrogates]]:
         """All that is replaced in a leaf, as it is found there and in other places of the call."""
         text, chosen = self._texts[index], {id(f) for f in self._chosen[index]}
-        found = text.scanned[here] if text.scanned else ()
-        mine = [(f.finding, self._people) for f in found if id(f) in chosen]
+        scanned = text.scanned[here] if text.scanned else ()
+        mine = [(f.finding, self._people) for f in scanned if id(f) in chosen]
         if text.role not in SYSTEM or mine:
             mine += [(f, self._people) for f in known_text_scanner(self._known).findings(value)]
         return _apart([*self._cleaner.constants(text, here), *mine])
 
-    def _check(self, fields: dict[str, Any]) -> None:
+    def _check(self, after: Sequence[str]) -> None:
         """A value that the reply copied from the prompt must still be a copy."""
-        pairs: list[tuple[str, str]] = []
+        if not self._copied:
+            return
         prompt: list[str] = []
-        clean = Call(at=0, source="", **fields)
-        for text, (role, path, after) in zip(self._texts, strings(clean), strict=True):
-            if role == REPLY:
-                old, new = leaves(text.text, path), leaves(after, path)
-                pairs += [(a.text, b.text) for a, b in zip(old, new, strict=True) if a != b]
-            else:
-                prompt.append(after)
-        whole = norm("\n".join(prompt)) if pairs else ""
-        for before, after in pairs:
-            value = norm(before)
-            if len(value) > 3 and value in self._prompt and norm(after) not in whole:
+        reply: list[str] = []
+        for text, new in zip(self._texts, after, strict=True):
+            (reply if text.role == REPLY else prompt).append(new)
+        written, whole = "\n".join(reply), norm("\n".join(prompt))
+        for old, new in self._copied:
+            if _NUMBER.fullmatch(old) and new not in written:
+                continue  # it could not be a number any more, and stayed
+            value = norm(old)
+            if len(value) > 3 and value in self._prompt and norm(new) not in whole:
                 raise Quarantined(INCONSISTENT)
 
 
-def _someone(found: LocatedFinding) -> bool:
+def _someone(located: LocatedFinding) -> bool:
     """Whether a finding in a schema is a person's: no place of a menu, no name of a voice."""
-    kind, words = found.finding.kind, found.text.split()
+    kind, words = located.finding.kind, located.text.split()
     if kind == "PERSON":
         return len(words) > 1 and any(is_name(fold(word)) for word in words)
     return kind not in SOFT
@@ -298,10 +309,10 @@ def _free(finding: Finding, taken: Sequence[Finding]) -> Iterator[Finding]:
 def _template(texts: Sequence[Text], wanted: Sequence[Sequence[LocatedFinding]]) -> str:
     """The system texts without what is personal in them: the words that everybody may keep."""
     out = ""
-    for text, found in zip(texts, wanted, strict=True):
+    for text, findings in zip(texts, wanted, strict=True):
         if text.role in SYSTEM:
             plain = text.text
-            for f in found:
+            for f in findings:
                 plain = plain.replace(f.text, "")
             out += "\n" + plain
     return out

@@ -36,14 +36,16 @@ def copied(
             continue
         for here, leaf in enumerate(leaves(text, path)):
             spans = [match.span() for match in whole.finditer(leaf.text)]
-            found = every(index, here, leaf.text) if spans else []
-            places += [part for span in spans if (part := _within(found, *span)) is not None]
+            findings = every(index, here, leaf.text) if spans else []
+            places += [part for span in spans if (part := _within(findings, *span)) is not None]
     return max(places, key=len, default=None)
 
 
-def _within(found: Sequence[tuple[Finding, Surrogates]], start: int, end: int) -> Replaced | None:
+def _within(
+    findings: Sequence[tuple[Finding, Surrogates]], start: int, end: int
+) -> Replaced | None:
     """The findings in a stretch of a text, counted from its start; None if one reaches beyond."""
-    inside = [(f, people) for f, people in found if f.start < end and start < f.end]
+    inside = [(f, people) for f, people in findings if f.start < end and start < f.end]
     if any(f.start < start or end < f.end for f, _ in inside):
         return None
     return [(replace(f, start=f.start - start, end=f.end - start), p) for f, p in inside]

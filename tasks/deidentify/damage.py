@@ -36,7 +36,7 @@ _CHUNK = re.compile(r"\S+")
 _WORD = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*")
 _CODE = re.compile(r"[\d@/\\_=]|\w[.:]\w")
 _POSTAL = re.compile(r"\b[A-Z]{2},? \d{5}\b|\b\d{4,5} [A-ZÀ-Þ]")
-RARE, COMMON, USUAL = 1.0, 4.0, 5.0  # Zipf: of a word in lower case, with a capital, of a name
+RARE, COMMON, USUAL = 2.0, 4.0, 5.0  # Zipf: of a word in lower case, with a capital, of a name
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,11 +1,12 @@
 """Moves a written date by some days and writes it in the same way: `3 May 1990`, `1990-05-03`."""
 
+# ruff: noqa: SIM905 - word lists read best as text
 from __future__ import annotations
 
 import re
 from datetime import date, timedelta
 
-from tasks.deidentify.national import MONTHS
+from tasks.deidentify.national import MONTHS, ORDINALS
 from tasks.deidentify.wordlists import like
 
 # Each month's name, full and short, with its number and the names of its language.
@@ -22,6 +23,8 @@ _NAMES: dict[str, tuple[int, list[str], bool]] = (
 )
 _MONTH = r"(?P<m>[^\W\d_]{3,10})(?P<dot>\.?)"
 _DAY = r"(?P<d>\d{1,2})(?P<th>st|nd|rd|th|er|º|°|\.)?"
+_SPELLED = re.compile(rf"(?:the\s+)?({ORDINALS})\b", re.IGNORECASE)
+_UNITS = "first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth".split()
 _FORMS = [
     re.compile(r"(?P<y>\d{4})(?P<s>[-/.])(?P<m>\d{1,2})(?P=s)(?P<d>\d{1,2})"),
     re.compile(r"(?P<a>\d{1,2})(?P<s>[-/.])(?P<b>\d{1,2})(?P=s)(?P<y>\d{4}|\d{2})"),
@@ -29,12 +32,31 @@ _FORMS = [
         rf"{_DAY}(?P<of>\s+(?:of|de|di))?(?P<s>[\s-]+){_MONTH}(?P<t>(?:\s+del?)?,?[\s-]+)(?P<y>\d{{4}}|\d{{2}})",
         re.I,
     ),
-    re.compile(rf"{_MONTH}(?P<s>\s+){_DAY}(?P<t>,?\s+)(?P<y>\d{{4}}|\d{{2}})", re.I),
+    re.compile(rf"{_MONTH}(?P<s>\s+){_DAY}(?P<t>,?\s+['’]?)(?P<y>\d{{4}}|\d{{2}})", re.I),
 ]
 
 
 def shifted(text: str, days: int) -> str | None:
-    """The text with its date moved, or None when there is no date that can be read."""
+    """The text with its date moved, or None when there is no date that can be read.
+
+    A day that is spelled out is written in digits; a day without a year stays one.
+    """
+    text = _SPELLED.sub(lambda m: f"{_number(m[1])}{ordinal(_number(m[1]))}", text)
+    return _moved(text, days) or (moved[:-5] if (moved := _moved(f"{text} 2001", days)) else None)
+
+
+def _number(word: str) -> int:
+    """A spelled ordinal as a number: twenty-first is 21."""
+    tens, _, unit = word.lower().replace(" ", "-").rpartition("-")
+    if unit in {"twentieth", "thirtieth"}:
+        return 20 if unit == "twentieth" else 30
+    if unit.endswith("teenth"):
+        ends = ("thir", "four", "fif", "six", "seven", "eigh", "nine")
+        return 13 + ends.index(unit.removesuffix("teenth"))
+    return {"": 0, "twenty": 20, "thirty": 30}[tens] + _UNITS.index(unit) + 1
+
+
+def _moved(text: str, days: int) -> str | None:
     for form, write in zip(_FORMS, (_iso, _numeric, _day_first, _month_first), strict=True):
         match = form.search(text)
         moved = write(match, days) if match else None

@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 import secrets
 from collections import Counter, deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
 from random import Random
@@ -28,6 +28,7 @@ from tasks.deidentify.cleaner import Cleaner, Quarantined, Text, strings
 from tasks.deidentify.conversations import conversation_of, is_sealed, sealed
 from tasks.deidentify.damage import Comparison, Damage, Harm
 from tasks.deidentify.detectors import Detector, version
+from tasks.deidentify.languages import language
 from tasks.deidentify.leak_check import Originals
 from tasks.deidentify.recall_probe import Recall, injected, recalls, survives
 from tasks.deidentify.scanner import Scanner
@@ -86,8 +87,8 @@ class Deidentifier:
         self.scanner.flush()
         for conversation, name in waiting:
             for leaf in self.scanner[name]:
-                for found in leaf:
-                    self._public.note(conversation, found.mark)
+                for located in leaf:
+                    self._public.note(conversation, located.mark)
         waiting.clear()
 
     def clean(self, call: Call) -> CleanCall:
@@ -97,17 +98,18 @@ class Deidentifier:
             return CleanCall(**same)
         texts = [Text(r, p, t, self.scanner.known(p, t)) for r, p, t in strings(call)]
         conversation = conversation_of(call)
-        changed = self.cleaner.clean(call, texts, self._surrogates(conversation))
+        changed = self.cleaner.clean(call, texts, self._surrogates(conversation, texts))
         return CleanCall(**same | changed | {"conversation": sealed(self._key, conversation)})
 
-    def _surrogates(self, conversation: str) -> Surrogates:
-        found = self._people.get(conversation)
-        if found is None:
-            found = self._people[conversation] = Surrogates(self._key, conversation)
-            self._recent.append(found)
+    def _surrogates(self, conversation: str, texts: Sequence[Text]) -> Surrogates:
+        person = self._people.get(conversation)
+        if person is None:
+            tongue = language(next((t.text for t in reversed(texts) if t.role == "user"), ""))
+            person = self._people[conversation] = Surrogates(self._key, conversation, tongue)
+            self._recent.append(person)
             if len(self._recent) > RECENT:
                 self._recent.popleft().done.clear()
-        return found
+        return person
 
 
 def probe(
@@ -147,9 +149,9 @@ def _sample(calls: Iterable[Call], size: int, seed: int) -> list[Call]:
     return kept
 
 
-def judge(found: Mapping[str, Recall], params: Deidentify) -> None:
+def judge(recalls: Mapping[str, Recall], params: Deidentify) -> None:
     """Raise Refused when a type's recall is below its floor; nothing may train on such a night."""
-    for kind, recall in found.items():
+    for kind, recall in recalls.items():
         unread = params.ner == "none" and kind == "PERSON"  # chosen: patterns find no names
         floor = 0.0 if unread else params.floors.get(kind, params.floor)
         if recall.recall < floor:
@@ -159,12 +161,12 @@ def judge(found: Mapping[str, Recall], params: Deidentify) -> None:
             )
 
 
-def judge_damage(found: Damage, params: Deidentify) -> None:
+def judge_damage(damage: Damage, params: Deidentify) -> None:
     """Raise Refused when more words or labels were changed by mistake than the limit allows."""
-    if said := found.over(params.damage):
+    if sentence := damage.over(params.damage):
         raise Refused(
-            f"{said}, above deidentify.damage {params.damage:g} in params.yaml; nothing trains on "
-            "this night: see `flywheel pii`, and the languages that are read"
+            f"{sentence}, above deidentify.damage {params.damage:g} in params.yaml; nothing trains "
+            "on this night: see `flywheel pii`, and the languages that are read"
         )
 
 
@@ -182,12 +184,12 @@ def deidentify(
     With a `cache` file, text that an earlier night scanned is not scanned again.
     """
     deidentifier = Deidentifier(params, key)
-    known = version(params)
+    detectors = version(params)
     if cache:
-        deidentifier.scanner.load(cache, known)
+        deidentifier.scanner.load(cache, detectors)
     total = deidentifier.survey(read(calls))
     if cache:
-        deidentifier.scanner.save(cache, known)
+        deidentifier.scanner.save(cache, detectors)
     recalls = (
         probe(read(calls), params, key, seed, scanner=deidentifier.scanner) if params.probe else {}
     )

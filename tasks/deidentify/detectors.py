@@ -18,7 +18,7 @@ from tasks.core.params import Deidentify
 from tasks.core.records import digest
 from tasks.core.stage import Refused
 from tasks.deidentify.findings import PRIORITY, Finding, resolve
-from tasks.deidentify.known_names import known_names
+from tasks.deidentify.known_names import joined_names, known_names
 from tasks.deidentify.languages import SUPPORTED, common
 from tasks.deidentify.name_check import checked
 from tasks.deidentify.national import accounts, citizens
@@ -129,18 +129,18 @@ def _foreign(languages: Sequence[str]) -> list[Any]:
 
     common = {"CREDIT_CARD", "IBAN_CODE", "EMAIL_ADDRESS", "IP_ADDRESS", "CRYPTO", "URL"}
     common |= {"DATE_TIME", "MAC_ADDRESS", "UUID", "MEDICAL_LICENSE"}
-    found = []
+    findings = []
     for language in set(languages) - {"en"}:
         registry = RecognizerRegistry(supported_languages=[language])
         registry.load_predefined_recognizers(languages=[language])
-        found += [
+        findings += [
             r
             for r in registry.recognizers
             if isinstance(r, PatternRecognizer) and not common & set(r.supported_entities)
         ]
-    for recognizer in found:
+    for recognizer in findings:
         recognizer.supported_language = "en"
-    return found
+    return findings
 
 
 _NATIONAL = re.compile(r"(?=(?:[^\W_]*\d){5})[^\W_]{6,}")  # a word with five digits, at least
@@ -163,7 +163,7 @@ def _needs() -> dict[str, re.Pattern[str]]:
 def shapes(text: str) -> list[Finding]:
     """Return what our own patterns find in a text."""
     lowered, long = text.lower(), _LONG.search(text) is not None
-    found = []
+    findings = []
     for shape in SHAPES:
         if shape.needs and not any(c in text for c in shape.needs):
             continue
@@ -172,11 +172,11 @@ def shapes(text: str) -> list[Finding]:
         for match in shape.pattern.finditer(text):
             start, end = match.span("v") if "v" in shape.pattern.groupindex else match.span()
             if not (shape.kind in SAID and _is_word(text[start:end])):
-                found.append(Finding(start, end, shape.kind, shape.score, "shape"))
-    found += [Finding(a, b, "PHONE_NUMBER", score, "phone") for a, b, score in phones(text)]
-    found += [Finding(a, b, "IBAN_CODE", 0.8, "shape") for a, b in accounts(text)]
-    found += [Finding(a, b, "ID_NUMBER", 0.8, "shape") for a, b in citizens(text)]
-    return found + (_keys(text) if long else [])
+                findings.append(Finding(start, end, shape.kind, shape.score, "shape"))
+    findings += [Finding(a, b, "PHONE_NUMBER", score, "phone") for a, b, score in phones(text)]
+    findings += [Finding(a, b, "IBAN_CODE", 0.8, "shape") for a, b in accounts(text)]
+    findings += [Finding(a, b, "ID_NUMBER", 0.8, "shape") for a, b in citizens(text)]
+    return findings + (_keys(text) if long else [])
 
 
 _LONG = re.compile(r"(?=[\w.=~+/-]*\d)[\w.=~+/-]{16,}")
@@ -275,7 +275,7 @@ class Detector:
 
     def _listed(self, text: str) -> list[Finding]:
         """Names from lists, beside a model that reads; patterns alone find none by choice."""
-        return known_names(text) if self._model else []
+        return known_names(text) + joined_names(text) if self._model else []
 
     def _by_pattern(self, text: str) -> list[Finding]:
         before = self._timeouts.count

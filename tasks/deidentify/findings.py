@@ -31,11 +31,11 @@ _UUID = re.compile(r"\b[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}\b", re.IGNORE
 _BESIDE = re.compile(r"[\s,>]{1,4}")
 
 
-def resolve(text: str, found: Sequence[Finding]) -> list[Finding]:
+def resolve(text: str, findings: Sequence[Finding]) -> list[Finding]:
     """Overlaps resolved: by priority of the type, then the longer span, then the higher score."""
     uuids = [m.span() for m in _UUID.finditer(text)] if "-" in text else []
     kept: list[Finding] = []
-    order = sorted(found, key=lambda f: (PRIORITY.get(f.kind, 50), f.start - f.end, -f.score))
+    order = sorted(findings, key=lambda f: (PRIORITY.get(f.kind, 50), f.start - f.end, -f.score))
     for finding in order:
         start, end = finding.start, finding.end
         if finding.kind not in CUED and any(start < b and a < end for a, b in uuids):
@@ -51,12 +51,12 @@ def _lone_code(text: str, finding: Finding) -> bool:
     return alone and len(text.split()) == 1 and any(c.isdigit() for c in text)
 
 
-def _homes(text: str, found: list[Finding]) -> list[Finding]:
+def _homes(text: str, findings: list[Finding]) -> list[Finding]:
     """A town beside a street is part of the address."""
-    if not any(f.kind == "ADDRESS" for f in found):
-        return found
+    if not any(f.kind == "ADDRESS" for f in findings):
+        return findings
     out: list[Finding] = []
-    for finding in found:
+    for finding in findings:
         last = out[-1] if out else None
         near = last is not None and _BESIDE.fullmatch(text[last.end : finding.start]) is not None
         if last is not None and near and {last.kind, finding.kind} == {"ADDRESS", "LOCATION"}:

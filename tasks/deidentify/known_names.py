@@ -7,10 +7,10 @@ from collections.abc import Iterator
 
 from tasks.deidentify.cues import NAME_CUE
 from tasks.deidentify.findings import Finding
-from tasks.deidentify.languages import COMMON, frequency
+from tasks.deidentify.languages import COMMON, KNOWN, frequency
 from tasks.deidentify.languages import language as language_of
-from tasks.deidentify.name_check import NAME, weigh
-from tasks.deidentify.wordlists import all_roles, fold, is_name, ordinary, word_set
+from tasks.deidentify.name_check import NAME, SURNAMES, weigh
+from tasks.deidentify.wordlists import all_roles, fold, is_name, ordinary, roles, word_set
 
 _CAPITAL = r"[A-ZÀ-Þ][^\W\d_]*(?:['’-][^\W\d_]+)*"
 _PARTICLE = (
@@ -75,3 +75,22 @@ def _alone(text: str, word: re.Match[str], tongue: str) -> bool:
     rare = frequency(word.group(), tongue) < 4.5 and len(word.group()) > 3
     inside = re.search(r"(?:[.!?:]|^|\n)\s*$", text[: word.start()]) is None
     return tongue not in {"", "en", "de"} and rare and inside and is_name(fold(word.group()))
+
+
+_JOINED = re.compile(r"(?<![^\W_])([^\W\d_]{2,})[._-]([^\W\d_]{3,})(?![^\W_])")
+
+
+def joined_names(text: str) -> list[Finding]:
+    """A given and a family name in one token: `anna.kowalczyk-cv`, `CV_Anna_Kowalczyk.pdf`."""
+    found: list[Finding] = []
+    at = 0
+    while match := _JOINED.search(text, at):
+        at = match.start(2)
+        first, second = fold(match[1]), fold(match[2])
+        given = roles().get(first) in {"female", "male"} and first not in ordinary()
+        often = max(frequency(match[2], "en"), frequency(second, "en"))
+        known = second in all_roles() and second not in ordinary() and often < SURNAMES
+        rare = len(first) > 3 and len(second) > 3 and often < KNOWN
+        if given and (known or rare):
+            found.append(Finding(match.start(1), match.end(2), "USERNAME", 0.6, "names"))
+    return found

@@ -38,11 +38,11 @@ def frequencies(language: str) -> dict[str, float]:
 
     Of words rarer than `KNOWN` only those with an apostrophe: others are as good as unknown.
     """
-    found: dict[str, float] = {}
+    shares: dict[str, float] = {}
     for number, words in enumerate(_listed("large", language) or _listed("small", language)):
         often = round(9 - number / 100, 1)
-        found |= dict.fromkeys(words if often >= KNOWN else [w for w in words if "'" in w], often)
-    return found
+        shares |= dict.fromkeys(words if often >= KNOWN else [w for w in words if "'" in w], often)
+    return shares
 
 
 @cache
@@ -72,8 +72,10 @@ def _shorter(word: str) -> Iterable[str]:
 
 def is_typo(word: str, language: str) -> bool:
     """Return whether a word is one letter away from a common word of the language."""
-    known = typos(language)
-    return len(word) > 3 and (word in known or any(form in known for form in _shorter(word)))
+    misspelled = typos(language)
+    return len(word) > 3 and (
+        word in misspelled or any(form in misspelled for form in _shorter(word))
+    )
 
 
 def frequency(word: str, language: str) -> float:
@@ -87,9 +89,9 @@ def _parts(word: str, language: str) -> float:
     """The rarest part of a word with apostrophes: `l'arrivée`, `didn't`."""
     if "'" not in word or not language:
         return 0.0
-    known = frequencies(language)
+    shares = frequencies(language)
     parts = [part for part in word.split("'") if len(part) > 1]
-    return min((known.get(part, 0.0) for part in parts), default=0.0)
+    return min((shares.get(part, 0.0) for part in parts), default=0.0)
 
 
 def words(text: str) -> list[str]:
@@ -101,17 +103,17 @@ def words(text: str) -> list[str]:
 @lru_cache(maxsize=8_192)
 def language(text: str) -> str:
     """The supported language that most of a text's words belong to; empty when none is known."""
-    found = set(words(text))
-    if not found:
+    present = set(words(text))
+    if not present:
         return ""
-    shares = {code: len(found & common(code)) / len(found) for code in SUPPORTED}
+    shares = {code: len(present & common(code)) / len(present) for code in SUPPORTED}
     best = max(shares.values())
     if not best:
         return ""
-    close = [code for code, share in shares.items() if share >= best - 0.1 / len(found)]
+    close = [code for code, share in shares.items() if share >= best - 0.1 / len(present)]
     if len(close) == 1:
         return close[0]
-    guess = _guess(" ".join(sorted(found)))
+    guess = _guess(" ".join(sorted(present)))
     return guess if guess in close else "en" if "en" in close else close[0]
 
 
@@ -123,20 +125,20 @@ def foreign(text: str, read: tuple[str, ...] = tuple(SUPPORTED)) -> str:
     """
     if _SCRIPT.search(text):
         return name_of(_guess(text[:_LONGEST]))
-    found = set(words(text))
-    known = {code: len(found & common(code)) for code in read}
-    if len(found) < 2 or max(known.values()) >= _ENOUGH * len(found):
+    present = set(words(text))
+    counts = {code: len(present & common(code)) for code in read}
+    if len(present) < 2 or max(counts.values()) >= _ENOUGH * len(present):
         return ""
     guess = _guess(" ".join(words(text)))
     if guess in read:
         return ""
     listed = common(guess)
     if listed:
-        own = len(found & listed)
-        sure = own >= max(known.values()) + max(2, len(found) // 4) and own >= len(found) / 3
+        own = len(present & listed)
+        sure = own >= max(counts.values()) + max(2, len(present) // 4) and own >= len(present) / 3
     else:
-        rest = {w for w in found if not any(frequency(w, code) >= KNOWN for code in read)}
-        sure = len(rest) >= 5 and len(rest) >= 0.7 * len(found)
+        rest = {w for w in present if not any(frequency(w, code) >= KNOWN for code in read)}
+        sure = len(rest) >= 5 and len(rest) >= 0.7 * len(present)
     return name_of(guess) if sure else ""
 
 

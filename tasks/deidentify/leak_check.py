@@ -64,12 +64,12 @@ class Originals:
 
     def print_of(self, text: str) -> bytes:
         """The fingerprint of a value, however it is written."""
-        found = self._known.get(text)
-        if found is None:
+        fingerprint = self._known.get(text)
+        if fingerprint is None:
             if len(self._known) >= KNOWN:
                 self._known.clear()
-            found = self._known[text] = self._hash(_norm(text))
-        return found
+            fingerprint = self._known[text] = self._hash(_norm(text))
+        return fingerprint
 
     def _hash(self, text: str, place: bytes = b"") -> bytes:
         data = text.encode("utf-8", "replace")
@@ -103,13 +103,13 @@ class Originals:
     @classmethod
     def load(cls, folders: Iterable[Path], key: bytes) -> Originals:
         """The fingerprints of some nights' folders."""
-        found = cls(key)
+        originals = cls(key)
         for folder in folders:
             path = folder / FILE
             data = path.read_bytes() if path.exists() else b""  # of a night before there were any
             for start in range(0, len(data), 2 * SIZE):
-                found._note(data[start : start + 2 * SIZE])
-        return found
+                originals._note(data[start : start + 2 * SIZE])
+        return originals
 
     def excuse(self, folder: Path) -> None:
         """Take the words that a night's datasets found ordinary for no originals."""
@@ -121,16 +121,16 @@ class Originals:
         if not self.counts:
             return []
         some = {s for s in _candidates(text) if self.print_of(text[slice(*s)]) in self.counts}
-        found: list[tuple[int, int]] = []
+        places: list[tuple[int, int]] = []
         for start, end in sorted(some, key=lambda span: (span[0], -span[1])):
-            if not found or start >= found[-1][1]:
-                found.append((start, end))
-        return found
+            if not places or start >= places[-1][1]:
+                places.append((start, end))
+        return places
 
     def within(self, text: str) -> int:
         """Return how many originals stand in a text; a word of the dictionary is none by itself."""
-        found = {text[start:end] for start, end in self.spans(text)}
-        return len({self.print_of(v) for v in found if v in self and not ordinary_word(v)})
+        texts = {text[start:end] for start, end in self.spans(text)}
+        return len({self.print_of(v) for v in texts if v in self and not ordinary_word(v)})
 
 
 def _candidates(text: str) -> Iterator[tuple[int, int]]:
@@ -174,12 +174,12 @@ class Leak:
 
 def leaks(paths: Iterable[Path], originals: Originals) -> list[Leak]:
     """The files (folders are read whole) that hold originals."""
-    found = []
+    leaking = []
     for path in files(paths):
         count = sum(originals.within(text) for text in texts(path))
         if count:
-            found.append(Leak(path, count))
-    return found
+            leaking.append(Leak(path, count))
+    return leaking
 
 
 def files(paths: Iterable[Path]) -> Iterator[Path]:

@@ -99,20 +99,20 @@ def _names(text: str, finding: Finding, tongue: str) -> Iterator[Finding]:
 
 def _are_names(text: str, tokens: list[re.Match[str]], tongue: str) -> bool:
     """Whether all of two or three words with capitals are names, if also words: `Raj Brown`."""
-    found = [t.group() for t in tokens]
-    capital = all(w[0].isupper() and not w[1:].isupper() for w in found)
-    german = tongue == "de" and any(frequency(w, "de") >= 4.5 for w in found)
-    known = [fold(w) in all_roles() for w in found]
-    rest = all(k or frequency(w, "en") < SURNAMES for k, w in zip(known, found, strict=True))
-    return 2 <= len(found) <= 3 and capital and any(known) and rest and not german
+    words = [t.group() for t in tokens]
+    capital = all(w[0].isupper() and not w[1:].isupper() for w in words)
+    german = tongue == "de" and any(frequency(w, "de") >= 4.5 for w in words)
+    listed = [fold(w) in all_roles() for w in words]
+    rest = all(k or frequency(w, "en") < SURNAMES for k, w in zip(listed, words, strict=True))
+    return 2 <= len(words) <= 3 and capital and any(listed) and rest and not german
 
 
 def _is_person(tokens: list[re.Match[str]]) -> bool:
     """Return whether a supposed place or firm is a full name: a name that is missed does harm."""
-    found = [t.group() for t in tokens]
-    if len(found) != 2 or not all(w[0].isupper() for w in found):
+    words = [t.group() for t in tokens]
+    if len(words) != 2 or not all(w[0].isupper() for w in words):
         return False
-    first, second = map(fold, found)
+    first, second = map(fold, words)
     if second in all_roles() and (first in all_roles() or frequency(first, "en") < SURNAMES):
         return first not in _TOWNS and (first not in ordinary() or second not in ordinary())
     given = roles().get(first) in {"female", "male"} and first not in ordinary()
@@ -157,8 +157,8 @@ def weigh(text: str, token: re.Match[str], tongue: str) -> int:
     if word.islower() or (shouted and text.isupper()):
         return _low(word.lower(), tongue, cued)
     if shouted:
-        known = is_name(fold(word)) and frequency(word, tongue) < COMMON
-        return NAME if cued or known else ORDINARY
+        listed = is_name(fold(word)) and frequency(word, tongue) < COMMON
+        return NAME if cued or listed else ORDINARY
     return _capital(word, tongue, cued, before)
 
 
@@ -184,10 +184,10 @@ def _typical(word: str, tongue: str) -> bool:
 def _capital(word: str, tongue: str, cued: bool, before: str) -> int:
     low, opening = word.lower(), _OPENING.search(before) is not None
     often = max(frequency(low, tongue), frequency(low, "en"))
-    known = is_name(fold(word))
+    listed = is_name(fold(word))
     if cued:
-        return ORDINARY if often >= 5.5 and not known else NAME
-    if known:
+        return ORDINARY if often >= 5.5 and not listed else NAME
+    if listed:
         if opening and often >= COMMON and roles()[fold(word)] == "family":
             return UNKNOWN  # any word begins with a capital there
         return ORDINARY if _as_word(word, tongue, often, opening, before) else NAME
@@ -223,13 +223,13 @@ def compound(word: str) -> bool:
 
 def is_address(text: str, finding: Finding, tongue: str) -> bool:
     """Whether a supposed address has what addresses have: a street word, or a number and a name."""
-    found = text[finding.start : finding.end]
-    if STREET.search(found):
+    address = text[finding.start : finding.end]
+    if STREET.search(address):
         return True
     if tongue not in {"", "en"} or AMOUNT.search(text, finding.start, finding.end + 6):
         return False  # the streets of other languages have patterns of their own
-    numbered = re.search(r"\b\d{1,6}[A-Za-z]? [A-ZÀ-Þ]|[A-ZÀ-Þ][\w.' -]+,? \d{4,5}\b", found)
-    return numbered is not None and any(_unusual(t, tongue) for t in _TOKEN.findall(found))
+    numbered = re.search(r"\b\d{1,6}[A-Za-z]? [A-ZÀ-Þ]|[A-ZÀ-Þ][\w.' -]+,? \d{4,5}\b", address)
+    return numbered is not None and any(_unusual(t, tongue) for t in _TOKEN.findall(address))
 
 
 def _unusual(word: str, tongue: str) -> bool:

@@ -22,15 +22,23 @@ MONTHS = {
     "nl": "januari februari maart april mei juni juli augustus september oktober november december",
     "pt": "janeiro fevereiro março abril maio junho julho agosto setembro outubro novembro dezembro",
 }
-_MONTH = (
+MONTH = (
     "(?:" + "|".join(sorted({m for some in MONTHS.values() for m in some.split()}, key=lambda m: (-len(m), m)))
     + r"|jan|feb|mar|mär|apr|avr|abr|may|mai|jun|jul|juil|aug|ago|août|sept?|set|oct|okt|out|ott|nov|dec|dez|déc|dic)\.?"
 )  # fmt: skip
+_TENS = "first|second|third|fourth|fifth|sixth|seventh|eighth|ninth"
+ORDINALS = (
+    rf"(?:(?:twenty|thirty)[- ](?:{_TENS})|{_TENS}|tenth|eleventh|twelfth|thirteenth|fourteenth|"
+    r"fifteenth|sixteenth|seventeenth|eighteenth|nineteenth|twentieth|thirtieth)"
+)
 DATE = (
     rf"(?:\d{{4}}\s?[-/.]\s?\d{{1,2}}\s?[-/.]\s?\d{{1,2}}|\d{{1,2}}\s?[-/.]\s?\d{{1,2}}\s?[-/.]\s?\d{{2,4}}|"
-    rf"\d{{1,2}}(?:st|nd|rd|th|er|º|°|\.)?(?:\s+of|\s+de|\s+di)?[\s-]+{_MONTH}(?:\s+del?)?,?[\s-]+(?:\d{{4}}|\d{{2}}(?!\d))|"
-    rf"{_MONTH}\s+\d{{1,2}}(?:st|nd|rd|th)?,?\s+(?:\d{{4}}|\d{{2}}(?!\d)))"
+    rf"\d{{1,2}}(?:st|nd|rd|th|er|º|°|\.)?(?:\s+of|\s+de|\s+di)?[\s-]+{MONTH}(?:\s+del?)?,?[\s-]+(?:\d{{4}}|\d{{2}}(?!\d))|"
+    rf"{MONTH}\s+(?:the\s+)?(?:\d{{1,2}}(?:st|nd|rd|th)?|{ORDINALS}),?\s+(?:\d{{4}}|['’]?\d{{2}}(?!\d))|"
+    rf"(?:the\s+)?{ORDINALS}\s+(?:of\s+)?{MONTH},?\s+\d{{4}})"
 )
+# a day of the year, which tells something behind a cue alone
+DAY = rf"(?:{MONTH}\s+\d{{1,2}}(?:st|nd|rd|th)?|\d{{1,2}}(?:st|nd|rd|th|er|º|°|\.)?(?:\s+of|\s+de|\s+di)?\s+{MONTH})(?!\w)"
 BIRTH = (
     r"d\.?o\.?b\.?|date[ _-]?of[ _-]?birth|birth[ _-]?date|birth[ _-]?days?|b[- ]?day|born(?:\s+on)?|né[e]?(?:\(e\))?(?:\s+le)?|date de naissance|geb(?:oren|\.)?(?:\s+(?:am|op))?|"
     r"geburts(?:datum|tag)|fecha de nacimiento|nac(?:í|i|ió|ido|ida)(?:\s+el)?|cumpleaños|nat[oa](?:\s+il)?|data di nascita|compleanno|geboortedatum|geboren op|verjaardag|"
@@ -80,12 +88,25 @@ LINKS = r"(?:\s?-?\s?(?:number|num|no\.?|nr\.?|n[º°o]\.?|№|id|code|card|numm
 _CHECKED = {  # python-stdnum modules whose checksum is strong enough without a cue
     "es.dni": re.compile(r"\b\d{8}-?[A-Z]\b"),
     "es.nie": re.compile(r"\b[XYZ]-?\d{7}-?[A-Z]\b"),
-    "it.codicefiscale": re.compile(r"\b[A-Z]{6}\d\d[A-EHLMPRST]\d\d[A-Z]\d{3}[A-Z]\b", I),
     "fr.nir": re.compile(r"\b[12]\s?\d\d\s?\d\d\s?\d[\dAB]\s?\d{3}\s?\d{3}(?:\s?\d\d)\b"),
     "br.cpf": re.compile(r"\b\d{3}\.\d{3}\.\d{3}-\d\d\b"),
     "mx.curp": re.compile(r"\b[A-Z]{4}\d{6}[HM][A-Z]{5}[A-Z\d]\d\b"),
     "be.nn": re.compile(r"\b\d\d\.\d\d\.\d\d-\d{3}\.\d\d\b"),
 }
+
+
+_TAX_CODE = re.compile(r"\b[A-Z]{6}\d\d[A-EHLMPRST]\d\d[A-Z]\d{3}[A-Z]\b", I)  # of Italy
+_CAR = re.compile(r"\b(?=[A-Z0-9]*\d)[A-HJ-NPR-Z0-9]{8}[\dX][A-HJ-NPR-Z0-9]{8}\b", I)
+_VALUES = dict(zip("ABCDEFGHJKLMNPRSTUVWXYZ", "12345678123457923456789", strict=True))
+_WEIGHTS = (8, 7, 6, 5, 4, 3, 2, 10, 0, 9, 8, 7, 6, 5, 4, 3, 2)
+
+
+def _is_car(number: str) -> bool:
+    """Return whether the check digit of a vehicle's identification number is right."""
+    if number.isdigit():
+        return False
+    whole = sum(int(_VALUES.get(c, c)) * w for c, w in zip(number, _WEIGHTS, strict=True))
+    return "0123456789X"[whole % 11] == number[8]
 
 
 @cache
@@ -96,12 +117,13 @@ def _module(name: str) -> Any:
 
 
 def citizens(text: str) -> list[tuple[int, int]]:
-    """Numbers of citizens whose checksum is right."""
-    found = []
+    """Numbers of citizens and cars whose checksum is right, or whose form is like no other."""
+    findings = [m.span() for m in _TAX_CODE.finditer(text)]
+    findings += [m.span() for m in _CAR.finditer(text) if _is_car(m.group().upper())]
     for name, shape in _CHECKED.items():
         valid = (m for m in shape.finditer(text) if _module(name).is_valid(m.group()))
-        found += [match.span() for match in valid]
-    return found
+        findings += [match.span() for match in valid]
+    return findings
 
 
 _IBAN_LENGTHS = {
@@ -155,7 +177,7 @@ _IBAN = re.compile(r"(?<![A-Za-z0-9])[A-Za-z]{2}\d\d(?:[ -]?[A-Za-z0-9]){11,28}(
 
 def accounts(text: str) -> list[tuple[int, int]]:
     """IBANs by their country's length, in any case and with a mistyped digit."""
-    found = []
+    findings = []
     for match in _IBAN.finditer(text):
         size = _IBAN_LENGTHS.get(match.group()[:2].upper())
         if size is None:
@@ -168,5 +190,5 @@ def accounts(text: str) -> list[tuple[int, int]]:
         value = text[at : end + 1]
         rest = text[end + 1 : end + 2]
         if count == size and not rest.isalnum() and sum(c.isdigit() for c in value) >= 10:
-            found.append((at, end + 1))
-    return found
+            findings.append((at, end + 1))
+    return findings

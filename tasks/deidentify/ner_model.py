@@ -81,10 +81,10 @@ def _transformers(name: str, threshold: float) -> Find:
         return [
             [
                 Finding(e["start"], e["end"], KINDS[e["entity_group"]], float(e["score"]), "model")
-                for e in found
+                for e in entities
                 if e["entity_group"] in KINDS and e["score"] >= threshold
             ]
-            for found in run(list(texts), batch_size=32)
+            for entities in run(list(texts), batch_size=32)
         ]
 
     return find

@@ -15,9 +15,6 @@ _EXAMPLE = re.compile(
     r"par exemple|ad esempio|bijvoorbeeld|por exemplo)[\s,:(]{0,3}[\"'`‘“]{0,2}$",
     re.IGNORECASE,
 )
-_RESERVED = re.compile(
-    r"(?:[\w-]+\.)*example(?:\.(?:com|org|net))?|(?:[\w.-]+\.)?(?:test|invalid|localhost)"
-)
 _LETTERS = re.compile(r"[^\W\d_]+")
 
 
@@ -43,15 +40,13 @@ def _office(before: str) -> bool:
 def shared_mailbox(address: str) -> bool:
     """Return whether an address is a department's: `help@`, `returns.desk@` of an own domain."""
     local, _, domain = address.lower().rpartition("@")
-    if _RESERVED.fullmatch(domain):
-        return True
     return domain not in word_set("providers") and _words_only(local)
 
 
 def _words_only(text: str) -> bool:
     """Return whether a handle is made of ordinary words and no name, number or unknown word."""
-    found = _LETTERS.findall(text)
-    return bool(found) and not any(c.isdigit() for c in text) and all(map(_role, found))
+    words = _LETTERS.findall(text)
+    return bool(words) and not any(c.isdigit() for c in text) and all(map(_role, words))
 
 
 def _role(word: str) -> bool:

@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from tasks.deidentify.national import BIRTH, DATE, DOCUMENTS, LINKS, STREETS
+from tasks.deidentify.national import BIRTH, DATE, DAY, DOCUMENTS, LINKS, MONTH, STREETS
 from tasks.deidentify.secret_patterns import SECRETS
 
 
@@ -56,26 +56,31 @@ _PASSWORD = (
     r"(?P<v>(?=[^\s\"'`]{0,30}(?:[\d@#$%^&*]|[!?][^\s\"'`.,;:!?)]))(?![\d]{1,3}\b)[^\s\"'`,;<>(){}]{4,40}?)"
     r"(?=[\"'`’”]|[.,;:!?)]*(?:\s|$)|[,;<>(){}])"
 )
+SPOKEN = "zero|oh|one|two|three|four|five|six|seven|eight|nine"
 _WORD = r"[A-ZÀ-Ý0-9][\w'’.-]*"
 _CARD_CUES = r"visa|mastercard|master\s?card|amex|american express|discover|credit card|debit card|card|account|acct"
 
 SHAPES = (
     *_SECRETS,
-    Shape("PASSWORD", re.compile(_PASSWORD, I), 0.85, hint="p"),
+    Shape("PASSWORD", re.compile(_PASSWORD, I), 0.85),
+    Shape("PASSWORD", re.compile(r"\b(?:(?:verification|security|one[- ]?time|login|sign[- ]?in|2fa|two[- ]factor|auth\w*|sms|bestätigungs|sicherheits)[- ]?(?:pass)?code|otp|tan)(?:\s(?:is|was|ist|lautet))?[\s:\"'=#]{1,3}(?P<v>\d{4,8})\b", I), 0.85, "0123456789"),
     Shape("US_SSN", re.compile(r"(?<![\d-])(?!000|666|9\d\d)\d{3}-(?!00)\d{2}-(?!0000)\d{4}(?![\d-])"),
           0.85, "-"),
     Shape("US_SSN", cued(r"ssn|social security|social", r"(?P<v>\d{3}[- ]?\d{2}[- ]?\d{4})"), 0.95, hint="s"),
-    Shape("BIRTH_DATE", cued(BIRTH, rf"(?P<v>{DATE})",
+    Shape("BIRTH_DATE", cued(BIRTH, rf"(?P<v>{DATE}|{DAY})",
         r"[*_\"'>]{0,3}(?:\s*\([^)]{0,24}\))?(?:\s?(?::|=|-|>|is|was|on|the|as|remains|stays|to|of|ist|es|est|è|é|el|le|il|em|am|op|a|ao|dia)){0,3}[\s*_\"':>-]{0,4}"),
           0.95, "0123456789"),
     Shape("BIRTH_DATE", re.compile(rf"\b(?:am|op|on)\s+(?P<v>{DATE})\s+(?:in\s+\w+\s+)?(?:geboren|born)\b", I), 0.95, "0123456789", "bor"),
     *(Shape("ADDRESS", street, 0.7) for street in STREETS),
     Shape("CREDIT_CARD", re.compile(r"(?<![\w-])(?P<v>\d{4}(?:[ \n-]{1,2}\d{4}){3})(?![\w-])"), 0.8, "0123456789"),
-    Shape("CARD_CODE", re.compile(r"\b(?:cvv2?|cvc2?|cvn|csc|security code|prüfziffer|kartenprüfnummer|código de seguridad|cryptogramme|codice di sicurezza|código de segurança)[\s\"':=#(]{0,4}(?:is |ist |es |est |è |é |number |code )?(?P<v>\d{3,4})\b", I), 0.9, "0123456789", "c"),
+    Shape("CARD_CODE", re.compile(r"\b(?:cvv2?|cvc2?|cvn|csc|security code|prüfziffer|kartenprüfnummer|código de seguridad|cryptogramme|codice di sicurezza|código de segurança)[\s\"':=#(]{0,4}(?:is |ist |es |est |è |é |number |code )?(?P<v>\d{3,4})\b", I), 0.9, "0123456789"),
+    Shape("CARD_CODE", re.compile(r"\b(?:[34]|three|four)[ -]digit (?:security )?(?:code|number)s?(?: on (?:the )?back)?(?: is|:)? ?(?P<v>\d{3,4})\b", I), 0.9, "0123456789"),
+    Shape("CARD_EXPIRY", re.compile(rf"\b(?:card|visa|mastercard|amex|karte|tarjeta|carta|carte|cartão)\b[^\n.]{{0,20}}?\b(?:exp\w*|valid \w+|läuft|gültig bis|caduca|scade|valable)\s(?:in |on |im |en |ab )?(?P<v>{MONTH}\s+(?:20)?\d\d)(?!\d)", I), 0.8, "0123456789"),
     Shape("CARD_EXPIRY", re.compile(r"\b(?:exp(?:\.|iry|ires?|iration)?(?:[ _-]?date)?|valid (?:thru|through|until|till)|good thru|gültig bis|ablaufdatum|caduca|caducidad|válida hasta|expire le|valable jusqu['’]au|scadenza|scade|vervaldatum|geldig tot|validade)[\s\"':=]{0,4}(?:is |on |in |ist |es |am )?(?P<v>(?:0?[1-9]|1[0-2])\s?[/-]\s?(?:20)?\d\d)(?![\d/-])", I), 0.9, "0123456789"),
     Shape("CARD_LAST_FOUR", re.compile(r"(?<![\w*•#])(?:[*xX•·#]{2,4}[ -]?){1,4}(?P<v>\d{4})(?!\w)"), 0.8, "0123456789"),
     Shape("ID_NUMBER", re.compile(r"(?<![A-Z0-9])(?!BG|GB|NK|KN|TN|NT|ZZ)[A-CEGHJ-PR-TW-Z][A-CEGHJ-NPR-TW-Z] ?\d\d ?\d\d ?\d\d ?[A-D](?![A-Z0-9])"), 0.6, "0123456789"),
-    Shape("ID_NUMBER", cued(r"(?:ni|nino|national insurance|n\.i\.)", r"(?P<v>[A-Z]{2} ?\d\d ?\d\d ?\d\d ?[A-D])"), 0.8, "0123456789", "ni"),
+    Shape("ID_NUMBER", cued(r"(?:ni|nino|national insurance|n\.i\.)", r"(?P<v>[A-Z]{2} ?\d\d ?\d\d ?\d\d ?[A-D])"), 0.8, "0123456789"),
+    Shape("ID_NUMBER", cued(r"(?:licen[cs]e|number|vehicle|car) plates?|plates?|kennzeichen|matrícula|targa|immatriculation|kenteken|placa", r"(?P<v>(?=(?:[^\d\s]{0,4}[ -]?\d){2})[A-Z0-9]{1,4}(?:[ -]?[A-Z0-9]{1,4}){1,2})"), 0.7, "0123456789"),
     Shape("ID_NUMBER", cued(DOCUMENTS, r"(?P<v>(?=(?:[^\d\n]{0,6}\d){4})[A-Z0-9](?:[A-Z0-9]|[ ./-](?=[A-Z0-9.-]*\d)){4,24}[A-Z0-9])"), 0.7, "0123456789"),
     Shape("CRYPTO", re.compile(r"\b0x[0-9a-fA-F]{40}\b|\b(?:bc1|tb1|ltc1|addr1|bnb1|cosmos1|terra1)[a-z0-9]{25,98}\b|\b[48][0-9AB][1-9A-HJ-NP-Za-km-z]{93}\b|\bT[1-9A-HJ-NP-Za-km-z]{33}\b", 0), 0.9, "0123456789"),
     Shape("CRYPTO", cued(r"(?:btc|bitcoin|eth|ethereum|sol|solana|xrp|ripple|doge|ltc|litecoin|ada|trx|tron|usdt|wallet|crypto)(?:\s(?:wallet|address|addr))?", r"(?P<v>(?=\w*\d)[1-9A-HJ-NP-Za-km-z]{25,60})"), 0.9, "0123456789"),
@@ -83,19 +88,22 @@ SHAPES = (
     Shape("EMAIL_ADDRESS", re.compile(r"(?<![\w.])(?P<v>[\w.+-]+\s?[\[({]\s?(?:at|ät|arroba|@)\s?[\])}]\s?[\w-]+(?:(?:\.|\s?[\[({]\s?(?:dot|punkt|punto|point|ponto)\s?[\])}]\s?)[\w-]+)+)", I), 0.95, "[({"),
     Shape("EMAIL_ADDRESS", re.compile(r"(?<![\w.])(?P<v>[\w+-]+(?:\.[\w+-]+)*\s+at\s+[\w-]+(?:\s+dot\s+[\w-]{2,})+)\b", I), 0.9, "", "dot"),
     Shape("EMAIL_ADDRESS", re.compile(r"(?<![\w.+-])[\w.+-]+@[\w-]+(?:\.[\w-]+)*?\.[a-z]{2,6}(?=[-_:/#]\w)", I), 0.95, "@"),
+    Shape("EMAIL_ADDRESS", re.compile(r"(?<![\w.])(?=[\w+-]*[._\d])[\w.+-]+ ?[@＠] ?[\w-]+(?:\.[\w-]+)+", I), 0.9, "@＠"),
+    Shape("PHONE_NUMBER", re.compile(rf"\b(?:(?:{SPOKEN}|double|triple)[\s,.-]+){{6,}}(?:{SPOKEN})\b", I), 0.8),
+    Shape("USERNAME", re.compile(r"\b(?:follow|handle|insta(?:gram)?|twitter|tiktok|telegram|snap(?:chat)?|threads|discord|mastodon|dm|add)\b[\s:]{1,3}(?:me (?:at|on) |is |on |at )?(?P<v>@[A-Za-z][\w.]{2,30}\w)", I), 0.8, "@"),
     Shape("PHONE_NUMBER", re.compile(r"\b(?:wa\.me/|(?:api|web)\.whatsapp\.com/send/?\?phone=|tel:|sms:|callto:)(?P<v>\+?[\d().%-]{7,20}\d)", I), 0.95, "0123456789"),
     Shape("USERNAME", re.compile(r"[/\\](?:users?|u|home|profiles?|people|members?|in|author|by|usuarios?|benutzer|utilisateurs?|utenti|gebruikers?)[/\\]+(?P<v>@?[^\W\d_][\w.+-]{2,40}?)(?=[/\\?#\s\"'<>,;)]|\.?$|[.,]\s)", I), 0.8, "/\\"),
     Shape("USERNAME", re.compile(r"\b(?:t\.me|twitter\.com|x\.com|github\.com|gitlab\.com|instagram\.com|facebook\.com|fb\.com|tiktok\.com|medium\.com|reddit\.com/u(?:ser)?)/(?P<v>@?[^\W_][\w.-]{2,40}?)(?=[/?#\s\"'<>,;)]|\.?$|[.,]\s)", I), 0.7, "/"),
     Shape("USERNAME", re.compile(r"(?:\s|^)(?:-u|--user)[\s=]+[\"']?(?P<v>[^\s:\"']{2,64}):", 0), 0.8, "-"),
     Shape("CREDIT_CARD", re.compile(
         r"\b(?:card|cards|cc|visa|mastercard|amex|debit|credit)\b[\w\s.,:#'\"*-]{0,24}?(?<![\d-])(?P<v>\d(?:[ -]?\d){11,18})(?![\d-])", I),
-          0.8, "0123456789", "c"),
-    Shape("CARD_LAST_FOUR", re.compile(r"\b(?:my|the|that|this)\s+(?P<v>\d{4})\s+(?:card|visa|mastercard|amex)\b", I), 0.8, "0123456789", "c"),
+          0.8, "0123456789"),
+    Shape("CARD_LAST_FOUR", re.compile(r"\b(?:my|the|that|this)\s+(?P<v>\d{4})\s+(?:card|visa|mastercard|amex)\b", I), 0.8, "0123456789"),
     Shape("CARD_LAST_FOUR", re.compile(
         rf"\b(?:{_CARD_CUES})[\w*_\s,-]{{0,24}}?(?:ending|ends|end|last\s?(?:4|four)(?:\s?digits)?)"
-        r"(?:\s?(?:in|with|on|are|is|of|:)){0,2}[\s*_:\"'#x-]{0,4}(?P<v>\d{4})\b", I), 0.9, "0123456789", "c"),
+        r"(?:\s?(?:in|with|on|are|is|of|:)){0,2}[\s*_:\"'#x-]{0,4}(?P<v>\d{4})\b", I), 0.9, "0123456789"),
     Shape("CARD_LAST_FOUR", re.compile(
-        r"\b(?:ending (?:in|with)|last (?:4|four)(?: digits)?(?: (?:of|are|is))?)[\s*_:\"'#]{1,4}(?P<v>\d{4})\b", I),
+        r"\b(?:ending (?:in|with)|last (?:4|four)(?: digits)?(?: (?:of|are|is)(?: (?:my|the|his|her) (?:\w+ ){0,2}?(?:card|account|social|ssn|number|phone))?)?)(?: is| are)?[\s*_:\"'#]{1,4}(?P<v>\d{4})\b", I),
           0.7, "0123456789"),
     Shape("ADDRESS", re.compile(
         rf"\b\d{{1,6}}[A-Za-z]?(?:[-/]\d{{1,4}})?\s+(?:(?:[NSEWnsew]|(?i:north|south|east|west))\.?\s+)?"

@@ -45,7 +45,7 @@ def phones(text: str) -> list[tuple[int, int, float]]:
     """Phone numbers: valid for a region, and either written like one or behind a cue."""
     import phonenumbers
 
-    found = []
+    findings = []
     for match in _PHONE.finditer(text):
         value = match.group()
         digits = sum(c.isdigit() for c in value)
@@ -62,8 +62,8 @@ def phones(text: str) -> list[tuple[int, int, float]]:
             continue
         valid = trunk or any(_possible(phonenumbers, value, region) for region in PHONE_REGIONS)
         if valid or cue:
-            found.append((match.start(), match.end(), 0.75 if valid and cue else 0.6))
-    return found
+            findings.append((match.start(), match.end(), 0.75 if valid and cue else 0.6))
+    return findings
 
 
 def _valid(phonenumbers: Any, value: str, region: str) -> bool:

@@ -222,10 +222,10 @@ def injected(
     out = []
     for kind, how in PLANTS.items():
         once = [how.make(rng) for _ in range(per_kind - per_kind // 2)]
-        made = [(value, plant(next(source), value, how, rng)) for value in once]
+        texts = [(value, plant(next(source), value, how, rng)) for value in once]
         often, sentence = how.make(rng), rng.choice(how.sentences)
-        made += [(often, _signed(next(source), sentence.format(often), n)) for n in range(again)]
-        for number, (value, call) in enumerate(made):
+        texts += [(often, _signed(next(source), sentence.format(often), n)) for n in range(again)]
+        for number, (value, call) in enumerate(texts):
             out.append((kind, value, replace(call, conversation=f"probe:{kind}:{number}")))
     return out
 
@@ -252,7 +252,7 @@ def recalls(results: Sequence[tuple[str, bool]]) -> dict[str, Recall]:
     """Recall per type from (type, whether it was found)."""
     out = {}
     for kind in dict.fromkeys(k for k, _ in results):
-        hits = [found for k, found in results if k == kind]
+        hits = [hit for k, hit in results if k == kind]
         low, high = interval(sum(hits), len(hits))
         out[kind] = Recall(kind, len(hits), sum(hits), round(low, 4), round(high, 4))
     return out

@@ -60,14 +60,14 @@ class _Slice:
 
 def leaves(text: str, path: str = "") -> list[Leaf]:
     """The leaves of a string, in the order in which `rewrite` visits them."""
-    found: list[Leaf] = []
+    result: list[Leaf] = []
 
     def note(path: str, leaf: str) -> str:
-        found.append(Leaf(path, leaf))
+        result.append(Leaf(path, leaf))
         return leaf
 
     rewrite(text, note, path)
-    return found
+    return result
 
 
 def spans(text: str) -> Iterator[tuple[int, int]]:
@@ -111,12 +111,12 @@ def _label(path: str) -> str:
     return _CAMEL.sub(" ", path.rsplit(".", 1)[-1]).strip().lower()
 
 
-def cut(found: Sequence[Leaf]) -> Iterator[tuple[str, list[_Slice]]]:
+def cut(leaves: Sequence[Leaf]) -> Iterator[tuple[str, list[_Slice]]]:
     """The segments of some leaves, and what of which leaf lies where in each."""
     lines: list[str] = []
     slices: list[_Slice] = []
     size = 0
-    for index, leaf in enumerate(found):
+    for index, leaf in enumerate(leaves):
         label = f"{name}: " if (name := _label(leaf.path)) else ""
         joined = bool(leaf.path) and len(leaf.text) <= SEGMENT
         if lines and (not joined or size + len(label) + len(leaf.text) > SEGMENT):
@@ -179,8 +179,8 @@ class Scanner:
     def load(self, cache: Path, version: str) -> None:
         """Take over what the same detectors found in earlier nights."""
         if cache.exists():
-            found = msgspec.msgpack.decode(gzip.decompress(cache.read_bytes()), type=_Cache)
-            self._old = found.segments if found.version == version else {}
+            cached = msgspec.msgpack.decode(gzip.decompress(cache.read_bytes()), type=_Cache)
+            self._old = cached.segments if cached.version == version else {}
 
     def save(self, cache: Path, version: str) -> None:
         """Keep what this night used, by keyed name: spans, never text."""
@@ -203,8 +203,8 @@ class Scanner:
         """Scan what waits."""
         plans = {name: leaves(text, path) for name, (path, text) in self._waiting.items()}
         wanted: dict[bytes, str] = {}
-        for found in plans.values():
-            for segment, _ in cut(found):
+        for plan in plans.values():
+            for segment, _ in cut(plan):
                 name = self._name(segment)
                 if segment.strip() and name not in self._segments:
                     if name in self._old:
@@ -213,23 +213,23 @@ class Scanner:
                         wanted[name] = segment
         results = self._detector.scan(list(wanted.values()))
         self._segments |= {n: tuple(r) for n, r in zip(wanted, results, strict=True)}
-        for string, found in plans.items():
-            self._strings[string] = self._assemble(found)
+        for string, plan in plans.items():
+            self._strings[string] = self._assemble(plan)
         self._waiting.clear()
 
-    def _assemble(self, found: Sequence[Leaf]) -> Scanned:
-        out: list[list[Finding]] = [[] for _ in found]
-        for segment, slices in cut(found):
+    def _assemble(self, leaves: Sequence[Leaf]) -> Scanned:
+        out: list[list[Finding]] = [[] for _ in leaves]
+        for segment, slices in cut(leaves):
             for finding in self._segments.get(self._name(segment), ()):
                 for part in slices:
                     moved = _moved(finding, part)
                     if moved:
                         out[part.leaf].append(moved)
         out = [_apart(some) for some in out]
-        by_keys(found, out, self._keys)
+        by_keys(leaves, out, self._keys)
         if not any(out):
             return ()
-        return tuple(tuple(marked(leaf, here)) for leaf, here in zip(found, out, strict=True))
+        return tuple(tuple(marked(leaf, here)) for leaf, here in zip(leaves, out, strict=True))
 
     def known(self, path: str, text: str) -> Scanned:
         """Return what was found in a string that was scanned."""
@@ -258,10 +258,10 @@ def _moved(finding: Finding, part: _Slice) -> Finding | None:
     return Finding(start, end, finding.kind, finding.score, finding.detector)
 
 
-def by_keys(found: Sequence[Leaf], out: list[list[Finding]], extra: Mapping[str, str]) -> None:
+def by_keys(leaves: Sequence[Leaf], out: list[list[Finding]], extra: Mapping[str, str]) -> None:
     """Return what a key says goes before what its value looks like."""
     homes = set()
-    for index, leaf in enumerate(found):
+    for index, leaf in enumerate(leaves):
         if leaf.path.startswith(ANSWER):
             out[index] = _answered(leaf, out[index])
             continue
@@ -270,19 +270,19 @@ def by_keys(found: Sequence[Leaf], out: list[list[Finding]], extra: Mapping[str,
             out[index] = [whole(leaf.text, kind)]
             if kind in {"ADDRESS", "ZIP_CODE"}:
                 homes.add(leaf.path.rpartition(".")[0])
-    for index, leaf in enumerate(found):
+    for index, leaf in enumerate(leaves):
         parent = leaf.path.rpartition(".")[0]
         if last_key(leaf.path) in ADDRESS_PARTS and parent in homes and leaf.text.strip():
             out[index] = [whole(leaf.text, "ADDRESS")]
 
 
-def _answered(leaf: Leaf, found: list[Finding]) -> list[Finding]:
+def _answered(leaf: Leaf, findings: list[Finding]) -> list[Finding]:
     """What was found in an answer, and the value that was asked for if nothing else covers it."""
     kind = leaf.path.removeprefix(ANSWER)
     span = answer(kind, leaf.text)
-    if span is None or any(span[0] < f.end and f.start < span[1] for f in found):
-        return found
-    return sorted([*found, Finding(*span, kind, 0.8, "asked")])
+    if span is None or any(span[0] < f.end and f.start < span[1] for f in findings):
+        return findings
+    return sorted([*findings, Finding(*span, kind, 0.8, "asked")])
 
 
 def whole(text: str, kind: str) -> Finding:

@@ -30,11 +30,11 @@ VERBATIM = SECRET_KINDS | {
 class KnownTextScanner:
     """Looks for known texts and names. `known` are types, texts and detectors of what was found."""
 
-    def __init__(self, known: Iterable[Known]) -> None:
+    def __init__(self, texts: Iterable[Known]) -> None:
         self._kinds: dict[str, str] = {}
         self._names: set[str] = set()
         patterns: set[str] = set()
-        for kind, text, detector in known:
+        for kind, text, detector in texts:
             sure = kind != "ADDRESS" or detector == "key"  # under `city`, a short word is enough
             if kind == "PERSON":
                 patterns |= self._name(text)
@@ -47,12 +47,12 @@ class KnownTextScanner:
 
     def _name(self, text: str) -> set[str]:
         """The patterns of a name: its words, and first and last as they stand in a handle."""
-        found = [t for t in TOKEN.findall(text) if fold(t) not in word_set("particles")]
-        words = [t for t in found if len(t) > 2]
+        tokens = [t for t in TOKEN.findall(text) if fold(t) not in word_set("particles")]
+        words = [t for t in tokens if len(t) > 2]
         self._names |= {fold(t) for t in words}
         patterns = {re.escape(form) for t in words for form in (t, fold(t))}
-        if len(found) > 1:
-            patterns.add(rf"{re.escape(found[0])}[\s._-]+{re.escape(found[-1])}")
+        if len(tokens) > 1:
+            patterns.add(rf"{re.escape(tokens[0])}[\s._-]+{re.escape(tokens[-1])}")
         return patterns
 
     def findings(self, text: str) -> list[Finding]:
@@ -78,6 +78,6 @@ class KnownTextScanner:
 
 
 @lru_cache(maxsize=512)
-def known_text_scanner(known: frozenset[Known]) -> KnownTextScanner:
+def known_text_scanner(texts: frozenset[Known]) -> KnownTextScanner:
     """Return the scanner for these; turns of one conversation mostly share theirs."""
-    return KnownTextScanner(sorted(known))
+    return KnownTextScanner(sorted(texts))

@@ -38,7 +38,9 @@ _URL_NAMES = (
 _ASSIGNED = r"pass(?:word|wd|phrase)?|pwd|secret|token|api_?key|apikey|private_?key|access_?key|auth_?key|signing_?key|encryption_?key|credentials?|conn(?:ection)?_?str(?:ing)?"
 SECRETS = [
     (r"-----BEGIN [A-Z ]*PRIVATE KEY(?: BLOCK)?-----[\s\S]{0,8000}?(?:-----END [A-Z ]*PRIVATE KEY(?: BLOCK)?-----|\Z)", "-", 0),
-    (r"\beyJ[\w-]{8,}(?:\.[\w-]*){2,4}", "e", 0),
+    (r"(?:\b[pst]k\.)?\beyJ[\w-]{8,}(?:\.[\w-]+){1,4}", "e", 0),
+    (r"\b(?:[A-Za-z0-9]{14}\.)?atlasv1\.[\w-]{30,}|\bEAA[A-Za-z0-9]{20,}", "", 0),
+    (r"\b(?:mysql\w*|mariadb\w*)\b[^\n]{0,120}?\s-p(?P<v>[^\s\"']{4,})", "-", I),
     (rf"(?<![A-Za-z0-9])(?:{_PREFIX})(?=[\w.=~+/-]*\d)[\w.=~+/-]{{16,}}", "", 0),
     (r"(?<![A-Za-z0-9])(?:AKIA|ASIA|AGPA|AROA|AIDA|ABIA|ACCA)[A-Z0-9]{16}\b", "A", 0),
     (r"(?<![A-Za-z0-9])AIza[\w-]{35}|\bSK[a-f0-9]{32}\b|\bAC[a-f0-9]{32}\b|\b\d{8,10}:AA[\w-]{33}\b|\bpat[A-Za-z0-9]{14}\.[a-f0-9]{64}\b|\b[a-f0-9]{32}-us\d{1,2}\b", "", 0),
@@ -50,7 +52,7 @@ SECRETS = [
     (r"\b[\w.-]*(?:sess(?:ion)?[_-]?(?:id)?|connect\.sid|sid|auth|csrf\w*|xsrf\w*|jwt|remember\w*|token)=(?P<v>[^;\s\"'&,<>]{8,})", "=", I),
     (r"(?:\s|^)(?:-u|--user|--proxy-user)[\s=]+[\"']?[^\s:\"']{1,64}:(?P<v>[^\s\"']{3,})", "-", 0),
     (r"(?:\s|^)(?:-p|--password|--pass|--token|--api-key|--secret)[\s=]+[\"']?(?P<v>(?=[^\s\"']*[\d!@#$%^&*?])[^\s\"']{4,})", "-", 0),
-    (rf"\b(?:[A-Za-z0-9]+_)*(?:{_ASSIGNED})(?:_[A-Za-z0-9]+)*[\"']?\s{{0,2}}(?:=|:=|=>|:)\s{{0,2}}[\"'`]?(?P<v>(?=[^\s\"'`]*[\d!@#$%^&*?+/])[^\s\"'`,;<>(){{}}]{{4,}})", "=:", I),
+    (rf"(?<![A-Za-z0-9])[A-Za-z0-9_.-]{{0,30}}?(?:{_ASSIGNED})(?:_[A-Za-z0-9]+)*[\"']?\s{{0,2}}(?:=|:=|=>|:)\s{{0,2}}[\"'`]?(?P<v>(?=[^\s\"'`]*[\d!@#$%^&*?+/])[^\s\"'`,;<>(){{}}]{{4,}})", "=:", I),
     (r"\b(?:authorization|proxy-authorization|x-api-key|api-key|x-auth-token)[\"']?\s{0,2}[:=]\s{0,2}[\"']?(?:bearer\s+|basic\s+|token\s+|digest\s+|apikey\s+)?(?P<v>(?=[\w.~+/=-]*[\dA-Z])[\w.~+/-]{8,}={0,2})", ":=", I),
     (r"\b(?:bearer|token)[\"']?[\s:=]{1,3}(?:is\s+|was\s+)?[\"']?(?:bearer\s+|basic\s+)?(?P<v>(?=[\w.~+/-]*\d)[\w.~+/-]{20,}={0,2})", "0123456789", I),
     (r"\bbasic\s+(?P<v>(?=[\w+/]*[A-Z])(?=[\w+/]*[a-z])[A-Za-z0-9+/]{12,}={0,2})(?![\w])", "", I),
@@ -69,14 +71,14 @@ def entropy(text: str) -> float:
 
 def unlisted_keys(text: str) -> list[tuple[int, int]]:
     """Keys of vendors that no list has: a prefix, then long, mixed and random characters."""
-    found = []
+    findings = []
     for match in _GENERIC.finditer(text):
         value = match.group()
         tail = re.split(r"[-_]", value, maxsplit=1)[1]
         mixed = sum(any(map(test, tail)) for test in (str.islower, str.isupper, str.isdigit))
         if match[1].lower() not in OBJECTS and mixed == 3 and entropy(tail) >= 3.7:
-            found.append(match.span())
-    return found
+            findings.append(match.span())
+    return findings
 
 
 @cache

@@ -15,29 +15,33 @@ from collections.abc import Callable
 from tasks.deidentify import wordlists
 from tasks.deidentify.conversations import opening, sealed
 from tasks.deidentify.date_shift import ordinal, shifted
-from tasks.deidentify.keyed_random import Keyed, luhn
+from tasks.deidentify.number_surrogates import Numbers
+from tasks.deidentify.places import country_of, parts
 from tasks.deidentify.wordlists import fold, like, slip
 
 TOKEN = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]{2,})*")
-_ADDRESS_TOKEN = re.compile(r"\d+(?:(?:st|nd|rd|th)\b)?|[^\W\d_]+(?:['’][^\W\d_]+)*", re.I)
 _ORDINAL = re.compile(r"\d+(?:st|nd|rd|th)", re.I)
 _HANDLE_TOKEN = re.compile(r"[^\W\d_]+|\d+")
-_SECRET_PREFIX = re.compile(
-    r"(?:sk|pk|rk)[-_](?:(?:live|test|proj|ant|or|svcacct|admin)[-_])?|gh[pousr]_|github_pat_|glpat-|"
-    r"xox[a-z]-|xapp-|hf_|npm_|pypi-|dop_v1_|AKIA|ASIA|AGPA|AROA|AIDA|AIza|ya29\.|GOCSPX-|SG\.|key-|eyJ"
-)
 _AT = re.compile(r"@(?=[^@]*$)|%40|\s?[\[({]\s?\w+\s?[\])}]\s?|\s+at\s+", re.I)
-PHONE_DIGITS = 6
+COMMON = 24  # draws from the common words, before rarer ones are taken
+Pools = Callable[[str], tuple[tuple[str, ...], ...]]
 
 
-class Surrogates(Keyed):
-    """The surrogates of one conversation."""
+def _made_up(_: str) -> tuple[tuple[str, ...], ...]:
+    """The words of domains and firms."""
+    return (wordlists.places(),)
 
-    def __init__(self, key: bytes, conversation: str) -> None:
+
+class Surrogates(Numbers):
+    """The surrogates of one conversation, in the language that its people use."""
+
+    def __init__(self, key: bytes, conversation: str, language: str = "en") -> None:
         super().__init__(hmac.digest(key, b"conversation\0" + conversation.encode(), "sha256"))
         self.opening = opening(sealed(key, conversation))  # as the rows of datasets name it
         self.words: dict[tuple[str, str], str] = {}  # (pool, folded word) -> surrogate
+        self.language = language or "en"
         self._taken: set[tuple[str, str]] = set()
+        self._placed: set[str] = set()
         self.done: dict[object, str] = {}  # strings of this conversation, already replaced
         self.days = self.number("days", "", 166) + 15
         if self.number("sign", "", 2):
@@ -52,38 +56,50 @@ class Surrogates(Keyed):
     def knows(self, text: str) -> bool:
         """Return whether a word of the text has a surrogate already, as a name or in an address."""
         words = [fold(t) for t in TOKEN.findall(text)]
-        return any((pool, w) in self.words for w in words for pool in ("name", "place"))
+        return any(("name", w) in self.words or w in self._placed for w in words)
 
-    def word(self, pool: str, word: str, choices: Callable[[str], tuple[str, ...]]) -> str:
-        """A word of the pool for a word, never the same for two words, in the same case."""
+    def word(self, pool: str, word: str, choices: Pools) -> str:
+        """A word of a pool for a word, never the same for two words, in the same case.
+
+        Common words are drawn more often. A typo of a known word stays one: of its surrogate.
+        """
         folded = fold(word)
-        known = self.words.get((pool, folded)) or self._near(pool, folded)
-        if known is None:
-            names = choices(folded)
-            for attempt in range(64):
-                known = names[self.number(f"{pool}{attempt}", folded, len(names))]
-                if (pool, known) not in self._taken and fold(known) != folded:
-                    break
-            assert known is not None
-            self._taken.add((pool, known))
-            self.words[pool, folded] = known
-        return like(word, known)
+        earlier = self.words.get((pool, folded))
+        if earlier is None:
+            right = self._near(pool, folded) or wordlists.meant(folded)
+            earlier = self.words.get((pool, right)) or self._draw(pool, right, choices(right))
+            if right != folded:
+                earlier = self.words[pool, folded] = wordlists.mistyped(right, folded, earlier)
+        return like(word, earlier)
+
+    def _draw(self, pool: str, folded: str, choices: tuple[tuple[str, ...], ...]) -> str:
+        known = ""
+        for attempt in range(64):
+            names = choices[0] if attempt < COMMON else choices[-1]
+            share = self.number(f"{pool}{attempt}", folded, 1 << 32) / (1 << 32)
+            known = names[int(len(names) * (share**2 if names is choices[0] else share))]
+            own = fold(known)
+            if (pool, own) not in self._taken and own != folded and (pool, own) not in self.words:
+                break
+        self._taken.add((pool, fold(known)))
+        self.words[pool, folded] = known
+        return known
 
     def _near(self, pool: str, folded: str) -> str | None:
-        """The surrogate of a known word that this is a typo of, or the other way round."""
+        """A known word that this is a typo of, or the other way round."""
         if len(folded) < 5:
             return None
-        for (kind, word), surrogate in self.words.items():
+        for kind, word in self.words:
             both = wordlists.is_name(word) and wordlists.is_name(folded)
             if kind == pool and not both and slip(word, folded):
-                return surrogate
+                return word
         return None
 
     def person(self, text: str) -> str:
         """Another name: given for given; titles and particles kept, initials matched."""
-        found = TOKEN.findall(text)
-        alone = len(found) == 1
-        for token in found:  # before the initials, which follow the names
+        tokens = TOKEN.findall(text)
+        alone = len(tokens) == 1
+        for token in tokens:  # before the initials, which follow the names
             if len(token) > 1 and fold(token) not in wordlists.word_set("particles"):
                 self.name(token)
 
@@ -99,7 +115,7 @@ class Surrogates(Keyed):
 
     def name(self, token: str) -> str:
         """The surrogate of one name word, in any position."""
-        return self.word("name", token, wordlists.names_for)
+        return self.word("name", token, lambda w: wordlists.names_for(w, self.language))
 
     def _initial(self, letter: str) -> str:
         for (pool, word), surrogate in self.words.items():
@@ -129,13 +145,13 @@ class Surrogates(Keyed):
     def _blob(self, token: str) -> str:
         """A run of letters in a handle: a name, or known names and initials written together."""
         folded = fold(token)
-        known = {w: s for (pool, w), s in self.words.items() if pool == "name"}
-        if folded in known:
+        names = {w: s for (pool, w), s in self.words.items() if pool == "name"}
+        if folded in names:
             return self.name(token)
-        for word, surrogate in sorted(known.items(), key=lambda k: -len(k[0])):
-            head, found, rest = folded.partition(word)
-            initials = len(head) <= 1 and len(rest) <= 1 and any(w[0] in head + rest for w in known)
-            if found and (len(word) > 3 or initials):
+        for word, surrogate in sorted(names.items(), key=lambda k: -len(k[0])):
+            head, separator, rest = folded.partition(word)
+            initials = len(head) <= 1 and len(rest) <= 1 and any(w[0] in head + rest for w in names)
+            if separator and (len(word) > 3 or initials):
                 parts = (self._part(head), surrogate, self._part(rest))
                 return like(token, "".join(parts).lower())
         return self.name(token)
@@ -153,36 +169,35 @@ class Surrogates(Keyed):
         private = host not in wordlists.word_set("providers") and not host.startswith("example.")
         if private:
             label, dot, top = domain.partition(".")
-            known = self.words.get(("name", fold(label)))
-            label = (
-                like(label, known) if known else self.word("domain", label, wordlists.places_for)
-            )
+            earlier = self.words.get(("name", fold(label)))
+            label = like(label, earlier) if earlier else self.word("domain", label, _made_up)
             domain = label + dot + top
         return f"{self.handle(local)}{sign.group() if sign else ''}{domain}"
 
-    def phone(self, text: str) -> str:
-        """The same number of the same region with other last digits, however it is written."""
-        body = re.split(r"(?i)\s?(?:x|ext\.?)\s?\d+$", text)[0]
-        digits = re.sub(r"\D", "", body)
-        tail = digits[-PHONE_DIGITS:]
-        fresh = digits[: -len(tail)] + self.digits("phone", tail)
-        numbers = iter(fresh)
-        return re.sub(r"\d", lambda _: next(numbers), body) + text[len(body) :]
-
     def address(self, text: str) -> str:
-        """Another place: words and numbers mapped one by one; kinds of street, states kept."""
+        """Another place: a street for a street, a town for a town; kinds of street, states kept."""
+        country, state = country_of(text, self.language)
+        pools = {
+            "street": wordlists.pool(f"streets {'en' if country == 'us' else country}"),
+            "town": wordlists.pool(f"towns us {state}" if state else f"towns {country}"),
+        }
+        out, at = "", 0
+        for part in parts(text, country):
+            value, fresh = text[part.start : part.end], text[part.start : part.end]
+            if part.kind == "number":
+                fresh = self._house(value)
+            elif part.kind == "code":
+                fresh = self.shape(value)
+            elif part.kind != "stays":
+                fresh = self._place(value, pools[part.kind])
+            out += text[at : part.start] + fresh
+            at = part.end
+        return out + text[at:]
 
-        def one(match: re.Match[str]) -> str:
-            token = match.group()
-            if token[0].isdecimal():
-                return self._house(token)
-            if len(token) == 1 or fold(token) in wordlists.word_set("address"):
-                return token
-            if fold(token) in wordlists.STATE_CODES:
-                return token
-            return self.word("place", token, wordlists.places_for)
-
-        return _ADDRESS_TOKEN.sub(one, text)
+    def _place(self, name: str, pool: tuple[str, ...]) -> str:
+        """The surrogate of a street's or a town's name; its words are known from now on."""
+        self._placed.update(fold(word) for word in name.split())
+        return self.word("place", name, lambda _: (pool, wordlists.places()))
 
     def _house(self, token: str) -> str:
         """The digits of a house, a postal code or a numbered street: 5th becomes 22nd."""
@@ -196,79 +211,13 @@ class Surrogates(Keyed):
         """The date moved by this conversation's offset, written in the same way."""
         return shifted(text, self.days) or self.shape(text)
 
-    def card(self, text: str) -> str:
-        """A number with the same issuer that passes the same checksum; the last four coherent."""
-        digits = re.sub(r"\D", "", text)
-        last = self.last_four(digits[-4:])
-        middle = self.digits("card", digits[:-4], keep=4)
-        for filler in range(10):
-            fresh = middle[:-1] + str(filler) + last
-            if luhn(fresh) == luhn(digits):
-                break
-        numbers = iter(fresh)
-        return re.sub(r"\d", lambda _: next(numbers), text)
-
-    def expiry(self, text: str) -> str:
-        """Another month of the same year."""
-        month = str(self.number("expiry", text, 12) + 1)
-        return re.sub(r"^\d+", lambda m: month.zfill(len(m.group())), text)
-
-    def last_four(self, text: str) -> str:
-        """The last four of a card: the same here as in its full number."""
-        return re.sub(r"\d+", lambda m: self.digits("last", m.group()), text)
-
-    def iban(self, text: str) -> str:
-        """An account of the same country with a valid checksum."""
-        plain = re.sub(r"[^A-Za-z0-9]", "", text).upper()
-        body = self.shaped("iban", plain[4:], plain[4:])
-        number = "".join(str(int(c, 36)) for c in body + plain[:2] + "00")
-        fresh = iter(f"{plain[:2]}{98 - int(number) % 97:02d}{body}")
-        return re.sub(r"[A-Za-z0-9]", lambda m: like(m.group(), next(fresh)), text)
-
-    def ip(self, text: str) -> str:
-        """Another address in the same network class; private and loopback addresses are kept."""
-        if ":" in text:
-            head, _, rest = text.partition(":")
-            return f"{head}:{self._hex(rest)}"
-        if re.match(r"(?:10|127|0|255|192\.168|169\.254|172\.(?:1[6-9]|2\d|3[01]))\.", text):
-            return text
-        first, *others = text.split(".")
-        return ".".join(
-            [first, *(str(self.number("ip", f"{i}{x}", 254) + 1) for i, x in enumerate(others))]
-        )
-
-    def mac(self, text: str) -> str:
-        """The same maker's prefix, another device."""
-        return text[:8] + self._hex(text[8:])
-
-    def _hex(self, text: str) -> str:
-        stream = self.stream("hex", text.lower(), len(text))
-        swap = zip(text, stream, strict=True)
-        return "".join(like(c, f"{b % 16:x}") if c not in ":-./" else c for c, b in swap)
-
-    def secret(self, text: str) -> str:
-        """A dead secret of the same shape, its public prefix kept."""
-        if text.startswith("-----BEGIN"):
-            head, line, rest = text.partition("\n")
-            body, end, tail = rest.partition("-----END")
-            return head + line + self.shaped("secret", body, body) + end + tail
-        match = _SECRET_PREFIX.match(text)
-        prefix = match.group() if match else ""
-        return prefix + self.shaped("secret", text[len(prefix) :], text)
-
-    def shape(self, text: str) -> str:
-        """Letters for letters, digits for digits; separators kept."""
-        plain = re.sub(r"[^A-Za-z0-9]", "", text).lower()
-        fresh = iter(self.shaped("shape", re.sub(r"[^A-Za-z0-9]", "", text), plain))
-        return re.sub(r"[A-Za-z0-9]", lambda _: next(fresh), text)
-
     def company(self, text: str) -> str:
         """Another organisation; legal forms and ordinary words kept."""
 
         def one(match: re.Match[str]) -> str:
             token = match.group()
             keep = len(token) < 3 or fold(token) in wordlists.word_set("company")
-            return token if keep else self.word("company", token, wordlists.places_for)
+            return token if keep else self.word("company", token, _made_up)
 
         return TOKEN.sub(one, text)
 

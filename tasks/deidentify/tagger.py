@@ -91,8 +91,8 @@ class Tokens:
 
     def __call__(self, texts: Sequence[str], longest: int = LENGTHS[-1]) -> Iterator[Encoded]:
         """Windows of at most `longest` tokens, [CLS] and [SEP] included; they do not overlap."""
-        for index, found in enumerate(self._tokenizer.encode_batch(list(texts))):
-            ids, spans = found.ids, found.offsets
+        for index, encoding in enumerate(self._tokenizer.encode_batch(list(texts))):
+            ids, spans = encoding.ids, encoding.offsets
             text, room = texts[index], longest - 2
             for start in range(1, max(len(ids) - 1, 2), room):
                 stop = min(start + room, len(ids) - 1)

@@ -1,6 +1,7 @@
 """Word lists of surrogates and recognisers: names by role, place words, what addresses keep.
 
-All lists are in `bases/tagger/words.json`; its names are Faker's (MIT).
+Lists to look words up in are in `bases/tagger/words.json`, its names Faker's (MIT); those that
+surrogates are drawn from, the most common word first, in `pools.json` (`bases.tagger.pools`).
 """
 
 from __future__ import annotations
@@ -14,12 +15,24 @@ import msgspec
 from tasks.deidentify.patterns import STATES
 
 WORDS = Path(__file__).parents[2] / "bases" / "tagger" / "words.json"
+POOLS = WORDS.with_name("pools.json")
 STATE_CODES = frozenset(STATES.lower().split("|"))
 
 
 @cache
 def _lists() -> dict[str, str]:
     return msgspec.json.decode(WORDS.read_bytes(), type=dict[str, str])
+
+
+@cache
+def _pools() -> dict[str, str]:
+    return msgspec.json.decode(POOLS.read_bytes(), type=dict[str, str])
+
+
+@cache
+def pool(name: str) -> tuple[str, ...]:
+    """A pool by its name, the most common first; empty when there is none."""
+    return tuple(_pools().get(name, "").split("|"))
 
 
 @cache
@@ -53,19 +66,19 @@ def like(model: str, word: str) -> str:
 @cache
 def roles() -> dict[str, str]:
     """Each known name and the role it has most likely: family, male or female."""
-    found: dict[str, str] = {}
+    role_of: dict[str, str] = {}
     for role in ("family", "male", "female"):
-        found |= {fold(name): role for name in words(f"names {role}")}
-    return found
+        role_of |= {fold(name): role for name in words(f"names {role}")}
+    return role_of
 
 
 @cache
 def all_roles() -> dict[str, str]:
     """The same with rarer names, which are names only beside another one or behind a cue."""
-    found: dict[str, str] = {}
+    role_of: dict[str, str] = {}
     for role in ("family", "male", "female"):
-        found |= {fold(name): role for name in words(f"names {role} more")}
-    return found | roles()
+        role_of |= {fold(name): role for name in words(f"names {role} more")}
+    return role_of | roles()
 
 
 @cache
@@ -85,14 +98,50 @@ def is_name(folded: str) -> bool:
     return folded in roles()
 
 
-def names_for(folded: str) -> tuple[str, ...]:
-    """The pool that a name word's surrogate comes from."""
-    return words(f"names {roles().get(folded, 'family')}")
+def names_for(folded: str, language: str) -> tuple[tuple[str, ...], ...]:
+    """The pools of a name word's surrogate: the language's common names, then all."""
+    role = roles().get(folded, "family")
+    return pool(f"{role} {language}") or pool(f"{role} en"), words(f"names {role}")
 
 
-def places_for(folded: str) -> tuple[str, ...]:
-    """The pool that a place word's surrogate comes from."""
-    return places()
+@cache
+def _short_forms() -> dict[str, str]:
+    """Each common name, street and town of one word, by what is left when it loses a letter."""
+    known = {fold(w) for name in _pools() for w in pool(name) if w.isalpha() and len(w) > 4}
+    return {w[:i] + w[i + 1 :]: w for w in sorted(known) for i in range(1, len(w))}
+
+
+@cache
+def meant(folded: str) -> str:
+    """The common name or town that a word is a typo of; the word itself when it is none."""
+    if len(folded) < 5 or folded in all_roles() or folded in _known_places():
+        return folded
+    shorter = [folded, *(folded[:i] + folded[i + 1 :] for i in range(1, len(folded)))]
+    found = (_short_forms().get(form, "") for form in shorter)
+    return next((w for w in found if w and slip(w, folded)), folded)
+
+
+@cache
+def _known_places() -> frozenset[str]:
+    return frozenset(fold(w) for name in _pools() for w in pool(name))
+
+
+def mistyped(right: str, wrong: str, word: str) -> str:
+    """A word with the slip that made `wrong` of `right`."""
+    i = next(
+        (i for i, (x, y) in enumerate(zip(right, wrong, strict=False)) if x != y),
+        min(len(right), len(wrong)),
+    )
+    at = min(max(i, 1), len(word) - 2)
+    if at < 1:
+        return word
+    if len(wrong) < len(right):
+        return word[:at] + word[at + 1 :]
+    if len(wrong) > len(right):
+        return word[: at + 1] + word[at:]  # a letter twice
+    if right[i + 1 :] == wrong[i + 1 :]:
+        return word[:at] + wrong[i] + word[at + 1 :]
+    return word[:at] + word[at + 1] + word[at] + word[at + 2 :]
 
 
 @cache

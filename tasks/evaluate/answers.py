@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -59,64 +59,74 @@ class Answers:
 
 
 def answered(
-    found: Sequence[Row],
+    questions: Sequence[Row],
     contract: Contract,
     adapter: Path,
     params: Evaluate,
     *,
     cache: Path | None = None,
+    heads: Mapping[str, int] | None = None,
 ) -> Answers:
-    """A student's answers to rows, from the cache where they are there already."""
+    """A student's answers to rows, from the cache where they are there already.
+
+    `heads` says which head of a mixture is to answer a row, by its id.
+    """
     who = adapter_digest(adapter)
-    return _cached(found, contract, who, lambda: open_student(adapter), params, cache)
+    own = [heads.get(row.id, 0) for row in questions] if heads else []
+    return _cached(questions, contract, who, lambda: open_student(adapter), params, cache, own)
 
 
 def unadapted(
-    found: Sequence[Row], contract: Contract, base: Path, params: Evaluate, cache: Path | None
+    questions: Sequence[Row], contract: Contract, base: Path, params: Evaluate, cache: Path | None
 ) -> Answers:
     """What a base model without an adapter answers, from the cache where it is there already."""
     who = base_digest(base)
-    return _cached(found, contract, who, lambda: Student.load(base, None), params, cache)
+    return _cached(questions, contract, who, lambda: Student.load(base, None), params, cache)
 
 
 def _cached(
-    found: Sequence[Row],
+    questions: Sequence[Row],
     contract: Contract,
     who: str,
     open_it: Callable[[], Student | EncoderStudent],
     params: Evaluate,
     cache: Path | None,
+    heads: Sequence[int] = (),
 ) -> Answers:
-    parts = [part for row in found for part in (row.id, row.prompt, row.answer)]
-    name = digest(*parts, str(params.max_tokens), msgspec.json.encode(contract))
+    parts = [part for row in questions for part in (row.id, row.prompt, row.answer)]
+    name = digest(*parts, *map(str, (params.max_tokens, *heads)), msgspec.json.encode(contract))
     file = cache / f"{who}-{name}.parquet" if cache else None
     if file and file.exists():
-        return _reweighed(read_answers(file), found)
-    answers = _ask(found, contract, open_it(), params, who, name)
+        return _reweighed(read_answers(file), questions)
+    answers = _ask(questions, contract, open_it(), params, who, name, heads)
     if file:
         write_answers(file, answers)
     return answers
 
 
-def _reweighed(answers: Answers, found: Sequence[Row]) -> Answers:
+def _reweighed(answers: Answers, questions: Sequence[Row]) -> Answers:
     """The answers as those to tonight's rows, which may stand for more calls than before."""
     rows = [
-        replace(said, weight=row.weight, at=row.at, group=row.group, rate=row.rate)
-        for said, row in zip(answers.rows, found, strict=True)
+        replace(given, weight=row.weight, at=row.at, group=row.group, rate=row.rate)
+        for given, row in zip(answers.rows, questions, strict=True)
     ]
     return replace(answers, rows=rows)
 
 
 def _ask(
-    found: Sequence[Row],
+    questions: Sequence[Row],
     contract: Contract,
     student: Student | EncoderStudent,
     params: Evaluate,
     who: str,
     name: str,
+    heads: Sequence[int],
 ) -> Answers:
-    prompts = [row.prompt for row in found]
-    said = student.answer(prompts, max_tokens=params.max_tokens, batch=params.batch)
+    prompts, limits = [row.prompt for row in questions], (params.max_tokens, params.batch)
+    if heads and isinstance(student, EncoderStudent):
+        answers = student.answer(prompts, max_tokens=limits[0], batch=limits[1], heads=heads)
+    else:
+        answers = student.answer(prompts, max_tokens=limits[0], batch=limits[1])
     times = []
     for prompt in prompts[:ALONE]:
         began = time.perf_counter()
@@ -137,13 +147,13 @@ def _ask(
                 group=row.group,
                 rate=row.rate,
             )
-            for row, answer in zip(found, said, strict=True)
+            for row, answer in zip(questions, answers, strict=True)
         ],
         adapter_digest=who,
         rows_digest=name,
         latency_ms=round(1000 * statistics.median(times), 2),
         prompt_tokens=statistics.fmean(map(len, student.prompts(prompts))),
-        completion_tokens=statistics.fmean(len(answer.logprobs) for answer in said),
+        completion_tokens=statistics.fmean(len(answer.logprobs) for answer in answers),
     )
 
 
@@ -161,5 +171,5 @@ def read_answers(path: Path) -> Answers:
     """Read answers back."""
     table = pq.read_table(path)
     facts = {k.decode(): v.decode() for k, v in (table.schema.metadata or {}).items()}
-    found = msgspec.convert(table.to_pylist(), list[Answered])
-    return msgspec.convert({**facts, "rows": found}, Answers, strict=False)
+    answers = msgspec.convert(table.to_pylist(), list[Answered])
+    return msgspec.convert({**facts, "rows": answers}, Answers, strict=False)

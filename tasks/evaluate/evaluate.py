@@ -52,19 +52,19 @@ def evaluate(
     asks the teacher, where it is the referee.
     """
     task = load_one(dataset)
-    found = newest(rows(dataset / "test.parquet"), params.max_rows)
-    if not found:
+    questions = newest(rows(dataset / "test.parquet"), params.max_rows)
+    if not questions:
         raise Refused(f"{task.id}: no test rows in {dataset}")
-    answers = answered(found, task.contract, trained / "adapter", params, cache=cache)
-    old = _champion(found, task, champion, params, cache) if champion else None
+    answers = answered(questions, task.contract, trained / "adapter", params, cache=cache)
+    old = _champion(questions, task, champion, params, cache) if champion else None
     student = of("student", answers.rows, task.contract)
-    said = _refereed(task, found, answers, params, ask, cache)
-    table = [replace(student, metrics=student.metrics | said)]
+    verdicts = _refereed(task, questions, answers, params, ask, cache)
+    table = [replace(student, metrics=student.metrics | verdicts)]
     table += [of("champion", old.rows, task.contract)] if old else []
-    known = rows(dataset / "train.parquet")
-    table += baselines(known, found, task.contract)
-    table += _bare(found, task, trained / "adapter", params, cache)
-    parts = slices(known, found, answers, task.contract)
+    train = rows(dataset / "train.parquet")
+    table += baselines(train, questions, task.contract)
+    table += _bare(questions, task, trained / "adapter", params, cache)
+    parts = slices(train, questions, answers, task.contract)
     scorecard = _scorecard(task, answers, table, parts, old, prices or Economics())
     write_answers(out / "answers.parquet", answers)
     stage.write_atomic(out / "scorecard.json", msgspec.json.encode(scorecard))
@@ -72,18 +72,18 @@ def evaluate(
 
 
 def _bare(
-    found: Sequence[Row], task: Task, adapter: Path, params: Evaluate, cache: Path | None
+    questions: Sequence[Row], task: Task, adapter: Path, params: Evaluate, cache: Path | None
 ) -> list[ScorecardLine]:
     """The base of a causal student without its adapter; an encoder alone answers nothing."""
     if kind_of(adapter) == "encoder":
         return []
-    said = unadapted(found[-BASE:], task.contract, adapter_base(adapter), params, cache)
-    return [of("base model without adapter", said.rows, task.contract)]
+    bare = unadapted(questions[-BASE:], task.contract, adapter_base(adapter), params, cache)
+    return [of("base model without adapter", bare.rows, task.contract)]
 
 
 def _refereed(
     task: Task,
-    found: Sequence[Row],
+    questions: Sequence[Row],
     answers: Answers,
     params: Evaluate,
     ask: Ask | None,
@@ -92,26 +92,26 @@ def _refereed(
     """Return what the teacher says of free text; nothing unless it is asked for."""
     if not ask or not params.referee or task.contract.kind != "text":
         return {}
-    prompts = {row.id: row.prompt for row in found}
+    prompts = {row.id: row.prompt for row in questions}
     pairs = [(prompts[said.id], said) for said in answers.rows[-params.referee :]]
     file = cache / f"referee-{task.id}.json" if cache else None
     return referee.compared(task, pairs, params.rubric, ask, file)
 
 
 def _champion(
-    found: Sequence[Row], task: Task, champion: Path, params: Evaluate, cache: Path | None
+    questions: Sequence[Row], task: Task, champion: Path, params: Evaluate, cache: Path | None
 ) -> Answers | None:
     """The champion's answers; None when its base has been replaced, so that it cannot be asked."""
     try:
-        asked = retagged(found, task.template.tag, load_one(champion).template.tag)
+        asked = retagged(questions, task.template.tag, load_one(champion).template.tag)
         return answered(asked, task.contract, champion / "adapter", params, cache=cache)
     except Refused:
         return None
 
 
-def newest(found: Sequence[Row], most: int) -> list[Row]:
+def newest(questions: Sequence[Row], most: int) -> list[Row]:
     """The newest `most` rows, oldest first."""
-    return sorted(found, key=lambda row: (row.at, row.id))[-most:]
+    return sorted(questions, key=lambda row: (row.at, row.id))[-most:]
 
 
 def _scorecard(
@@ -166,23 +166,23 @@ def _ahead(new: Answers, old: Answers, contract: Contract) -> dict[str, Differen
 def evaluate_all(dataset: Path, trained: Path, out: Path, params: settings.Params) -> Counts:
     """Measure every trained student into `out`/task/rung; refused ones are dropped."""
     kept, dropped = 0, Counter[str]()
-    found = list(students(dataset, trained))
-    for asked, folder, task, rung in found:
+    folders = list(students(dataset, trained))
+    for asked, folder, task, rung in folders:
         try:
             evaluate(asked, folder, out / task / rung, params.evaluate, prices=params.economics)
             kept += 1
         except Refused as error:
             dropped[str(error)] += 1
-    result = Counts("evaluate", len(found), kept, dict(dropped))
+    result = Counts("evaluate", len(folders), kept, dict(dropped))
     stage.finish(out, result)
     return result
 
 
 def main() -> Counts:
     """The DVC stage."""
-    data, found = Path("data"), settings.load()
+    data, params = Path("data"), settings.load()
     return stage.hop(
         "evaluate",
         data / "evaluate",
-        lambda folder: evaluate_all(data / "dataset", data / "train", folder, found),
+        lambda folder: evaluate_all(data / "dataset", data / "train", folder, params),
     )

@@ -67,28 +67,28 @@ def measure(expected: Sequence[str], given: Sequence[str], contract: Contract) -
 
 def differences(one: dict[str, Part], other: dict[str, Part]) -> dict[str, Difference]:
     """The paired bootstrap of two students that answered the same rows."""
-    found = {}
+    by_metric = {}
     for name in one.keys() & other.keys():
         low, high = _middle(one[name].drawn - other[name].drawn)
         value = one[name].point - other[name].point
-        found[name] = Difference(value=round(value, 4), low=round(low, 4), high=round(high, 4))
-    return dict(sorted(found.items()))
+        by_metric[name] = Difference(value=round(value, 4), low=round(low, 4), high=round(high, 4))
+    return dict(sorted(by_metric.items()))
 
 
 def parts(expected: Sequence[str], given: Sequence[str], contract: Contract) -> dict[str, Part]:
     """Return what the rows bring to each metric that fits a contract's kind."""
-    found = {"exact_match": _share([e == g for e, g in zip(expected, given, strict=True)])}
+    result = {"exact_match": _share([e == g for e, g in zip(expected, given, strict=True)])}
     if contract.kind == "tools":
-        found |= _tools(expected, given)
+        result |= _tools(expected, given)
     if contract.kind in ("json", "tools"):
-        found |= {"json_valid": _share([_parsed(answer) is not None for answer in given])}
-        found |= _by_fields(expected, given)
+        result |= {"json_valid": _share([_parsed(answer) is not None for answer in given])}
+        result |= _by_fields(expected, given)
     if contract.kind == "text":
-        found |= _texts(expected, given)
+        result |= _texts(expected, given)
     if closed(expected, contract):
         normed = [[normal(answer, contract) for answer in side] for side in (expected, given)]
-        found["macro_f1"] = _macro(*normed)
-    return found
+        result["macro_f1"] = _macro(*normed)
+    return result
 
 
 @lru_cache(maxsize=2)
@@ -143,8 +143,8 @@ def _macro(expected: Sequence[str], given: Sequence[str]) -> Part:
             columns[row, 2, place[g]] = 1
 
     def value(sums: Array) -> Array:
-        hits, wanted, said = np.moveaxis(sums.reshape(*sums.shape[:-1], 3, len(place)), -2, 0)
-        scores = _ratio(2 * hits, wanted + said, 0.0)
+        hits, wanted, given = np.moveaxis(sums.reshape(*sums.shape[:-1], 3, len(place)), -2, 0)
+        scores = _ratio(2 * hits, wanted + given, 0.0)
         return _ratio((scores * (wanted > 0)).sum(-1), (wanted > 0).sum(-1).astype(np.float32), 0.0)
 
     return Part(columns.reshape(len(expected), -1), value)
@@ -154,20 +154,21 @@ def _by_fields(expected: Sequence[str], given: Sequence[str]) -> dict[str, Part]
     """Precision, recall and F1 over the fields of JSON answers."""
     rows = []
     for answers in zip(expected, given, strict=True):
-        wanted, said = (Counter(_fields(_parsed(answer) or {})) for answer in answers)
-        rows.append(((wanted & said).total(), said.total(), wanted.total()))
+        wanted, answered = (Counter(_fields(_parsed(answer) or {})) for answer in answers)
+        rows.append(((wanted & answered).total(), answered.total(), wanted.total()))
     return {f"field_{name}": part for name, part in _hits(rows).items()}
 
 
 def by_field(expected: Sequence[str], given: Sequence[str]) -> dict[str, tuple[float, int]]:
     """The F1 of each field, and how often it was expected; the most frequent fields first."""
-    hits, wanted, said = Counter[str](), Counter[str](), Counter[str]()
+    hits, wanted, answered = Counter[str](), Counter[str](), Counter[str]()
     for answers in zip(expected, given, strict=True):
         e, g = (Counter(_fields(_parsed(answer) or {})) for answer in answers)
-        for total, leaves in ((hits, e & g), (wanted, e), (said, g)):
+        for total, leaves in ((hits, e & g), (wanted, e), (answered, g)):
             total.update(_field(leaf) for leaf in leaves.elements())
     return {
-        name: (2 * hits[name] / (count + said[name]), count) for name, count in wanted.most_common()
+        name: (2 * hits[name] / (count + answered[name]), count)
+        for name, count in wanted.most_common()
     }
 
 
@@ -196,14 +197,14 @@ def _parsed(answer: str) -> Any | None:
 
 def _tools(expected: Sequence[str], given: Sequence[str]) -> dict[str, Part]:
     """How often the tools' names match, and the arguments where they do; talking is a name too."""
-    wanted, said = ([_parsed(answer) for answer in answers] for answers in (expected, given))
-    pairs = list(zip(wanted, said, strict=True))
+    wanted, answered = ([_parsed(answer) for answer in answers] for answers in (expected, given))
+    pairs = list(zip(wanted, answered, strict=True))
     names = [(_names(w), _names(s)) for w, s in pairs]
     same = [w == s for w, s in names]
     arguments = [normal(json.dumps(w)) == normal(json.dumps(s)) for w, s in pairs]
     silent = [(w == s == NO_TOOL, s == NO_TOOL, w == NO_TOOL) for w, s in names]
-    found = {"tool_name": _share(same), "arguments_exact": _share(arguments, same)}
-    return found | ({"no_tool_f1": _hits(silent)["f1"]} if any(row[2] for row in silent) else {})
+    result = {"tool_name": _share(same), "arguments_exact": _share(arguments, same)}
+    return result | ({"no_tool_f1": _hits(silent)["f1"]} if any(row[2] for row in silent) else {})
 
 
 def _names(value: Any) -> list[str]:
@@ -223,33 +224,33 @@ def _texts(expected: Sequence[str], given: Sequence[str]) -> dict[str, Part]:
     from sacrebleu import CHRF
 
     chrf, pairs = CHRF(), list(zip(expected, given, strict=True))
-    found = {
+    result = {
         "word_f1": _mean([_word_f1(*pair) for pair in pairs]),
         "rouge_l": _mean([rouge_l(*pair) for pair in pairs]),
         "chrf": _mean([chrf.sentence_score(g, [e]).score / 100 for e, g in pairs]),
     }
     if sql.spoken(expected):
         same = [e == g or sql.normal(e) == sql.normal(g) for e, g in pairs]
-        found["sql_match"] = _share(same)
-    return found
+        result["sql_match"] = _share(same)
+    return result
 
 
 def _word_f1(expected: str, given: str) -> float:
-    wanted, said = Counter(expected.lower().split()), Counter(given.lower().split())
-    both = wanted.total() + said.total()
-    return 2 * (wanted & said).total() / both if both else 1.0
+    wanted, words = Counter(expected.lower().split()), Counter(given.lower().split())
+    both = wanted.total() + words.total()
+    return 2 * (wanted & words).total() / both if both else 1.0
 
 
 def rouge_l(expected: str, given: str) -> float:
     """The F1 of the longest common subsequence of two texts' words, letter case aside."""
-    wanted, said = (re.findall(r"\w+", text.lower()) for text in (expected, given))
-    if not wanted or not said:
-        return float(wanted == said)
+    wanted, words = (re.findall(r"\w+", text.lower()) for text in (expected, given))
+    if not wanted or not words:
+        return float(wanted == words)
     places: dict[str, int] = {}
     for place, word in enumerate(wanted):
         places[word] = places.get(word, 0) | 1 << place
     row = full = (1 << len(wanted)) - 1  # Hyyrö 2004: each bit a word, a zero a step of the LCS
-    for word in said:
+    for word in words:
         hits = row & places.get(word, 0)
         row = (row + hits | row - hits) & full
-    return 2 * (len(wanted) - row.bit_count()) / (len(wanted) + len(said))
+    return 2 * (len(wanted) - row.bit_count()) / (len(wanted) + len(words))

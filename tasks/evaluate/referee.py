@@ -38,28 +38,28 @@ class Silent(Exception):  # noqa: N818 - it says what the teacher was
 
 def compared(
     task: Task,
-    found: Sequence[tuple[str, Answered]],
+    prompted: Sequence[tuple[str, Answered]],
     rubric: str,
     ask: Ask,
     cache: Path | None = None,
 ) -> dict[str, float]:
-    """How the student's answers stand beside the teacher's, as metrics; `found` has the prompts.
+    """How the student's answers stand beside the teacher's, as metrics.
 
     `referee_not_worse` is the share of wins and ties, with Wilson's 95 % interval. Of the verdicts
     `referee_flipped` were ties because they changed with the order; `referee_failed` are none.
     """
     system = SYSTEM.format(rubric=rubric, about=about(task))
-    pairs = [_pair(system, prompt, row) for prompt, row in found if not row.agrees]
-    known = _known(cache)
-    fresh = {digest(*pair): pair for pair in pairs if digest(*pair) not in known}
+    pairs = [_pair(system, prompt, row) for prompt, row in prompted if not row.agrees]
+    cached = _known(cache)
+    fresh = {digest(*pair): pair for pair in pairs if digest(*pair) not in cached}
     with ThreadPoolExecutor(AT_ONCE) as pool:
         verdicts = pool.map(lambda pair: _verdict(pair, ask), fresh.values())
-        new = {key: said for key, said in zip(fresh, verdicts, strict=True) if said}
-    known |= new
+        new = {key: verdict for key, verdict in zip(fresh, verdicts, strict=True) if verdict}
+    cached |= new
     if cache and new:
-        write_atomic(cache, msgspec.json.encode(known))
-    said = [known.get(digest(*pair)) for pair in pairs]
-    return _metrics([*said, *[("tie", "tie")] * (len(found) - len(pairs))])
+        write_atomic(cache, msgspec.json.encode(cached))
+    verdict = [cached.get(digest(*pair)) for pair in pairs]
+    return _metrics([*verdict, *[("tie", "tie")] * (len(prompted) - len(pairs))])
 
 
 def about(task: Task) -> str:
@@ -104,7 +104,7 @@ def _metrics(said: Sequence[Verdict | None]) -> dict[str, float]:
     verdicts = [one for one in said if one]
     flipped = sum(first != second for first, second in verdicts)
     counts = Counter(first if first == second else "tie" for first, second in verdicts)
-    found: dict[str, float] = {
+    result: dict[str, float] = {
         "referee_wins": counts["student"],
         "referee_ties": counts["tie"],
         "referee_losses": counts["teacher"],
@@ -114,8 +114,8 @@ def _metrics(said: Sequence[Verdict | None]) -> dict[str, float]:
     if verdicts:
         share = 1 - counts["teacher"] / len(verdicts)
         low, high = wilson(share, len(verdicts))
-        found |= {"referee_not_worse": share, "referee_low": low, "referee_high": high}
-    return {name: round(value, 4) for name, value in found.items()}
+        result |= {"referee_not_worse": share, "referee_low": low, "referee_high": high}
+    return {name: round(value, 4) for name, value in result.items()}
 
 
 def _known(cache: Path | None) -> dict[str, Verdict]:

@@ -43,15 +43,15 @@ def line(
     )
 
 
-def of(name: str, said: Sequence[Answered], contract: Contract) -> ScorecardLine:
+def of(name: str, rows: Sequence[Answered], contract: Contract) -> ScorecardLine:
     """The line of a student's answers; one that was cut off agrees with nothing."""
-    given, expected = [r.answer for r in said], [r.expected for r in said]
-    hits = [r.agrees for r in said]
-    return line(name, expected, given, [r.weight for r in said], contract, hits)
+    given, expected = [r.answer for r in rows], [r.expected for r in rows]
+    hits = [r.agrees for r in rows]
+    return line(name, expected, given, [r.weight for r in rows], contract, hits)
 
 
 def slices(
-    known: Sequence[Row], test: Sequence[Row], answers: Answers, contract: Contract
+    train: Sequence[Row], test: Sequence[Row], answers: Answers, contract: Contract
 ) -> list[ScorecardLine]:
     """The student on long prompts, other scripts, rare and liked answers, the newest day.
 
@@ -59,33 +59,35 @@ def slices(
     """
     lengths = sorted(len(row.prompt) for row in test)
     long, newest_day = lengths[3 * len(lengths) // 4], max(row.at // DAY for row in test)
-    counts = Counter(normal(row.answer, contract) for row in known)
-    closed = metrics.closed([row.answer for row in known], contract)
+    counts = Counter(normal(row.answer, contract) for row in train)
+    closed = metrics.closed([row.answer for row in train], contract)
     tests: dict[str, Callable[[Row], bool]] = {
         "long prompts": lambda row: len(row.prompt) > long,
         "other scripts": lambda row: sum(map(str.isascii, row.prompt)) < MOSTLY * len(row.prompt),
         "rare answers": lambda row: (
-            closed and counts[normal(row.answer, contract)] < RARE * len(known)
+            closed and counts[normal(row.answer, contract)] < RARE * len(train)
         ),
         "liked answers": lambda row: (row.feedback or 0) > 0,
         "newest day": lambda row: row.at // DAY == newest_day,
     }
-    found = {
-        name: [said for row, said in zip(test, answers.rows, strict=True) if inside(row)]
+    by_slice = {
+        name: [given for row, given in zip(test, answers.rows, strict=True) if inside(row)]
         for name, inside in tests.items()
     }
     return [
-        of(name, said, contract) for name, said in found.items() if FEWEST <= len(said) < len(test)
+        of(name, given, contract)
+        for name, given in by_slice.items()
+        if FEWEST <= len(given) < len(test)
     ]
 
 
 def baselines(train: Sequence[Row], test: Sequence[Row], contract: Contract) -> list[ScorecardLine]:
     """What costs nothing: the most frequent answer and, for closed answers, a linear classifier."""
-    known, expected = [row.answer for row in train], [row.answer for row in test]
+    answers, expected = [row.answer for row in train], [row.answer for row in test]
     weights = [row.weight for row in test]
-    given = {"majority answer": metrics.majority(known, len(test))}
-    if metrics.closed(known, contract):
+    given = {"majority answer": metrics.majority(answers, len(test))}
+    if metrics.closed(answers, contract):
         prompts = [row.prompt for row in train]
-        said = metrics.tfidf(prompts, known, [row.prompt for row in test])
-        given["TF-IDF + logistic regression"] = said
-    return [line(name, expected, said, weights, contract) for name, said in given.items()]
+        predicted = metrics.tfidf(prompts, answers, [row.prompt for row in test])
+        given["TF-IDF + logistic regression"] = predicted
+    return [line(name, expected, predicted, weights, contract) for name, predicted in given.items()]

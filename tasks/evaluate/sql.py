@@ -23,8 +23,8 @@ _FENCE = re.compile(r"^\s*```\w*\s|```\s*$")
 def spoken(answers: Sequence[str]) -> bool:
     """Return whether a task's answers are SQL."""
     some = answers[:LOOKED_AT]
-    found = [answer for answer in some if _QUERY.match(answer)]
-    return bool(some) and sum(_read(q) is not None for q in found) >= MOST * len(some)
+    queries = [answer for answer in some if _QUERY.match(answer)]
+    return bool(some) and sum(_read(q) is not None for q in queries) >= MOST * len(some)
 
 
 @lru_cache(maxsize=4096)
@@ -48,11 +48,11 @@ def _read(query: str) -> Expr | None:
     text = _FENCE.sub("", query)
     for dialect in ("", "mysql", "tsql"):  # "names", `names`, [names]
         try:
-            found = sqlglot.parse(text, dialect=dialect)
+            statements = sqlglot.parse(text, dialect=dialect)
         except (SqlglotError, RecursionError):
             continue
-        if len(found) == 1 and found[0] is not None:
-            return found[0] if dialect else _texts(found[0])
+        if len(statements) == 1 and statements[0] is not None:
+            return statements[0] if dialect else _texts(statements[0])
     return None
 
 

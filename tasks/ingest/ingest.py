@@ -28,15 +28,15 @@ def _pour(entry: str, names: Sequence[str], dialect: str, sink: Shards) -> Count
     """Read one source into the sink. Raises Refused when nothing in it was recognised."""
     seen: Counter[str] = Counter()
     first = None
-    for found, result in read(names, dialect, sink.window[0]):
+    for document, result in read(names, dialect, sink.window[0]):
         if isinstance(result, Rejected):
             first = first or result
-            seen[found] += 1
+            seen[document] += 1
             sink.reject(result)
             continue
-        for call, made in result:
-            seen[found] += 1
-            sink.take(call, made, again=found == "kept")
+        for call, row in result:
+            seen[document] += 1
+            sink.take(call, row, again=document == "kept")
     unknown = seen.pop("", 0)
     if unknown and not seen and first:
         raise _unrecognised(entry, unknown, first)
@@ -44,18 +44,18 @@ def _pour(entry: str, names: Sequence[str], dialect: str, sink: Shards) -> Count
 
 
 def _unrecognised(entry: str, records: int, first: Rejected) -> Refused:
-    known = ", ".join(dialect_registry.DIALECTS)
+    names = ", ".join(dialect_registry.DIALECTS)
     return Refused(
         f"{entry}: none of its {records:,} records looks like a call in a known dialect "
-        f"({known}); the first, {first.source}, is {first.reason}: {first.detail[:160]}"
+        f"({names}); the first, {first.source}, is {first.reason}: {first.detail[:160]}"
     )
 
 
 def _plan(sources: Sequence[str], params: Ingest) -> list[tuple[str, list[str], str]]:
     """(source, its files, dialect) for each configured source. Raises Refused."""
     if params.dialect != "auto" and params.dialect not in dialect_registry.DIALECTS:
-        known = ", ".join(("auto", *dialect_registry.DIALECTS))
-        raise Refused(f"ingest.dialect is {params.dialect!r}; known dialects are {known}")
+        dialects = ", ".join(("auto", *dialect_registry.DIALECTS))
+        raise Refused(f"ingest.dialect is {params.dialect!r}; known dialects are {dialects}")
     return [(entry, resolve(entry), params.dialect) for entry in sources]
 
 
@@ -87,15 +87,15 @@ def ingest(
     if not plan:
         raise Refused("ingest.source in params.yaml names no source, and there is no journal")
     (out / "calls").mkdir(parents=True, exist_ok=True)
-    found: Counter[str] = Counter()
+    dialects: Counter[str] = Counter()
     with Shards(out, (since, until)) as sink:
         sink.remember(previous)
         for entry, names, dialect in plan:
-            found += _pour(entry, names, dialect, sink)
+            dialects += _pour(entry, names, dialect, sink)
     sink.save_seen()
     read_ = sink.kept + sum(sink.dropped.values())
     result = Counts("ingest", read_, sink.kept, dict(sink.dropped))
-    stage.finish(out, result, {"dialects": dict(found), "until": until})
+    stage.finish(out, result, {"dialects": dict(dialects), "until": until})
     return result
 
 
@@ -103,12 +103,12 @@ def dry_run(sources: Sequence[str], params: Ingest | None = None) -> Summary:
     """What an ingest of these sources would find, without writing anything. Raises Refused."""
     summary = Summary()
     for entry, names, dialect in _plan(sources, params or Ingest()):
-        for found, result in read(names, dialect):
+        for document, result in read(names, dialect):
             if isinstance(result, Rejected):
-                summary.reject(found, result)
+                summary.reject(document, result)
             else:
                 for call, _ in result:
-                    summary.add(found, call)
+                    summary.add(document, call)
         if not summary.dialects and summary.problems:
             raise _unrecognised(entry, summary.records, summary.problems[0])
     return summary

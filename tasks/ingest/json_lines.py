@@ -131,11 +131,11 @@ def _decoded(name: str, line: RawLine) -> Iterator[Document | Rejected]:
 def _lenient(source: str, data: bytes, problem: str) -> Iterator[Document | Rejected]:
     """A line that is not strictly JSON: half emojis, NaN, a comma, several documents, a prefix."""
     text = _PREFIX.sub("", text_of(data))
-    found = list(lenient.documents(text)) if text.lstrip()[:1] in ("{", "[") else []
-    if not found or any(value is ... for _, _, value in found):
+    values = list(lenient.documents(text)) if text.lstrip()[:1] in ("{", "[") else []
+    if not values or any(value is ... for _, _, value in values):
         yield reject(source, "not JSON", problem, data)
         return
-    for number, (_, _, value) in enumerate(found, 1):
+    for number, (_, _, value) in enumerate(values, 1):
         yield Document(source if number == 1 else f"{source}.{number}", value)
 
 

@@ -33,7 +33,7 @@ class Nested:
         return ""
 
 
-def _remember(known: OrderedDict[str, None], key: str) -> None:
-    known[key] = None
-    if len(known) > RECENT:
-        known.popitem(last=False)
+def _remember(keys: OrderedDict[str, None], key: str) -> None:
+    keys[key] = None
+    if len(keys) > RECENT:
+        keys.popitem(last=False)

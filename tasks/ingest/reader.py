@@ -56,13 +56,13 @@ class _Reader:
     def file(self, name: str, since: float | None) -> Iterator[Result]:
         """The records of one file or server."""
         self._last = self._chosen
-        for found in documents(name, since):
-            if isinstance(found, Rejected):
-                yield "", found
-            elif self._is_plain(found.value):
-                yield self._last, parse(self._last, found)
-            elif (value := self._lines.whole(found.value)) is not None:
-                yield from self._document(Document(found.source, value, found.flat))
+        for document in documents(name, since):
+            if isinstance(document, Rejected):
+                yield "", document
+            elif self._is_plain(document.value):
+                yield self._last, parse(self._last, document)
+            elif (value := self._lines.whole(document.value)) is not None:
+                yield from self._document(Document(document.source, value, document.flat))
         for piece in self._lines.rest():
             yield from self._document(Document(name, piece))
         for place, line in self._transcript.rest():
@@ -83,15 +83,15 @@ class _Reader:
         for place, line in self._halves.rest():
             yield "batch", parse("batch", Document(place, line))
 
-    def _document(self, found: Document) -> Iterator[Result]:
+    def _document(self, document: Document) -> Iterator[Result]:
         none = True
-        for item in _split(found):
+        for item in _split(document):
             none = False
             for named, inner in self._named(item, WRAPPERS):
                 self._last = named or self._last
                 yield from self._record(named, inner)
         if none:
-            yield self._last, reject(found.source, shape.NOT_A_CALL, "an empty page", "[]")
+            yield self._last, reject(document.source, shape.NOT_A_CALL, "an empty page", "[]")
 
     def _named(self, item: Document, depth: int) -> list[tuple[str, Document]]:
         """A record with its dialect, or those that it carries within, with theirs."""
@@ -129,16 +129,16 @@ class _Reader:
             yield named, parse(named, item)
 
 
-def _split(found: Document) -> Iterator[Document]:
-    if dialect_registry.is_one(found.value):
-        yield found
+def _split(document: Document) -> Iterator[Document]:
+    if dialect_registry.is_one(document.value):
+        yield document
         return
     try:
-        for number, item in enumerate(dialect_registry.split(found.value), 1):
-            place = found.source if number == 1 else f"{found.source}.{number}"
-            yield Document(place, item, found.flat)
+        for number, item in enumerate(dialect_registry.split(document.value), 1):
+            place = document.source if number == 1 else f"{document.source}.{number}"
+            yield Document(place, item, document.flat)
     except CONFUSED:
-        yield found
+        yield document
 
 
 def parse(named: str, item: Document) -> list[Taken] | Rejected:
@@ -154,8 +154,8 @@ def parse(named: str, item: Document) -> list[Taken] | Rejected:
             (c, row(c)) for c in dialect_registry.DIALECTS[named].parse(item.value, item.source)
         ]
     except CONFUSED as error:
-        reason, found, detail = str(error).partition(": ")
-        if not isinstance(error, ValueError) or not found:
+        reason, separator, detail = str(error).partition(": ")
+        if not isinstance(error, ValueError) or not separator:
             reason, detail = shape.UNREADABLE, f"{type(error).__name__}: {error}"
         kept = b"" if reason == shape.NOT_A_CALL else _raw(item.value)
         return reject(item.source, reason, detail, kept)

@@ -49,12 +49,12 @@ def records(
 
 
 def _auth(kind: str) -> Json:
-    found = os.environ.get
+    env = os.environ.get
     if kind == "langfuse":
-        return {"auth": (found("LANGFUSE_PUBLIC_KEY", ""), found("LANGFUSE_SECRET_KEY", ""))}
-    if kind == "elasticsearch" and (key := found("ELASTICSEARCH_API_KEY")):
+        return {"auth": (env("LANGFUSE_PUBLIC_KEY", ""), env("LANGFUSE_SECRET_KEY", ""))}
+    if kind == "elasticsearch" and (key := env("ELASTICSEARCH_API_KEY")):
         return {"headers": {"Authorization": f"ApiKey {key}"}}
-    if kind == "mlflow" and (token := found("MLFLOW_TRACKING_TOKEN")):
+    if kind == "mlflow" and (token := env("MLFLOW_TRACKING_TOKEN")):
         return {"headers": {"Authorization": f"Bearer {token}"}}
     return {}
 

@@ -40,12 +40,12 @@ _REQUEST, _REPLY, _STUDENT = (CALLS.names.index(n) for n in ("request", "reply",
 
 def row(call: Call) -> list[Any]:
     """A call as the row that its file has: JSON as bytes. Raises on what JSON cannot say."""
-    made = list(_row(call))
-    made[_REQUEST] = msgspec.json.encode(call.request)
-    made[_REPLY] = msgspec.json.encode(call.reply)
+    columns = list(_row(call))
+    columns[_REQUEST] = msgspec.json.encode(call.request)
+    columns[_REPLY] = msgspec.json.encode(call.reply)
     if call.student is not None:
-        made[_STUDENT] = msgspec.json.encode(call.student)
-    return made
+        columns[_STUDENT] = msgspec.json.encode(call.student)
+    return columns
 
 
 class _Shard:
@@ -66,8 +66,8 @@ class _Shard:
         """Write what waits as one row group."""
         if self.waiting:
             columns = zip(*self.waiting, strict=True)
-            made = [pa.array(c, f.type) for c, f in zip(columns, CALLS, strict=True)]
-            self._file.write_table(pa.Table.from_arrays(made, schema=CALLS))
+            arrays = [pa.array(c, f.type) for c, f in zip(columns, CALLS, strict=True)]
+            self._file.write_table(pa.Table.from_arrays(arrays, schema=CALLS))
             self.waiting.clear()
 
 
@@ -83,11 +83,11 @@ class TakenCalls:
 
     def get(self, key: int) -> int | None:
         """The content that was taken under a key."""
-        found = self._recent.get(key)
-        at = bisect_left(self._keys, key) if found is None else 0
-        if found is None and at < len(self._keys) and self._keys[at] == key:
+        content = self._recent.get(key)
+        at = bisect_left(self._keys, key) if content is None else 0
+        if content is None and at < len(self._keys) and self._keys[at] == key:
             return self._contents[at]
-        return found
+        return content
 
     def add(self, key: int, content: int) -> None:
         """Take a call."""
@@ -184,12 +184,12 @@ class Shards:
         """The call's id; empty when it is known. Another call under a known id gets its own."""
         content, named = _short(turn(call)), call.id
         key = _short(named.encode())
-        known = self.seen.get(key) or earlier.get(key)
-        if known is not None and known != content:
+        earlier_content = self.seen.get(key) or earlier.get(key)
+        if earlier_content is not None and earlier_content != content:
             named = f"{named}-{digest(str(content), length=8)}"
             key = _short(named.encode())
-            known = self.seen.get(key) or earlier.get(key)
-        if known is not None:
+            earlier_content = self.seen.get(key) or earlier.get(key)
+        if earlier_content is not None:
             return ""
         self.seen.add(key, content)
         return named
@@ -214,11 +214,11 @@ def _day(number: int) -> str:
 
 def turn(call: Call) -> bytes:
     """What a call's messages and reply say, the same however an exporter lays out JSON in text."""
-    said = [text_of(one.get("content")) for one in (*call.request["messages"], call.reply)]
-    said += [str(call.reply.get("refusal") or "")]
-    for made in call.reply.get("tool_calls") or ():
-        said += [made["function"]["name"], made["function"]["arguments"]]
-    return "\0".join(said).encode("utf-8", "surrogatepass").translate(None, b" \t\r\n")
+    texts = [text_of(one.get("content")) for one in (*call.request["messages"], call.reply)]
+    texts += [str(call.reply.get("refusal") or "")]
+    for tool_call in call.reply.get("tool_calls") or ():
+        texts += [tool_call["function"]["name"], tool_call["function"]["arguments"]]
+    return "\0".join(texts).encode("utf-8", "surrogatepass").translate(None, b" \t\r\n")
 
 
 def _short(data: bytes) -> int:

@@ -38,15 +38,15 @@ def resolve(entry: str) -> list[str]:
     path = Path(entry).expanduser()
     if path.is_dir():
         inside = (p for p in path.rglob("*") if p.is_file())
-        found = sorted(str(p) for p in inside if _is_log(p.relative_to(path)))
+        paths = sorted(str(p) for p in inside if _is_log(p.relative_to(path)))
     elif path.exists():
-        found = [str(path)]
+        paths = [str(path)]
     else:
-        found = sorted(p for p in glob.glob(str(path), recursive=True) if Path(p).is_file())
-    if not found:
+        paths = sorted(p for p in glob.glob(str(path), recursive=True) if Path(p).is_file())
+    if not paths:
         what = "holds no log file" if path.is_dir() else "does not exist"
         raise Refused(f"source {entry} {what}")
-    return found
+    return paths
 
 
 def _is_log(path: Path) -> bool:
@@ -60,15 +60,15 @@ def _resolve_url(entry: str) -> list[str]:
 
     try:
         files, path = fsspec.core.url_to_fs(entry)
-        found = files.find(path) if files.isdir(path) else files.glob(path)
+        paths = files.find(path) if files.isdir(path) else files.glob(path)
     except ImportError as error:
         hint = "pip install -c constraints.txt '.[cloud]'"
         raise Refused(f"source {entry} cannot be opened: {error} ({hint})") from None
     except Exception as error:  # every file system has its own, for no network or no such bucket
         raise Refused(f"source {entry} cannot be opened: {error}") from None
-    if not found:
+    if not paths:
         raise Refused(f"source {entry} does not exist")
-    return [str(files.unstrip_protocol(p)) for p in sorted(found)]
+    return [str(files.unstrip_protocol(p)) for p in sorted(paths)]
 
 
 def _open(name: str) -> IO[bytes]:

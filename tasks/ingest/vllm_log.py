@@ -42,15 +42,15 @@ def documents(name: str, lines: Iterator[RawLine]) -> Iterator[Document | Reject
     waiting: dict[str, tuple[str, Json]] = {}
     for line in lines:
         text, place = text_of(line.data), f"{name}:{line.number}"
-        if found := _ASKED.search(text):
-            messages = _messages(_literal(found[2]))
-            waiting[found[1]] = place, {"messages": messages, **_model(found[3])}
+        if match := _ASKED.search(text):
+            messages = _messages(_literal(match[2]))
+            waiting[match[1]] = place, {"messages": messages, **_model(match[3])}
             if len(waiting) > WAITING:
                 yield _unanswered(*waiting.pop(next(iter(waiting))))
-        elif (found := _GIVEN.search(text)) and (asked := waiting.pop(found[1], None)):
-            message = {"role": "assistant", "content": _literal(found[2])}
-            choice = {"index": 0, "message": message, "finish_reason": found[3]}
-            body = {"id": found[1], "choices": [choice]}
+        elif (match := _GIVEN.search(text)) and (asked := waiting.pop(match[1], None)):
+            message = {"role": "assistant", "content": _literal(match[2])}
+            choice = {"index": 0, "message": message, "finish_reason": match[3]}
+            body = {"id": match[1], "choices": [choice]}
             yield Document(asked[0], {"request": asked[1], "response": body})
     for place, request in waiting.values():
         yield _unanswered(place, request)
@@ -70,14 +70,20 @@ def _literal(text: str) -> str:
 
 def _messages(prompt: str) -> list[Json]:
     for turns in _TURNS:
-        made = [{"role": role, "content": said.strip()} for role, said in turns.findall(prompt)]
-        if made and made[-1]["role"] in ("assistant", "model") and not made[-1]["content"]:
-            made.pop()  # where the answer begins
-        if made:
-            return made
+        messages = [
+            {"role": role, "content": content.strip()} for role, content in turns.findall(prompt)
+        ]
+        if (
+            messages
+            and messages[-1]["role"] in ("assistant", "model")
+            and not messages[-1]["content"]
+        ):
+            messages.pop()  # where the answer begins
+        if messages:
+            return messages
     return [{"role": "user", "content": prompt}]
 
 
 def _model(params: str) -> Json:
-    found = re.search(r"lora_request: LoRARequest\(lora_name='([^']+)'", params)
-    return {"model": found[1]} if found else {}
+    match = re.search(r"lora_request: LoRARequest\(lora_name='([^']+)'", params)
+    return {"model": match[1]} if match else {}

@@ -32,8 +32,8 @@ _ENCODED = ("kinesis", "data")  # base64, as queues carry it
 def unwrap(document: Any) -> list[Any]:
     """Return what a document carries; empty when it carries nothing that is a record."""
     if isinstance(document, str):
-        found = _line(document)
-        return found if found is not None else []
+        content = _line(document)
+        return content if content is not None else []
     if not isinstance(document, dict):
         return []
     if isinstance(streams := document.get("streams"), list):  # Loki
@@ -46,8 +46,8 @@ def unwrap(document: Any) -> list[Any]:
         inner = document.get(name)
         if isinstance(inner, dict) and inner:
             return [inner]
-        if isinstance(inner, str) and (found := _line(inner)) is not None:
-            return found
+        if isinstance(inner, str) and (content := _line(inner)) is not None:
+            return content
     return _encoded(document)
 
 
@@ -55,8 +55,8 @@ def _line(text: str) -> list[Any] | None:
     """The documents that a line holds, or None when it is prose."""
     if text.lstrip()[:1] not in ("{", "["):
         return None
-    if isinstance(found := literal(text), dict | list):
-        return [found]
+    if isinstance(decoded := literal(text), dict | list):
+        return [decoded]
     several = [value for _, _, value in lenient.documents(text)]
     return None if ... in several else several
 

@@ -50,14 +50,14 @@ def line(
             f'<text class="tick" x="{LEFT - 8}" y="{y(share) + 4:.1f}" text-anchor="end">'
             f"{share:.{places}%}</text>"
         )
-    known = [(x(i), p) for i, p in enumerate(points) if p.share is not None]
+    measured = [(x(i), p) for i, p in enumerate(points) if p.share is not None]
     if target is not None:
         parts.append(
             f'<path class="target" d="M{LEFT} {y(target):.1f}H{WIDTH - RIGHT}"/>'
             f'<text class="tick" x="{WIDTH - RIGHT}" y="{y(target) + 14:.1f}" text-anchor="end">'
             f"asked for: {target:.0%}</text>"
         )
-    parts += _band(known, y) + _line(known, y)
+    parts += _band(measured, y) + _line(measured, y)
     every = math.ceil(len(points) / MOST_LABELS)
     for index, point in enumerate(points):
         if (len(points) - 1 - index) % every == 0:
@@ -68,21 +68,21 @@ def line(
     return "".join(parts) + "</svg>"
 
 
-def _band(known: Sequence[tuple[float, Point]], y: Callable[[float], float]) -> list[str]:
+def _band(measured: Sequence[tuple[float, Point]], y: Callable[[float], float]) -> list[str]:
     """The interval around the line; a few days get a bar each as well."""
-    if all(point.low == point.high for _, point in known):
+    if all(point.low == point.high for _, point in measured):
         return []
-    upper = [f"{x:.1f},{y(point.high):.1f}" for x, point in known]
-    lower = [f"{x:.1f},{y(point.low):.1f}" for x, point in reversed(known)]
+    upper = [f"{x:.1f},{y(point.high):.1f}" for x, point in measured]
+    lower = [f"{x:.1f},{y(point.low):.1f}" for x, point in reversed(measured)]
     parts = [f'<polygon class="band" points="{" ".join(upper + lower)}"/>']
-    if len(known) <= MOST_LABELS:
-        bars = "".join(f"M{x:.1f} {y(p.high):.1f}V{y(p.low):.1f}" for x, p in known)
+    if len(measured) <= MOST_LABELS:
+        bars = "".join(f"M{x:.1f} {y(p.high):.1f}V{y(p.low):.1f}" for x, p in measured)
         parts.append(f'<path class="bar" d="{bars}"/>')
     return parts
 
 
-def _line(known: Sequence[tuple[float, Point]], y: Callable[[float], float]) -> list[str]:
-    places = [(x, y(point.share or 0.0), point) for x, point in known]
+def _line(measured: Sequence[tuple[float, Point]], y: Callable[[float], float]) -> list[str]:
+    places = [(x, y(point.share or 0.0), point) for x, point in measured]
     path = " ".join(f"{x:.1f},{at:.1f}" for x, at, _ in places)
     parts = [f'<polyline class="line" points="{path}"/>']
     few = len(places) <= MOST_LABELS

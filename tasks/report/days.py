@@ -130,10 +130,10 @@ class _Bill:
         return self.counted + worth * self.served_guess
 
 
-def _usage(found: _TokenUsage | None) -> economics.Usage | None:
-    if found is None or found.prompt_tokens is None or found.completion_tokens is None:
+def _usage(tokens: _TokenUsage | None) -> economics.Usage | None:
+    if tokens is None or tokens.prompt_tokens is None or tokens.completion_tokens is None:
         return None
-    return economics.Usage(found.prompt_tokens, found.completion_tokens)
+    return economics.Usage(tokens.prompt_tokens, tokens.completion_tokens)
 
 
 def _lines(path: Path) -> Iterator[_Line]:
@@ -190,8 +190,8 @@ def days(journal: Path, prices: Economics) -> list[Day]:
     Its files begin with the day; where several gateways write, a day has several. Of a day whose
     calls were forgotten, the figures are there that `keep` wrote.
     """
-    found = groupby(sorted(journal.glob("*.jsonl")), key=lambda path: path.name.split(".")[0])
-    lived = {day: _day(day, paths, prices) for day, paths in found}
+    by_day = groupby(sorted(journal.glob("*.jsonl")), key=lambda path: path.name.split(".")[0])
+    lived = {day: _day(day, paths, prices) for day, paths in by_day}
     kept = {path.stem: path for path in journal.glob("*.json") if path.stem not in lived}
     old = {day: msgspec.convert(json.loads(path.read_bytes()), Day) for day, path in kept.items()}
     return [one for _, one in sorted((lived | old).items())]

@@ -55,18 +55,18 @@ def _json(path: Path) -> Any:
     return msgspec.json.decode(path.read_bytes()) if path.exists() else None
 
 
-def sentence(found: Certificate | Refusal) -> str:
+def sentence(proof: Certificate | Refusal) -> str:
     """Return what a certificate, or the refusal of one, says in words."""
-    if isinstance(found, Refusal):
-        return f"No certificate: {found.refused}."
-    of = "the task's calls get an answer" if found.risk == "marginal" else "the served answers are"
+    if isinstance(proof, Refusal):
+        return f"No certificate: {proof.refused}."
+    of = "the task's calls get an answer" if proof.risk == "marginal" else "the served answers are"
     return (
-        f"At most {100 * found.alpha:g}% of {of} other than the teacher's. In the proof it would "
-        f"serve {found.accepted:,} of {found.n:,} calls on the task's template "
-        f"({found.coverage:.0%}), {found.wrong} of them wrongly: {found.selective:.1%} of those "
-        f"served, {found.marginal:.1%} of all. The chance that a task is ever given a certificate "
-        f"that promises too much is at most {100 * found.delta:g}%, over all its attempts; this "
-        f"was attempt {found.attempt}."
+        f"At most {100 * proof.alpha:g}% of {of} other than the teacher's. In the proof it would "
+        f"serve {proof.accepted:,} of {proof.n:,} calls on the task's template "
+        f"({proof.coverage:.0%}), {proof.wrong} of them wrongly: {proof.selective:.1%} of those "
+        f"served, {proof.marginal:.1%} of all. The chance that a task is ever given a certificate "
+        f"that promises too much is at most {100 * proof.delta:g}%, over all its attempts; this "
+        f"was attempt {proof.attempt}."
     )
 
 
@@ -77,20 +77,22 @@ def _proof(folder: Path, task: str, outcomes: Mapping[str, Any]) -> str:
     return sentence(read_proof(file)) if file.exists() else ""
 
 
-def _outcome(found: dict[str, Any]) -> dict[str, Any]:
+def _outcome(outcome: dict[str, Any]) -> dict[str, Any]:
     """Return what became of a task; an earlier release did not write down who serves."""
-    served = found.get("version") if found.get("passed") else None
-    return {"champion": served, **found}
+    served = outcome.get("version") if outcome.get("passed") else None
+    return {"champion": served, **outcome}
 
 
 def _privacy(manifest: dict[str, Any]) -> str:
     """Recall of what was injected and damage, in a sentence each."""
     probe, harm = manifest.get("probe", {}).values(), manifest.get("damage")
-    found, injected = (sum(seen[name] for seen in probe) for name in ("found", "injected"))
-    said = f"Of {injected:,} injected personal values {found:,} were found. " if injected else ""
+    recalled, injected = (sum(seen[name] for seen in probe) for name in ("found", "injected"))
+    sentence = (
+        f"Of {injected:,} injected personal values {recalled:,} were found. " if injected else ""
+    )
     if not harm:  # of a night before it was measured
-        return said
-    return said + (
+        return sentence
+    return sentence + (
         f"Of {harm['words']:,} words that were compared, {harm['changed']:,} changed that are "
         f"nobody's ({harm['share']:.2%}), and {harm['labels_changed']:,} of {harm['labels']:,} "
         "labels."

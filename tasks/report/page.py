@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime
 from html import escape
 from pathlib import Path
+from types import MappingProxyType
 
 from tasks.core.records import Counts
 from tasks.report import chart
@@ -16,9 +17,17 @@ STYLE = Path(__file__).with_name("page.css")
 
 
 def render(
-    days: Sequence[Day], nights: Sequence[NightSummary], advice: str, target: float, now: datetime
+    days: Sequence[Day],
+    nights: Sequence[NightSummary],
+    advice: str,
+    target: float,
+    now: datetime,
+    shadows: Mapping[str, str] = MappingProxyType({}),
 ) -> str:
-    """The page's HTML. `target` is the agreement asked for, `now` when the page was made."""
+    """The page's HTML. `target` is the agreement asked for, `now` when the page was made.
+
+    `shadows` has a sentence about each student that is asked in the background, by task.
+    """
     parts = [
         '<!doctype html><html lang="en"><head><meta charset="utf-8">',
         '<meta name="viewport" content="width=device-width, initial-scale=1">',
@@ -26,6 +35,7 @@ def render(
         _header(days, now),
         f'<p class="next"><b>Next:</b> {escape(advice)}</p>',
         _tiles(days) + _charts(days, target) + _days(days) if days else "",
+        _shadows(shadows, nights[-1].tasks if nights else ()) if shadows else "",
         *(
             _night(night, days[-1] if days and night is nights[-1] else None)
             for night in reversed(nights)
@@ -48,11 +58,11 @@ def headline(days: Sequence[Day]) -> str:
 
 
 def _header(days: Sequence[Day], now: datetime) -> str:
-    made = f"made {now:%d %B %Y, %H:%M} UTC"
+    stamp = f"made {now:%d %B %Y, %H:%M} UTC"
     span = f"{sum(d.calls for d in days):,} calls, {_dates(days)} · " if days else ""
     return (
         f'<header><p class="eyebrow">Flywheel report</p><h1>{headline(days)}</h1>'
-        f'<p class="soft">{span}{made}</p></header>'
+        f'<p class="soft">{span}{stamp}</p></header>'
     )
 
 
@@ -63,10 +73,10 @@ def _dates(days: Sequence[Day]) -> str:
 
 def _short(day: str) -> str:
     try:
-        found = date.fromisoformat(day)
+        parsed = date.fromisoformat(day)
     except ValueError:
         return day
-    return f"{found.day} {found:%b}"
+    return f"{parsed.day} {parsed:%b}"
 
 
 def _tiles(days: Sequence[Day]) -> str:
@@ -159,6 +169,16 @@ def _days(days: Sequence[Day]) -> str:
 def _why(day: Day) -> str:
     failed = f"; {day.failed:,} failed" if day.failed else ""
     return f"escalated: {_reasons(day)}{failed}"
+
+
+def _shadows(told: Mapping[str, str], tasks: Sequence[TaskSummary]) -> str:
+    """The students that earn their proof on live calls, and how many calls that takes at least."""
+    names = {task.id: task.name for task in tasks}
+    rows = [
+        f"<td><b>{escape(names.get(task, task))}</b></td><td>{escape(said)}</td>"
+        for task, said in told.items()
+    ]
+    return "<h2>Asked in the background</h2>" + _table(("Task", "So far"), rows)
 
 
 def _night(night: NightSummary, after: Day | None) -> str:

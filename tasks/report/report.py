@@ -11,6 +11,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from tasks.core import params
 from tasks.core.stage import write_atomic
 from tasks.report import page
@@ -22,19 +24,25 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 
-def write(home: Path, found: Sequence[Day], *, now: datetime, target: float = 0.95) -> Path:
+def write(home: Path, traffic: Sequence[Day], *, now: datetime, target: float = 0.95) -> Path:
     """Write `home/report.html` and return its path. `target` is the agreement asked for."""
     done = nights(home)
-    path = home / "report.html"
-    write_atomic(path, page.render(found, done, advice(found, done, target), target, now).encode())
+    path, said = home / "report.html", advice(traffic, done, target)
+    write_atomic(path, page.render(traffic, done, said, target, now, shadows(home)).encode())
     return path
 
 
-def advice(found: Sequence[Day], nights: Sequence[NightSummary], target: float) -> str:
+def shadows(home: Path) -> dict[str, str]:
+    """What live calls say about the students that are asked in the background, by task."""
+    path = home / "shadows.json"
+    return msgspec.json.decode(path.read_bytes(), type=dict[str, str]) if path.exists() else {}
+
+
+def advice(traffic: Sequence[Day], nights: Sequence[NightSummary], target: float) -> str:
     """The one thing to do next, in a sentence."""
-    if not any(day.calls for day in found):
+    if not any(day.calls for day in traffic):
         return "No calls yet: point an agent's base URL at the gateway."
-    last = found[-1]
+    last = traffic[-1]
     if last.audited and last.interval[1] < target:
         return (
             f"Audited agreement is {last.agreement:.1%}, below the {target:.0%} you asked for: "
@@ -52,7 +60,7 @@ def advice(found: Sequence[Day], nights: Sequence[NightSummary], target: float) 
     return "Every task found has a student; the calls left are what the students are not sure of."
 
 
-def table(found: Sequence[Day]) -> Table:
+def table(traffic: Sequence[Day]) -> Table:
     """The days as a table for the terminal, 80 characters wide."""
     from rich import box
     from rich.table import Table
@@ -61,7 +69,7 @@ def table(found: Sequence[Day]) -> Table:
     out.add_column("day", no_wrap=True)
     for name in ("calls", "escalated", "audited agreement", "$/1,000", "p50 / p95 ms"):
         out.add_column(name, justify="right", no_wrap=True)
-    for day in found:
+    for day in traffic:
         out.add_row(*row(day))
     return out
 
@@ -71,7 +79,7 @@ def main() -> None:
     from rich.console import Console
 
     home, settings = Path(sys.argv[1]), params.load()
-    found = days(home / "journal", settings.economics)
-    Console().print(table(found))
+    traffic = days(home / "journal", settings.economics)
+    Console().print(table(traffic))
     target = 1 - settings.calibrate.accepted()
-    print(write(home, found, now=datetime.now(UTC), target=target))
+    print(write(home, traffic, now=datetime.now(UTC), target=target))

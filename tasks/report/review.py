@@ -68,10 +68,10 @@ def _shown(deidentifier: Deidentifier, call: Call) -> Iterable[Shown]:
         return
     for (role, path, old), (_, _, new) in zip(strings(call), after, strict=True):
         scanned = deidentifier.scanner.known(path, old)
-        found = tuple(
+        findings = tuple(
             (f.finding.kind, f.text, f.finding.score, f.finding.detector)
             for leaf in scanned
             for f in leaf
         )
-        if found:
-            yield Shown(call.id, role, old, new, found)
+        if findings:
+            yield Shown(call.id, role, old, new, findings)

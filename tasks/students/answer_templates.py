@@ -120,9 +120,9 @@ class Reader:
             elif field is not None and field.how != "listed":
                 values[field.name] = value
             elif isinstance(value, str) and path in self.literal:
-                sentence, found = gaps(value, prompt, self.literal[path], named(path))
-                kept.append([path, sentence, list(found)])
-                values |= found
+                sentence, fillings = gaps(value, prompt, self.literal[path], named(path))
+                kept.append([path, sentence, list(fillings)])
+                values |= fillings
             else:
                 kept.append([path, value, []])
         return json.dumps(kept), values
@@ -138,16 +138,18 @@ def learn(
     rows = [(p, flat) for p, flat in zip(prompts, flats, strict=True) if flat is not None]
     fields, literal = _columns(rows, lists, called=contract.kind == "tools")
     reader = Reader({}, fields, literal, plain, lists)
-    found: dict[str, list[Read]] = defaultdict(list)
+    readings: dict[str, list[Read]] = defaultdict(list)
     for prompt, flat in rows:
         key, values = reader.split(prompt, flat)
-        found[key].append((prompt, flat, values))
+        readings[key].append((prompt, flat, values))
     least = max(3, len(rows) // 500)
-    keys = sorted((k for k in found if len(found[k]) >= least), key=lambda k: (-len(found[k]), k))
-    share = sum(len(found[k]) for k in keys) / max(1, len(answers))
+    keys = sorted(
+        (k for k in readings if len(readings[k]) >= least), key=lambda k: (-len(readings[k]), k)
+    )
+    share = sum(len(readings[k]) for k in keys) / max(1, len(answers))
     if share < HALF:
         return f"only {share:.0%} of the answers have a form in common with others"
-    groups = [found[key] for key in keys]
+    groups = [readings[key] for key in keys]
     fields = _optional(fields, [[flat for _, flat, _ in group] for group in groups])
     twins = [_twins(key, group) for key, group in zip(keys, groups, strict=True)]
     reader = Reader({}, fields, literal, plain, lists)
@@ -173,13 +175,13 @@ def _needed(
     forms: Sequence[Form], fields: Mapping[Path, Field], rows: Sequence[Read]
 ) -> tuple[Field, ...]:
     """The fields that the forms name; those of gaps are learned from what stood in them."""
-    known = {field.name: field for field in fields.values()}
+    by_name = {field.name: field for field in fields.values()}
     stood: dict[str, list[Pair]] = defaultdict(list)
     for prompt, _, values in rows:
         for name, value in values.items():
             stood[name].append((prompt, value))
     names = dict.fromkeys(name for form in forms for name in form.names)
-    return tuple(known.get(name) or gap_of(name, stood[name]) for name in names)
+    return tuple(by_name.get(name) or gap_of(name, stood[name]) for name in names)
 
 
 def _twins(key: str, group: Sequence[Read]) -> dict[str, str]:
@@ -194,13 +196,13 @@ def _twins(key: str, group: Sequence[Read]) -> dict[str, str]:
 
 def _optional(fields: Mapping[Path, Field], groups: Sequence[Sequence[Flat]]) -> dict[Path, Field]:
     """Closed fields that are not always there have one value more."""
-    made = dict(fields)
+    result = dict(fields)
     for path, field in fields.items():
         counts = [(sum(path in flat for flat in flats), len(flats)) for flats in groups]
         if field.how == "closed" and any(0 < seen < n for seen, n in counts):
             values = (*field.values, ABSENT)
-            made[path] = Field(name=field.name, how="closed", values=values)
-    return made
+            result[path] = Field(name=field.name, how="closed", values=values)
+    return result
 
 
 def _columns(

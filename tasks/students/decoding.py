@@ -33,13 +33,15 @@ class Answer:
 class Ask:
     """One prompt as token ids, the grammar that its answer must match, and its longest length.
 
-    `text` is the prompt as an encoder reads it.
+    `text` is the prompt as an encoder reads it, `head` which head of a mixture is to answer (None:
+    the one that the prompt draws).
     """
 
     ids: list[int]
     grammar: str | None = None
     max_tokens: int = 256
     text: str = ""
+    head: int | None = None
 
 
 @dataclass(slots=True)

@@ -88,7 +88,7 @@ class EncoderStudent:
 
     def prompts(self, prompts: Sequence[str]) -> list[list[int]]:
         """Return what the encoder reads of each prompt, as token ids."""
-        return [found.ids for found in tokenizer().encode_batch(list(prompts))]
+        return [encoding.ids for encoding in tokenizer().encode_batch(list(prompts))]
 
     def asked(self, messages: Sequence[Json], grammar: str | None, max_tokens: int) -> Ask:
         """A request as `decode` takes it; the forms keep to the contract, so no grammar does."""
@@ -109,14 +109,17 @@ class EncoderStudent:
         *,
         max_tokens: int = 256,
         batch: int = 32,
+        heads: Sequence[int] | None = None,
     ) -> list[Answer]:
-        """Answer prompts, longest together, in the order given."""
+        """Answer prompts, longest together, in the order given; each by one of `heads`, if told."""
         sizes = [len(ids) for ids in self.prompts(prompts)]
         order = sorted(range(len(prompts)), key=lambda i: -sizes[i])
         answers: dict[int, Answer] = {}
         for start in range(0, len(order), batch):
             some = order[start : start + batch]
-            asks = [Ask([], None, max_tokens, prompts[i]) for i in some]
+            asks = [
+                Ask([], None, max_tokens, prompts[i], heads[i] if heads else None) for i in some
+            ]
             answers.update(zip(some, self.decode(asks), strict=True))
         return [answers[i] for i in range(len(prompts))]
 
@@ -128,46 +131,48 @@ class EncoderStudent:
         """Answer one batch. A prompt that is too long gets an empty answer, cut off."""
         import torch
 
-        found = tokenizer().encode_batch([ask.text for ask in asks])
-        fit = [i for i, one in enumerate(found) if len(one.ids) <= LENGTH]
+        encodings = tokenizer().encode_batch([ask.text for ask in asks])
+        fit = [i for i, one in enumerate(encodings) if len(one.ids) <= LENGTH]
         answers = [Answer("", (), "length")] * len(asks)
         if fit:
             with torch.inference_mode():
-                ids = [found[i].ids for i in fit]
-                shapes = [cases(asks[i].text, found[i].offsets) for i in fit]
-                said = self._scores(tensors(ids, shapes), [asks[i].text for i in fit])
+                ids = [encodings[i].ids for i in fit]
+                shapes = [cases(asks[i].text, encodings[i].offsets) for i in fit]
+                scores = self._scores(tensors(ids, shapes), [asks[i] for i in fit])
             for row, i in enumerate(fit):
-                choices = {name: logits[row] for name, logits in said.choices.items()}
-                own = Scores(choices, said.points[row], said.tags[row])
-                answers[i] = self._answer(asks[i].text, found[i], own)
+                choices = {name: logits[row] for name, logits in scores.choices.items()}
+                own = Scores(choices, scores.points[row], scores.tags[row])
+                answers[i] = self._answer(asks[i].text, encodings[i], own)
         return answers
 
-    def _scores(self, prompts: Prompts, texts: Sequence[str]) -> Scores:
-        if self.kernel is None:
+    def _scores(self, prompts: Prompts, asks: Sequence[Ask]) -> Scores:
+        if (kernel := self.kernel) is None:
             return scores(self.model, self.layout, prompts)
-        return by_kernel(self.model, self.layout, self.kernel, prompts, list(map(words_of, texts)))
+        words = [words_of(ask.text) for ask in asks]
+        heads = [kernel.drawn(ask.text) if ask.head is None else ask.head for ask in asks]
+        return by_kernel(self.model, self.layout, kernel, prompts, words, heads)
 
-    def _answer(self, text: str, read: Any, said: Scores) -> Answer:
+    def _answer(self, text: str, read: Any, scores: Scores) -> Answer:
         """The answer to one prompt, from its own scores."""
-        form = self._chosen(said.choices, FORM, range(len(self.forms.forms) + 1))
+        form = self._chosen(scores.choices, FORM, range(len(self.forms.forms) + 1))
         if form.value == len(self.forms.forms):  # of no form that it knows
             return _said("", [form])
-        pointed = said.points[: len(read.ids)].log_softmax(0)
+        pointed = scores.points[: len(read.ids)].log_softmax(0)
         fields = [self.fields[name] for name in self.forms.forms[form.value].names]
-        made = self._listed(fields, text, read, said.tags)
+        lists = self._listed(fields, text, read, scores.tags)
         for field in fields:
             name = field.name
             if field.how == "closed":
-                made[name] = self._chosen(said.choices, name, field.values)
+                lists[name] = self._chosen(scores.choices, name, field.values)
             if not field.copied:
                 continue
-            made[name] = copied(field, text, read, pointed[:, self.layout.copied[name]])
-            if field.values and made[name].value == field.nothing:
-                usual = self._chosen(said.choices, name, field.values)
-                made[name] = Choice(usual.value, usual.logprob + made[name].logprob)
-        values = {name: choice.value for name, choice in made.items()}
+            lists[name] = copied(field, text, read, pointed[:, self.layout.copied[name]])
+            if field.values and lists[name].value == field.nothing:
+                usual = self._chosen(scores.choices, name, field.values)
+                lists[name] = Choice(usual.value, usual.logprob + lists[name].logprob)
+        values = {name: choice.value for name, choice in lists.items()}
         try:
-            return _said(self.forms.write(form.value, values), [form, *made.values()])
+            return _said(self.forms.write(form.value, values), [form, *lists.values()])
         except ValueError:  # nothing was found where something must stand
             return _said("", [form, Choice(None, -math.inf)])
 
@@ -227,10 +232,10 @@ def copied(field: Field, text: str, read: Any, logprobs: torch.Tensor) -> Choice
         return field.copy(text[read.offsets[start][0] : stop])
 
     try:
-        found = value(first)
+        words = value(first)
         same = [i for i in range(1, len(spans) - size)
-                if read.ids[i : i + size + 1] == wanted and value(i) == found]  # fmt: skip
+                if read.ids[i : i + size + 1] == wanted and value(i) == words]  # fmt: skip
     except ValueError:
         return Choice(None, -math.inf)
     logprob = float(torch.stack([spans[i, i + size] for i in same]).logsumexp(0))
-    return Choice(found, min(logprob, 0.0))
+    return Choice(words, min(logprob, 0.0))

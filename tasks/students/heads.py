@@ -33,12 +33,12 @@ class Layout:
     @cached_property
     def closed(self) -> dict[str, slice]:
         """The logits of the form (name FORM) and of each field that has values."""
-        start, found = len(self.forms.forms) + 1, {FORM: slice(0, len(self.forms.forms) + 1)}
+        start, slices = len(self.forms.forms) + 1, {FORM: slice(0, len(self.forms.forms) + 1)}
         for field in self.forms.fields:
             if field.chosen:
-                found[field.name] = slice(start, start + len(field.values))
+                slices[field.name] = slice(start, start + len(field.values))
                 start += len(field.values)
-        return found
+        return slices
 
     @cached_property
     def copied(self) -> dict[str, int]:
@@ -49,12 +49,12 @@ class Layout:
     @cached_property
     def listed(self) -> dict[str, int]:
         """The number of each list's first kind of item among all kinds."""
-        start, found = 0, dict[str, int]()
+        start, starts = 0, dict[str, int]()
         for field in self.forms.fields:
             if field.how == "listed":
-                found[field.name] = start
+                starts[field.name] = start
                 start += len(field.values)
-        return found
+        return starts
 
     @cached_property
     def tags(self) -> int:
@@ -125,13 +125,21 @@ def tensors(ids: Sequence[Sequence[int]], shapes: Sequence[Sequence[int]]) -> Pr
 
 
 def by_kernel(
-    model: Any, layout: Layout, head: KernelHead, prompts: Prompts, words: Sequence[Sequence[int]]
+    model: Any,
+    layout: Layout,
+    head: KernelHead,
+    prompts: Prompts,
+    words: Sequence[Sequence[int]],
+    heads: Sequence[int] | None = None,
 ) -> Scores:
-    """Return what a model with a kernel head says to prompts, of these words; it copies nothing."""
+    """Return what a model with a kernel head says to prompts, of these words; it copies nothing.
+
+    `heads` says which of a mixture answers each.
+    """
     import torch
 
     seen = pooled(model["encoder"], prompts.ids, prompts.mask)
-    logits = torch.tensor(head(seen.cpu().numpy(), words), device=seen.device)
+    logits = torch.tensor(head(seen.cpu().numpy(), words, heads), device=seen.device)
     choices = {name: logits[:, place] for name, place in layout.closed.items()}
     shape = (*prompts.ids.shape, 1, 2)
     return Scores(choices, seen.new_zeros(shape), seen.new_zeros((*prompts.ids.shape, 0)))
@@ -165,5 +173,5 @@ def pooled(encoder: Any, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     """What choices see as long as they pay the same attention to every token [rows, hidden]."""
     hidden = encoder(input_ids=ids, attention_mask=mask).last_hidden_state.float()
     shares = mask.unsqueeze(-1) / mask.sum(1).view(-1, 1, 1)
-    found: torch.Tensor = _SPREAD * (hidden * shares).sum(1)
-    return found
+    vector: torch.Tensor = _SPREAD * (hidden * shares).sum(1)
+    return vector

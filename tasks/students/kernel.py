@@ -4,6 +4,9 @@ With a few hundred rows and many labels it is far better than linear heads: two 
 by the cosine of their meanings, by its square (pairs of features that go together) and by the words
 they share. It keeps the meanings of its rows, a weight of each for each choice, and a weight of
 each word, so that an answer costs one pass of the encoder and two small products.
+
+A head may be a mixture of several, each of which has learned more rows than the one before; which
+of them answers a prompt is drawn by a hash of it, in the shares in which they were proven.
 """
 
 from __future__ import annotations
@@ -19,12 +22,14 @@ from zlib import crc32
 import numpy as np
 from numpy.typing import NDArray
 
+from tasks.core.records import digest
+
 if TYPE_CHECKING:
     import torch
 
 PREFIX = "kernel."
 BUCKETS = 8_192  # that words and pairs of words are hashed into
-PARTS = ("points", "weights", "words", "rarity", "bias")  # of the saved head
+PARTS = ("points", "weights", "words", "rarity", "bias", "shares")  # of the saved head
 _WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]|[^\W_]+|[^\w\s]")
 Floats = NDArray[np.float32]
 
@@ -39,10 +44,10 @@ def words_of(text: str) -> list[int]:
 def rarity(rows: Sequence[Sequence[int]]) -> Floats:
     """How much each bucket tells: the logarithm of the share of rows without it [buckets]."""
     seen = Counter(bucket for row in rows for bucket in set(row))
-    found = np.full(BUCKETS, math.log(1 + len(rows)) + 1, np.float32)
+    weights = np.full(BUCKETS, math.log(1 + len(rows)) + 1, np.float32)
     for bucket, count in seen.items():
-        found[bucket] = math.log((1 + len(rows)) / (1 + count)) + 1
-    return found
+        weights[bucket] = math.log((1 + len(rows)) / (1 + count)) + 1
+    return weights
 
 
 def table(rows: Sequence[Sequence[int]], tells: Floats) -> Any:
@@ -71,13 +76,20 @@ def cosine(a: Floats, b: Floats) -> Floats:
 
 
 class KernelHead:
-    """The learned head, by choice: weights of the learned rows, of words, and what is usual."""
+    """The learned heads, by choice: weights of the learned rows, of words, and what is usual.
+
+    The columns of all heads stand beside each other. `shares` are those of the prompts that each
+    answers.
+    """
 
     def __init__(self, parts: Mapping[str, torch.Tensor]) -> None:
-        self._parts = {name: parts[name].half() for name in PARTS}
-        self._points, self._weights, self._words, self._tells, self._bias = (
+        known = {"shares": parts["bias"].new_ones(1), **parts}  # one head, as of old
+        self._parts = {name: known[name].half() for name in PARTS if name != "shares"}
+        self._parts["shares"] = known["shares"].float()
+        self._points, self._weights, self._words, self._tells, self._bias, shares = (
             part.float().cpu().numpy() for part in self._parts.values()
         )
+        self._limits = np.cumsum(shares)
 
     @classmethod
     def of(cls, saved: Mapping[str, torch.Tensor]) -> KernelHead | None:
@@ -89,8 +101,22 @@ class KernelHead:
         """Return what is saved."""
         return {f"{PREFIX}{name}": part for name, part in self._parts.items()}
 
-    def __call__(self, points: Floats, rows: Sequence[Sequence[int]]) -> Floats:
-        """The logits of all choices, for prompts' meanings and words [rows, choices]."""
+    def drawn(self, prompt: str) -> int:
+        """Return which of the heads answers a prompt."""
+        if len(self._limits) == 1:
+            return 0
+        point = int(digest(prompt, "head", length=8), 16) / 16**8 * self._limits[-1]
+        return int(np.searchsorted(self._limits[:-1], point, side="right"))
+
+    def __call__(
+        self, points: Floats, rows: Sequence[Sequence[int]], heads: Sequence[int] | None = None
+    ) -> Floats:
+        """The logits of all choices, for prompts' meanings and words [rows, choices].
+
+        `heads` says which of the heads answers each row: the last one, unless it is told.
+        """
         meant = cosine(unit(points), self._points) @ self._weights
-        said = table(rows, self._tells) @ self._words
-        return np.asarray(meant + said + self._bias, np.float32)
+        by_words = table(rows, self._tells) @ self._words
+        every = (meant + by_words + self._bias).reshape(len(rows), len(self._limits), -1)
+        chosen = [len(self._limits) - 1] * len(rows) if heads is None else heads
+        return np.asarray(every[np.arange(len(rows)), chosen], np.float32)

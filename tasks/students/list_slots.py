@@ -62,8 +62,8 @@ def _made(
 
 def menus(rows: Sequence[tuple[str, Any]]) -> dict[Path, tuple[str, ...]]:
     """The menus of the lists in these answers that are picked from one."""
-    found = {path: _menu([value for _, value in c]) for path, c in _columns(rows).items()}
-    return {path: menu for path, menu in found.items() if menu and _long(rows, {path})}
+    options = {path: _menu([value for _, value in c]) for path, c in _columns(rows).items()}
+    return {path: menu for path, menu in options.items() if menu and _long(rows, {path})}
 
 
 def _columns(rows: Sequence[tuple[str, Any]]) -> dict[Path, list[tuple[str, list[Any]]]]:
@@ -77,7 +77,7 @@ def _columns(rows: Sequence[tuple[str, Any]]) -> dict[Path, list[tuple[str, list
 def _long(rows: Sequence[tuple[str, Any]], paths: Container[Path]) -> bool:
     """Return whether some answers have a list longer than one there."""
     lengths = [[len(value) for path, value in _lists(a, ()) if path in paths] for _, a in rows]
-    return sum(max(found, default=0) > 1 for found in lengths) >= max(3, SOME * len(rows))
+    return sum(max(each, default=0) > 1 for each in lengths) >= max(3, SOME * len(rows))
 
 
 def _menu(values: Sequence[list[Any]]) -> tuple[str, ...] | None:
@@ -89,8 +89,8 @@ def _menu(values: Sequence[list[Any]]) -> tuple[str, ...] | None:
     usual = dict.fromkeys(item for item, count in counts.items() if count > 1)
     if not 1 < len(usual) <= MENU:
         return None
-    known = ([item for item in value if item in usual] for value in told)
-    before = Counter(pair for value in known for pair in combinations(value, 2))
+    items = ([item for item in value if item in usual] for value in told)
+    before = Counter(pair for value in items for pair in combinations(value, 2))
     order = TopologicalSorter[str](dict.fromkeys(usual, ()))
     for (first, second), count in before.items():
         if count > before[second, first]:
@@ -155,16 +155,16 @@ def _spans(prompt: str, items: Sequence[Item], once: bool) -> list[tuple[Span, s
     With `once`, an item is said once and stands wherever its text does, but for longer items; else
     each stands after the one before.
     """
-    found: list[tuple[Span, str]] = []
+    spans: list[tuple[Span, str]] = []
     end = 0
     for kind, text in items:
         everywhere = places(prompt, text, "text")
         later = [place for place in everywhere if place[0] >= end][:1]
-        found += [(place, kind) for place in (everywhere if once else later)]
+        spans += [(place, kind) for place in (everywhere if once else later)]
         end = later[0][1] if later else end
-    found.sort(key=lambda one: one[0][0] - one[0][1])
+    spans.sort(key=lambda one: one[0][0] - one[0][1])
     taken, kept = bytearray(len(prompt)), []
-    for (begin, stop), kind in found:
+    for (begin, stop), kind in spans:
         if not any(taken[begin:stop]):
             taken[begin:stop] = b"x" * (stop - begin)
             kept.append(((begin, stop), kind))
@@ -173,12 +173,12 @@ def _spans(prompt: str, items: Sequence[Item], once: bool) -> list[tuple[Span, s
 
 def words(text: str, read: Any) -> list[tuple[int, int, int]]:
     """The words of a text as the tokenizer reads it: first token, begin and end in the text."""
-    found: dict[int, tuple[int, int, int]] = {}
+    tags: dict[int, tuple[int, int, int]] = {}
     for token, (word, (begin, end)) in enumerate(zip(read.word_ids, read.offsets, strict=True)):
         if word is not None:
-            first, start, _ = found.get(word, (token, begin, end))
-            found[word] = (first, start, reach(text, end))
-    return list(found.values())
+            first, start, _ = tags.get(word, (token, begin, end))
+            tags[word] = (first, start, reach(text, end))
+    return list(tags.values())
 
 
 def tags(prompt: str, read: Any, asked: Sequence[tuple[Field, int, Any]]) -> list[int] | None:
@@ -187,20 +187,20 @@ def tags(prompt: str, read: Any, asked: Sequence[tuple[Field, int, Any]]) -> lis
     Each list comes with the number of its first kind. Tag 0 is no item, 2k + 1 begins one of kind
     k, 2k + 2 goes on with it; tokens within a word have none.
     """
-    result, known = [REST] * len(read.ids), words(prompt, read)
-    for first, _, _ in known:
+    result, places = [REST] * len(read.ids), words(prompt, read)
+    for first, _, _ in places:
         result[first] = 0
     for field, number, value in asked:
         items = [_item(item, _text_key(field)) for item in value]
         for (begin, end), kind in _spans(prompt, [i for i in items if i], field.once):
-            inside = [first for first, start, stop in known if start < end and begin < stop]
+            inside = [first for first, start, stop in places if start < end and begin < stop]
             if kind not in field.values or any(result[first] for first in inside):
                 return None
             tag = 2 * (number + field.values.index(kind)) + 1
             for first in inside:
                 result[first], tag = tag, tag + tag % 2
-    said = _pieces(prompt, known, [result[first] for first, _, _ in known])
-    right = all(_items(field, number, said) == value for field, number, value in asked)
+    pieces = _pieces(prompt, places, [result[first] for first, _, _ in places])
+    right = all(_items(field, number, pieces) == value for field, number, value in asked)
     return result if right else None
 
 
@@ -215,36 +215,36 @@ def read_off(
     text: str, read: Any, logprobs: torch.Tensor, asked: Sequence[tuple[Field, int]]
 ) -> tuple[dict[str, Any], float]:
     """The lists that tags make, `logprobs` [tokens, tags], and the log-probability of the tags."""
-    table, known, last = logprobs.cpu().numpy(), words(text, read), 0
+    table, places, last = logprobs.cpu().numpy(), words(text, read), 0
     begins = np.arange(table.shape[1]) % 2 == 1
     begins[0] = True
     chosen: list[int] = []
-    for first, _, _ in known:
+    for first, _, _ in places:
         allowed = begins | (np.arange(len(begins)) == last + last % 2)  # only an item goes on
         last = int(np.where(allowed, table[first], -np.inf).argmax())
         chosen.append(last)
-    said = _pieces(text, known, chosen)
-    total = sum(float(table[first, tag]) for (first, _, _), tag in zip(known, chosen, strict=True))
-    return {field.name: _items(field, number, said) for field, number in asked}, total
+    pieces = _pieces(text, places, chosen)
+    total = sum(float(table[first, tag]) for (first, _, _), tag in zip(places, chosen, strict=True))
+    return {field.name: _items(field, number, pieces) for field, number in asked}, total
 
 
 def _pieces(
-    text: str, known: Sequence[tuple[int, int, int]], chosen: Sequence[int]
+    text: str, places: Sequence[tuple[int, int, int]], chosen: Sequence[int]
 ) -> list[tuple[int, str]]:
     """The pieces of a text that the tags of its words mark, each with the number of its kind."""
-    found: list[tuple[int, int, int]] = []
-    for tag, (_, begin, end) in zip(chosen, known, strict=True):
+    spans: list[tuple[int, int, int]] = []
+    for tag, (_, begin, end) in zip(chosen, places, strict=True):
         if tag % 2:
-            found.append((tag // 2, begin, end))
+            spans.append((tag // 2, begin, end))
         elif tag:
-            found[-1] = (*found[-1][:2], end)
-    return [(kind, text[begin:end]) for kind, begin, end in found]
+            spans[-1] = (*spans[-1][:2], end)
+    return [(kind, text[begin:end]) for kind, begin, end in spans]
 
 
-def _items(field: Field, number: int, said: Sequence[tuple[int, str]]) -> list[Any]:
+def _items(field: Field, number: int, pieces: Sequence[tuple[int, str]]) -> list[Any]:
     """The items of one list among the pieces."""
     kinds = dict(enumerate(field.values, start=number))
-    own = [(kinds[kind], piece) for kind, piece in said if kind in kinds]
+    own = [(kinds[kind], piece) for kind, piece in pieces if kind in kinds]
     return [_filled(*item) for item in (dict.fromkeys(own) if field.once else own)]
 
 

@@ -68,10 +68,10 @@ def tokenizer() -> Any:
     """The encoder's tokenizer; the spans of its tokens are places in the text."""
     from tokenizers import Tokenizer
 
-    found = Tokenizer.from_file(str(encoder_folder() / "tokenizer.json"))
-    found.no_truncation()
-    found.no_padding()
-    return found
+    loaded = Tokenizer.from_file(str(encoder_folder() / "tokenizer.json"))
+    loaded.no_truncation()
+    loaded.no_padding()
+    return loaded
 
 
 @cache
@@ -109,13 +109,13 @@ def embed(texts: Sequence[str], batch: int = 64) -> NDArray[np.float32]:
     import torch
     from torch.nn.functional import normalize
 
-    found = [read.ids[:READ] for read in tokenizer().encode_batch(list(texts))]
-    order = sorted(range(len(found)), key=lambda i: len(found[i]))
-    model, result = shared(), np.zeros((len(found), shared().config.hidden_size), np.float32)
+    token_ids = [read.ids[:READ] for read in tokenizer().encode_batch(list(texts))]
+    order = sorted(range(len(token_ids)), key=lambda i: len(token_ids[i]))
+    model, result = shared(), np.zeros((len(token_ids), shared().config.hidden_size), np.float32)
     with torch.inference_mode():
         for start in range(0, len(order), batch):
             some = order[start : start + batch]
-            ids, mask = padded([found[i] for i in some])
+            ids, mask = padded([token_ids[i] for i in some])
             states = model(input_ids=ids.to(model.device), attention_mask=mask.to(model.device))
             kept = states.last_hidden_state.float().cpu() * mask[..., None]
             result[some] = normalize(kept.sum(1)).numpy()

@@ -42,7 +42,7 @@ def gaps(text: str, prompt: str, literal: frozenset[str], path: str) -> tuple[st
 
 def _pieces(text: str, prompt: str, literal: frozenset[str]) -> Iterator[tuple[int, int]]:
     """Where the values of a sentence stand: words of the prompt, else what is quoted, numbers."""
-    said = [match.span(1 if match.group(1) else 2) for match in _VALUE.finditer(text)]
+    spans = [match.span(1 if match.group(1) else 2) for match in _VALUE.finditer(text)]
     words = [match.span() for match in _WORD.finditer(text)]
     end = 0
     for place, (start, stop) in enumerate(words):
@@ -54,7 +54,7 @@ def _pieces(text: str, prompt: str, literal: frozenset[str]) -> Iterator[tuple[i
             if not copied or text[slice(*word)] in literal:
                 break
             reach = word[1]
-        value = next((span for span in said if span[0] < stop and start < span[1]), None)
+        value = next((span for span in spans if span[0] < stop and start < span[1]), None)
         if value is not None and reach < value[1]:
             start, reach = value
         if reach > start:

@@ -158,5 +158,5 @@ def places(prompt: str, value: Any, how: How) -> list[tuple[int, int]]:
     before = "" if _JOINED.match(text[0]) else r"(?<!\w)"
     after = "" if _JOINED.match(text[-1]) else r"(?!\w)"
     pattern = re.compile(f"{before}{re.escape(text)}{after}", flags)
-    found = (match.span() for match in pattern.finditer(prompt))
-    return [(a, b) for a, b in found if how not in CASED or recased(prompt[a:b], how) == text]
+    spans = (match.span() for match in pattern.finditer(prompt))
+    return [(a, b) for a, b in spans if how not in CASED or recased(prompt[a:b], how) == text]

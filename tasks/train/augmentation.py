@@ -36,7 +36,7 @@ def swapped(rows: Sequence[Row], copies: int, seed: int) -> list[Row]:
             bank[kind].append(value)
     rng = random.Random(seed)
     turns = pairs * copies
-    return [made for row, said in turns if (made := _swapped(row, said, bank, rng))]
+    return [copy for row, said in turns if (copy := _swapped(row, said, bank, rng))]
 
 
 def _own(path: Path) -> bool:
@@ -48,10 +48,10 @@ def _own(path: Path) -> bool:
 
 def _said(row: Row, flat: Flat, free: set[Path]) -> dict[str, str]:
     """The values that may be exchanged, by what they are exchanged with."""
-    said = {path: value for path, value in flat.items() if path in free and _once(row, value)}
-    rest = [[path, value] for path, value in flat.items() if path not in said]
+    values = {path: value for path, value in flat.items() if path in free and _once(row, value)}
+    rest = [[path, value] for path, value in flat.items() if path not in values]
     tag = row.prompt[: row.prompt.find("] ") + 1] if row.prompt.startswith("[") else ""
-    return {json.dumps([tag, path, rest]): value for path, value in said.items()}
+    return {json.dumps([tag, path, rest]): value for path, value in values.items()}
 
 
 def _once(row: Row, value: object) -> bool:
@@ -65,11 +65,11 @@ def _quoted(value: str) -> str:
 
 
 def _swapped(
-    row: Row, said: Mapping[str, str], bank: Mapping[str, Sequence[str]], rng: random.Random
+    row: Row, values: Mapping[str, str], bank: Mapping[str, Sequence[str]], rng: random.Random
 ) -> Row | None:
     """A row with some of its values exchanged; None when none could be."""
-    prompt, answer, now = row.prompt, row.answer, dict(said)
-    for kind, value in said.items():
+    prompt, answer, now = row.prompt, row.answer, dict(values)
+    for kind, value in values.items():
         if rng.random() >= SHARE:
             continue
         other = rng.choice(bank[kind])
@@ -79,4 +79,4 @@ def _swapped(
         if all(len(places(changed, one, "text")) == 1 for one in kept.values()):
             prompt, now = changed, kept
             answer = answer.replace(_quoted(value), _quoted(other))
-    return replace(row, prompt=prompt, answer=answer) if now != said else None
+    return replace(row, prompt=prompt, answer=answer) if now != values else None

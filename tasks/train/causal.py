@@ -32,18 +32,18 @@ class Example:
     start: int
 
 
-def examples(found: Sequence[Row], tokenizer: Any, max_length: int) -> list[Example]:
+def examples(rows: Sequence[Row], tokenizer: Any, max_length: int) -> list[Example]:
     """Rows as token ids, without the too long ones.
 
     Keys stay in the teacher's order: it often follows the prompt, and copying along is easier.
     """
-    if not found:
+    if not rows:
         return []
-    prompts = render(tokenizer, [ask(row.prompt) for row in found])
-    answers = tokenizer([row.answer for row in found], add_special_tokens=False)["input_ids"]
+    prompts = render(tokenizer, [ask(row.prompt) for row in rows])
+    answers = tokenizer([row.answer for row in rows], add_special_tokens=False)["input_ids"]
     end = [tokenizer.eos_token_id]
-    made = [Example(p + a + end, len(p)) for p, a in zip(prompts, answers, strict=True)]
-    return [example for example in made if len(example.ids) <= max_length]
+    result = [Example(p + a + end, len(p)) for p, a in zip(prompts, answers, strict=True)]
+    return [example for example in result if len(example.ids) <= max_length]
 
 
 def adapted(base: Path, params: Train, warm: Path | None) -> tuple[Any, Any]:

@@ -40,12 +40,12 @@ def group(tasks: Iterable[Task], named: Mapping[str, Sequence[str]]) -> dict[str
             raise Refused(
                 f"train.domains: {name!r} has other characters than letters, digits, . _ -"
             )
-    found: dict[str, list[str]] = {}
+    members: dict[str, list[str]] = {}
     for task in tasks:
         fits = (n for n, some in named.items() if any(fnmatchcase(task.id, p) for p in some))
         rest = f"{task.family}-others" if task.family in named else task.family
-        found.setdefault(f"domain-{next(fits, rest)}", []).append(task.id)
-    return {name: sorted(ids) for name, ids in found.items() if len(ids) > 1}
+        members.setdefault(f"domain-{next(fits, rest)}", []).append(task.id)
+    return {name: sorted(ids) for name, ids in members.items() if len(ids) > 1}
 
 
 def tag(task: str) -> str:
@@ -88,11 +88,11 @@ def gather(
     Training and validation rows that are like another task's held-out rows, or of the same
     conversation, are left out of the domain's. Each task has at most `checked` validation rows.
     """
-    known = {id: load_one(dataset / id) for id in tasks}
+    loaded = {id: load_one(dataset / id) for id in tasks}
     parts = {id: {s: rows(dataset / id / f"{s}.parquet") for s in SPLITS} for id in tasks}
     seen = _held_out(list(parts.values()), params)
     learned: dict[Split, list[list[Row]]] = {"train": [], "validation": []}
-    for id, task in known.items():
+    for id, task in loaded.items():
         marked = replace(task, template=replace(task.template, tag=tag(id)))
         save(out / id / "task.json", marked)
         for split in SPLITS:
@@ -104,7 +104,7 @@ def gather(
     for split, shares in learned.items():
         turns = chain.from_iterable(zip_longest(*shares))
         write_rows(out / f"{split}.parquet", [row for row in turns if row is not None])
-    save(out / "task.json", _whole(name, list(known.values())))
+    save(out / "task.json", _whole(name, list(loaded.values())))
 
 
 def _whole(name: str, tasks: Sequence[Task]) -> Task:

@@ -69,16 +69,16 @@ def filled(
 
     Some of those `recased` seem to be typed in another case, so that case is a hint and no more.
     """
-    found = tokenizer().encode_batch([row.prompt for row in rows])
+    encodings = tokenizer().encode_batch([row.prompt for row in rows])
     layout, fields = Layout(forms), {field.name: field for field in forms.fields}
-    made = [
+    result = [
         _filled(
             row, read, layout, fields, reader, _typed(row.prompt, place) if recased else row.prompt
         )
-        for place, (row, read) in enumerate(zip(rows, found, strict=True))
+        for place, (row, read) in enumerate(zip(rows, encodings, strict=True))
         if len(read.ids) <= min(longest, LENGTH)
     ]
-    return made
+    return result
 
 
 def _typed(prompt: str, place: int) -> str:
@@ -89,9 +89,9 @@ def _typed(prompt: str, place: int) -> str:
 
 def readable(rows: Sequence[Row], longest: int) -> list[Row]:
     """The rows that the encoder can read from end to end."""
-    found = tokenizer().encode_batch([row.prompt for row in rows])
+    encodings = tokenizer().encode_batch([row.prompt for row in rows])
     most = min(longest, LENGTH)
-    return [row for row, read in zip(rows, found, strict=True) if len(read.ids) <= most]
+    return [row for row, read in zip(rows, encodings, strict=True) if len(read.ids) <= most]
 
 
 def _filled(
@@ -114,13 +114,13 @@ def _filled(
             exact &= value == field.nothing
         else:
             spans = [_tokens(read, span) for span in places(row.prompt, value, field.how)]
-            copied |= {name: found} if (found := [s for s in spans if s]) else {}
+            copied |= {name: options} if (options := [s for s in spans if s]) else {}
             place = _place(field.values, value)
             if name not in copied and place is not None:
                 closed[name], copied[name] = place, [NOTHING]
     tagged = tags(row.prompt, read, asked) if asked else []
-    known = len({*closed, *copied}) - 1 + len(asked)
-    whole = exact and form < len(forms) and known == len(names) and tagged is not None
+    choices = len({*closed, *copied}) - 1 + len(asked)
+    whole = exact and form < len(forms) and choices == len(names) and tagged is not None
     shapes = cases(typed, read.offsets)
     return Filled(read.ids, shapes, closed, copied, tagged or [], whole, words_of(row.prompt))
 
@@ -200,20 +200,20 @@ def _goals(spans: Sequence[Sequence[tuple[int, int]]], side: int, width: int) ->
     import torch
 
     goals = torch.zeros(len(spans), width, dtype=torch.bool)
-    for i, found in enumerate(spans):
-        goals[i, [span[side] for span in found]] = True
+    for i, options in enumerate(spans):
+        goals[i, [span[side] for span in options]] = True
     return goals
 
 
 def _pointed(logits: torch.Tensor, goals: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     import torch
 
-    known = goals.any(1)
+    pointed = goals.any(1)
     logprobs = logits.log_softmax(1)
     best = goals.gather(1, logits.argmax(1, keepdim=True)).squeeze(1)
     loss = torch.zeros(len(goals), device=logits.device)
-    reached = logprobs[known].masked_fill(~goals[known], float("-inf")).logsumexp(1)
-    return loss.masked_scatter(known, -reached), ~known | best
+    reached = logprobs[pointed].masked_fill(~goals[pointed], float("-inf")).logsumexp(1)
+    return loss.masked_scatter(pointed, -reached), ~pointed | best
 
 
 def fresh(forms: Forms, params: Train) -> Any:

@@ -43,13 +43,13 @@ def lead(model: Any, forms: Forms, rows: Sequence[Filled], *, always: bool = Fal
     size = float(np.sqrt((points**2).sum(1).mean()))
     choose, layout, led = model["choose"], Layout(forms), True
     for name, place in layout.closed.items():
-        known = [i for i, row in enumerate(rows) if name in row.closed]
-        values = np.array([rows[i].closed[name] for i in known])
-        found = _linear(points[known] / size, values, 0.0 if always else GOOD)
-        if found is None:
+        usable = [i for i, row in enumerate(rows) if name in row.closed]
+        values = np.array([rows[i].closed[name] for i in usable])
+        solved = _linear(points[usable] / size, values, 0.0 if always else GOOD)
+        if solved is None:
             led = False
             continue
-        classes, *learned = found
+        classes, *learned = solved
         weight, bias = (part.to(choose.weight.device) for part in learned)
         with torch.no_grad():
             choose.weight[place], choose.bias[place] = 0.0, -math.log(len(rows) + 1)
@@ -113,7 +113,7 @@ def expect(model: Any, forms: Forms, rows: Sequence[Filled]) -> None:
     with torch.no_grad():
         for name, number in layout.copied.items():
             spans = [row.copied[name] for row in rows if name in row.copied]
-            empty = (sum(found == [NOTHING] for found in spans) + 0.5) / (len(spans) + 1)
+            empty = (sum(options == [NOTHING] for options in spans) + 0.5) / (len(spans) + 1)
             start = math.log(empty / (1 - empty)) + usual
             model["nothing"].weight[0, 2 * number : 2 * number + 2] = start
         if layout.tags:

@@ -3,6 +3,11 @@
 What each row would have been answered by a head that had not learned it, or anything of its group,
 chooses how much words count and how names of labels help, sets how sure the head is, and is kept:
 it is the honest confidence of training rows (out of fold), for whoever certifies the student.
+
+Rows that prove are learned as well, one after the other: the calibration rows come in `BLOCKS`, the
+first head has learned none of them, and each further one the blocks before (progressive validation,
+Blum, Kalai and Langford 1999, COLT). Each block is the proof of the head that had not seen it; the
+student is the mixture of all heads.
 """
 
 from __future__ import annotations
@@ -10,17 +15,15 @@ from __future__ import annotations
 import math
 import re
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from tasks.core.records import digest
 from tasks.core.rows import Row
 from tasks.students.answer_templates import Forms
 from tasks.students.heads import FORM, Layout
@@ -29,65 +32,63 @@ from tasks.students.minilm import tokenizer
 from tasks.students.slots import ABSENT
 from tasks.train.encoder import Filled
 from tasks.train.head_init import seen
+from tasks.train.ridge import Solved, inverted, solved_with
 
-FILE = "out_of_fold.parquet"  # beside the adapter
+BLOCKS = 4  # of the calibration rows
 MOST = 2_000  # rows; with more, linear heads are as good and cheaper
 FIELDS = 3  # choices up to which names of values help; with more they would cost too much
 READ = 800  # rows that the settings are chosen on
 WORDS, STIFFNESS, NAMES = (0.15, 0.4, 1.0), (0.1, 0.3), (0.0, 1.0)
 TEMPERATURES = (2.0, 4.0, 6.0, 9.0, 13.0, 18.0, 25.0, 35.0)
-UNSEEN = -30.0  # the logit of what never occurred
+UNSEEN = -30.0  # the logit of what a head never saw
 _SPLIT = re.compile(r"[\W_]+|(?<=[a-z])(?=[A-Z])")
 
 
 @dataclass(frozen=True, slots=True)
+class Block:
+    """Calibration rows, those of them that later heads learn, and how the encoder reads these."""
+
+    rows: list[Row]
+    kept: list[Row]
+    learned: list[Filled]
+
+
+@dataclass(frozen=True, slots=True)
 class Fitted:
-    """A head, and what each learned row would have got without its group."""
+    """A head, and what each learned row would have got without its group.
+
+    `heads` says which head of the mixture had not learned a calibration row, by the row's id.
+    """
 
     head: KernelHead
     confidence: list[float]
     right: list[bool]
+    heads: dict[str, int]
 
 
-@dataclass(frozen=True, slots=True)
-class Solved:
-    """Weights of a head's rows, and what each row gets without its group [rows, values]."""
-
-    weights: Floats
-    without: Floats
-
-
-def solve(kernel: Floats, goals: Floats, stiffness: Floats, groups: Sequence[str]) -> Solved:
-    """Kernel ridge regression, and its answers without each row's own group.
-
-    Blockwise leave-one-out in closed form (An, Liu and Venkatesh 2007, Pattern Recognition 40).
-    """
-    return _solved_with(inverted(kernel, stiffness), goals, groups)
-
-
-def inverted(kernel: Floats, stiffness: Floats) -> NDArray[np.float64]:
-    """The inverse that the ridge regressions of all choices of the same rows share."""
-    return np.asarray(np.linalg.inv(kernel.astype(np.float64) + np.diag(stiffness)))
-
-
-def _solved_with(inverse: NDArray[np.float64], goals: Floats, groups: Sequence[str]) -> Solved:
-    weights = inverse @ goals
-    without = goals - weights / np.diag(inverse)[:, None]
-    members: defaultdict[str, list[int]] = defaultdict(list)
-    for place, group in enumerate(groups):
-        members[group].append(place)
-    for same in members.values():
-        if len(same) > 1:
-            block = np.linalg.solve(inverse[np.ix_(same, same)], weights[same])
-            without[same] = goals[same] - block
-    return Solved(weights.astype(np.float32), without.astype(np.float32))
+def blocks(found: Sequence[Row]) -> list[list[Row]]:
+    """Calibration rows in blocks of about one size; a group is never torn apart."""
+    groups: defaultdict[str, list[Row]] = defaultdict(list)
+    for row in found:
+        groups[row.group or row.id].append(row)
+    made: list[list[Row]] = [[] for _ in range(BLOCKS)]
+    for name in sorted(groups, key=lambda name: digest(name, "block")):
+        min(made, key=len).extend(groups[name])
+    return [block for block in made if block]
 
 
 class _Rows:
     """Rows and names of values as points, words and groups."""
 
-    def __init__(self, points: Floats, words: Sequence[list[int]], groups: Sequence[str]) -> None:
-        self.points, self.groups, self.tells = unit(points), list(groups), rarity(words)
+    def __init__(
+        self,
+        points: Floats,
+        words: Sequence[list[int]],
+        groups: Sequence[str],
+        known: Sequence[list[int]],
+    ) -> None:
+        """`known` are the words of what the first head learns: they say how rare words are."""
+        self.points, self.groups, self.tells = unit(points), list(groups), rarity(known)
         self.words = table(words, self.tells)
         self.alike, self.shared = cosine(self.points, self.points), self.words @ self.words.T
         self.shared = np.asarray(self.shared.todense(), np.float32)
@@ -98,9 +99,9 @@ class _Rows:
         if self._last and self._last[:2] == (tuple(at), setting):
             return self._last[2]
         kernel = self.alike[np.ix_(at, at)] + setting.words * self.shared[np.ix_(at, at)]
-        found = inverted(kernel, np.full(len(at), setting.stiffness))
-        self._last = tuple(at), setting, found
-        return found
+        inverse = inverted(kernel, np.full(len(at), setting.stiffness))
+        self._last = tuple(at), setting, inverse
+        return inverse
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,49 +123,88 @@ class _Setting:
 
 
 def fit(
-    model: Any, forms: Forms, learned: Sequence[Filled], rows: Sequence[Row], told: str
+    model: Any,
+    forms: Forms,
+    learned: Sequence[Filled],
+    rows: Sequence[Row],
+    told: str,
+    later: Sequence[Block] = (),
 ) -> Fitted:
-    """The kernel head of a fresh model for rows; `told` is the prompt that may describe labels."""
+    """The kernel head of a fresh model for rows; `told` is the prompt that may describe labels.
+
+    `later` are the blocks of calibration rows, for a mixture of heads.
+    """
     import torch
 
     layout = Layout(forms)
-    names = _names(layout, learned, told) if len(layout.closed) <= FIELDS else []
-    texts = [text for text, _, _ in names]
-    read = [row.ids for row in learned] + [found.ids for found in tokenizer().encode_batch(texts)]
-    words = [row.words for row in learned] + [words_of(text) for text in texts]
-    groups = [row.group or row.id for row in rows] + [f"name {i}" for i in range(len(texts))]
-    known = _Rows(seen(model, read), words, groups)
-    choices = {name: _choice(name, place, learned, names) for name, place in layout.closed.items()}
-    setting = _chosen(known, max(choices.values(), key=lambda c: len(set(c.values))))
-    size = max(place.stop for place in layout.closed.values())
-    weights, bias = np.zeros((len(read), size), np.float32), np.zeros(size, np.float32)
-    without = np.zeros((len(learned), size), np.float32)
-    for choice in choices.values():
-        _fill(known, choice, setting, weights, bias, without)
-    parts = (known.points, weights, setting.words * (known.words.T @ weights), known.tells, bias)
+    names = _names(layout, told) if len(layout.closed) <= FIELDS else []
+    every = [*learned, *(row for block in later for row in block.learned)]
+    known = _read(model, learned, every, [*rows, *(r for b in later for r in b.kept)], names)
+    ends = np.cumsum([len(learned), *(len(block.learned) for block in later[:-1])])
+    fitted = [_choices(layout, every[:end], names, len(every)) for end in ends]
+    setting = _chosen(known, max(fitted[0].values(), key=lambda c: len(set(c.values))))
+    heads = [_head(known, choices, setting, len(every)) for choices in fitted]
+    weights, bias = (np.concatenate([head[part] for head in heads], axis=-1) for part in (0, 1))
+    shares = np.array([len(block.rows) for block in later] or [1], np.float32)
+    words = setting.words * (known.words.T @ weights)
+    parts = (known.points, weights, words, known.tells, bias, shares / shares.sum())
     head = KernelHead({k: torch.tensor(v) for k, v in zip(PARTS, parts, strict=True)})
-    return Fitted(head, *_judged(layout, learned, without + bias))
+    said = heads[0][2][: len(learned)] + heads[0][1]
+    proven = {row.id: place for place, block in enumerate(later) for row in block.rows}
+    return Fitted(head, *_judged(layout, learned, said), proven)
 
 
-def _choice(
-    name: str, place: slice, learned: Sequence[Filled], names: Sequence[tuple[str, str, int]]
-) -> _ChoiceRows:
-    rows = [i for i, row in enumerate(learned) if name in row.closed]
-    values = [learned[i].closed[name] for i in rows]
-    own = [i for i, (_, field, value) in enumerate(names) if field == name and value in set(values)]
-    return _ChoiceRows(
-        place, rows, values, [len(learned) + i for i in own], [names[i][2] for i in own]
-    )
+def _read(
+    model: Any,
+    learned: Sequence[Filled],
+    every: Sequence[Filled],
+    rows: Sequence[Row],
+    names: Sequence[tuple[str, str, int]],
+) -> _Rows:
+    """All rows and names of values, as the encoder and the words see them."""
+    texts = [text for text, _, _ in names]
+    read = [row.ids for row in every] + [found.ids for found in tokenizer().encode_batch(texts)]
+    named = [words_of(text) for text in texts]
+    words = [row.words for row in every]
+    groups = [row.group or row.id for row in rows] + [f"name {i}" for i in range(len(texts))]
+    return _Rows(seen(model, read), words + named, groups, [r.words for r in learned] + named)
 
 
-def _names(layout: Layout, learned: Sequence[Filled], told: str) -> list[tuple[str, str, int]]:
+def _choices(
+    layout: Layout, learned: Sequence[Filled], names: Sequence[tuple[str, str, int]], before: int
+) -> dict[str, _ChoiceRows]:
+    """What a head learns of each choice from the first rows; names stand `before` rows further."""
+    found = {}
+    for name, place in layout.closed.items():
+        rows = [i for i, row in enumerate(learned) if name in row.closed]
+        values = [learned[i].closed[name] for i in rows]
+        own = [i for i, (_, f, value) in enumerate(names) if f == name and value in set(values)]
+        named = [names[i][2] for i in own]
+        found[name] = _ChoiceRows(place, rows, values, [before + i for i in own], named)
+    return found
+
+
+def _head(
+    known: _Rows, choices: Mapping[str, _ChoiceRows], setting: _Setting, count: int
+) -> tuple[Floats, Floats, Floats]:
+    """One head: weights, bias, and what each of `count` rows gets without its group."""
+    size = max(choice.place.stop for choice in choices.values())
+    weights = np.zeros((len(known.points), size), np.float32)
+    bias, without = np.full(size, UNSEEN, np.float32), np.zeros((count, size), np.float32)
+    for choice in choices.values():
+        bias[choice.place.start + np.array(sorted(set(choice.values)), int)] = 0.0
+        _fill(known, choice, setting, weights, bias, without)
+    return weights, bias, without
+
+
+def _names(layout: Layout, told: str) -> list[tuple[str, str, int]]:
     """Return what the values of closed fields are called and described as, with field and value."""
-    found = []
+    names = []
     for field in layout.forms.fields:
         for value, name in enumerate(field.values if field.chosen else ()):
             if isinstance(name, str) and sum(map(str.isalpha, name)) > 2 and name != ABSENT:
-                found.append((described(name, told), field.name, value))
-    return found
+                names.append((described(name, told), field.name, value))
+    return names
 
 
 def described(name: str, told: str) -> str:
@@ -174,8 +214,8 @@ def described(name: str, told: str) -> str:
         rf"^[^\w\n]*{re.escape(name)}[\"'`*)\]]*\s*(?::|=|--?|[\u2013\u2014]|->)\s*(\S.{{5,300}})$",
         re.IGNORECASE | re.MULTILINE,
     )
-    found = line.search(told)
-    return f"{words}: {found[1].strip()}" if found else words
+    match = line.search(told)
+    return f"{words}: {match[1].strip()}" if match else words
 
 
 def _solved(known: _Rows, choice: _ChoiceRows, setting: _Setting, most: int = MOST) -> Solved:
@@ -185,10 +225,10 @@ def _solved(known: _Rows, choice: _ChoiceRows, setting: _Setting, most: int = MO
     goals = np.zeros((len(at), choice.place.stop - choice.place.start), np.float32)
     values = [*choice.values[:most], *(choice.named if setting.names else [])]
     goals[np.arange(len(at)), values] = 1
-    return _solved_with(known.inverse(at, setting), goals, [known.groups[i] for i in at])
+    return solved_with(known.inverse(at, setting), goals, [known.groups[i] for i in at])
 
 
-def _chosen(known: _Rows, choice: _ChoiceRows) -> _Setting:
+def _chosen(rows: _Rows, choice: _ChoiceRows) -> _Setting:
     """The setting whose answers to rows it had not learned are the most probable."""
     if len(set(choice.values)) < 2:
         return _Setting(WORDS[0], STIFFNESS[0], NAMES[0])
@@ -196,7 +236,7 @@ def _chosen(known: _Rows, choice: _ChoiceRows) -> _Setting:
     tried = [_Setting(*one) for one in product(WORDS, STIFFNESS, NAMES if choice.names else (0.0,))]
 
     def loss(setting: _Setting) -> float:
-        without = _solved(known, choice, setting, READ).without[: len(values)]
+        without = _solved(rows, choice, setting, READ).without[: len(values)]
         return min(_loss(t * without, values) for t in TEMPERATURES)
 
     return min(tried, key=loss)
@@ -213,7 +253,7 @@ def _logprobs(logits: Floats) -> Floats:
 
 
 def _fill(
-    known: _Rows,
+    rows: _Rows,
     choice: _ChoiceRows,
     setting: _Setting,
     weights: Floats,
@@ -223,15 +263,15 @@ def _fill(
     """Write one choice's columns of the head, and what its rows get without their groups."""
     place = choice.place
     if len(set(choice.values)) < 2:
-        bias[place] = -math.log(len(known.groups) + 1)
+        bias[place] = -math.log(len(rows.groups) + 1)
         bias[place.start + choice.values[0] if choice.values else place.start] = 0.0
         return
-    solved, values = _solved(known, choice, setting), np.array(choice.values)
+    solved, values = _solved(rows, choice, setting), np.array(choice.values)
     own = solved.without[: len(values)]
     sure = min(TEMPERATURES, key=lambda t: _loss(t * own, values))
     at = [*choice.rows, *(choice.names if setting.names else [])]
     weights[at, place] = sure * solved.weights
-    kernel = known.alike[: len(without), at] + setting.words * known.shared[: len(without), at]
+    kernel = rows.alike[: len(without), at] + setting.words * rows.shared[: len(without), at]
     without[:, place] = sure * kernel @ solved.weights
     without[choice.rows, place] = sure * own
 
@@ -241,32 +281,12 @@ def _judged(
 ) -> tuple[list[float], list[bool]]:
     """Return how sure each row's answer is, and whether it is right."""
     logprobs = {name: _logprobs(logits[:, place]) for name, place in layout.closed.items()}
-    best = {name: said.argmax(1) for name, said in logprobs.items()}
+    best = {name: scores.argmax(1) for name, scores in logprobs.items()}
     sure, right = list[float](), list[bool]()
     for i, row in enumerate(learned):
         form = int(best[FORM][i])
-        known = form < len(layout.forms.forms)
-        names = [FORM, *(layout.forms.forms[form].names if known else ())]
+        fits = form < len(layout.forms.forms)
+        names = [FORM, *(layout.forms.forms[form].names if fits else ())]
         sure.append(float(sum(logprobs[name][i].max() for name in names)))
         right.append(row.whole and all(best[n][i] == goal for n, goal in row.closed.items()))
     return sure, right
-
-
-def out_of_fold(trained: Path) -> list[tuple[float, bool]]:
-    """What `write` kept of a training: confidences and whether the answers agree; else nothing."""
-    path = trained / FILE
-    if not path.exists():
-        return []
-    found = pq.read_table(path, columns=["confidence", "agrees"]).to_pydict()
-    return list(zip(found["confidence"], found["agrees"], strict=True))
-
-
-def write(path: Path, rows: Sequence[Row], fitted: Fitted) -> None:
-    """Write what the learned rows got without their groups, as Parquet."""
-    columns = {
-        "id": [row.id for row in rows],
-        "group": [row.group for row in rows],
-        "confidence": fitted.confidence,
-        "agrees": fitted.right,
-    }
-    pq.write_table(pa.table(columns), path)

@@ -147,10 +147,10 @@ class Fitter:
         """Batches of rows, epoch after epoch, from `step` on."""
         for epoch in count():
             rng = random.Random(f"{self.params.seed} {epoch}")
-            made = batches(self.examples, self.params.batch, rng)
-            skipped = min(step, len(made))
+            stream = batches(self.examples, self.params.batch, rng)
+            skipped = min(step, len(stream))
             step -= skipped
-            yield from made[skipped:]
+            yield from stream[skipped:]
 
     def _step(self, batch: Sequence[int], moved_by: Sequence[torch.optim.Optimizer]) -> float:
         import torch
@@ -228,9 +228,9 @@ def batches(examples: Sequence[Any], size: int, rng: random.Random) -> list[list
     rng.shuffle(order)
     pools = [order[i : i + 8 * size] for i in range(0, len(order), 8 * size)]
     order = [i for pool in pools for i in sorted(pool, key=lambda i: len(examples[i].ids))]
-    made = [order[i : i + size] for i in range(0, len(order), size)]
-    rng.shuffle(made)
-    return made
+    result = [order[i : i + size] for i in range(0, len(order), size)]
+    rng.shuffle(result)
+    return result
 
 
 def check(losses: Sequence[tuple[int, float]], before: float) -> None:

@@ -25,18 +25,18 @@ def optimizers(
     rest, matrices = list[torch.Tensor](), list[torch.Tensor]()
     for name, weight in named:
         (matrices if params.muon and "lora_" in name and weight.ndim == 2 else rest).append(weight)
-    found: list[torch.optim.Optimizer] = []
+    result: list[torch.optim.Optimizer] = []
     if matrices:
         muon = torch.optim.Muon(
             matrices, lr=params.rate(), weight_decay=0.0, adjust_lr_fn="match_rms_adamw"
         )
-        found.append(muon)
+        result.append(muon)
     if rest:
         adam = torch.optim.AdamW(
             rest, lr=params.rate(), betas=(0.9, 0.99), weight_decay=0.0, fused=True
         )
-        found.append(adam)
-    return found
+        result.append(adam)
+    return result
 
 
 def rate(step: int, steps: int, warmup: float) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +20,10 @@ from tasks.core.stage import Refused
 from tasks.core.task import load_one
 from tasks.students import answer_templates, minilm
 from tasks.students.adapters import adapter_digest
+from tasks.students.answer_templates import Forms, Reader
 from tasks.students.causal import ADAPTER_FILES, base_digest, base_path, base_width
 from tasks.students.heads import Layout
-from tasks.train import causal, encoder, head_init, kernel_fit
+from tasks.train import causal, encoder, folds, head_init, kernel_fit
 from tasks.train.augmentation import swapped
 from tasks.train.distributed import Team
 from tasks.train.loop import Fitter
@@ -70,34 +72,36 @@ def continues(warm: Path, params: Train, rung: Rung) -> bool:
     """Whether an adapter can be gone on with: of the same base and shape as these params make."""
     if rung != "causal":
         return False  # its heads change with the rows
-    made = msgspec.json.decode((warm / ADAPTER_FILES[0]).read_bytes())
-    shape = [made.get(name) for name in ("r", "lora_alpha", "use_rslora", "use_dora")]
+    config = msgspec.json.decode((warm / ADAPTER_FILES[0]).read_bytes())
+    shape = [config.get(name) for name in ("r", "lora_alpha", "use_rslora", "use_dora")]
     wanted = [params.rank, params.alpha, params.rslora, params.dora]
-    return shape == wanted and made.get("revision") == base_digest(base_path(params.base))
+    return shape == wanted and config.get("revision") == base_digest(base_path(params.base))
 
 
 def prepare(
     dataset: Path, rung: Rung, contract: Contract, params: Train, warm: Path | None, team: Team
 ) -> TrainingSetup:
     """Return the model and the rows of one training. Raises Refused without usable rows."""
-    found = rows(dataset / "train.parquet"), rows(dataset / "validation.parquet")
-    known, checked = found[0], some(found[1], params.validation_rows)
+    parts = rows(dataset / "train.parquet"), rows(dataset / "validation.parquet")
+    train, checked = parts[0], some(parts[1], params.validation_rows)
+    proving = dataset / "calibration.parquet"
     if rung == "causal":
-        made = _causal(known, checked, contract, params, warm, team)
+        setup = _causal(train, checked, contract, params, warm, team)
     else:  # always from fresh weights: the forms, and so the heads, change with the rows
         told = constant_text(load_one(dataset).template)
-        made = _encoder(known, checked, contract, params, team, told)
-    if not made.fitter.examples or not made.fitter.validation:
+        later = rows(proving) if rung == "linear" and proving.exists() else []
+        setup = _encoder(train, checked, contract, params, team, told, later)
+    if not setup.fitter.examples or not setup.fitter.validation:
         raise Refused(
-            f"{dataset.name}: {len(made.fitter.examples)} training and "
-            f"{len(made.fitter.validation)} validation rows of at most "
+            f"{dataset.name}: {len(setup.fitter.examples)} training and "
+            f"{len(setup.fitter.validation)} validation rows of at most "
             f"{params.max_length} tokens, both are needed"
         )
-    return made
+    return setup
 
 
 def _causal(
-    known: Sequence[Row],
+    train: Sequence[Row],
     checked: Sequence[Row],
     contract: Contract,
     params: Train,
@@ -107,10 +111,10 @@ def _causal(
     base = base_path(params.base)
     name = base_digest(base)
     model, tokenizer = causal.adapted(base, params, warm)
-    copies = swapped(known, params.swaps, params.seed)
+    copies = swapped(train, params.swaps, params.seed)
     copies = [row for row in copies if not violation(row.answer, contract)]
     learned, again, measured = (
-        causal.examples(part, tokenizer, params.max_length) for part in (known, copies, checked)
+        causal.examples(part, tokenizer, params.max_length) for part in (train, copies, checked)
     )
     ids = msgspec.json.encode([example.ids for example in (*learned, *again, *measured)])
     origin = adapter_digest(warm) if warm else ""
@@ -118,30 +122,36 @@ def _causal(
     every = [*learned, *again]
     fitter = Fitter(model, every, measured, params, fingerprint, causal.completion, team)
     write = partial(save, model, base=params.base, base_digest=name)
-    return TrainingSetup(fitter, len(learned), len(known) - len(learned), params.base, name, write)
+    return TrainingSetup(fitter, len(learned), len(train) - len(learned), params.base, name, write)
 
 
 def _encoder(
-    known: Sequence[Row],
+    train: Sequence[Row],
     checked: Sequence[Row],
     contract: Contract,
     params: Train,
     team: Team,
     told: str,
+    proving: Sequence[Row] = (),
 ) -> TrainingSetup:
-    found = answer_templates.learn([r.prompt for r in known], [r.answer for r in known], contract)
-    if isinstance(found, str):
-        raise Refused(f"the encoder cannot fill in these answers: {found}")
-    shape, reader = found
+    few = not params.epochs and len(train) + len(proving) <= kernel_fit.MOST
+    blocks = kernel_fit.blocks(proving) if few else []
+    later = [_learnable(block, contract, params) for block in blocks]
+    shape, reader = _forms([*train, *chain.from_iterable(later)], contract)
+    if later and Layout(shape).reads:
+        blocks, later = [], []
+        shape, reader = _forms(train, contract)
     model = encoder.fresh(shape, params)
-    kept = encoder.readable(known, params.max_length)
+    kept = encoder.readable(train, params.max_length)
     learned, measured = (
         encoder.filled(part, shape, reader, params.max_length, recased=part is kept)
         for part in (kept, checked)
     )
     fitted = None
     if not params.epochs and not Layout(shape).reads and 0 < len(learned) <= kernel_fit.MOST:
-        fitted = kernel_fit.fit(model, shape, learned, kept, told)
+        read = (encoder.filled(part, shape, reader, params.max_length) for part in later)
+        parts = list(map(kernel_fit.Block, blocks, later, read))
+        fitted = kernel_fit.fit(model, shape, learned, kept, told, parts)
     head_init.expect(model, shape, learned)
     batch = min(LARGER * params.batch, max(params.batch, len(learned) // ROWS_PER_BATCH))
     # Where linear heads know the answers already, the encoder is only refined.
@@ -158,10 +168,24 @@ def _encoder(
         save(model["encoder"], folder, base=minilm.NAME, base_digest=minilm.DIGEST)
         encoder.save_heads(model, shape, folder, kernel)
         if fitted:
-            kernel_fit.write(folder.with_name(kernel_fit.FILE), kept, fitted)
+            folds.write(folder.parent, kept, fitted)
 
-    too_long = len(known) - len(learned)
+    too_long = len(train) - len(learned)
     return TrainingSetup(fitter, len(learned), too_long, minilm.NAME, minilm.DIGEST, write)
+
+
+def _forms(known: Sequence[Row], contract: Contract) -> tuple[Forms, Reader]:
+    """The forms of some rows' answers. Raises Refused where they have none."""
+    found = answer_templates.learn([r.prompt for r in known], [r.answer for r in known], contract)
+    if isinstance(found, str):
+        raise Refused(f"the encoder cannot fill in these answers: {found}")
+    return found
+
+
+def _learnable(found: Sequence[Row], contract: Contract, params: Train) -> list[Row]:
+    """Those of calibration rows that may be learned from once they have been proof."""
+    good = [r for r in found if (r.feedback or 0) >= 0 and not violation(r.answer, contract)]
+    return encoder.readable(good, params.max_length)
 
 
 def save(model: Any, folder: Path, *, base: str, base_digest: str) -> None:

@@ -89,23 +89,23 @@ def _with(params: Train, values: Values) -> Train:
 
 
 def _tried(
-    made: TrainingSetup,
+    setup: TrainingSetup,
     values: Values,
     deadline: float,
     progress: Progress | None,
     checkpoint: Path | None,
 ) -> Trial:
     """Run a trial, or go on with it, or read what became of it."""
-    place = checkpoint / f"trial-{made.fitter.fingerprint[:16]}" if checkpoint else None
+    place = checkpoint / f"trial-{setup.fitter.fingerprint[:16]}" if checkpoint else None
     ended = place / "trial.json" if place else None
     if ended and ended.exists():
         return Trial(values, msgspec.json.decode(ended.read_bytes(), type=Trial).mark)
     try:
-        mark = made.fitter.fit(deadline, progress, place, STEPS).best_mark
+        mark = setup.fitter.fit(deadline, progress, place, STEPS).best_mark
     except Diverged:
         mark = None
     trial = Trial(values, mark)
-    if ended and made.fitter.team.main:
+    if ended and setup.fitter.team.main:
         write_atomic(ended, msgspec.json.encode(trial))
     return trial
 

@@ -94,11 +94,11 @@ def _train(job: launch.TrainingJob, progress: Progress | None) -> None:
         warm = None
     warm, starts = start(params, make, warm, *how)
     with watched() as usage:
-        made, run, again = _fitted(params, make, warm, *how)
+        setup, run, again = _fitted(params, make, warm, *how)
     if team.main:
         _write(
             out,
-            made,
+            setup,
             run,
             task=task.id,
             kind=job.rung,
@@ -126,55 +126,55 @@ def _fitted(
     """
     note = ""
     for chosen in (params, after_divergence(params)):
-        made = make(chosen, warm)
+        setup = make(chosen, warm)
         try:
-            run = _once(made, deadline, progress, checkpoint)
+            run = _once(setup, deadline, progress, checkpoint)
         except Diverged as error:
             note = f"{note}{error} at rate {chosen.rate():g}; "
-            del made  # before the next base is loaded
+            del setup  # before the next base is loaded
             continue
-        made.fitter.restore(run)
-        return made, run, f"{note}trained again at rate {chosen.rate():g}" if note else ""
+        setup.fitter.restore(run)
+        return setup, run, f"{note}trained again at rate {chosen.rate():g}" if note else ""
     raise Refused(f"the training diverged twice: {note[:-2]}")
 
 
 def _once(
-    made: TrainingSetup, deadline: float, progress: Progress | None, checkpoint: Path | None
+    setup: TrainingSetup, deadline: float, progress: Progress | None, checkpoint: Path | None
 ) -> Run:
     """Train in full, or go on with it. Raises Diverged, as before where it has done so already."""
     if not checkpoint:
-        return made.fitter.fit(deadline, progress, None)
-    place = checkpoint / f"full-{made.fitter.fingerprint[:16]}"
+        return setup.fitter.fit(deadline, progress, None)
+    place = checkpoint / f"full-{setup.fitter.fingerprint[:16]}"
     ended = place / "diverged"
     if ended.exists():
         raise Diverged(ended.read_text())
     try:
-        return made.fitter.fit(deadline, progress, place)
+        return setup.fitter.fit(deadline, progress, place)
     except Diverged as error:
-        if made.fitter.team.main:
+        if setup.fitter.team.main:
             place.mkdir(parents=True, exist_ok=True)
             stage.write_atomic(ended, str(error).encode())
         raise
 
 
-def _write(out: Path, made: TrainingSetup, run: Run, **known: Any) -> None:
-    """Write the adapter, and then how it came about: what is `known`, and what the run tells."""
-    fitter = made.fitter
-    made.save(out / "adapter")
+def _write(out: Path, setup: TrainingSetup, run: Run, **facts: Any) -> None:
+    """Write the adapter, and then how it came about: these facts, and what the run tells."""
+    fitter = setup.fitter
+    setup.save(out / "adapter")
     training = Training(
-        base=made.base,
-        base_digest=made.base_digest,
+        base=setup.base,
+        base_digest=setup.base_digest,
         adapter_digest=adapter_digest(out / "adapter"),
         seed=fitter.params.seed,
         learning_rate=fitter.params.rate(),
-        rows=made.rows,
-        too_long=made.too_long,
+        rows=setup.rows,
+        too_long=setup.too_long,
         tokens=run.tokens,
         steps=run.step,
         best=run.best_mark.step,
         losses=run.losses,
         validation=run.marks,
-        **known,
+        **facts,
     )
     stage.write_atomic(out / "training.json", msgspec.json.encode(training))
 
@@ -189,32 +189,32 @@ def load_training(folder: Path) -> Training:
 
 def ladder(dataset: Path, params: Train) -> tuple[list[Rung], dict[Rung, str]]:
     """The rungs of `params.rungs` worth a try for a task, and why the others are not."""
-    task, found = load_one(dataset), rows(dataset / "train.parquet")
-    reasons = {rung: _unfit(rung, found, task, params) for rung in params.rungs}
+    task, examples = load_one(dataset), rows(dataset / "train.parquet")
+    reasons = {rung: _unfit(rung, examples, task, params) for rung in params.rungs}
     aside = {rung: reason for rung, reason in reasons.items() if reason}
     return [rung for rung in params.rungs if rung not in aside], aside
 
 
-def _unfit(rung: Rung, found: Sequence[Row], task: Task, params: Train) -> str:
+def _unfit(rung: Rung, rows: Sequence[Row], task: Task, params: Train) -> str:
     """Return why a rung is not worth a try on these rows; empty when it is.
 
     Answers that look open-ended may have forms all the same; without any nobody writes them.
     """
     if rung != "causal":
-        prompts, wishes = [r.prompt for r in found], [r.answer for r in found]
-        known = answer_templates.learn(prompts, wishes, task.contract)
-        if isinstance(known, str):
-            return known
-        if rung == "linear" and Layout(known[0]).reads:
+        prompts, wishes = [r.prompt for r in rows], [r.answer for r in rows]
+        forms = answer_templates.learn(prompts, wishes, task.contract)
+        if isinstance(forms, str):
+            return forms
+        if rung == "linear" and Layout(forms[0]).reads:
             return "answers hold values that are copied"
-        fit = len(encoder.readable(found, params.max_length))
+        fit = len(encoder.readable(rows, params.max_length))
     elif task.category == "open-ended":
         return "open-ended, stays with the teacher"
     else:
         reader = base_tokenizer(base_path(params.base))
-        fit = len(writing.examples(found, reader, params.max_length))
-    if fit < FITTING * len(found):
-        return f"only {fit} of {len(found)} rows are within {params.max_length} tokens"
+        fit = len(writing.examples(rows, reader, params.max_length))
+    if fit < FITTING * len(rows):
+        return f"only {fit} of {len(rows)} rows are within {params.max_length} tokens"
     return ""
 
 

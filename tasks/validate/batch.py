@@ -101,7 +101,7 @@ def profile(batch: Batch) -> Profile:
 
 
 def _median(column: array[float]) -> float | None:
-    return median(known) if (known := [v for v in column if v == v]) else None
+    return median(numbers) if (numbers := [v for v in column if v == v]) else None
 
 
 def _frequent(column: Sequence[int], labels: Sequence[str]) -> list[str]:

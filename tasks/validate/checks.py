@@ -70,8 +70,8 @@ class StoredCall:
     @property
     def system(self) -> str:
         """The system prompt; empty when there is none."""
-        said = (m for m in self.request.messages if m.role in ("system", "developer"))
-        return next((text_of(m.content) for m in said), "")
+        prompts = (m for m in self.request.messages if m.role in ("system", "developer"))
+        return next((text_of(m.content) for m in prompts), "")
 
 
 _request = msgspec.json.Decoder(Request)
@@ -169,13 +169,15 @@ def _parts(messages: Sequence[Message]) -> Problem | None:
 def _said(messages: Sequence[Message]) -> Problem | None:
     """Return what stands where a message should is not a logger's mark, and no file as text."""
     for index, message in enumerate(messages):
-        said = message.content
-        if said is None:
+        content = message.content
+        if content is None:
             if message.role in ("user", "system"):
                 return "incomplete", f"message {index} has no content"
             continue
-        if found := texts.problem(said if isinstance(said, str) else text_of(said), message.role):
-            return found[0], f"message {index} {found[1]}"
+        if problem := texts.problem(
+            content if isinstance(content, str) else text_of(content), message.role
+        ):
+            return problem[0], f"message {index} {problem[1]}"
     return None
 
 
@@ -190,8 +192,8 @@ def _tool_calls(seen: StoredCall) -> Problem | None:
             return "arguments not JSON", f"of {name}: not an object"
         if seen.tools and name not in seen.tools:
             return "undeclared tool", name
-        if found := misfit(arguments, seen.tools.get(name)):
-            return "arguments off schema", f"of {name}: {found}"
+        if problem := misfit(arguments, seen.tools.get(name)):
+            return "arguments off schema", f"of {name}: {problem}"
     return None
 
 
@@ -248,22 +250,22 @@ def _surely_fits(value: Any, schema: Any) -> bool:
 
 
 def _object_fits(value: Json, schema: Json) -> bool:
-    known, needed = schema.get("properties", {}), schema.get("required", [])
-    if not isinstance(known, dict) or not isinstance(needed, list):
+    properties, needed = schema.get("properties", {}), schema.get("required", [])
+    if not isinstance(properties, dict) or not isinstance(needed, list):
         return False
     if not all(isinstance(n, str) and n in value for n in needed):
         return False
-    if value.keys() - known.keys() and schema.get("additionalProperties", True) is not True:
+    if value.keys() - properties.keys() and schema.get("additionalProperties", True) is not True:
         return False
-    return all(_surely_fits(v, known[k]) for k, v in value.items() if k in known)
+    return all(_surely_fits(v, properties[k]) for k, v in value.items() if k in properties)
 
 
 def _size(seen: StoredCall, limit: int) -> Problem | None:
     if len(seen.row["request"]) + len(seen.row["reply"]) <= limit:
         return None  # the JSON around the texts only makes it longer
-    said = (*seen.request.messages, seen.reply)
-    size = sum(len(text_of(m.content)) for m in said)
-    size += sum(len(c.function.arguments) for m in said for c in m.tool_calls or ())
+    messages = (*seen.request.messages, seen.reply)
+    size = sum(len(text_of(m.content)) for m in messages)
+    size += sum(len(c.function.arguments) for m in messages for c in m.tool_calls or ())
     return ("too large", f"{size:,} characters, at most {limit:,}") if size > limit else None
 
 
@@ -271,12 +273,12 @@ def _language(seen: StoredCall, scripts: Sequence[str]) -> Problem | None:
     """Return whether more than a tenth of the letters are in a script that was not asked for."""
     if not scripts:
         return None
-    said = "\n".join(text_of(m.content) for m in (*seen.request.messages, seen.reply))
-    if said.isascii():
+    text = "\n".join(text_of(m.content) for m in (*seen.request.messages, seen.reply))
+    if text.isascii():
         return None if "LATIN" in scripts else ("language", "LATIN")
-    letters = [c for c in said if c.isalpha() and not c.isascii()]
+    letters = [c for c in text if c.isalpha() and not c.isascii()]
     foreign = [s for s in map(_script, letters) if s not in scripts]
-    if len(foreign) * 10 > sum(c.isalpha() for c in said):
+    if len(foreign) * 10 > sum(c.isalpha() for c in text):
         return "language", max(set(foreign), key=foreign.count)
     return None
 

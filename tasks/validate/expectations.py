@@ -32,15 +32,15 @@ class Check(msgspec.Struct, frozen=True, kw_only=True):
     observed: Any
 
 
-def sentence(found: Check) -> str:
+def sentence(check: Check) -> str:
     """Return what was seen and what was expected, for people."""
-    shown = _time if found.name in ("freshness", "progress") else "{:,.6g}".format
-    limits = {word: found.expected.get(name) for word, name in LIMITS.items()}
+    shown = _time if check.name in ("freshness", "progress") else "{:,.6g}".format
+    limits = {word: check.expected.get(name) for word, name in LIMITS.items()}
     bounds = [f"{word} {shown(limit)}" for word, limit in limits.items() if limit is not None]
-    if "mostly" in found.expected:
-        bounds.append(f"at most {1 - found.expected['mostly']:.0%}")
-    seen = found.observed if isinstance(found.observed, str | None) else shown(found.observed)
-    return f"{found.name}: {seen or 'nothing'}, expected {' and '.join(bounds)}"
+    if "mostly" in check.expected:
+        bounds.append(f"at most {1 - check.expected['mostly']:.0%}")
+    seen = check.observed if isinstance(check.observed, str | None) else shown(check.observed)
+    return f"{check.name}: {seen or 'nothing'}, expected {' and '.join(bounds)}"
 
 
 def _time(at: float) -> str:
@@ -78,9 +78,9 @@ def _trailing(params: Validate, week: Sequence[Profile]) -> Iterator[Rule]:
     newest = max(p.newest for p in week)
     yield "progress", "warn", gxe.ExpectColumnMaxToBeBetween(column="at", min_value=newest)
     for name in ("prompt_tokens", "completion_tokens"):
-        known = [v for p in week if (v := getattr(p, name)) is not None]
-        if known:
-            low, high = median(known) / params.drift, median(known) * params.drift
+        numbers = [v for p in week if (v := getattr(p, name)) is not None]
+        if numbers:
+            low, high = median(numbers) / params.drift, median(numbers) * params.drift
             rule = gxe.ExpectColumnMedianToBeBetween(column=name, min_value=low, max_value=high)
             yield f"{name} drift", "warn", rule
     for column, field_ in (("model", "models"), ("tools", "tools"), ("system", "systems")):
@@ -115,8 +115,8 @@ def check(
     night = context.validation_definitions.add(night)
     checkpoint = gx.Checkpoint(name="night", validation_definitions=[night], actions=[build])
     run = context.checkpoints.add(checkpoint).run({"dataframe": _frame(batch)})
-    (found,) = run.run_results.values()
-    return sorted((_outcome(one) for one in found.results), key=lambda c: (c.severity, c.name))
+    (result,) = run.run_results.values()
+    return sorted((_outcome(one) for one in result.results), key=lambda c: (c.severity, c.name))
 
 
 def _frame(batch: Batch) -> Any:

@@ -53,11 +53,11 @@ def validate(
         for rows in _batches(calls):
             fit = []
             for row in rows.to_pylist():
-                found = _judge(row, batch, again, params)
-                fit.append(found is None)
-                if found is not None:
-                    dropped[found.reason] += 1
-                    bad.write(found)
+                rejection = _judge(row, batch, again, params)
+                fit.append(rejection is None)
+                if rejection is not None:
+                    dropped[rejection.reason] += 1
+                    bad.write(rejection)
             good.add(rows, fit)
     result = Counts("validate", good.count + bad.count, good.count, dict(dropped))
     if not result.read:
@@ -86,8 +86,8 @@ class _Again:
         names = array("q")
         for rows in _batches(calls, ["id"]):
             names.extend(map(hash, rows.column(0).to_pylist()))
-        found, counts = np.unique(np.asarray(names), return_counts=True)
-        self._several = set(found[counts > 1].tolist())
+        unique, counts = np.unique(np.asarray(names), return_counts=True)
+        self._several = set(unique[counts > 1].tolist())
         self._met: set[int] = set()
 
     def __call__(self, id: str) -> bool:
@@ -134,9 +134,9 @@ def _judge(row: Json, batch: Batch, again: _Again, params: Validate) -> Rejected
         seen = view(row)
     except ValueError as error:
         return _rejected(row, "unreadable", str(error))
-    found = ("duplicate", "") if again(row["id"]) else problem(seen, params)
-    batch.add(seen, found is not None)
-    return _rejected(row, *found) if found else None
+    fault = ("duplicate", "") if again(row["id"]) else problem(seen, params)
+    batch.add(seen, fault is not None)
+    return _rejected(row, *fault) if fault else None
 
 
 def _rejected(row: Json, reason: str, detail: str) -> Rejected:
@@ -148,8 +148,8 @@ def _rejected(row: Json, reason: str, detail: str) -> Rejected:
 
 def _profiles(history: Sequence[Path]) -> list[Profile]:
     """The trailing week's profiles, of those nights that have one."""
-    found = [stage.manifest(p if p.is_dir() else p.parent) for p in history[-WEEK:]]
-    return [msgspec.convert(m["profile"], Profile) for m in found if m and "profile" in m]
+    manifests = [stage.manifest(p if p.is_dir() else p.parent) for p in history[-WEEK:]]
+    return [msgspec.convert(m["profile"], Profile) for m in manifests if m and "profile" in m]
 
 
 def _warnings(checks: Sequence[Check]) -> list[str]:
@@ -160,8 +160,8 @@ def _stop(checks: Sequence[Check]) -> None:
     """Raises Refused when a check that stops the night has failed."""
     failed = [c for c in checks if not c.success and c.severity == "stop"]
     if failed:
-        said = "; ".join(map(sentence, failed))
-        raise Refused(f"validation stops the night: {said}")
+        sentences = "; ".join(map(sentence, failed))
+        raise Refused(f"validation stops the night: {sentences}")
 
 
 def main() -> Counts:

@@ -43,15 +43,15 @@ def parse(document: Any, source: str) -> Iterable[Call]:
             f"{shape.UNREADABLE}: the log was set up without request and response bodies"
         )
     call = pairs.exchange(envelope, request, response, source)
-    taken, made = (
+    taken, output = (
         first(told, f"{n}Tokens", f"{n.title()}Tokens") for n in ("prompt", "completion")
     )
-    yield pairs.with_tokens(call, taken, made)
+    yield pairs.with_tokens(call, taken, output)
 
 
 def _messages(raw: Any) -> Json | None:
-    said = loads(raw)
-    said = said[-1] if isinstance(said, list) and said else said
-    if isinstance(said, str):
-        said = {"role": "assistant", "content": said}
-    return said if isinstance(said, dict) else None
+    messages = loads(raw)
+    messages = messages[-1] if isinstance(messages, list) and messages else messages
+    if isinstance(messages, str):
+        messages = {"role": "assistant", "content": messages}
+    return messages if isinstance(messages, dict) else None

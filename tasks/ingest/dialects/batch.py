@@ -48,8 +48,8 @@ def parse(document: Any, source: str) -> Iterable[Call]:
     if not _answers(line):
         raise ValueError(f"{shape.EMPTY}: no answer with this custom_id in the source")
     asked = shape.mapping(first(line, *_ASKED), "body")
-    made = replies.read(_answer(line), body=True)
-    yield pairs.call({"id": named}, requests.request(asked), made, source)
+    completion = replies.read(_answer(line), body=True)
+    yield pairs.call({"id": named}, requests.request(asked), completion, source)
 
 
 def _asks(line: Json) -> bool:
@@ -137,7 +137,7 @@ def _joined(rows: list[_Row]) -> Iterator[tuple[str, Json]]:
 def _line(rows: list[_Row]) -> tuple[str, Json]:
     """Some halves as one line, under the place of the answer."""
     answered = next((row[2] for row in rows if not row[1]), rows[0][2])
-    made: Json = {}
+    merged: Json = {}
     for row in sorted(rows, key=lambda row: -row[1]):
-        made |= msgspec.json.decode(row[5])
-    return answered, made
+        merged |= msgspec.json.decode(row[5])
+    return answered, merged

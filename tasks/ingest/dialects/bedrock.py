@@ -44,8 +44,8 @@ def parse(document: Any, source: str) -> Iterable[Call]:
 
 
 def _side(record: Json, name: str) -> Json:
-    found = loads(record.get(name))
-    return found if isinstance(found, dict) else {}
+    body = loads(record.get(name))
+    return body if isinstance(body, dict) else {}
 
 
 def _latency(response: Any) -> Any:

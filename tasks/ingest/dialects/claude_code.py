@@ -72,10 +72,10 @@ class Transcript:
             if key:
                 named[shape.text(key)] = copy
         self._lines.clear()
-        known = {shape.text(line.get("uuid")): line for _, line in merged}
+        by_uuid = {shape.text(line.get("uuid")): line for _, line in merged}
         for source, line in merged:
             if line.get("type") == "assistant":
-                yield source, {**line, HISTORY: _history(line, known, alias)}
+                yield source, {**line, HISTORY: _history(line, by_uuid, alias)}
             else:
                 yield source, line
 
@@ -88,15 +88,15 @@ def _extend(whole: Json, message: Json) -> None:
     held |= {k: message[k] for k in ("stop_reason", "usage") if message.get(k)}
 
 
-def _history(line: Json, known: dict[str, Json], alias: dict[str, str]) -> list[Json]:
+def _history(line: Json, by_uuid: dict[str, Json], alias: dict[str, str]) -> list[Json]:
     """The messages that a line's chain of parents holds, oldest first."""
-    made: list[Json] = []
+    messages: list[Json] = []
     met: set[str] = set()
     at = shape.text(line.get("parentUuid"))
-    while (at := alias.get(at, at)) and at not in met and (before := known.get(at)):
+    while (at := alias.get(at, at)) and at not in met and (before := by_uuid.get(at)):
         met.add(at)
         message = before.get("message")
         if before.get("type") in ("user", "assistant") and isinstance(message, dict):
-            made.append({k: message[k] for k in ("role", "content") if k in message})
+            messages.append({k: message[k] for k in ("role", "content") if k in message})
         at = shape.text(before.get("parentUuid"))
-    return made[::-1]
+    return messages[::-1]

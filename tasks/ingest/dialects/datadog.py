@@ -30,9 +30,9 @@ def _span(document: Json) -> Json:
 
 def _kind(span: Json) -> str:
     meta = span["meta"]
-    found = first(meta, "span.kind", "kind", "span_kind") or span.get("span_kind")
+    kind = first(meta, "span.kind", "kind", "span_kind") or span.get("span_kind")
     inner = meta.get("span")
-    return shape.text(found or (inner.get("kind") if isinstance(inner, dict) else None))
+    return shape.text(kind or (inner.get("kind") if isinstance(inner, dict) else None))
 
 
 def parse(document: Any, source: str) -> Iterable[Call]:

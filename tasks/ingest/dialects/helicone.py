@@ -25,7 +25,7 @@ def parse(document: Any, source: str) -> Iterable[Call]:
     start = times.seconds(row.get("request_created_at"))
     end = times.seconds(row.get("response_created_at"))
     stated = shape.real(first(row, "latency", "delay_ms"))  # milliseconds
-    taken, made = outcome.usage(row)
+    taken, output = outcome.usage(row)
     yield build(
         source=source,
         request=requests.request({"model": row.get("model"), **asked}),
@@ -34,7 +34,7 @@ def parse(document: Any, source: str) -> Iterable[Call]:
         latency_s=stated / 1e3 if stated is not None else times.elapsed(start, end),
         conversation_id=_session(row),
         client=shape.text(row.get("request_user_id")),
-        **{**given.fields(), "tokens": (taken, made) if taken or made else given.tokens},
+        **{**given.fields(), "tokens": (taken, output) if taken or output else given.tokens},
     )
 
 

@@ -40,10 +40,10 @@ def parse(document: Any, source: str) -> Iterable[Call]:
     audit = line["audit"] if isinstance(line.get("audit"), dict) else {}
     audited = bool(audit.get("reply"))
     served = shape.text(line.get("answered_by")) or TEACHER
-    said = {**line, **{k: v for k, v in audit.items() if v}} if audited else line
+    merged = {**line, **{k: v for k, v in audit.items() if v}} if audited else line
     student = line.get("student") if isinstance(line.get("student"), dict) else None
     rate = _rate(line) if student or served != TEACHER else 1.0
-    raw, error = said.get("reply"), line.get("error")
+    raw, error = merged.get("reply"), line.get("error")
     if isinstance(raw, str):
         raw = {"role": "assistant", "content": raw}
     if not raw and not error:
@@ -54,10 +54,10 @@ def parse(document: Any, source: str) -> Iterable[Call]:
         reply=_reply(raw),
         id=line.get("id"),
         at=times.seconds(line.get("at")),
-        tokens=outcome.usage(said.get("usage")),
+        tokens=outcome.usage(merged.get("usage")),
         latency_s=line.get("latency_s"),
         conversation_id=line.get("conversation"),
-        model=shape.text(said.get("model")),
+        model=shape.text(merged.get("model")),
         finish_reason=outcome.finish((audit if audited else line).get("finish_reason")),
         client=shape.text(line.get("client")),
         hint=shape.text(line.get("hint")),

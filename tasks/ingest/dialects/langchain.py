@@ -42,8 +42,8 @@ def _is_message(item: Any) -> bool:
 
 def parse(document: Any, source: str) -> Iterable[Call]:
     """The call of one event, or of a state: its last answer and what stands before it."""
-    found = shape.mapping(document, "event")
-    yield _event(found, source) if "event" in found else _last(found, source)
+    event = shape.mapping(document, "event")
+    yield _event(event, source) if "event" in event else _last(event, source)
 
 
 def _event(event: Json, source: str) -> Call:

@@ -61,10 +61,10 @@ def _is_call(observation: Json) -> bool:
 
 def _is_full(observation: Json) -> bool:
     """Return whether its messages are structured, not one text."""
-    said = loads(observation.get("input"))
-    if isinstance(said, dict):
-        said = first(said, "messages", "contents", "input")
-    listed = isinstance(said, list) and all(isinstance(m, dict) for m in said)
+    prompt = loads(observation.get("input"))
+    if isinstance(prompt, dict):
+        prompt = first(prompt, "messages", "contents", "input")
+    listed = isinstance(prompt, list) and all(isinstance(m, dict) for m in prompt)
     return listed or _attributes(observation).get("llm", {}).get("input_messages") is not None
 
 
@@ -111,9 +111,11 @@ def parse(document: Any, source: str) -> Iterable[Call]:
 
 
 def _span(seen: Json, start: float | None, end: float | None) -> Span:
-    found = _attributes(seen)
+    attributes = _attributes(seen)
     name, id = shape.text(seen.get("name")), shape.text(seen.get("id"))
-    return Span(id=id, name=name, start=start, end=end, attributes=found, events=[], error=None)
+    return Span(
+        id=id, name=name, start=start, end=end, attributes=attributes, events=[], error=None
+    )
 
 
 def _model(seen: Json) -> Any:
@@ -139,15 +141,15 @@ def _request(seen: Json, span: Span) -> Json:
 
 
 def _answer(seen: Json, span: Span) -> Completion:
-    said = loads(seen.get("output"))
+    output = loads(seen.get("output"))
     text = shape.text(first(seen, "statusMessage", "status_message"))
-    if seen.get("level") == "ERROR" and (text or not said):
+    if seen.get("level") == "ERROR" and (text or not output):
         return Completion(reply=dict(NOTHING), error=text[:500] or "error")
-    if not said and span.get("llm.output_messages") is not None:
+    if not output and span.get("llm.output_messages") is not None:
         return replies.read(span.get("llm.output_messages"))
-    listed = isinstance(said, list) and bool(said)
-    if listed and all(isinstance(c, dict) and "toolName" in c for c in said):
-        return replies.read({"role": "assistant", "content": None, "tool_calls": said})
+    listed = isinstance(output, list) and bool(output)
+    if listed and all(isinstance(c, dict) and "toolName" in c for c in output):
+        return replies.read({"role": "assistant", "content": None, "tool_calls": output})
     return replies.read(seen.get("output"))  # as it came: a text may be an answer in JSON
 
 

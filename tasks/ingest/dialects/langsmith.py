@@ -33,7 +33,7 @@ def parse(document: Any, source: str) -> Iterable[Call]:
     }
     start, end = times.seconds(run.get("start_time")), times.seconds(run.get("end_time"))
     given = _answer(run)
-    taken, made = outcome.usage(run)
+    taken, output = outcome.usage(run)
     yield build(
         source=source,
         request=requests.request(body, body.get("tools") or settings.get("functions")),
@@ -42,13 +42,13 @@ def parse(document: Any, source: str) -> Iterable[Call]:
         latency_s=times.elapsed(start, end),
         conversation_id=first(metadata, "thread_id", "session_id", "conversation_id"),
         feedback=_feedback(run.get("feedback_stats")),
-        **{**given.fields(), "tokens": (taken, made) if taken or made else given.tokens},
+        **{**given.fields(), "tokens": (taken, output) if taken or output else given.tokens},
     )
 
 
 def _object(value: Any) -> Json:
-    found = loads(value)
-    return found if isinstance(found, dict) else {}
+    decoded = loads(value)
+    return decoded if isinstance(decoded, dict) else {}
 
 
 def _answer(run: Json) -> Completion:

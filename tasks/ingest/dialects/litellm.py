@@ -28,17 +28,17 @@ def parse(document: Any, source: str) -> Iterable[Call]:
     kind = shape.text(line.get("call_type"))
     if kind not in _KINDS:
         raise ValueError(f"{shape.NOT_A_CALL}: call type {kind[:60]}")
-    said = loads(line.get("messages"))
-    if not isinstance(said, list | dict):
+    messages = loads(line.get("messages"))
+    if not isinstance(messages, list | dict):
         raise ValueError(f"{shape.UNREADABLE}: the messages were left out of the log")
     given = _answer(line)
     start, end = times.seconds(line.get("startTime")), times.seconds(line.get("endTime"))
     settings = loads(line.get("model_parameters"))
     settings = settings if isinstance(settings, dict) else {}
-    body = {"model": line.get("model"), **settings, "messages": said}
+    body = {"model": line.get("model"), **settings, "messages": messages}
     tools = settings.get("tools") or settings.get("functions")
     metadata = loads(line.get("metadata"))
-    taken, made = outcome.usage(line)
+    taken, output = outcome.usage(line)
     yield build(
         source=source,
         request=requests.request(body, tools),
@@ -47,7 +47,7 @@ def parse(document: Any, source: str) -> Iterable[Call]:
         latency_s=times.elapsed(start, end),
         conversation_id=_session(line, metadata if isinstance(metadata, dict) else {}),
         client=shape.text(first(line, "end_user", "user")),
-        **{**given.fields(), "tokens": (taken, made) if taken or made else given.tokens},
+        **{**given.fields(), "tokens": (taken, output) if taken or output else given.tokens},
     )
 
 
@@ -65,6 +65,6 @@ def _information(raw: Any) -> str:
 def _session(line: Json, metadata: Json) -> Any:
     inner = loads(metadata.get("requester_metadata"))
     for place in (metadata, inner if isinstance(inner, dict) else {}):
-        if found := first(place, "session_id", "conversation_id", "thread_id"):
-            return found
+        if session := first(place, "session_id", "conversation_id", "thread_id"):
+            return session
     return first(line, "session_id")

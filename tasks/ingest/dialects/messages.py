@@ -26,8 +26,8 @@ def parse(document: Any, source: str) -> Iterable[Call]:
             {"role": m.get("from"), "content": m.get("value")} for m in raw if isinstance(m, dict)
         ]
     told = {k: row[k] for k in ("system", "instructions") if row.get(k)}
-    said = requests.read({**told, "messages": raw})["messages"]
-    last = max((i for i, m in enumerate(said) if m["role"] == "assistant"), default=None)
+    messages = requests.read({**told, "messages": raw})["messages"]
+    last = max((i for i, m in enumerate(messages) if m["role"] == "assistant"), default=None)
     if last is None:
         raise ValueError(f"{shape.EMPTY}: no assistant message in the row")
     if last == 0:
@@ -35,8 +35,8 @@ def parse(document: Any, source: str) -> Iterable[Call]:
     kept = {k: row[k] for k in ("model", "tools", "response_format", "tool_choice") if row.get(k)}
     yield build(
         source=source,
-        request=shape.request({**kept, "messages": said[:last]}),
-        reply=shape.reply(said[last]),
+        request=shape.request({**kept, "messages": messages[:last]}),
+        reply=shape.reply(messages[last]),
         id=shape.first(row, "id", "_id"),
         at=times.seconds(shape.first(row, "timestamp", "created_at", "created")),
         conversation_id=shape.first(row, "conversation_id", "session_id", "thread_id"),

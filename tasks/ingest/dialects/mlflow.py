@@ -40,8 +40,8 @@ def split(document: Json) -> Iterator[Json]:
 
 
 def _object(value: Any) -> Json:
-    found = loads(value)
-    return found if isinstance(found, dict) else {}
+    decoded = loads(value)
+    return decoded if isinstance(decoded, dict) else {}
 
 
 def _is_call(span: Json) -> bool:

@@ -17,8 +17,8 @@ def sniff(document: Any) -> bool:
     """Return whether this is a span of OpenInference."""
     if not spans.is_span(document):
         return False
-    found = spans.attributes(document)
-    return any(spans.at(found, p) for p in ("openinference.span.kind", "llm.input_messages"))
+    attributes = spans.attributes(document)
+    return any(spans.at(attributes, p) for p in ("openinference.span.kind", "llm.input_messages"))
 
 
 def parse(document: Any, source: str) -> Iterable[Call]:
@@ -45,18 +45,18 @@ def call(span: Span, source: str) -> Call:
 
 def request(span: Span, settings: Json | None = None) -> Json:
     """The request body that a span's attributes tell of. Raises ValueError."""
-    said = loads(span.get("llm.input_messages"))
+    messages = loads(span.get("llm.input_messages"))
     native = literal(span.get("input.value"))
     body = {**(settings or {}), **spans.parameters(span, span.get("llm.invocation_parameters"))}
     body.setdefault("model", span.text("llm.model_name"))
     tools = span.get("llm.tools")
     if isinstance(native, dict) and native.get("tools") and not tools:
         tools = native["tools"]
-    if not said:
-        said = native if native else loads(span.get("llm.prompts"))
-    if isinstance(said, list):
-        said = [_message(m) for m in spans.all_there(said)]
-    return requests.request({**body, "messages": said}, tools)
+    if not messages:
+        messages = native if native else loads(span.get("llm.prompts"))
+    if isinstance(messages, list):
+        messages = [_message(m) for m in spans.all_there(messages)]
+    return requests.request({**body, "messages": messages}, tools)
 
 
 def _message(raw: Any) -> Any:
@@ -73,6 +73,6 @@ def _answer(span: Span) -> Completion | None:
     native = literal(raw)
     if isinstance(native, dict) and replies.is_body(native, written=True):
         return replies.read(native)
-    if said := loads(span.get("llm.output_messages")):
-        return replies.read(said)
+    if messages := loads(span.get("llm.output_messages")):
+        return replies.read(messages)
     return replies.read(raw) if raw not in (None, "") else None

@@ -17,9 +17,11 @@ def sniff(document: Any) -> bool:
     """Return whether this is a span of OpenLLMetry."""
     if not spans.is_span(document):
         return False
-    found = spans.attributes(document)
-    indexed = isinstance(spans.at(found, "gen_ai.prompt"), list)
-    return indexed or any(spans.at(found, p) is not None for p in ("traceloop", "llm.request.type"))
+    attributes = spans.attributes(document)
+    indexed = isinstance(spans.at(attributes, "gen_ai.prompt"), list)
+    return indexed or any(
+        spans.at(attributes, p) is not None for p in ("traceloop", "llm.request.type")
+    )
 
 
 def parse(document: Any, source: str) -> Iterable[Call]:

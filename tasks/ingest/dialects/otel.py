@@ -34,8 +34,8 @@ def sniff(document: Any) -> bool:
 
 def has(document: Json, *prefixes: str) -> bool:
     """Return whether a span has an attribute under one of these prefixes."""
-    found = spans.attributes(document)
-    return any(spans.at(found, p.rstrip(".")) is not None for p in prefixes)
+    attributes = spans.attributes(document)
+    return any(spans.at(attributes, p.rstrip(".")) is not None for p in prefixes)
 
 
 def parse(document: Any, source: str) -> Iterable[Call]:
@@ -91,11 +91,11 @@ def sent(span: Span) -> Json:
 
     if (native := loads(span.get("gcp.vertex.agent.llm_request"))) and isinstance(native, dict):
         return requests.request(native)
-    said = look("gen_ai.input.messages") or _event_messages(span)
-    said = literal(said) or literal(span.get("gen_ai.prompt"))
-    if not said:
+    messages = look("gen_ai.input.messages") or _event_messages(span)
+    messages = literal(messages) or literal(span.get("gen_ai.prompt"))
+    if not messages:
         return {}
-    body: Json = {"messages": said if isinstance(said, list | dict) else str(said)}
+    body: Json = {"messages": messages if isinstance(messages, list | dict) else str(messages)}
     if system := look("gen_ai.system_instructions"):
         body["system"] = literal(system)
     body.update(spans.parameters(span))
@@ -105,10 +105,10 @@ def sent(span: Span) -> Json:
 
 def pydantic_tools(span: Span) -> list[Json]:
     """The tools that pydantic-ai logs as its own parameters."""
-    found = literal(span.get("model_request_parameters"))
-    if not isinstance(found, dict):
+    parameters = literal(span.get("model_request_parameters"))
+    if not isinstance(parameters, dict):
         return []
-    tools = [*(found.get("function_tools") or []), *(found.get("output_tools") or [])]
+    tools = [*(parameters.get("function_tools") or []), *(parameters.get("output_tools") or [])]
     return [
         {**t, "parameters": t.get("parameters_json_schema")} for t in tools if isinstance(t, dict)
     ]
@@ -126,8 +126,8 @@ def _event_messages(span: Span) -> list[Json]:
     for name, inner in _all_events(span):
         role = name.removeprefix("gen_ai.").removesuffix(".message")
         if role in ("system", "user", "assistant", "tool") and name.endswith(".message"):
-            known = {k: loads(v) if k == "tool_calls" else v for k, v in inner.items()}
-            made.append({"tool_call_id": inner.get("id"), **known, "role": role})
+            fields = {k: loads(v) if k == "tool_calls" else v for k, v in inner.items()}
+            made.append({"tool_call_id": inner.get("id"), **fields, "role": role})
         elif name == "gen_ai.content.prompt":
             made.extend(messages.said(literal(inner.get("gen_ai.prompt"))))
     return made
@@ -137,13 +137,13 @@ def received(span: Span) -> Completion | None:
     """The reply; None when the span has none."""
     details = _merged(span)
     native = loads(span.get("gcp.vertex.agent.llm_response"))
-    said = native if isinstance(native, dict) else span.get("gen_ai.output.messages")
-    said = said or spans.at(details, "gen_ai.output.messages")
+    output = native if isinstance(native, dict) else span.get("gen_ai.output.messages")
+    output = output or spans.at(details, "gen_ai.output.messages")
     for name, inner in _all_events(span):
-        if name == "gen_ai.choice" and not said:
+        if name == "gen_ai.choice" and not output:
             message = loads(inner.get("message")) or inner
-            said = {"message": message, "finish_reason": inner.get("finish_reason")}
-        elif name == "gen_ai.content.completion" and not said:
-            said = inner.get("gen_ai.completion")
-    said = said or span.get("gen_ai.completion")
-    return replies.read(said) if said else None
+            output = {"message": message, "finish_reason": inner.get("finish_reason")}
+        elif name == "gen_ai.content.completion" and not output:
+            output = inner.get("gen_ai.completion")
+    output = output or span.get("gen_ai.completion")
+    return replies.read(output) if output else None

@@ -21,13 +21,15 @@ def sniff(document: Any) -> bool:
 
 def parse(document: Any, source: str) -> Iterable[Call]:
     """The call of one stored completion. Raises ValueError."""
-    found = shape.mapping(document, "stored completion")
-    said = first(found, "messages", "input", "input_messages")
-    if said is None:
+    completion = shape.mapping(document, "stored completion")
+    messages = first(completion, "messages", "input", "input_messages")
+    if messages is None:
         raise ValueError(f"{shape.UNREADABLE}: the stored completion came without its messages")
-    kept = {k: found[k] for k in (*_ASKED, "instructions", "text") if found.get(k) is not None}
-    kept |= {k: found[k] for k in (*requests.STORED, "conversation") if found.get(k)}
-    asked = requests.request({**kept, "input": said})
-    metadata = found.get("metadata")
+    kept = {
+        k: completion[k] for k in (*_ASKED, "instructions", "text") if completion.get(k) is not None
+    }
+    kept |= {k: completion[k] for k in (*requests.STORED, "conversation") if completion.get(k)}
+    asked = requests.request({**kept, "input": messages})
+    metadata = completion.get("metadata")
     pair = {**metadata, "request": asked} if isinstance(metadata, dict) else {}
-    yield pairs.call(pair, asked, replies.read({**found, "messages": None}, body=True), source)
+    yield pairs.call(pair, asked, replies.read({**completion, "messages": None}, body=True), source)

@@ -27,11 +27,11 @@ def parse(document: Any, source: str) -> Iterable[Call]:
     asked = _raw_request(row) if model else _request(row)
     given = _raw_answer(row) if model else _answer(loads(row.get("output")))
     took = shape.real(first(row, "processing_time_ms", "response_time_ms"))
-    taken, made = outcome.usage(row)
+    taken, output = outcome.usage(row)
     reason = outcome.finish(row.get("finish_reason"))
     fields = {
         **given.fields(),
-        "tokens": (taken, made) if taken or made else given.tokens,
+        "tokens": (taken, output) if taken or output else given.tokens,
         "model": given.model or shape.text(first(row, "model_name", "variant_name")),
         "finish_reason": given.finish_reason or reason,
     }

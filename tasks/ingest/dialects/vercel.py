@@ -22,8 +22,8 @@ def sniff(document: Any) -> bool:
     """Return whether this is a span of the SDK."""
     if not spans.is_span(document):
         return False
-    found = spans.attributes(document)
-    return any(spans.at(found, path) is not None for path in ("ai.operationId", "ai.prompt"))
+    attributes = spans.attributes(document)
+    return any(spans.at(attributes, path) is not None for path in ("ai.operationId", "ai.prompt"))
 
 
 def parse(document: Any, source: str) -> Iterable[Call]:

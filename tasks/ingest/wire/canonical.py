@@ -105,8 +105,8 @@ class Pair(Struct):
 def pair(document: Json) -> Pair | None:
     """Typed access to a document that needs no change, or None."""
     try:
-        found = msgspec.convert(document, Pair)
+        typed = msgspec.convert(document, Pair)
     except msgspec.ValidationError:
         return None
     asked = document["request"]
-    return None if None in asked.values() or asked.keys() & _OTHER else found
+    return None if None in asked.values() or asked.keys() & _OTHER else typed

@@ -17,6 +17,7 @@ class Completion:
     finish_reason: str | None = None
     tokens: tuple[int | None, int | None] = (None, None)
     model: str = ""
+    fingerprint: str = ""
     id: str = ""
     at: float | None = None
     error: str | None = None
@@ -69,18 +70,19 @@ def _read_body(body: Json) -> Completion:
         finish_reason=outcome.finish(choice.get("finish_reason")),
         tokens=outcome.usage(body.get("usage")),
         model=shape.text(body.get("model")),
+        fingerprint=shape.text(body.get("system_fingerprint")),
         id=shape.text(body.get("id")),
         at=times.seconds(body.get("created")),
     )
 
 
 def _message(choice: Json) -> Json:
-    found = choice.get("message")
-    if found is None and choice.get("finish_reason") == "content_filter":
+    message = choice.get("message")
+    if message is None and choice.get("finish_reason") == "content_filter":
         return NOTHING  # a filtered reply has no message at all
-    if found is None and isinstance(choice.get("text"), str):
+    if message is None and isinstance(choice.get("text"), str):
         return {"role": "assistant", "content": choice["text"]}
-    return shape.mapping(found, "reply")
+    return shape.mapping(message, "reply")
 
 
 def failed(error: Any) -> Completion:

@@ -35,23 +35,23 @@ KINDS = _CALLS | _RESULTS | _THOUGHTS | _TEXTS | {"message", "refusal", "tool_re
 
 def said(value: Any) -> list[Json]:
     """The messages in a request, whatever holds them. Raises ValueError."""
-    known = literal(value)
-    if isinstance(known, str):
-        return _text(known)
-    if isinstance(known, list):
-        return _joined(known)
-    if not isinstance(known, dict):
+    decoded = literal(value)
+    if isinstance(decoded, str):
+        return _text(decoded)
+    if isinstance(decoded, list):
+        return _joined(decoded)
+    if not isinstance(decoded, dict):
         return []
-    if _is_message(known):
-        return list(_message(known))
-    if isinstance(value, str) and not known.keys() & {*_INPUTS, *_SYSTEMS}:
+    if _is_message(decoded):
+        return list(_message(decoded))
+    if isinstance(value, str) and not decoded.keys() & {*_INPUTS, *_SYSTEMS}:
         return _text(value, written=True)  # a prompt that is JSON
-    made = _history(known) + said(first(known, *_INPUTS))
-    system = first(known, *_SYSTEMS)
+    messages = _history(decoded) + said(first(decoded, *_INPUTS))
+    system = first(decoded, *_SYSTEMS)
     if system:
         told = [{**m, "role": "system"} for m in said(_system(system))]
-        made[:0] = [m for m in told if m not in made[:1]]
-    return made
+        messages[:0] = [m for m in told if m not in messages[:1]]
+    return messages
 
 
 def _text(text: str, *, written: bool = False) -> list[Json]:
@@ -68,18 +68,18 @@ def _text(text: str, *, written: bool = False) -> list[Json]:
 
 
 def _joined(listed: list[Any]) -> list[Json]:
-    made: list[Json] = []
+    messages: list[Json] = []
     for item in listed:
         kind = item.get("type") if isinstance(item, dict) and not _is_message(item) else None
         if kind in _TEXTS:
-            _append(made, {"role": "user", "content": first(item, "text", "content") or ""})
+            _append(messages, {"role": "user", "content": first(item, "text", "content") or ""})
             continue
         if isinstance(kind, str):
             reason = shape.STATEFUL if kind == "item_reference" else shape.UNSUPPORTED
             raise ValueError(f"{reason}: an item of type {kind[:60]}")
         for message in said(item):
-            _append(made, message)
-    return made
+            _append(messages, message)
+    return messages
 
 
 def _history(body: Json) -> list[Json]:
@@ -115,21 +115,21 @@ def _is_message(value: Json) -> bool:
 
 def _role(value: Json) -> str:
     """OpenAI's name of the role that a message states in its own way."""
-    found = value.get("role") or value.get("type")
-    if not isinstance(found, str):
+    role = value.get("role") or value.get("type")
+    if not isinstance(role, str):
         return ""
-    bare = found.removesuffix("Chunk").removesuffix("Message").lower()
-    return shape.ROLES.get(bare, found if value.get("role") else "")
+    bare = role.removesuffix("Chunk").removesuffix("Message").lower()
+    return shape.ROLES.get(bare, role if value.get("role") else "")
 
 
-def _append(made: list[Json], message: Json) -> None:
+def _append(messages: list[Json], message: Json) -> None:
     """Add a message; tool calls that were logged one by one become one turn."""
-    last = made[-1] if made else {}
+    last = messages[-1] if messages else {}
     alone = message.get("tool_calls") and not message.get("content")
     if alone and last.get("role") == "assistant" == message["role"] and last.get("tool_calls"):
         last["tool_calls"] = [*last["tool_calls"], *message["tool_calls"]]
     else:
-        made.append(message)
+        messages.append(message)
 
 
 def _message(value: Json) -> Iterator[Json]:
@@ -151,17 +151,17 @@ def _message(value: Json) -> Iterator[Json]:
     calls = [c.get("tool_call", c) for c in items(loads(calls)) if isinstance(c, dict)]
     content = first(value, "parts", "contents", "content")
     if isinstance(content, list) and _role(value) != "tool":
-        made = list(_blocks(_role(value), content, calls))
-        if value.get("finish_reason") and made:
-            made[-1]["finish_reason"] = value["finish_reason"]
-        yield from made
+        messages = list(_blocks(_role(value), content, calls))
+        if value.get("finish_reason") and messages:
+            messages[-1]["finish_reason"] = value["finish_reason"]
+        yield from messages
         return
     yield from _plain(value, content, calls)
 
 
 def _plain(value: Json, content: Any, calls: list[Any]) -> Iterator[Json]:
     kept = ("name", "tool_call_id", "function_call", "refusal", "finish_reason")
-    made = {k: value[k] for k in kept if value.get(k)}
+    message = {k: value[k] for k in kept if value.get(k)}
     role = _role(value)
     if role == "tool" and isinstance(content, list | dict):
         blocks = [b for b in items(content) if isinstance(b, dict) and b.get("type") in _RESULTS]
@@ -170,32 +170,32 @@ def _plain(value: Json, content: Any, calls: list[Any]) -> Iterator[Json]:
             return
         content = _result(content)
     if calls:
-        made["tool_calls"] = [shape.tool_call(c, i) for i, c in enumerate(calls)]
-    yield {**made, "role": role, "content": content}
+        message["tool_calls"] = [shape.tool_call(c, i) for i, c in enumerate(calls)]
+    yield {**message, "role": role, "content": content}
 
 
 def _blocks(role: str, parts: list[Any], calls: list[Any]) -> Iterator[Json]:
     """Blocks as messages: results first, then what was said, with the calls that it makes."""
     kept: list[Any] = []
-    made = [shape.tool_call(c, i) for i, c in enumerate(calls)]
-    known = {c["function"]["name"] for c in made}
+    tool_calls = [shape.tool_call(c, i) for i, c in enumerate(calls)]
+    names = {c["function"]["name"] for c in tool_calls}
     refused = ""
     for raw in parts:
         kind, block = _block(raw)
         if kind in _CALLS:
-            call = shape.tool_call({**block, "id": _id(block)}, len(made))
-            if call["function"]["name"] not in known:  # LangChain logs Anthropic's calls twice
-                made.append(call)
+            call = shape.tool_call({**block, "id": _id(block)}, len(tool_calls))
+            if call["function"]["name"] not in names:  # LangChain logs Anthropic's calls twice
+                tool_calls.append(call)
         elif kind in _RESULTS:
             yield _answered(block)
         elif kind == "refusal":
             refused = str(first(block, "refusal", "text") or "refused")
         elif kind not in _THOUGHTS and block:
             kept.append(block)
-    if kept or made or refused:
+    if kept or tool_calls or refused:
         texts = [b["text"] for b in kept if b.get("type") == "text"]
         content: Any = texts[0] if len(kept) == len(texts) == 1 else kept or None
-        more: Json = {"tool_calls": made} if made else {}
+        more: Json = {"tool_calls": tool_calls} if tool_calls else {}
         if refused:
             more["refusal"] = refused
         yield {"role": role, "content": content, **more}
@@ -204,9 +204,9 @@ def _blocks(role: str, parts: list[Any], calls: list[Any]) -> Iterator[Json]:
 def _answered(block: Json) -> Json:
     """A tool's result as a message; without an id it is told by the tool's name."""
     result = _result(first(block, "result", "response", "output", "content"))
-    made: Json = {"role": "tool", "tool_call_id": _id(block), "content": result}
+    message: Json = {"role": "tool", "tool_call_id": _id(block), "content": result}
     named = first(block, "name", "toolName")
-    return made if made["tool_call_id"] or not named else {**made, "name": named}
+    return message if message["tool_call_id"] or not named else {**message, "name": named}
 
 
 _NATIVE = (
@@ -237,8 +237,8 @@ def _block(raw: Any) -> tuple[str, Json]:
 
 def _id(block: Json) -> str:
     names = ("call_id", "tool_call_id", "tool_use_id", "toolCallId", "toolUseId", "id")
-    found = first(block, *names)
-    return shape.text(found[-1] if isinstance(found, list) and found else found)
+    value = first(block, *names)
+    return shape.text(value[-1] if isinstance(value, list) and value else value)
 
 
 def _result(value: Any) -> Any:

@@ -46,8 +46,8 @@ def _responses(events: list[Json]) -> Json:
     failed = next((e for e in events if e.get("type") == "error"), None)
     if failed:
         return {"error": failed}
-    said = _text(e.get("delta") for e in events if e.get("type") == "response.output_text.delta")
-    message = {"type": "message", "role": "assistant", "content": said}
+    text = _text(e.get("delta") for e in events if e.get("type") == "response.output_text.delta")
+    message = {"type": "message", "role": "assistant", "content": text}
     return {"object": "response", "output": [message], "status": INCOMPLETE}
 
 
@@ -76,10 +76,10 @@ def _anthropic(events: list[Json]) -> Json:
 
 
 def _block(block: Json) -> Json:
-    made = {k: v for k, v in block.items() if k != "json"}
-    if isinstance(made.get("text"), str):
-        made["text"] = whole(made["text"])
-    return {**made, "input": whole(block["json"])} if block.get("json") else made
+    result = {k: v for k, v in block.items() if k != "json"}
+    if isinstance(result.get("text"), str):
+        result["text"] = whole(result["text"])
+    return {**result, "input": whole(block["json"])} if block.get("json") else result
 
 
 def _gemini(events: list[Json]) -> Json:
@@ -104,9 +104,9 @@ def _ollama(events: list[Json]) -> Json:
     if failed:
         return failed
     messages = [e["message"] for e in events if isinstance(e.get("message"), dict)]
-    said = _text(m.get("content") for m in messages) or _text(e.get("response") for e in events)
+    text = _text(m.get("content") for m in messages) or _text(e.get("response") for e in events)
     calls = [c for m in messages for c in m.get("tool_calls") or ()]
-    message = {"role": "assistant", "content": said, **({"tool_calls": calls} if calls else {})}
+    message = {"role": "assistant", "content": text, **({"tool_calls": calls} if calls else {})}
     ended = last.get("done_reason") or "stop" if last.get("done") else INCOMPLETE
     return {**{k: v for k, v in last.items() if k != "response"}, "message": message} | {
         "done_reason": ended
@@ -116,7 +116,7 @@ def _ollama(events: list[Json]) -> Json:
 def _cohere(events: list[Json]) -> Json:
     body: Json = {"finish_reason": INCOMPLETE}
     calls: dict[Any, Json] = {}
-    said: list[Any] = []
+    parts: list[Any] = []
     for event in events:
         kind, delta = event.get("type"), event.get("delta") or {}
         message = delta.get("message") or {} if isinstance(delta, dict) else {}
@@ -124,7 +124,7 @@ def _cohere(events: list[Json]) -> Json:
             body["id"] = event.get("id")
         elif kind == "content-delta":
             content = message.get("content") or {}
-            said.append(content.get("text") if isinstance(content, dict) else None)
+            parts.append(content.get("text") if isinstance(content, dict) else None)
         elif kind == "tool-call-start":
             calls[event.get("index")] = message.get("tool_calls") or {}
         elif kind == "tool-call-delta" and (call := calls.get(event.get("index"))):
@@ -132,7 +132,7 @@ def _cohere(events: list[Json]) -> Json:
             call["function"]["arguments"] += more.get("arguments") or ""
         elif kind == "message-end":
             body |= {k: delta[k] for k in ("finish_reason", "usage") if k in delta}
-    return {**body, "message": {"role": "assistant", "content": _text(said)}} | (
+    return {**body, "message": {"role": "assistant", "content": _text(parts)}} | (
         {"message": {"role": "assistant", "tool_calls": list(calls.values())}} if calls else {}
     )
 

@@ -109,18 +109,18 @@ def usage(raw: Any) -> tuple[int | None, int | None]:
 
     A prompt's cached tokens and an answer's thoughts count, also where they are stated apart.
     """
-    found = loads(raw)
-    if not isinstance(found, dict):
+    counts = loads(raw)
+    if not isinstance(counts, dict):
         return None, None
-    if isinstance(inner := found.get("tokens") or found.get("billed_units"), dict):
-        found = inner  # Cohere
-    taken, given = whole(first(found, *_TAKEN)), whole(first(found, *_GIVEN))
-    if taken is not None and "prompt_tokens" not in found:
-        taken += _more(found, _CACHED)
-    if given is not None and "completion_tokens" not in found:
-        given += _more(found, _THOUGHT)
+    if isinstance(inner := counts.get("tokens") or counts.get("billed_units"), dict):
+        counts = inner  # Cohere
+    taken, given = whole(first(counts, *_TAKEN)), whole(first(counts, *_GIVEN))
+    if taken is not None and "prompt_tokens" not in counts:
+        taken += _more(counts, _CACHED)
+    if given is not None and "completion_tokens" not in counts:
+        given += _more(counts, _THOUGHT)
     return taken, given
 
 
-def _more(found: Mapping[str, Any], names: tuple[str, ...]) -> int:
-    return sum(whole(found.get(name)) or 0 for name in names)
+def _more(counts: Mapping[str, Any], names: tuple[str, ...]) -> int:
+    return sum(whole(counts.get(name)) or 0 for name in names)

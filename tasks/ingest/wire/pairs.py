@@ -48,18 +48,22 @@ def _latency(pair: Json) -> float | None:
 
 
 def _conversation(pair: Json, asked: Json) -> Any:
-    found = shape.first(pair, *_SESSIONS) if pair.keys() & _SESSIONS else None
-    if found is None and isinstance(metadata := asked.get("metadata"), dict):
+    session = shape.first(pair, *_SESSIONS) if pair.keys() & _SESSIONS else None
+    if session is None and isinstance(metadata := asked.get("metadata"), dict):
         return shape.first(metadata, *_SESSIONS)
-    return found
+    return session
 
 
 def body(value: Any) -> Any:
     """A body that stands alone, or in an HTTP message with its URL and status."""
-    found = loads(value)
-    if isinstance(found, dict) and "body" in found and found.keys() & {"url", "status", "headers"}:
-        return loads(found["body"])
-    return found
+    decoded = loads(value)
+    if (
+        isinstance(decoded, dict)
+        and "body" in decoded
+        and decoded.keys() & {"url", "status", "headers"}
+    ):
+        return loads(decoded["body"])
+    return decoded
 
 
 def given(response: Any, status: Any) -> Any:
@@ -70,11 +74,11 @@ def given(response: Any, status: Any) -> Any:
     return {"error": {"code": str(code), "message": f"status {code}"}}
 
 
-def with_tokens(call: Call, taken: Any, made: Any) -> Call:
+def with_tokens(call: Call, taken: Any, output: Any) -> Call:
     """A call with the tokens that the envelope states, where its body states none."""
     if call.prompt_tokens is not None or call.completion_tokens is not None:
         return call
-    return replace(call, prompt_tokens=shape.whole(taken), completion_tokens=shape.whole(made))
+    return replace(call, prompt_tokens=shape.whole(taken), completion_tokens=shape.whole(output))
 
 
 def observed(

@@ -149,8 +149,8 @@ def _generated(listed: Any) -> bool:
 
 def _is_message(value: Json, written: bool) -> bool:
     role = value.get("role")
-    known = isinstance(role, str) and role.lower() in shape.ROLES
-    if known and value.keys() & {"content", "parts", "tool_calls", "function_call", "contents"}:
+    has_role = isinstance(role, str) and role.lower() in shape.ROLES
+    if has_role and value.keys() & {"content", "parts", "tool_calls", "function_call", "contents"}:
         return True
     said_ = any(isinstance(value.get(name), str) for name in _TEXTS) or "object" in value
     if said_ and not written and value.keys() & _BESIDE:
@@ -235,20 +235,20 @@ def _nothing(body: Json) -> Completion:
 
 def _generation(generations: list[Any], body: Json) -> Completion:
     """LangChain's `generations[[{message, text, generation_info}]]`."""
-    found: Any = generations
-    while isinstance(found, list) and found:
-        found = found[0]
-    one = shape.mapping(found, "generation")
+    generation: Any = generations
+    while isinstance(generation, list) and generation:
+        generation = generation[0]
+    one = shape.mapping(generation, "generation")
     info = one.get("generation_info") or {}
     extra = body.get("llm_output") or {}
     usage = first(extra, "token_usage", "usage") if isinstance(extra, dict) else None
     if isinstance(inner := one.get("message"), dict):
-        made = _body(inner)
+        completion = _body(inner)
     elif isinstance(text := one.get("text"), str) and text:
-        made = _text(text)
+        completion = _text(text)
     else:
         raise ValueError(f"{shape.EMPTY}: the generation holds no text")
-    return _with(made, {**info, "usage": usage, "model": extra.get("model_name")})
+    return _with(completion, {**info, "usage": usage, "model": extra.get("model_name")})
 
 
 def _last(messages: list[Json]) -> Completion:
@@ -281,7 +281,7 @@ def _ended(body: Json) -> str | None:
     return outcome.finish(first(around, *_ENDED))
 
 
-def _with(made: Completion, body: Json) -> Completion:
+def _with(completion: Completion, body: Json) -> Completion:
     """A completion with what the body around its message says."""
     metadata = body.get("response_metadata")
     around = {**metadata, **body} if isinstance(metadata, dict) else body
@@ -290,11 +290,11 @@ def _with(made: Completion, body: Json) -> Completion:
     counted = stated is None and bool(around.keys() & _COUNTED)
     tokens = outcome.usage(around if counted else stated)
     return Completion(
-        reply=made.reply,
-        finish_reason=made.finish_reason or _ended(body),
-        tokens=tokens if any(t is not None for t in tokens) else made.tokens,
-        model=made.model or shape.text(named),
-        id=made.id or shape.text(first(body, "id", "responseId")),
-        at=made.at or times.seconds(first(body, "created_at", "created")),
-        error=made.error,
+        reply=completion.reply,
+        finish_reason=completion.finish_reason or _ended(body),
+        tokens=tokens if any(t is not None for t in tokens) else completion.tokens,
+        model=completion.model or shape.text(named),
+        id=completion.id or shape.text(first(body, "id", "responseId")),
+        at=completion.at or times.seconds(first(body, "created_at", "created")),
+        error=completion.error,
     )

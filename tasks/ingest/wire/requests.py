@@ -35,19 +35,19 @@ def _is_foreign(asked: Json) -> bool:
 def request(body: Mapping[str, Any], tools: Any = None) -> Json:
     """A request body of any provider as an OpenAI one. Raises ValueError."""
     _whole(body)
-    made = {k: body[k] for k in PARAMETERS if body.get(k) not in (None, "")}
+    result = {k: body[k] for k in PARAMETERS if body.get(k) not in (None, "")}
     merged = dict(body)
     for name in _CONFIGS:
         if isinstance(config := loads(body.get(name)), dict):
             merged = {**config, **merged}
-    made["messages"] = said(merged)
+    result["messages"] = said(merged)
     declared = list(declared_tools(tools if tools is not None else merged.get("tools")))
     declared += [t for m in items(merged.get("messages")) if (t := declaration(m))]
     if declared:
-        made["tools"] = declared
+        result["tools"] = declared
     if (form := _response_format(merged)) is not None:
-        made["response_format"] = form
-    return shape.request(made)
+        result["response_format"] = form
+    return shape.request(result)
 
 
 def _whole(body: Mapping[str, Any]) -> None:

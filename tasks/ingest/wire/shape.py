@@ -130,9 +130,9 @@ def tool_call(raw: Any, index: int) -> Json:
     if not isinstance(name, str) or not name:
         raise ValueError(f"{UNREADABLE}: a tool call without a name")
     args = arguments(first(function, "arguments", "args", "input", "parameters"))
-    found = text(first(call, "id", "call_id", "toolCallId", "tool_call_id"))
+    call_id = text(first(call, "id", "call_id", "toolCallId", "tool_call_id"))
     return {
-        "id": found or f"call_{digest(str(index), name, args)}",
+        "id": call_id or f"call_{digest(str(index), name, args)}",
         "type": "function",
         "function": {"name": name, "arguments": args},
     }
@@ -142,8 +142,8 @@ def _is_canonical(declared: Json) -> bool:
     if declared.keys() != _TOOL or declared["type"] != "function":
         return False
     inner = declared["function"]
-    known = type(inner) is dict and inner.keys() <= _FUNCTION and type(inner.get("name")) is str
-    return known and type(inner.get("parameters", {})) is dict
+    canonical = type(inner) is dict and inner.keys() <= _FUNCTION and type(inner.get("name")) is str
+    return canonical and type(inner.get("parameters", {})) is dict
 
 
 def tool(raw: Any) -> Json:
@@ -157,13 +157,13 @@ def tool(raw: Any) -> Json:
         if "function" in declared or not isinstance(declared.get("type"), str):
             raise ValueError(f"{UNREADABLE}: a tool without a name")
         return declared  # a provider's built-in tool: named by its type alone
-    made = {
+    result = {
         k: function[k] for k in ("name", "description", "strict") if function.get(k) is not None
     }
     schema = loads(first(function, "parameters", "input_schema", "inputSchema", "json_schema"))
     if isinstance(schema, dict):
-        made["parameters"] = schema
-    return {"type": "function", "function": made}
+        result["parameters"] = schema
+    return {"type": "function", "function": result}
 
 
 def content(value: Any) -> Any:
@@ -194,42 +194,44 @@ def _reference(value: Any) -> Any:
 
 def message(raw: Any) -> Json:
     """One message of a request."""
-    found = mapping(raw, "message")
-    role = found.get("role")
-    if role in _PLAIN and len(found) == 2 and isinstance(found.get("content"), str):
-        return found  # nearly every message: nothing to do
-    known = ROLES.get(role.lower()) if isinstance(role, str) else None
-    if known is None:
+    fields = mapping(raw, "message")
+    role = fields.get("role")
+    if role in _PLAIN and len(fields) == 2 and isinstance(fields.get("content"), str):
+        return fields  # nearly every message: nothing to do
+    canonical = ROLES.get(role.lower()) if isinstance(role, str) else None
+    if canonical is None:
         raise ValueError(f"{UNREADABLE}: message with role {role!r}"[:200])
-    made: Json = {"role": known, "content": content(found.get("content"))}
-    made.update((k, named) for k in _NAMED if (named := text(found.get(k))))
-    _tool_parts(found, made)
-    return made
+    result: Json = {"role": canonical, "content": content(fields.get("content"))}
+    result.update((k, named) for k in _NAMED if (named := text(fields.get(k))))
+    _tool_parts(fields, result)
+    return result
 
 
-def _tool_parts(found: Json, made: Json) -> None:
-    calls = found.get("tool_calls")
-    if not calls and isinstance(legacy := found.get("function_call"), dict):
+def _tool_parts(fields: Json, message: Json) -> None:
+    calls = fields.get("tool_calls")
+    if not calls and isinstance(legacy := fields.get("function_call"), dict):
         calls = [legacy]
     if calls:
-        made["tool_calls"] = [tool_call(c, i) for i, c in enumerate(sequence(calls, "tool_calls"))]
-    if found.get("role") in ("tool", "function") and "tool_call_id" not in made:
-        made["tool_call_id"] = ""  # `pair` fills it in
+        message["tool_calls"] = [
+            tool_call(c, i) for i, c in enumerate(sequence(calls, "tool_calls"))
+        ]
+    if fields.get("role") in ("tool", "function") and "tool_call_id" not in message:
+        message["tool_call_id"] = ""  # `pair` fills it in
 
 
 def messages(raw: Any) -> list[Json]:
     """A request's messages. Raises ValueError when there are none."""
-    made = [message(m) for m in sequence(raw, "messages")]
-    if not made:
+    result = [message(m) for m in sequence(raw, "messages")]
+    if not result:
         raise ValueError(f"{UNREADABLE}: no messages")
-    _pair(made)
-    return made
+    _pair(result)
+    return result
 
 
-def _pair(made: Sequence[Json]) -> None:
+def _pair(messages: Sequence[Json]) -> None:
     """Give each result without an id the oldest call that waits, of its tool where it is named."""
     waiting: dict[str, str] = {}
-    for one in made:
+    for one in messages:
         waiting |= {c["id"]: c["function"]["name"] for c in one.get("tool_calls", ())}
         if one["role"] == "tool":
             if one.get("tool_call_id") == "" and waiting:
@@ -256,16 +258,16 @@ def request(raw: Any) -> Json:
 
 def reply(raw: Any) -> Json:
     """The assistant's message: the target. Parts are joined to text, reasoning is left out."""
-    known = type(raw) is dict and raw.keys() == _SAID and raw["role"] == "assistant"
-    if known and type(raw["content"]) is str:
+    canonical = type(raw) is dict and raw.keys() == _SAID and raw["role"] == "assistant"
+    if canonical and type(raw["content"]) is str:
         return dict(raw)  # nearly every reply: nothing to do
-    made = message({"role": "assistant", **mapping(raw, "reply")})
-    if made["role"] != "assistant":
-        raise ValueError(f"{UNREADABLE}: the reply's role is {made['role']}")
-    if isinstance(parts := made["content"], list):
+    result = message({"role": "assistant", **mapping(raw, "reply")})
+    if result["role"] != "assistant":
+        raise ValueError(f"{UNREADABLE}: the reply's role is {result['role']}")
+    if isinstance(parts := result["content"], list):
         kinds = [str(p.get("type")) for p in parts if p.get("type") not in _SILENT]
         if others := [k for k in kinds if k != "text"]:
             reason = NOT_TEXT if others[0] in _MEDIA else UNSUPPORTED
             raise ValueError(f"{reason}: the reply holds a part of type {others[0][:60]}")
-        made["content"] = "".join(text_of([p]) for p in parts if p.get("type") == "text")
-    return made
+        result["content"] = "".join(text_of([p]) for p in parts if p.get("type") == "text")
+    return result

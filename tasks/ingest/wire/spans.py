@@ -94,12 +94,12 @@ def _nested(value: Any) -> Any:
 def _listed(node: Any) -> Any:
     if not isinstance(node, dict):
         return node
-    made = {k: _listed(v) for k, v in node.items()}
-    if made and all(k.isdecimal() for k in made):
-        size = int(max(made, key=int)) + 1
-        whole = len(made) == size or size > MOST
-        return list(map(made.get, sorted(made, key=int) if whole else map(str, range(size))))
-    return made
+    result = {k: _listed(v) for k, v in node.items()}
+    if result and all(k.isdecimal() for k in result):
+        size = int(max(result, key=int)) + 1
+        whole = len(result) == size or size > MOST
+        return list(map(result.get, sorted(result, key=int) if whole else map(str, range(size))))
+    return result
 
 
 def is_span(document: Any) -> bool:
@@ -175,7 +175,7 @@ def _time(raw: Json, *names: str) -> float | None:
 def _dropped(raw: Json, told: Json) -> int:
     """Return how many attributes and events the exporter left out for their number."""
     noted = at(told, "otel.dropped_attributes_count")  # Jaeger and Zipkin have it as a tag
-    return sum(shape.whole(found) or 0 for found in (noted, *map(raw.get, _DROPPED)))
+    return sum(shape.whole(count) or 0 for count in (noted, *map(raw.get, _DROPPED)))
 
 
 def _end(raw: Json) -> float | None:
@@ -185,8 +185,8 @@ def _end(raw: Json) -> float | None:
 
 
 def _events(raw: Any) -> Iterator[tuple[str, Json]]:
-    found = loads(raw)
-    for event in found if isinstance(found, list) else []:
+    events = loads(raw)
+    for event in events if isinstance(events, list) else []:
         if isinstance(event, dict):
             body = event.get("body")
             inner = dict(pairs(loads(event.get("attributes"))))
@@ -201,8 +201,8 @@ def _error(raw: Json) -> str | None:
     code = code or raw.get("status_code")
     if code not in (2, "2", "ERROR", "STATUS_CODE_ERROR", "STATUS_ERROR"):
         return None
-    said = first(status, "message", "description") if isinstance(status, dict) else None
-    return shape.text(said or raw.get("status_message")) or "error"
+    message = first(status, "message", "description") if isinstance(status, dict) else None
+    return shape.text(message or raw.get("status_message")) or "error"
 
 
 def all_there(items: list[Any]) -> list[Any]:
@@ -258,9 +258,9 @@ def to_call(
 
 def parameters(span: Span, *more: Any) -> Json:
     """Model and sampling parameters of a span, as a request body has them."""
-    made: Json = {}
+    result: Json = {}
     for source in (*more, span.get("gen_ai.request")):
-        found = literal(source)
-        if isinstance(found, dict):
-            made.update({k: v for k, v in found.items() if k in _ASKED})
-    return made
+        decoded = literal(source)
+        if isinstance(decoded, dict):
+            result.update({k: v for k, v in decoded.items() if k in _ASKED})
+    return result

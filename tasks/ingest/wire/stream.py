@@ -94,8 +94,8 @@ def assemble(events: Iterable[Any]) -> Json:
 
 def _choice(message: Json, calls: dict[Any, Json], reason: Any) -> Json:
     for name in ("content", "refusal"):
-        if isinstance(said := message.get(name), str):
-            message[name] = whole(said)
+        if isinstance(text := message.get(name), str):
+            message[name] = whole(text)
     for call in calls.values():
         if isinstance(given := call["function"]["arguments"], str):
             call["function"]["arguments"] = whole(given)
@@ -144,9 +144,9 @@ def _key(calls: dict[Any, Json], piece: Json, function: Json) -> Any:
     same = [k for k in calls if k == index or (isinstance(k, tuple) and k[0] == index)]
     if not same:
         return index
-    known = calls[same[-1]]
-    other = piece.get("id") and known.get("id") not in (None, piece["id"])
-    begins = function.get("name") and (other or _is_whole(known["function"]["arguments"]))
+    last = calls[same[-1]]
+    other = piece.get("id") and last.get("id") not in (None, piece["id"])
+    begins = function.get("name") and (other or _is_whole(last["function"]["arguments"]))
     return (index, len(same)) if begins else same[-1]
 
 

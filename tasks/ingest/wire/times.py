@@ -76,8 +76,8 @@ def _moment(value: str) -> float | None:
         return _stamp(datetime.fromisoformat(value))  # nearly every date
     except ValueError:
         pass
-    if found := _DOTNET.fullmatch(value.strip()):
-        return int(found[1]) / 1e3
+    if match := _DOTNET.fullmatch(value.strip()):
+        return int(match[1]) / 1e3
     cleaned = _UTC.sub("", _ZONE.sub("", value.strip()))
     cleaned = _FRACTION.sub(r"\1.\2", _OFFSET.sub(r"\1", cleaned)).replace("\u202f", " ")
     cleaned = re.sub(r"(:\d\d),(\d+)", r"\1.\2", cleaned)

@@ -25,8 +25,8 @@ def otlp(document: Json) -> Iterator[Json]:
 
 
 def _list(node: Any, *names: str) -> list[Json]:
-    found = first(node, *names) if isinstance(node, dict) else None
-    return [x for x in found if isinstance(x, dict)] if isinstance(found, list) else []
+    items = first(node, *names) if isinstance(node, dict) else None
+    return [x for x in items if isinstance(x, dict)] if isinstance(items, list) else []
 
 
 def mark(
@@ -39,8 +39,8 @@ def mark(
 
     It is the one without structured messages, else the outer one.
     """
-    known = list(spans)
-    calls = {own(s): s for s in known if is_call(s)}
+    ids = list(spans)
+    calls = {own(s): s for s in ids if is_call(s)}
     flagged: dict[str, str] = {}
     for inner in calls.values():
         outer = calls.get(parent(inner))
@@ -48,7 +48,7 @@ def mark(
             flagged[own(inner)] = "repeats the span above it"
         elif outer is not None:
             flagged[own(outer)] = "wraps another model call"
-    for span in known:
+    for span in ids:
         why = flagged.get(own(span)) if is_call(span) else None
         yield flag(span, why) if why else span
 

@@ -1,0 +1,119 @@
+"""The audits of all gateways of a home, read from their journals bit by bit.
+
+What a journal's lines say about students is kept in `home/watch/<day>.jsonl`, a short line each, so
+that a look every minute reads only what is new. Journals may be renamed or packed meanwhile.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import msgspec
+
+from serving import evidence
+from serving.evidence import EvidenceKey, JournalLine, Observation, RiskTest, observed
+from serving.route import RouteFile
+from tasks.core.stage import write_atomic
+
+FOLDER, READ, RAISED = "watch", "read.json", "raised.json"
+
+
+def gather(home: Path) -> list[Observation]:
+    """Return all that the journals of the newest days say, in the order in which it was read."""
+    folder = home / FOLDER
+    folder.mkdir(parents=True, exist_ok=True)
+    for old in sorted(folder.glob("????-??-??.jsonl"))[: -evidence.DAYS]:
+        old.unlink()
+    known = {found.id: found for found in _kept(folder)}
+    offsets = _offsets(folder)
+    for file in evidence.files(home / "journal"):
+        stat = file.stat()
+        name = f"{file.name} {stat.st_ino}"  # another file may come under the name of a rotated one
+        start = offsets.get(name, 0)
+        if stat.st_size <= start:
+            continue
+        end = _end(file, start, stat.st_size)
+        new = [found for found in _new(file, start, end) if found.id not in known]
+        known |= {found.id: found for found in new}
+        _keep(folder / f"{file.name[:10]}.jsonl", new)
+        offsets[name] = end
+    write_atomic(folder / READ, msgspec.json.encode(offsets))
+    return list(known.values())
+
+
+def known(home: Path) -> list[Observation]:
+    """Return what the last look had read; nothing is written."""
+    return list(_kept(home / FOLDER))
+
+
+def raised(home: Path) -> dict[str, float]:
+    """The least share of answers that is audited, of the tasks whose proof is in doubt."""
+    with suppress(FileNotFoundError, msgspec.DecodeError):
+        return msgspec.json.decode((home / FOLDER / RAISED).read_bytes(), type=dict[str, float])
+    return {}
+
+
+def tests(home: Path, threshold: float, observations: list[Observation]) -> list[RiskTest]:
+    """Return the evidence about each champion that serves now, of all gateways."""
+    made = {
+        EvidenceKey.of(route): RiskTest(route, threshold)
+        for route in RouteFile(home / "routes.json").current().routes
+    }
+    for one in observations:
+        if (test := made.get(one.key)) and test.alarm is None:
+            test.see(one)
+    return list(made.values())
+
+
+def audited(home: Path, key: EvidenceKey) -> list[JournalLine]:
+    """Return the audited calls of a student, whole, oldest first."""
+    found = (line for file in evidence.files(home / "journal") for line in evidence.lines(file))
+    mine = {line.id: line for line in found if line.audit and _about(line, key)}
+    return sorted(mine.values(), key=lambda line: line.at)
+
+
+def _about(line: JournalLine, key: EvidenceKey) -> bool:
+    found = observed(line)
+    return found is not None and found.key == key
+
+
+def _new(file: Path, start: int, end: int) -> Iterator[Observation]:
+    for line in evidence.lines(file, start, end):
+        if found := observed(line):
+            yield found
+
+
+def _end(file: Path, start: int, size: int) -> int:
+    """The end of the last whole line; of a packed file, its size."""
+    with file.open("rb") as opened:
+        if opened.read(1) != b"{":
+            return size
+        for back in range(size, start, -(1 << 20)):
+            opened.seek(max(start, back - (1 << 20)))
+            found = opened.read(back - opened.tell()).rfind(b"\n")
+            if found >= 0:
+                return max(start, back - (1 << 20)) + found + 1
+    return start
+
+
+def _offsets(folder: Path) -> dict[str, int]:
+    with suppress(FileNotFoundError, msgspec.DecodeError):
+        return msgspec.json.decode((folder / READ).read_bytes(), type=dict[str, int])
+    return {}
+
+
+def _kept(folder: Path) -> Iterator[Observation]:
+    """What was read before, of the newest days."""
+    decode = msgspec.json.Decoder(Observation).decode
+    for file in sorted(folder.glob("????-??-??.jsonl"))[-evidence.DAYS :]:
+        for line in file.read_bytes().split(b"\n"):
+            with suppress(msgspec.DecodeError):
+                yield decode(line)
+
+
+def _keep(file: Path, found: list[Observation]) -> None:
+    if found:
+        with file.open("ab") as opened:
+            opened.write(b"".join(b"\n" + msgspec.json.encode(one) for one in found) + b"\n")
