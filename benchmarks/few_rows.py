@@ -8,12 +8,14 @@ calls of the next days: agreement with the recorded answers, the share that coul
 accepted risk (the best threshold on those calls: nobody knows it beforehand), and the share that is
 served above the threshold at which the training rows' own out-of-fold answers keep to that risk,
 with the agreement there. Beside it, logistic regression on the frozen encoder, and on words. The
-last line is one JSON object; exit status 1 when a bar is missed.
+last line is one JSON object; exit status 1 when a bar is missed. With `--log FILE` such
+traffic is only written down, for `python -m benchmarks.replay --data FILE`.
 """
 
 from __future__ import annotations
 
 import argparse
+import gzip
 import json
 import sys
 import tempfile
@@ -36,6 +38,7 @@ from tasks.core.task import Task, save
 from tasks.core.task import load as load_tasks
 from tasks.dataset.candidates import candidate_of
 from tasks.evaluate.answers import answered
+from tasks.ingest.ingest import DAY
 from tasks.students.minilm import embed
 from tasks.train.folds import FILE
 from tasks.train.train import train
@@ -146,6 +149,18 @@ def mean(found: Sequence[Mapping[str, Figures]]) -> dict[str, Figures]:
     }
 
 
+def log(path: Path, labels: int, per_day: int, to: Path) -> None:
+    """Write the calls of some labels as a log of so many calls a day."""
+    rng, found = np.random.default_rng(0), list(sets.read(path))
+    said = [one["response"]["choices"][0]["message"]["content"] for one in found]
+    kept = set(rng.choice(sorted(set(said)), labels, replace=False).tolist())
+    some = [one for one, answer in zip(found, said, strict=True) if answer in kept]
+    with gzip.open(to, "wt") as lines:
+        for number, place in enumerate(rng.permutation(len(some))):
+            at = 1_750_000_000 // DAY * DAY + (number + 0.5) * DAY / per_day
+            lines.write(json.dumps({**some[place], "timestamp": at}) + "\n")
+
+
 def show(results: Mapping[int, Mapping[str, Figures]]) -> None:
     """Print the table, day by day."""
     columns = list(dict.fromkeys(n for ways in results.values() for f in ways.values() for n in f))
@@ -166,7 +181,10 @@ def main() -> None:
     parser.add_argument("--per-day", type=int, default=70)
     parser.add_argument("--days", type=int, nargs="+", default=list(BARS))
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--log", type=Path, help="write the traffic here, and end")
     chosen = parser.parse_args()
+    if chosen.log:
+        return log(chosen.data, chosen.labels, chosen.per_day, chosen.log)
     task, found = routed(chosen.data)
     results = {}
     for at in chosen.days:

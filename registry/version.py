@@ -13,7 +13,8 @@ TASK = "task"  # the scope of a student that has one task
 class Version:
     """One registered student. `scope` is `task`, or the domain whose tasks have it in common.
 
-    `certificate` names the proof that it was registered with, empty without one.
+    `certificate` names the proof that it was registered with, empty without one; `signature` is
+    what who registered it made of its bundle with the home's key.
     """
 
     name: str
@@ -25,6 +26,7 @@ class Version:
     at: float
     scope: str = TASK
     certificate: str = ""
+    signature: str = ""
 
     @property
     def bundle(self) -> str:

@@ -6,9 +6,10 @@ import os
 import signal
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import ModuleType
 from typing import Annotated
 
 import typer
@@ -21,6 +22,8 @@ from tasks.core.stage import Refused
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 data = typer.Typer(no_args_is_help=True, help="The datasets behind registered students.")
 app.add_typer(data, name="data")
+audit = typer.Typer(no_args_is_help=True, help="What the ledger and the journal prove.")
+app.add_typer(audit, name="audit")
 LIVE = Path(".flywheel/live")
 DEMO = Path(".flywheel/demo")
 Home = Annotated[
@@ -114,13 +117,80 @@ def nightly(
 
 
 @app.command()
-def promote(home: Home = LIVE) -> None:
-    """Make the pool match the registry now."""
-    home = home.resolve()
+def promote(
+    task: Annotated[str, typer.Argument(help="A task; default: none is moved.")] = "",
+    version: Annotated[int | None, typer.Argument(help="Default: the candidate.")] = None,
+    home: Home = LIVE,
+) -> None:
+    """Make a version champion, if a task is named; then make the pool match the registry."""
+    _moved(home.resolve(), lambda people, at: people.promote(at, task, version) if task else None)
+
+
+@app.command()
+def rollback(
+    task: Annotated[str, typer.Argument(help="Whose champion gives way.")], home: Home = LIVE
+) -> None:
+    """Give a task back to the version that served before, or to the teacher."""
+    _moved(home.resolve(), lambda people, at: people.rollback(at, task))
+
+
+def _moved(home: Path, move: Callable[[ModuleType, Path], None]) -> None:
+    """Let a person move an alias, and the pool follow."""
     with _joined(home):
+        from flows.cli import people
+        from flows.night.folders import registry_of
         from flows.promote import promote as flow
 
+        registry_of(home).reach()
+        move(people, home)
         flow(home=str(home))
+
+
+@app.command()
+def status(home: Home = LIVE) -> None:
+    """One screen: who answers and how well, what waits, what ran and runs, what is wrong."""
+    from flows.cli import status as screen
+
+    screen.show(_known(home))
+
+
+@app.command()
+def candidates(home: Home = LIVE) -> None:
+    """The students that passed the gate and wait for a person."""
+    from flows.cli import people
+
+    people.candidates(_known(home))
+
+
+@audit.command("verify")
+def audit_verify(home: Home = LIVE) -> None:
+    """Say whether every line of the ledger is as it was written."""
+    from flows.cli import people
+
+    people.verify(_known(home))
+
+
+@audit.command("show")
+def audit_show(
+    call: Annotated[str, typer.Argument(help="The header x-flywheel-call of an answer.")],
+    home: Home = LIVE,
+) -> None:
+    """Where one answer came from: header, adapter, version, run, data, source lines."""
+    from flows.cli import people
+
+    people.lineage(_known(home), call)
+
+
+def _known(home: Path) -> Path:
+    """A home, whose running services are used; none is started. Raises Refused."""
+    from flows.cli import stack as local
+
+    home = home.resolve()
+    if not home.is_dir():
+        raise Refused(f"there is no home at {home}; `flywheel up` makes one")
+    for name, value in local.stack(home).items():
+        os.environ.setdefault(name, value)
+    return home
 
 
 @app.command()

@@ -20,6 +20,7 @@ from tasks.core import stage
 from tasks.core.params import Params, load
 from tasks.core.task import Task
 from tasks.core.task import load as load_tasks
+from tasks.deidentify.deidentify import load_key
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +81,9 @@ def alone(night: Night, *, wait: bool = False) -> Iterator[None]:
 
 
 def registry_of(home: Path) -> Store:
-    """The registry that a home folder uses."""
-    return Store(os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{home / 'mlflow.db'}")
+    """The registry that a home folder uses; what it registers is signed with the home's key."""
+    uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{home / 'mlflow.db'}"
+    return Store(uri, load_key(home))
 
 
 def ended(day: str) -> float:

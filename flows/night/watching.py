@@ -58,6 +58,9 @@ def watch(home: str | Path) -> list[str]:
             if test.alarm is not None:
                 _revoke(night, store, test)
         done = [said for entry in ledger.entries(home) if (said := _settled(night, store, entry))]
+        for version in store.shadows():
+            if store.champion(version.name) == version.number:  # a person has put it back
+                store.set_shadow(version.name, None)
         return [*done, *_changed(night, tests, observations)]
 
 

@@ -58,6 +58,7 @@ def version(params: Deidentify) -> str:
             "scanner.py",
             "secret_patterns.py",
             "tagger.py",
+            "tagger_model.py",
         )
     ]
     parts += sorted(ADAPTER.glob("*.safetensors")) if params.ner == "bundled" else []

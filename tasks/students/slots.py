@@ -17,6 +17,7 @@ Pair = tuple[str, Any]  # a prompt and a value of its answer
 CLOSED = 200  # values of a closed field
 FEW = 12  # values up to which a field is closed even when they also stand in the prompts
 SCARCE = 10  # rows for each value under which rare values are to be expected
+REPEATED = 0.5  # share of a field's values that must have come twice where prompts hold none
 MOSTLY = 0.85  # share of a field's values that must fit; the rest are slips and rare values
 NEARLY = 0.95  # share of a few values that must stand in their prompts to be copied
 RARELY = 0.2  # share of the prompts that may hold another of those few values
@@ -82,17 +83,17 @@ def field_of(name: str, pairs: Sequence[Pair]) -> Field | None:
     """A field whose values are few or stand in the prompts; None when neither is so."""
     counts = Counter(json.dumps(value) for _, value in pairs)
     usual = [text for text, count in counts.most_common(CLOSED) if count > 1]
-    covered = sum(counts[text] for text in usual) >= MOSTLY * len(pairs)
+    again = sum(counts[text] for text in usual)
     if len(pairs) < SCARCE * len(usual):  # then one that came once is no slip
         usual = [text for text, _ in counts.most_common(CLOSED)]
     closed = Field(name=name, how="closed", values=tuple(json.loads(text) for text in usual))
     filled = [(prompt, value) for prompt, value in pairs if value is not None]
-    if covered and len(counts) <= FEW and not _quoted(filled):
+    if again >= MOSTLY * len(pairs) and len(counts) <= FEW and not _quoted(filled):
         return closed
     nulls = len(filled) < len(pairs)
     if how := _way(filled):
         return Field(name=name, how=how, empty="null" if nulls else "absent")
-    return _filled_in(name, pairs) or (closed if covered else None)
+    return _filled_in(name, pairs) or (closed if again >= REPEATED * len(pairs) else None)
 
 
 def _way(pairs: Sequence[Pair]) -> How | None:
