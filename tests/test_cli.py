@@ -55,7 +55,7 @@ def test_bad_input_gets_one_sentence(tmp_path: Path, args: list[str], sentence: 
             "Prefect at http://127.0.0.1:9",
         ),
         (["promote"], {"FLYWHEEL_PARAMS": "file"}, "file: "),
-        (["promote"], {"FLYWHEEL_PARAMS": "."}, ".: Is a directory"),
+        (["promote"], {"FLYWHEEL_PARAMS": "."}, "no params file at . (Is a directory)"),
     ],
 )
 def test_surroundings_that_cannot_be_used_get_one_sentence(
