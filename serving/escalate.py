@@ -23,9 +23,9 @@ from tasks.students.causal import Answer
 NO_POOL = "no pool"
 POOL_ERROR = "pool error"
 POOL_REFUSED = "pool refused"
-CIRCUIT_OPEN = "circuit open"  # the circuit breaker of a pool that keeps failing
+CIRCUIT_OPEN = "circuit open"  # the breaker of a pool that keeps failing, or of a slow adapter
+BUSY = "busy"  # as many calls of the task are under way as one task may have
 TIMEOUT = "timeout"
-POOL_AWAY = (TIMEOUT, POOL_ERROR)  # reasons that concern the pool, not one call
 TRUNCATED = "truncated"
 NO_LOGPROBS = "no logprobs"
 OFF_CONTRACT = "off contract"
