@@ -25,6 +25,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tasks.core.records import Json
+
 LABELS = Path(__file__).with_name("pii_agent_logs.json")
 GROUPS = {
     "PERSON": "PERSON", "STREET_ADDRESS": "PLACE", "ADDRESS": "PLACE", "ZIP_CODE": "PLACE",
@@ -55,7 +57,7 @@ FREE = {
     "UUID",
 }
 Span = tuple[int, int, str]
-Row = dict[str, Any]
+Row = Json
 Find = Callable[[Sequence[str]], list[list[Span]]]
 
 
@@ -95,7 +97,7 @@ def there(name: str) -> bool:
     return (data() / f"{name}.jsonl.gz").exists()
 
 
-def rows(name: str) -> Iterator[dict[str, Any]]:
+def rows(name: str) -> Iterator[Json]:
     """The records of a set."""
     with gzip.open(data() / f"{name}.jsonl.gz") as file:
         yield from map(json.loads, file)
@@ -198,7 +200,7 @@ def quality(finders: dict[str, Find], size: int) -> Row:
     return shown
 
 
-def logged(entry: dict[str, Any], cache: dict[str, list[Any]]) -> str:
+def logged(entry: Json, cache: dict[str, list[Any]]) -> str:
     """The text that a label of ours is about."""
     if entry["set"] not in cache:
         cache[entry["set"]] = list(rows(entry["set"]))
@@ -209,7 +211,7 @@ def logged(entry: dict[str, Any], cache: dict[str, list[Any]]) -> str:
 
 def logs(finders: dict[str, Find]) -> Row:
     """Our own labels of agent-log prose."""
-    cache: dict[str, list[object]] = {}
+    cache: dict[str, list[Any]] = {}
     shown: Row = {}
     entries = [e for e in json.loads(LABELS.read_text()) if there(e["set"])]
     texts = [logged(e, cache) for e in entries]

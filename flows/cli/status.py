@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import httpx
 import msgspec
@@ -23,6 +22,7 @@ from serving import pooled
 from serving.evidence import RiskTest, files
 from tasks.core.evidence import interval
 from tasks.core.params import load
+from tasks.core.records import Json
 from tasks.core.stage import Refused
 
 SECONDS = 3.0  # that a service may take to answer
@@ -167,7 +167,7 @@ def _night(home: Path) -> None:
     nights = sorted(path.parent for path in (home / "nights").glob("*/judge.json"))
     if not nights:
         return console.say("\nLast night: none has ended yet")
-    outcomes: list[dict[str, Any]] = msgspec.json.decode((nights[-1] / "judge.json").read_bytes())
+    outcomes: list[Json] = msgspec.json.decode((nights[-1] / "judge.json").read_bytes())
     passed = sum(one["passed"] for one in outcomes)
     console.say(f"\nLast night: {nights[-1].name}, {passed} of {len(outcomes)} students passed")
 

@@ -56,7 +56,7 @@ class Dialect(Protocol):
     def sniff(self, document: object) -> bool:
         """Return whether this document is of the dialect."""
 
-    def parse(self, document: object, source: str) -> Iterable[Call]:
+    def parse(self, document: Any, source: str) -> Iterable[Call]:
         """The document's calls. Raises ValueError."""
 
 

@@ -20,12 +20,13 @@ from typing import Any
 import msgspec
 
 from tasks.core.contract import Contract, structure
+from tasks.core.records import Json
 from tasks.students.flatten import Flat, Lists, built, flatten, places_of
 from tasks.students.list_slots import listed, menus
 from tasks.students.sentences import gaps, literal_words
 from tasks.students.slots import ABSENT, GAP, Field, Pair, Path, field_of, gap_of, named
 
-Read = tuple[str, Flat, dict[str, Any]]  # a prompt, an answer, and the values in it
+Read = tuple[str, Flat, Json]  # a prompt, an answer, and the values in it
 
 HALF = 0.5  # share of the answers that must have a form in common with others
 RARE = 0.002  # share of a form's answers under which a path is none of it
@@ -89,7 +90,7 @@ class Reader:
     paths: Sequence[frozenset[Path]] = ()
     twins: Sequence[Mapping[str, str]] = ()
 
-    def read(self, prompt: str, answer: str) -> tuple[int, dict[str, Any]]:
+    def read(self, prompt: str, answer: str) -> tuple[int, Json]:
         """The form of an answer, `len(forms)` when it has none, and the values of its fields."""
         flat = self.flat(answer)
         if flat is None:
@@ -108,10 +109,10 @@ class Reader:
         same = all(values[name] == values[other] for name, other in self.twins[form].items())
         return same and flat.keys() <= self.paths[form]
 
-    def split(self, prompt: str, flat: Flat) -> tuple[str, dict[str, Any]]:
+    def split(self, prompt: str, flat: Flat) -> tuple[str, Json]:
         """What stays of an answer without the values of its fields, as a text, and the values."""
         kept: list[Any] = sorted(places_of(flat).items(), key=str)
-        values: dict[str, Any] = {}
+        values: Json = {}
         for path, value in flat.items():
             field = self.fields.get(path)
             if field is not None and field.how == "listed" and isinstance(value, list):

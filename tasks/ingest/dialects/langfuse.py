@@ -75,7 +75,7 @@ def _attributes(observation: Json) -> Json:
     return spans.tree(inner) if isinstance(inner, dict) else {}
 
 
-def parse(document: Any, source: str) -> Iterable[Call]:
+def parse(document: Json, source: str) -> Iterable[Call]:
     """The call of one observation. Raises ValueError."""
     seen = shape.mapping(document, "observation")
     if seen.get("type") != "GENERATION":

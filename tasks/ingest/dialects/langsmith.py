@@ -17,7 +17,7 @@ def sniff(document: object) -> bool:
     return isinstance(document, dict) and {"run_type", "inputs", "outputs"} <= document.keys()
 
 
-def parse(document: Any, source: str) -> Iterable[Call]:
+def parse(document: Json, source: str) -> Iterable[Call]:
     """The call of one run. Raises ValueError."""
     run = shape.mapping(document, "run")
     if run.get("run_type") != "llm":
