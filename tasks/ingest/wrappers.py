@@ -51,7 +51,7 @@ def unwrap(document: object) -> list[object]:
     return _encoded(document)
 
 
-def _line(text: str) -> list[Any] | None:
+def _line(text: str) -> list[object] | None:
     """The documents that a line holds, or None when it is prose."""
     if text.lstrip()[:1] not in ("{", "["):
         return None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 from tasks.core.records import Call, Json
 from tasks.ingest.wire import outcome, replies, requests, shape, times
@@ -57,7 +56,7 @@ def _answer(run: Json) -> Completion:
     return replies.read(run.get("outputs"))
 
 
-def _feedback(raw: Any) -> float | None:
+def _feedback(raw: object) -> float | None:
     """The mean of the scores, where there is one."""
     scores = [
         score

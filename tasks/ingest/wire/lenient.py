@@ -123,7 +123,7 @@ def is_print(text: str) -> bool:
     return _PRINT.match(text) is not None
 
 
-def literal(value: Any) -> Any:
+def literal(value: object) -> Any:
     """JSON text, or the text that Python prints for such a value; anything else as it is."""
     if not isinstance(value, str) or value.lstrip()[:1] not in ("{", "[", '"'):
         return value

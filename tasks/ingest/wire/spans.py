@@ -50,7 +50,7 @@ class Span:
         """The attribute (or subtree) under a dotted path, or None."""
         return at(self.attributes, path)
 
-    def first(self, *paths: str) -> Any:
+    def first(self, *paths: str) -> object:
         """The first of these attributes that is there."""
         return next((v for p in paths if (v := self.get(p)) is not None), None)
 
@@ -205,7 +205,7 @@ def _error(raw: Json) -> str | None:
     return shape.text(message or raw.get("status_message")) or "error"
 
 
-def all_there(items: list[Any]) -> list[Any]:
+def all_there(items: list[object]) -> list[Any]:
     """An array that stood in numbered attributes. Raises ValueError when one of them is missing."""
     if None in items:
         where = items.index(None)
@@ -219,7 +219,7 @@ def to_call(
     asked: Json,
     answer: Completion | None,
     *,
-    tokens: tuple[Any, Any] = (None, None),
+    tokens: tuple[object, Any] = (None, None),
     id: str = "",
     model: str = "",
     finish: Any = None,
@@ -256,7 +256,7 @@ def to_call(
     )
 
 
-def parameters(span: Span, *more: Any) -> Json:
+def parameters(span: Span, *more: object) -> Json:
     """Model and sampling parameters of a span, as a request body has them."""
     result: Json = {}
     for source in (*more, span.get("gen_ai.request")):
