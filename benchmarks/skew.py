@@ -179,7 +179,7 @@ def figures(twice: Twice, least: float) -> Result:
 
 
 def low(row: Result) -> list[str]:
-    """What is more than two points lower raw than clean."""
+    """Return what is more than two points lower raw than clean."""
     if not row["rung"]:
         return []
     kinds = ("agreement", "served")

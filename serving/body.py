@@ -134,7 +134,10 @@ def with_model(body: bytes, model: str) -> bytes:
 
 
 def _values(body: bytes, name: str) -> Iterator[tuple[int, int]]:
-    """Where the values of a top-level key begin and end; a key that is there twice has two."""
+    """Return where the values of a top-level key begin and end.
+
+    A key that is there twice has two.
+    """
     depth, key, start = 0, b"", -1
     for token in _TOKEN.finditer(body):
         sign = body[token.start()]

@@ -31,7 +31,7 @@ CANARY_TOKENS = 256
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """What a round of reconciling did, by adapter name; `refused` has the reason by bundle."""
+    """The outcome of a round of reconciling, by adapter; `refused` has reasons by bundle."""
 
     serving: tuple[str, ...]
     loaded: tuple[str, ...]
@@ -49,7 +49,10 @@ def routes(home: Path) -> list[Json]:
 
 
 def _route(home: Path, version: Version, bundle: Path, shadow: bool) -> dict[str, object]:
-    """What the gateway is to know of a version. Raises Refused where nothing proves a champion."""
+    """Return what the gateway is to know of a version.
+
+    Raises Refused where nothing proves a champion.
+    """
     if (name := load_one(bundle).id) != version.name:
         raise Refused(f"its bundle is of the task {name}")
     certificate = load_certificate(bundle / "certificate.json")

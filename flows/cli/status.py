@@ -51,7 +51,7 @@ def show(home: Path) -> None:
 
 
 def _aliases(home: Path, wrong: list[str]) -> Aliases:
-    """Which version of each task has which alias; empty where there is no registry yet."""
+    """Return which version of each task has which alias; empty where there is no registry yet."""
     if not os.environ.get("MLFLOW_TRACKING_URI") and not (home / "mlflow.db").exists():
         return {}
     try:
@@ -80,7 +80,7 @@ def _wrong(sentences: list[str]) -> None:
 
 
 def _services() -> Iterator[str]:
-    """What does not answer, of the services of a running stack."""
+    """Yield what does not answer, of the services of a running stack."""
     urls = {"PREFECT_API_URL": "/health", "POOL_URL": "/v1/models"}
     for name, path in urls.items():
         if not (url := os.environ.get(name)):
@@ -102,7 +102,7 @@ def _revoked(entries: list[Entry]) -> Iterator[str]:
 
 
 def _unlike(home: Path) -> Iterator[str]:
-    """What is wrong with the ledger, and whose routes broke their promise but are still there."""
+    """Return what is wrong with the ledger, and which routes broke their promise."""
     try:
         ledger.verify(home)
     except Refused as error:
@@ -192,7 +192,7 @@ def _chart(home: Path) -> None:
 
 
 def _planned() -> Iterator[str]:
-    """When what runs next."""
+    """Yield when what runs next."""
     if not (api := os.environ.get("PREFECT_API_URL")):
         return
     with suppress(httpx.HTTPError), httpx.Client(base_url=api, timeout=SECONDS) as client:

@@ -276,7 +276,7 @@ class _OneCall:
 
 
 def _someone(located: LocatedFinding) -> bool:
-    """Whether a finding in a schema is a person's: no place of a menu, no name of a voice."""
+    """Return whether a finding in a schema is a person's, not of a menu or a voice."""
     kind, words = located.finding.kind, located.text.split()
     if kind == "PERSON":
         return len(words) > 1 and any(is_name(fold(word)) for word in words)

@@ -86,7 +86,7 @@ class Lines:
     def __init__(self) -> None:
         self._held: dict[str, str] = {}
 
-    def whole(self, document: Any) -> Any:
+    def whole(self, document: Any) -> object:
         """The document with its whole line; None while pieces are to come."""
         if not is_piece(document):
             return document

@@ -71,7 +71,7 @@ def sentence(proof: Certificate | Refusal) -> str:
 
 
 def _proof(folder: Path, task: str, outcomes: Mapping[str, Any]) -> str:
-    """What the certificate says of the student that a task's night ended with, if any did."""
+    """The certificate's sentence on the student that a task's night ended with, if any."""
     rung = str(outcomes.get(task, {}).get("rung", ""))
     file = folder / "calibrate" / task / rung / "certificate.json"
     return sentence(read_proof(file)) if file.exists() else ""

@@ -1,4 +1,4 @@
-"""Forms: what a task's answers have in common, and the fields in which they differ.
+"""Answer templates: what a task's answers have in common, and the slots in which they differ.
 
 An answer is taken apart into a *form* (how many items its lists have, the functions it calls, the
 sentences it repeats) and *fields*: values that stand in the prompt, or come from a small set. A
@@ -40,7 +40,7 @@ class Fixed(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Form(msgspec.Struct, frozen=True, kw_only=True):
-    """Where values stand in an answer; each is the field of a name, or fixed."""
+    """The places of values in an answer; each is the field of a name, or fixed."""
 
     paths: tuple[Path, ...]
     parts: tuple[str | Fixed, ...]
@@ -110,7 +110,7 @@ class Reader:
         return same and flat.keys() <= self.paths[form]
 
     def split(self, prompt: str, flat: Flat) -> tuple[str, Json]:
-        """What stays of an answer without the values of its fields, as a text, and the values."""
+        """An answer's text without the values of its fields, and the values."""
         kept: list[Any] = sorted(places_of(flat).items(), key=str)
         values: Json = {}
         for path, value in flat.items():
@@ -209,7 +209,10 @@ def _optional(fields: Mapping[Path, Field], groups: Sequence[Sequence[Flat]]) ->
 def _columns(
     rows: Sequence[tuple[str, Flat]], lists: Lists, *, called: bool
 ) -> tuple[dict[Path, Field], dict[Path, frozenset[str]]]:
-    """What each path is: a field, or else sentences with the words that are not copied in them."""
+    """Return what each path is.
+
+    A field, or else sentences with the words that are not copied in them.
+    """
     columns: dict[Path, list[Pair]] = defaultdict(list)
     for prompt, flat in rows:
         for path, value in flat.items():
@@ -228,7 +231,7 @@ def _columns(
     return fields, literal
 
 
-def _spoken(part: Fixed, values: Mapping[str, Any]) -> Any:
+def _spoken(part: Fixed, values: Mapping[str, Any]) -> object:
     if not part.gaps:
         return part.value
     if any(values[name] == ABSENT for name in part.gaps):

@@ -50,7 +50,7 @@ _SHORTER = 0.05  # what a token more takes off a span's score, so that it does n
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """What was chosen for a field, and its log-probability."""
+    """The value chosen for a field, and its log-probability."""
 
     value: Any
     logprob: float

@@ -132,7 +132,10 @@ def _field(path: Path, values: Sequence[list[object]]) -> Field | None:
 
 
 def _key(values: Sequence[object]) -> str:
-    """Which value of the items, where they are objects, is the text: the one that differs most."""
+    """Return which value of the items, where they are objects, is the text.
+
+    The one that differs most.
+    """
     seen: dict[str, set[str]] = defaultdict(set)
     for value in values:
         for key, inner in value.items() if isinstance(value, dict) else ():

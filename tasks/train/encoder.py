@@ -1,4 +1,4 @@
-"""Filling: the encoder's students in training, from rows to an adapter with its heads.
+"""The encoder's students in training, from rows to an adapter with its heads.
 
 The loss of a row is the sum over its choices: the form, each closed field, where each copied field
 begins and ends, and the words' tags where lists are made of them; a value that stands in several

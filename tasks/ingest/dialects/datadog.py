@@ -63,7 +63,7 @@ def parse(document: Json, source: str) -> Iterable[Call]:
     )
 
 
-def _said(raw: Any) -> Any:
+def _said(raw: Any) -> object:
     """A side of a span: messages, else its value."""
     side = loads(raw)
     return first(side, "messages", "value") if isinstance(side, dict) else side

@@ -90,7 +90,7 @@ def _skip(text: str, at: int) -> int:
 
 
 def is_cut(text: str) -> bool:
-    """Whether text is JSON (or its Python look-alike) that ends before its brackets close."""
+    """Return whether text is JSON (or Python's) that ends before its brackets close."""
     if _OPENS.match(text) is None:
         return False
     depth, quote, escaped = 0, "", False

@@ -184,7 +184,7 @@ def _part(part: Any) -> Json:
     return {k: _reference(v) for k, v in part.items()}
 
 
-def _reference(value: Any) -> Any:
+def _reference(value: Any) -> object:
     """A part of a picture, sound or file: its inline data replaced by a digest."""
     if isinstance(value, dict):
         return {k: _reference(v) for k, v in value.items()}

@@ -35,7 +35,7 @@ SESSIONS = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Span:
-    """What every exporter says about a span."""
+    """A span, as every exporter has it."""
 
     id: str
     name: str
@@ -60,7 +60,10 @@ class Span:
 
 
 def at(tree: object, path: str) -> object:
-    """What stands in a tree under a dotted path; a value that has children is under the key ''."""
+    """Return what stands in a tree under a dotted path.
+
+    A value that has children is under the key ''.
+    """
     for part in path.split("."):
         tree = tree.get(part) if isinstance(tree, dict) else None
     return tree.get("", tree) if isinstance(tree, dict) else tree
@@ -91,7 +94,7 @@ def _nested(value: object) -> object:
     return [_nested(v) for v in value] if isinstance(value, list) else value
 
 
-def _listed(node: Any) -> Any:
+def _listed(node: Any) -> object:
     if not isinstance(node, dict):
         return node
     result = {k: _listed(v) for k, v in node.items()}
@@ -222,7 +225,7 @@ def to_call(
     tokens: tuple[object, Any] = (None, None),
     id: str = "",
     model: str = "",
-    finish: Any = None,
+    finish: object = None,
 ) -> Call:
     """The call that a model's span tells of; what it lacks is taken from the answer's body."""
     if span.get(REPEATS):
