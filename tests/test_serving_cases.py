@@ -219,7 +219,8 @@ def test_surrogates_escaped_twice(gateway: str, teacher: str, tmp_path: Path) ->
 
 
 ELSEWHERE = {
-    "audited-lines-lost": "test_serving_journal.test_lines_that_a_killed_gateway_had_put_aside_are_written",
+    "audited-lines-lost": "test_serving_journal."
+    "test_lines_that_a_killed_gateway_had_put_aside_are_written",
     "data-get-damaged-cache": "test_registry_ledger.test_damaged_data_is_named_and_not_restored",
     "dead-service-unnoticed": "test_cli_processes.test_a_service_that_dies_starts_again",
     "hangup-orphans": "test_unattended.test_a_closed_terminal_ends_everything",
