@@ -209,7 +209,7 @@ def logged(entry: dict[str, Any], cache: dict[str, list[Any]]) -> str:
 
 def logs(finders: dict[str, Find]) -> Row:
     """Our own labels of agent-log prose."""
-    cache: dict[str, list[Any]] = {}
+    cache: dict[str, list[object]] = {}
     shown: Row = {}
     entries = [e for e in json.loads(LABELS.read_text()) if there(e["set"])]
     texts = [logged(e, cache) for e in entries]

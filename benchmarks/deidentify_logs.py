@@ -149,8 +149,8 @@ def _bodies(call: Any) -> Iterator[str]:
             yield tool["function"]["arguments"]
 
 
-def _shape(body: str) -> Any:
-    def walk(value: Any) -> Any:
+def _shape(body: str) -> object:
+    def walk(value: object) -> object:
         if isinstance(value, dict):
             return {k: walk(v) for k, v in value.items()}
         return [walk(v) for v in value] if isinstance(value, list) else type(value).__name__
@@ -200,7 +200,7 @@ def speed() -> Row:
     return shown
 
 
-def _batch_engine(some: Sequence[Any]) -> float:
+def _batch_engine(some: Sequence[object]) -> float:
     """The same recognisers and tagger behind Presidio's own batch engine, call by call."""
     from presidio_analyzer import BatchAnalyzerEngine
 
