@@ -49,7 +49,7 @@ from serving.pool import pools
 from serving.relay import JSON, Passed, Relay, body_of, impassable
 from serving.route import RouteFile
 from serving.shadow import FOLDER, Shadows
-from serving.teacher import Incoming, Teacher
+from serving.teacher import Incoming, Teacher, base_url
 from tasks.core import params
 from tasks.core.evidence import ALARM
 from tasks.core.params import Serve
@@ -267,12 +267,7 @@ def build(
 
     A student exactly at its risk is revoked once in `alarm` audits at most.
     """
-    url = env.get("TEACHER_BASE_URL", "")
-    if not url.startswith(("http://", "https://")):
-        raise Refused(
-            f"TEACHER_BASE_URL is {url!r}; set it to the teacher's base URL, "
-            "such as https://api.openai.com/v1"
-        )
+    url = base_url(env.get("TEACHER_BASE_URL", ""))
     private(home)
     key, client = env.get("TEACHER_API_KEY") or None, Client()
     model = env.get("TEACHER_MODEL") or None
