@@ -4,9 +4,9 @@
         python -m serving.gateway --home .flywheel --port 8080 [--replay]
 
 Also from the environment: TEACHER_API_KEY (else the client's own key goes on to the teacher),
-TEACHER_MODEL (else the model that the client names), POOL_TOKEN, GATEWAY_WALLED (a wall of your own
-stands before it: listen beyond loopback without keys, see `flywheel keys`). With --replay the header
-`x-flywheel-at: <unix seconds>` is the time of a call. A call that the teacher could answer never
+TEACHER_MODEL (else the model that the client names), POOL_TOKEN, GATEWAY_WALLED (there is
+a wall of your own: listen beyond loopback without keys, see `flywheel keys`). With --replay the
+header `x-flywheel-at: <unix seconds>` is the time of a call. A call that the teacher could answer never
 fails here: whatever is wrong with a student or the pool is only a reason to escalate.
 """
 
@@ -269,7 +269,7 @@ def serve(gateway: Gateway, host: str, port: int, *, walled: bool = False) -> No
     if host not in LOOPBACK and not walled and not gateway.clients.needed():
         raise Refused(
             f"on {host} others reach the gateway, and it asks nobody for a key: make one with "
-            "`flywheel keys add NAME`, or set GATEWAY_WALLED=1 where a wall of your own stands before it"
+            "`flywheel keys add NAME`, or set GATEWAY_WALLED=1 behind a wall of your own"
         )
     listener = listen(host, port)
     gc.collect()

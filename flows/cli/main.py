@@ -16,7 +16,8 @@ import typer
 
 from flows import console
 from flows.cli import keys
-from registry.server import reach
+from registry.server import answer, reach
+from tasks.core.params import load
 from tasks.core.stage import Refused
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
@@ -30,6 +31,7 @@ DEMO = Path(".flywheel/demo")
 Home = Annotated[
     Path, typer.Option(help="Folder that holds the journal, the nights and the registry.")
 ]
+Port = Annotated[int, typer.Option(help="0 picks a free one.", min=0, max=65_535)]
 
 
 @contextmanager
@@ -42,11 +44,13 @@ def _joined(home: Path) -> Iterator[None]:
     from flows.cli import processes
     from flows.cli import stack as local
 
+    load()  # what is wrong there is said before anything starts
     local.prepare(home)
     for name, value in local.stack(home).items():
         os.environ.setdefault(name, value)
     reach(os.environ.get("MLFLOW_TRACKING_URI", ""))
-    if "PREFECT_API_URL" in os.environ:
+    if api := os.environ.get("PREFECT_API_URL"):
+        answer("Prefect", f"{api.rstrip('/')}/health", api)
         yield
         return
     with local.lock(home):
@@ -75,9 +79,9 @@ def run(
 @app.command()
 def up(
     home: Home = LIVE,
-    gateway_port: Annotated[int, typer.Option(help="0 picks a free one.")] = 8080,
-    mlflow_port: Annotated[int, typer.Option(help="0 picks a free one.")] = 5000,
-    prefect_port: Annotated[int, typer.Option(help="0 picks a free one.")] = 4200,
+    gateway_port: Port = 8080,
+    mlflow_port: Port = 5000,
+    prefect_port: Port = 4200,
 ) -> None:
     """Keep gateway, pool, MLflow, Prefect and the schedule running until Ctrl-C or `down`."""
     from flows.cli import up as live
@@ -196,10 +200,8 @@ def watch(home: Home = LIVE) -> None:
     """Take out of service what broke its certificate, now."""
     home = home.resolve()
     with _joined(home):
-        from flows.night.folders import registry_of
         from flows.watch import watch as flow
 
-        registry_of(home).reach()
         flow(home=str(home))
 
 

@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -56,7 +56,12 @@ class Night:
 
 
 def open_night(home: str | Path, day: str) -> Night:
-    """The night of a day, with the params in force."""
+    """The night of a day (empty: of none yet), with the params in force. Raises Refused."""
+    try:
+        if day:
+            date.fromisoformat(day)
+    except ValueError:
+        raise stage.Refused(f"{day!r} is no day; one is written 2026-03-02") from None
     return Night(Path(home).resolve(), day, load())
 
 
