@@ -6,8 +6,8 @@
 Also from the environment: TEACHER_API_KEY (else the client's own key goes on to the teacher),
 TEACHER_MODEL (else the model that the client names), POOL_TOKEN, GATEWAY_WALLED (there is
 a wall of your own: listen beyond loopback without keys, see `flywheel keys`). With --replay the
-header `x-flywheel-at: <unix seconds>` is the time of a call. A call that the teacher could answer never
-fails here: whatever is wrong with a student or the pool is only a reason to escalate.
+header `x-flywheel-at: <unix seconds>` is the time of a call. A call that the teacher could answer
+never fails here: whatever is wrong with a student or the pool is only a reason to escalate.
 """
 
 from __future__ import annotations

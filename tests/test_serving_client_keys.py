@@ -29,6 +29,7 @@ class Upstream:
         self.headers: list[httpx.Headers] = []
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
+        """A chat completion."""
         self.headers.append(request.headers)
         message = {"role": "assistant", "content": "hello"}
         choice = {"index": 0, "message": message, "finish_reason": "stop"}
@@ -95,7 +96,7 @@ def test_without_a_key_there_is_no_answer_and_no_state(tmp_path: Path) -> None:
 
 
 def test_a_revoked_key_is_refused_with_the_next_call(tmp_path: Path) -> None:
-    """The running gateway sees it; that the last one is revoked, or the file lost, opens nothing."""
+    """The running gateway sees it; the last one revoked, or the file lost, opens nothing."""
     secret, built = add(tmp_path, "team-a", 0.0), gateway(tmp_path, Upstream())
     shown = {"x_flywheel_key": secret}
     assert statuses(post(built, **shown)) == [200, 200]
