@@ -24,7 +24,7 @@ from registry import card, run
 from registry.bundle import Lineage
 from registry.gate import Verdict
 from registry.server import reach
-from registry.version import TASK
+from registry.version import TASK, version_of
 from registry.version import Version as Version  # part of what a store gives
 from tasks.core.certificate import Certificate
 from tasks.core.records import digest
@@ -35,7 +35,7 @@ from tasks.students.adapters import adapter_digest
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
-    from mlflow.entities.model_registry import ModelVersion, RegisteredModel
+    from mlflow.entities.model_registry import RegisteredModel
 
 EXPERIMENT, NIGHTS, ROUTERS = "flywheel", "flywheel nights", "flywheel routers"
 ABOUT = {
@@ -108,7 +108,7 @@ class Store:
     def versions(self, name: str) -> list[Version]:
         """All versions of a task's model, oldest first."""
         versions = self.client.search_model_versions(f"name='{name}'", max_results=10_000)
-        return sorted((_version(v) for v in versions), key=lambda v: v.number)
+        return sorted((version_of(v) for v in versions), key=lambda v: v.number)
 
     def champions(self) -> list[Version]:
         """Return what should serve now: the champion of every task that has one."""
@@ -122,6 +122,10 @@ class Store:
         """Return which version of each task has which alias."""
         return {m.name: {a: int(n) for a, n in m.aliases.items()} for m in self._models()}
 
+    def serving(self) -> dict[str, int]:
+        """Return the number of each task's champion."""
+        return {task: of[CHAMPION] for task, of in self.aliases().items() if CHAMPION in of}
+
     def _models(self) -> Iterator[RegisteredModel]:
         """Our registered models, page by page."""
         token: str | None = None
@@ -133,7 +137,7 @@ class Store:
 
     def _named(self, alias: str) -> list[Version]:
         chosen = [(m.name, m.aliases[alias]) for m in self._models() if alias in m.aliases]
-        return [_version(self.client.get_model_version(*pair)) for pair in sorted(chosen)]
+        return [version_of(self.client.get_model_version(*pair)) for pair in sorted(chosen)]
 
     def note(self, version: Version, text: str) -> None:
         """Put what live calls say about a version at the top of its page."""
@@ -250,7 +254,7 @@ class Store:
         self.client.finalize_logged_model(logged.model_id, "READY")
         self.client.set_terminated(run_id)
         self._describe(task)
-        return _version(
+        return version_of(
             self.client.create_model_version(
                 task.id,
                 logged.artifact_location,
@@ -303,18 +307,3 @@ class Store:
             self.client.update_registered_model(task.id, card.model(task))
         else:
             self.client.create_registered_model(task.id, tags, card.model(task))
-
-
-def _version(version: ModelVersion) -> Version:
-    return Version(
-        name=version.name,
-        number=int(version.version),
-        adapter_digest=version.tags.get("adapter_digest", ""),
-        dataset=version.tags.get("dataset", ""),
-        run=version.run_id or "",
-        passed=version.tags.get("verdict") == "passed",
-        at=version.creation_timestamp / 1000,
-        scope=version.tags.get("scope", TASK),
-        certificate=version.tags.get("certificate", ""),
-        signature=version.tags.get("signature", ""),
-    )

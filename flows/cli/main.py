@@ -69,11 +69,14 @@ def run(
     calls: Annotated[int, typer.Option(help="Calls a day.", min=100)] = 3000,
     days: Annotated[int, typer.Option(help="Days of traffic.", min=2, max=30)] = 3,
     seed: Annotated[int, typer.Option(help="Seed of the traffic.")] = 7,
+    shift: Annotated[
+        bool, typer.Option("--shift", help="The teacher changes on day 3; take 5 days.")
+    ] = False,
 ) -> None:
     """Watch the loop turn: days of sample traffic with a night between, then a report."""
     from flows.cli import demo
 
-    demo.run(home.resolve(), calls, days, seed)
+    demo.run(home.resolve(), calls, days, seed, shift)
 
 
 @app.command()

@@ -46,7 +46,7 @@ def promote(home: Path, task: str, number: int | None) -> None:
 def rollback(home: Path, task: str) -> None:
     """Give a task back to the version that served before, else to the teacher. Raises Refused."""
     store = registry_of(home)
-    ledger.observe(home, lambda: {v.name: v.number for v in store.champions()}, time.time())
+    ledger.observe(home, store.serving, time.time())
     current = store.champion(task)
     if current is None:
         raise Refused(f"{task} has no champion to roll back")

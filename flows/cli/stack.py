@@ -154,6 +154,7 @@ def runner(home: Path, port: int) -> Service:
     return Service("runner", command, port, stop=signal.SIGKILL, shown=True)
 
 
-def teacher_server(port: int) -> Service:
+def teacher_server(port: int, *flags: str) -> Service:
     """The simulated large model of the sample agent."""
-    return Service("teacher", python("examples.teacher", "--port", str(port)), port, "/v1/models")
+    command = python("examples.teacher", "--port", str(port), *flags)
+    return Service("teacher", command, port, "/v1/models")

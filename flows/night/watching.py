@@ -51,7 +51,7 @@ def watch(home: str | Path) -> list[str]:
     store, threshold = registry_of(home), night.params.watch.audits_per_false_alarm
     with FileLock(home / ".promote.lock"):
         store.reach()
-        ledger.observe(home, lambda: {v.name: v.number for v in store.champions()}, time.time())
+        ledger.observe(home, store.serving, time.time())
         observations = pooled.gather(home)
         tests = pooled.tests(home, threshold, observations)
         for test in tests:
