@@ -52,7 +52,7 @@ _LABELS = (
 )
 
 
-def _limit(value: Any) -> bool:
+def _limit(value: object) -> bool:
     return type(value) is int and value > 0
 
 

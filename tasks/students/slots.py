@@ -52,7 +52,7 @@ class Field(msgspec.Struct, frozen=True, kw_only=True):
         return recased(text, self.how)
 
     @property
-    def nothing(self) -> Any:
+    def nothing(self) -> object:
         """The value when nothing is copied."""
         return None if self.empty == "null" else ABSENT
 
@@ -140,13 +140,13 @@ def _quoted(pairs: Sequence[Pair]) -> bool:
     return len(values) > 1 and own >= NEARLY * len(pairs) and other <= RARELY * len(pairs)
 
 
-def _fits(prompt: str, value: Any, how: How) -> bool:
+def _fits(prompt: str, value: object, how: How) -> bool:
     if isinstance(value, str) == (how == "number"):
         return False
     return bool(places(prompt, value, how))
 
 
-def places(prompt: str, value: Any, how: How) -> list[tuple[int, int]]:
+def places(prompt: str, value: object, how: How) -> list[tuple[int, int]]:
     """Return where a value stands in a prompt, as whole words where its script has spaces."""
     text = value if isinstance(value, str) else json.dumps(value)
     if isinstance(value, bool | None) or not text.strip() or how == "closed":
