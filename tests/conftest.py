@@ -1,4 +1,4 @@
-"""Property tests try the same examples each run; `--hypothesis-profile=default` tries others.
+"""Property tests try the same 50 examples each run; `make fuzz` tries 500 others.
 
 Graphics cards are hidden: what a student says there depends, in its last bits, on its batch.
 """
@@ -19,9 +19,9 @@ gc.set_threshold(100_000, 50, 50)  # a million objects are imported, and none of
 ssl.create_default_context = functools.cache(ssl.create_default_context)
 
 # a busy machine is no fault of a test
-settings.register_profile(
-    "fixed", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow]
-)
+anywhere = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("fixed", anywhere, derandomize=True, max_examples=50)
+settings.register_profile("fuzz", anywhere, max_examples=500)
 settings.load_profile("fixed")
 
 
