@@ -27,6 +27,7 @@ from typing import Any
 
 from tasks.core.records import Json
 
+SAMPLE = Path(__file__).parents[1] / "examples" / "calls.jsonl.gz"
 LABELS = Path(__file__).with_name("pii_agent_logs.json")
 GROUPS = {
     "PERSON": "PERSON", "STREET_ADDRESS": "PLACE", "ADDRESS": "PLACE", "ZIP_CODE": "PLACE",
@@ -92,15 +93,20 @@ def data() -> Path:
     return Path(os.environ.get("FLYWHEEL_EVAL_DATA") or home)
 
 
+def file(name: str) -> Path:
+    """Where a set lies: the sample agent's log is the project's own."""
+    return SAMPLE if name == SAMPLE.name else data() / f"{name}.jsonl.gz"
+
+
 def there(name: str) -> bool:
-    """Return whether the folder has a set."""
-    return (data() / f"{name}.jsonl.gz").exists()
+    """Return whether a set is there."""
+    return file(name).exists()
 
 
 def rows(name: str) -> Iterator[Json]:
     """The records of a set."""
-    with gzip.open(data() / f"{name}.jsonl.gz") as file:
-        yield from map(json.loads, file)
+    with gzip.open(file(name)) as lines:
+        yield from map(json.loads, lines)
 
 
 def table(counts: dict[str, Tally]) -> Row:

@@ -12,7 +12,7 @@ counts by its rows: a change is for the audit to find.
 from __future__ import annotations
 
 import math
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -112,8 +112,6 @@ def certify(
         spent(params.delta, asked.attempt) / asked.tests,
         even(answers.rows, params.seed),
     )
-    if asked.mixture:
-        answered = one_of_each(answered)
     scores, correct = [score(row) for row in answered], [row.agrees for row in answered]
     groups = [row.group or row.id for row in answered]
     valid = [group for group, value in zip(groups, scores, strict=True) if value > -math.inf]
@@ -144,14 +142,6 @@ def certify(
         tests=asked.tests,
         breaks=next((step for step in steps if step.p > delta), None),
     )
-
-
-def one_of_each(found: Sequence[Answered]) -> list[Answered]:
-    """One answer of each group, drawn by its id: what is alike may be of different heads."""
-    groups: defaultdict[str, list[Answered]] = defaultdict(list)
-    for row in found:
-        groups[row.group or row.id].append(row)
-    return [min(same, key=lambda row: digest(row.id, "one")) for same in groups.values()]
 
 
 def _pilot(asked: CertificateRequest) -> list[tuple[float, bool]]:
