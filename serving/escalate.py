@@ -37,6 +37,7 @@ SERVED = "served"
 REVOKED = "revoked"  # its audited answers broke the certificate
 OTHER_API = "other API"  # students answer chat completions
 NOT_PLAIN = "not plain JSON"
+NOT_ALLOWED = "task not allowed"  # to this client's key
 UNKNOWN_KEY = "unknown key"  # the teacher has not answered a call with it yet
 BROWSER = "from a browser"  # a page reads only what the teacher lets its origin read
 

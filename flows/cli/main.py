@@ -15,6 +15,7 @@ from typing import Annotated
 import typer
 
 from flows import console
+from flows.cli import keys
 from registry.server import answer, reach
 from tasks.core.params import load
 from tasks.core.stage import Refused
@@ -24,6 +25,7 @@ data = typer.Typer(no_args_is_help=True, help="The datasets behind registered st
 app.add_typer(data, name="data")
 audit = typer.Typer(no_args_is_help=True, help="What the ledger and the journal prove.")
 app.add_typer(audit, name="audit")
+app.add_typer(keys.app, name="keys")
 LIVE = Path(".flywheel/live")
 DEMO = Path(".flywheel/demo")
 Home = Annotated[
