@@ -31,7 +31,7 @@ from flows.night.champions import attempts, champion, enough
 from flows.night.folders import Night, ended
 from registry import bundle, ledger, plots, rulings
 from registry.store import Version
-from serving import evidence
+from serving import pooled
 from serving.gateway import Gateway
 from serving.pool import Pool
 from serving.reconcile import routes
@@ -139,7 +139,7 @@ def gateway(night: Night, large: Teacher) -> Gateway:
     built = served.gateway(night.home, None, large, audit=1.0, shadow=1.0)
     pools = {"encoder": Pool(os.environ["POOL_URL"], built.teacher.client)}
     built.students.pools = built.shadows.pools = pools
-    built.students.evidence.recall(evidence.files(night.home / "journal"))
+    built.students.evidence.recall(pooled.look(night.home))
     return built
 
 
