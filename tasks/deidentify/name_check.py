@@ -105,13 +105,12 @@ def _names(text: str, finding: Finding, tongue: str) -> Iterator[Finding]:
 
 
 def _is_eponym(text: str, tokens: list[re.Match[str]]) -> bool:
-    """Whether a name stands for what is called after it: `Murphy sign`, `place foley`."""
+    """Whether a name stands for what is called after it: `Murphy sign`, `Jenkins pipeline`."""
     if len(tokens) != 1 or NAME_CUE.search(
         text[max(0, tokens[0].start() - 40) : tokens[0].start()]
     ):
         return False
-    small = tokens[0].group().islower() and tokens[0].group() in DEVICES
-    return small or EPONYM.match(text, tokens[0].end()) is not None
+    return EPONYM.match(text, tokens[0].end()) is not None
 
 
 def _are_names(text: str, tokens: list[re.Match[str]], tongue: str) -> bool:
@@ -187,7 +186,7 @@ def _low(word: str, tongue: str, cued: bool) -> int:
         return NAME if cued and often < KNOWN and not is_typo(word, tongue or "en") else ORDINARY
     if often >= 5.5:
         return ORDINARY
-    doubtful = fold(word) in ordinary() or len(word) < 3 or _typical(word, tongue)
+    doubtful = fold(word) in ordinary() | DEVICES or len(word) < 3 or _typical(word, tongue)
     return ORDINARY if doubtful and not cued else NAME
 
 
