@@ -27,6 +27,7 @@ from typing import Any
 
 from tasks.deidentify.scanner import Scanned, Scanner, leaves
 
+SAMPLE = Path(__file__).parents[1] / "examples" / "calls.jsonl.gz"
 LABELS = Path(__file__).with_name("pii_agent_logs.json")
 GROUPS = {
     "PERSON": "PERSON", "STREET_ADDRESS": "PLACE", "ADDRESS": "PLACE", "ZIP_CODE": "PLACE",
@@ -92,15 +93,20 @@ def data() -> Path:
     return Path(os.environ.get("FLYWHEEL_EVAL_DATA") or home)
 
 
+def file(name: str) -> Path:
+    """Where a set lies: the sample agent's log is the project's own."""
+    return SAMPLE if name == SAMPLE.name else data() / f"{name}.jsonl.gz"
+
+
 def there(name: str) -> bool:
-    """Return whether the folder has a set."""
-    return (data() / f"{name}.jsonl.gz").exists()
+    """Return whether a set is there."""
+    return file(name).exists()
 
 
 def rows(name: str) -> Iterator[dict[str, Any]]:
     """The records of a set."""
-    with gzip.open(data() / f"{name}.jsonl.gz") as file:
-        yield from map(json.loads, file)
+    with gzip.open(file(name)) as lines:
+        yield from map(json.loads, lines)
 
 
 def table(counts: dict[str, Tally]) -> Row:
@@ -228,7 +234,7 @@ def logged(entry: dict[str, Any], cache: dict[str, list[Any]]) -> str:
 
 def logs(finders: dict[str, Find]) -> Row:
     """Our own labels of agent-log prose."""
-    cache: dict[str, list[Any]] = {}
+    cache: dict[str, list[object]] = {}
     shown: Row = {}
     entries = [e for e in json.loads(LABELS.read_text()) if there(e["set"])]
     texts = [logged(e, cache) for e in entries]

@@ -102,10 +102,10 @@ def made_up(count: int, seed: int = 0) -> Iterator[Call]:
 def damaged(count: int, seed: int = 0) -> Iterator[bytes]:
     """Lines with cuts, wrong types, deep nesting, huge numbers, NULs, lone surrogates, 50 MB."""
     draw = random.Random(seed)
-    junk: list[Any] = [None, 0, -1, 1e300, 10**60, "", "\0", [], {}, [[]], {"role": 5}, True]
+    junk: list[object] = [None, 0, -1, 1e300, 10**60, "", "\0", [], {}, [[]], {"role": 5}, True]
     writers = [write for _, write in FORMATS.values()]
 
-    def spoil(node: Any) -> None:
+    def spoil(node: object) -> None:
         while isinstance(node, dict | list) and node:
             key = draw.choice(list(node) if isinstance(node, dict) else range(len(node)))
             if draw.random() < 0.3 or not isinstance(node[key], dict | list):
@@ -168,7 +168,7 @@ def inside(path: Path) -> int:
 Row = dict[str, Any]
 
 
-def row(name: str, held: int, counts: Counts, **more: Any) -> Row:
+def row(name: str, held: int, counts: Counts, **more: object) -> Row:
     """One line of the table."""
     dropped = dict(counts.dropped)
     lost = max(0, held - counts.read)
@@ -201,7 +201,7 @@ def _same(call: Call, back: Call | None) -> bool:
 
 
 def _said(call: Call) -> list[Any]:
-    def plain(message: Json) -> Any:
+    def plain(message: Json) -> object:
         made = [c["function"] for c in message.get("tool_calls") or ()]
         named = [(f["name"], json.loads(f["arguments"])) for f in made]
         return message["role"], records.text_of(message.get("content")), named

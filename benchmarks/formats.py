@@ -17,7 +17,7 @@ from tasks.core.records import Call, Json, text_of
 Format = Callable[[Call], list[Any]]
 
 
-def _openai(call: Call) -> list[Any]:
+def _openai(call: Call) -> list[object]:
     return [pair(call, completion(call))]
 
 
@@ -39,7 +39,7 @@ def chunks(call: Call) -> list[Json]:
     return [*listed, {**base, "choices": [last]}, {**base, "choices": [], "usage": usage(call)}]
 
 
-def _blueprint(call: Call) -> list[Any]:
+def _blueprint(call: Call) -> list[object]:
     reply = dict(call.reply)
     if reply.get("tool_calls"):
         made = [
@@ -57,7 +57,7 @@ def _blueprint(call: Call) -> list[Any]:
     return [{"_index": "flywheel", "_id": call.id, "_source": source}]
 
 
-def _journal(call: Call) -> list[Any]:
+def _journal(call: Call) -> list[object]:
     line = {"v": 1, "answered_by": "teacher", "reason": None, "audit": None, "task": None}
     same = ("id", "at", "request", "reply", "model", "finish_reason", "latency_s", "client")
     line |= {
@@ -77,7 +77,7 @@ def _messages(call: Call) -> list[Any]:
     ]
 
 
-def _stored(call: Call) -> list[Any]:
+def _stored(call: Call) -> list[object]:
     return [
         {
             **completion(call),
@@ -88,7 +88,7 @@ def _stored(call: Call) -> list[Any]:
     ]
 
 
-def _batch(call: Call) -> list[Any]:
+def _batch(call: Call) -> list[object]:
     asked = {
         "custom_id": call.id,
         "method": "POST",
@@ -99,7 +99,7 @@ def _batch(call: Call) -> list[Any]:
     return [asked, {"id": "batch_1", "custom_id": call.id, "response": body, "error": None}]
 
 
-def _litellm(call: Call) -> list[Any]:
+def _litellm(call: Call) -> list[object]:
     settings = {k: v for k, v in call.request.items() if k not in ("messages", "model")}
     line = {
         "id": call.id,
@@ -122,7 +122,7 @@ def _litellm(call: Call) -> list[Any]:
     ]
 
 
-def _helicone(call: Call) -> list[Any]:
+def _helicone(call: Call) -> list[object]:
     times = {"request_created_at": iso(call.at), "latency": round((call.latency_s or 0) * 1e3)}
     row = {"response_id": call.id, "response_status": 200, "request_user_id": call.client, **times}
     properties = {"Helicone-Session-Id": call.conversation}
@@ -133,7 +133,7 @@ def _helicone(call: Call) -> list[Any]:
     return [{**row, **bodies, **usage(call), "request_properties": properties}]
 
 
-def _langfuse(call: Call) -> list[Any]:
+def _langfuse(call: Call) -> list[Json]:
     seen = {"id": call.id, "traceId": "t", "type": "GENERATION", "level": "DEFAULT", "name": "chat"}
     times = {
         "startTime": iso(call.at),
@@ -155,7 +155,7 @@ def _langfuse(call: Call) -> list[Any]:
     ]
 
 
-def _langfuse_blob(call: Call) -> list[Any]:
+def _langfuse_blob(call: Call) -> list[Json]:
     (seen,) = _langfuse(call)
     names = {
         "traceId": "trace_id",

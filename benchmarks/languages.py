@@ -121,7 +121,7 @@ def hop(calls: Sequence[Call]) -> dict[str, str]:
         }
 
 
-def _share(found: int, n: int, **more: Any) -> Row:
+def _share(found: int, n: int, **more: object) -> Row:
     low, high = interval(found, n)
     return {"share": found / max(n, 1), "low": low, "high": high, "n": n} | more
 

@@ -39,7 +39,7 @@ Document = tuple[str, str]  # a text and the answer to it
 
 
 @cache
-def _fake(seed: int) -> Any:
+def _fake(seed: int) -> object:
     from faker import Faker
 
     fake = Faker("en_US")

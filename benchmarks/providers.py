@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from typing import Any
 
 from benchmarks.spans import calls, completion, end, iso, usage
 from tasks.core.records import Call, Json, text_of
 
 
-def pair(call: Call, response: Any) -> Json:
+def pair(call: Call, response: object) -> Json:
     """Request and response side by side."""
     return {
         "timestamp": call.at,
@@ -59,12 +58,12 @@ def _anthropic_reply(call: Call) -> Json:
     return {**body, "content": blocks, "stop_reason": reason, "usage": used}
 
 
-def anthropic(call: Call) -> list[Any]:
+def anthropic(call: Call) -> list[object]:
     """A pair of Anthropic's API."""
     return [{**pair(call, _anthropic_reply(call)), "request": _anthropic_request(call)}]
 
 
-def anthropic_stream(call: Call) -> list[Any]:
+def anthropic_stream(call: Call) -> list[object]:
     """A streamed pair of Anthropic's API."""
     body = _anthropic_reply(call)
     used = {"input_tokens": call.prompt_tokens, "output_tokens": 1}
@@ -105,7 +104,7 @@ def _items(message: Json) -> Iterator[Json]:
         yield {"type": "function_call", "call_id": made["id"], **made["function"]}
 
 
-def responses(call: Call) -> list[Any]:
+def responses(call: Call) -> list[object]:
     """A pair of OpenAI's Responses API."""
     asked: Json = {"model": call.request["model"], "input": []}
     for message in call.request["messages"]:
@@ -155,7 +154,7 @@ def _langchain(message: Json) -> Json:
     return {"lc": 1, "type": "constructor", "id": path, "kwargs": kwargs}
 
 
-def langsmith(call: Call) -> list[Any]:
+def langsmith(call: Call) -> list[object]:
     """A run of LangSmith, its messages serialised by LangChain."""
     said = [_langchain(m) for m in call.request["messages"]]
     info = {"finish_reason": call.finish_reason}
@@ -201,7 +200,7 @@ def _block(message: Json) -> Json:
     return {"role": message["role"], "content": blocks}
 
 
-def tensorzero(call: Call) -> list[Any]:
+def tensorzero(call: Call) -> list[object]:
     """A row of TensorZero's ChatInference."""
     asked = list(call.request["messages"])
     body: Json = {"system": asked.pop(0)["content"]} if asked[0]["role"] == "system" else {}
@@ -233,7 +232,7 @@ def tensorzero(call: Call) -> list[Any]:
     ]
 
 
-def tensorzero_model(call: Call) -> list[Any]:
+def tensorzero_model(call: Call) -> list[object]:
     """A row of TensorZero's ModelInference."""
     row = {"id": "x", "inference_id": call.id, "model_name": call.model, "timestamp": iso(call.at)}
     raw = {"raw_request": json.dumps(call.request), "raw_response": json.dumps(completion(call))}

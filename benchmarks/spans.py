@@ -37,7 +37,7 @@ def completion(call: Call) -> Json:
     }
 
 
-def calls(message: Json) -> Iterator[tuple[str, str, Any]]:
+def calls(message: Json) -> Iterator[tuple[str, str, object]]:
     """(id, name, arguments) of a message's tool calls."""
     for made in message.get("tool_calls") or ():
         function = made["function"]
@@ -62,7 +62,7 @@ def span(call: Call, attributes: Json, **more: Any) -> Json:
     return {"resourceSpans": [{"resource": {"attributes": []}, "scopeSpans": [{"spans": [span]}]}]}
 
 
-def _value(value: Any) -> Json:
+def _value(value: object) -> Json:
     if isinstance(value, list):
         return {"arrayValue": {"values": [_value(v) for v in value]}}
     return {"intValue": str(value)} if isinstance(value, int) else {"stringValue": value}
@@ -97,7 +97,7 @@ def _parts(message: Json) -> Json:
     return {"role": message["role"], "parts": parts}
 
 
-def otel(call: Call) -> list[Any]:
+def otel(call: Call) -> list[object]:
     """A span with today's `gen_ai.*.messages`."""
     said = {
         "gen_ai.input.messages": json.dumps([_parts(m) for m in call.request["messages"]]),
@@ -109,7 +109,7 @@ def otel(call: Call) -> list[Any]:
     return [span(call, {**_gen_ai(call), **said})]
 
 
-def otel_events(call: Call) -> list[Any]:
+def otel_events(call: Call) -> list[object]:
     """A span with an event per message."""
     events = []
     for message in call.request["messages"]:
@@ -145,7 +145,7 @@ def _indexed(prefix: str, messages: list[Json]) -> Json:
     return made
 
 
-def openllmetry(call: Call) -> list[Any]:
+def openllmetry(call: Call) -> list[object]:
     """A span of OpenLLMetry with indexed attributes."""
     said = _indexed("gen_ai.prompt", call.request["messages"]) | _indexed(
         "gen_ai.completion", [call.reply]
@@ -222,7 +222,7 @@ def phoenix(call: Call) -> list[Any]:
     ]
 
 
-def mlflow(call: Call) -> list[Any]:
+def mlflow(call: Call) -> list[object]:
     """An exported MLflow trace."""
     attributes = {
         "mlflow.spanType": json.dumps("CHAT_MODEL"),

@@ -23,7 +23,6 @@ import time
 from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import msgspec
 from rich.console import Console
@@ -41,7 +40,7 @@ from tasks.train.causal import Example, completion
 from tasks.train.distributed import Team
 from tasks.train.loop import Fitter
 
-SHAPES: dict[str, dict[str, Any]] = {
+SHAPES: dict[str, dict[str, object]] = {
     "Qwen3-0.6B": {
         "hidden_size": 1024,
         "intermediate_size": 3072,

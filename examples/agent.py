@@ -106,8 +106,10 @@ async def _call(
 ) -> tuple[Outcome, Json]:
     import openai
 
+    at = f"{case.at + 20 * step:.3f}"
     headers = {
-        "x-flywheel-at": f"{case.at + 20 * step:.3f}",
+        "x-flywheel-at": at,
+        "x-sample-at": at,  # the gateway keeps its own headers from the teacher
         "x-conversation-id": case.seed.replace(" ", "-"),
         "x-client-id": CLIENT,
     }

@@ -4,7 +4,8 @@
 
 It is not a model: it answers by rules (`examples.rules`). Like a real one it streams, counts
 tokens, takes its time, and is wrong or off the asked format on about 2 % of prompts. The same
-prompt gets the same answer.
+prompt gets the same answer. With `--shift TIME` it answers two kinds of calls otherwise from then
+on (by the call's `x-sample-at`): queues have other names, addresses another schema.
 """
 
 from __future__ import annotations
@@ -13,9 +14,11 @@ import argparse
 import asyncio
 import hashlib
 import json
+import math
 import random
 import time
 from collections.abc import AsyncIterator
+from datetime import datetime
 from typing import Any
 
 from starlette.applications import Starlette
@@ -23,12 +26,13 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from examples import rules
+from examples import prompts, rules
 
 Json = dict[str, Any]
 
 MODEL = "simulated-large"
 ERROR_SHARE = 0.02
+NEW_KEYS = {"street": "line1", "unit": "line2", "city": "town", "state": "region", "zip": "code"}
 
 
 def tokens(text: str) -> int:
@@ -48,7 +52,18 @@ def _spoil(message: Json, request: Json, rng: random.Random) -> Json:
     return {**message, "content": wrong if wrong != content else content.rstrip("}.")}
 
 
-def complete(request: Json) -> Json:
+def _renamed(message: Json, request: Json) -> Json:
+    """What the teacher says after the shift."""
+    system, content = str(request["messages"][0].get("content")), str(message.get("content"))
+    if prompts.ROUTE in system:
+        return {**message, "content": f"desk:{content}"}
+    if prompts.ADDRESS in system:
+        for old, new in NEW_KEYS.items():
+            content = content.replace(f'"{old}":', f'"{new}":')
+    return {**message, "content": content} if message.get("content") else message
+
+
+def complete(request: Json, *, shifted: bool = False) -> Json:
     """The chat completion for a request. Raises ValueError when it is not a chat request."""
     messages = request.get("messages")
     if not isinstance(messages, list) or not messages:
@@ -59,6 +74,7 @@ def complete(request: Json) -> Json:
     message = rules.answer(request, key)
     if rng.random() < ERROR_SHARE:
         message = _spoil(message, request, rng)
+    message = _renamed(message, request) if shifted else message
     finish, message = _cut(
         message, request.get("max_completion_tokens") or request.get("max_tokens")
     )
@@ -112,13 +128,17 @@ async def _events(completion: Json, wait: float, usage: bool) -> AsyncIterator[s
     yield "data: [DONE]\n\n"
 
 
-def app(latency: float) -> Starlette:
-    """The endpoint; `latency` is the typical number of seconds an answer takes."""
+def app(latency: float, shift: float = math.inf) -> Starlette:
+    """The endpoint; `latency` is the typical number of seconds an answer takes.
+
+    From `shift` on (seconds since the epoch) it answers some kinds of calls otherwise.
+    """
 
     async def chat(http: Request) -> Response:
         try:
             request = await http.json()
-            completion = complete(request)
+            at = float(http.headers.get("x-sample-at") or time.time())
+            completion = complete(request, shifted=at >= shift)
         except ValueError as error:
             body = {"message": str(error), "type": "invalid_request_error", "code": None}
             return JSONResponse({"error": body}, status_code=400)
@@ -152,10 +172,12 @@ def main() -> None:
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=9100)
     parser.add_argument("--latency", type=float, default=0.35, help="typical seconds per answer")
+    parser.add_argument("--shift", default="", help="when it changes: 2026-03-04T06:00+00:00")
     chosen = parser.parse_args()
     import uvicorn
 
-    uvicorn.run(app(chosen.latency), host=chosen.host, port=chosen.port, log_level="warning")
+    shift = datetime.fromisoformat(chosen.shift).timestamp() if chosen.shift else math.inf
+    uvicorn.run(app(chosen.latency, shift), host=chosen.host, port=chosen.port, log_level="warning")
 
 
 if __name__ == "__main__":

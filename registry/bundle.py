@@ -13,9 +13,10 @@ canary.json       a few questions whose answers are on record, asked before it m
 
 from __future__ import annotations
 
+import hmac
 import math
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -128,6 +129,30 @@ def answers(bundle: Path) -> list[ComparedAnswer]:
 def scorecard(bundle: Path) -> Scorecard:
     """The scorecard in a bundle."""
     return msgspec.json.decode((bundle / "scorecard.json").read_bytes(), type=Scorecard)
+
+
+def signature(bundle: Path, task: str, key: bytes) -> str:
+    """HMAC-SHA256, hexadecimal, of the task that a bundle is for and of every file in it."""
+    made = hmac.new(key, b"flywheel bundle", "sha256")
+    for part in (task.encode(), *_files(bundle)):
+        made.update(len(part).to_bytes(8, "big") + part)
+    return made.hexdigest()
+
+
+def check_signature(bundle: Path, task: str, key: bytes, signed: str) -> None:
+    """Raise Refused for a bundle that is not as it was signed with this key."""
+    if not hmac.compare_digest(signature(bundle, task, key), signed):
+        raise Refused(
+            f"this version of {task!r} does not have this flywheel's signature: somebody else "
+            "registered or changed it, or the key is another one"
+        )
+
+
+def _files(bundle: Path) -> Iterator[bytes]:
+    """The names and the bytes of a bundle's files, in the order of the names."""
+    for path in sorted(p for p in bundle.rglob("*") if p.is_file()):
+        yield str(path.relative_to(bundle)).encode()
+        yield path.read_bytes()
 
 
 def check(bundle: Path, digest: str) -> None:

@@ -90,7 +90,7 @@ def params(lineage: Lineage, training: Training) -> dict[str, str]:
 
 def answers(
     compared: Sequence[ComparedAnswer], certificate: Certificate | None
-) -> dict[str, list[Any]]:
+) -> dict[str, list[object]]:
     """The test questions as columns: what was asked, given and expected, and if it would serve.
 
     Side by side the UI shows the second column of several versions for each value of the first.
@@ -117,11 +117,11 @@ def fields(compared: Sequence[ComparedAnswer]) -> dict[str, list[Any]]:
     }
 
 
-def scores(scorecard: Scorecard) -> dict[str, list[Any]]:
+def scores(scorecard: Scorecard) -> dict[str, list[object]]:
     """The scorecard as columns: the student, its rivals and its slices, a line each."""
     lines = [*scorecard.table, *scorecard.slices]
     names = dict.fromkeys(name for line in lines for name in line.metrics)
-    columns: dict[str, list[Any]] = {
+    columns: dict[str, list[object]] = {
         "who": [line.name for line in lines],
         "agreement": [line.agreement for line in lines],
         "low": [line.low for line in lines],

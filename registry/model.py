@@ -6,7 +6,7 @@ mlflow.pyfunc.load_model("models:/<task>@champion").predict(DataFrame({"prompt":
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tasks.students.adapters import open_student
 
@@ -20,7 +20,7 @@ class _Model:
     def __init__(self, folder: Path) -> None:
         self._student = open_student(folder / "adapter")
 
-    def predict(self, frame: DataFrame, params: dict[str, Any] | None = None) -> list[str]:
+    def predict(self, frame: DataFrame, params: dict[str, object] | None = None) -> list[str]:
         """The answers to a frame's prompts; MLflow's optional `params` are not used."""
         answers = self._student.answer(list(frame["prompt"]))
         return [answer.text for answer in answers]

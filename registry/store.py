@@ -12,7 +12,7 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,7 +24,7 @@ from registry import card, run
 from registry.bundle import Lineage
 from registry.gate import Verdict
 from registry.server import reach
-from registry.version import TASK
+from registry.version import TASK, version_of
 from registry.version import Version as Version  # part of what a store gives
 from tasks.core.certificate import Certificate
 from tasks.core.records import digest
@@ -35,7 +35,7 @@ from tasks.students.adapters import adapter_digest
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
-    from mlflow.entities.model_registry import ModelVersion
+    from mlflow.entities.model_registry import RegisteredModel
 
 EXPERIMENT, NIGHTS, ROUTERS = "flywheel", "flywheel nights", "flywheel routers"
 ABOUT = {
@@ -48,9 +48,12 @@ CANDIDATE, CHAMPION, SHADOW = "candidate", "champion", "shadow"
 
 
 class Store:
-    """A registry, by its tracking URI: `http://…` of a server, or `sqlite:///…` without one."""
+    """A registry, by its tracking URI: `http://…` of a server, or `sqlite:///…` without one.
 
-    def __init__(self, tracking_uri: str) -> None:
+    Versions are signed with the `key`: who may write to MLflow can have nothing else served.
+    """
+
+    def __init__(self, tracking_uri: str, key: bytes) -> None:
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
         os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
         os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
@@ -59,7 +62,7 @@ class Store:
 
         for chatty in ("mlflow", "alembic"):
             logging.getLogger(chatty).setLevel(logging.WARNING)
-        self.uri = tracking_uri
+        self.uri, self._key = tracking_uri, key
         self.client = MlflowClient(tracking_uri, registry_uri=tracking_uri)
 
     def reach(self) -> None:
@@ -94,6 +97,7 @@ class Store:
                 "dataset": lineage.dataset,
                 "scope": lineage.domain or TASK,
                 "certificate": proof,
+                "signature": bundles.signature(bundle, task.id, self._key),
             }
             note = card.version(task, scorecard, certificate, verdict, lineage)
             same = self._add(task, bundle, scorecard, certificate, lineage, tags, note)
@@ -104,7 +108,7 @@ class Store:
     def versions(self, name: str) -> list[Version]:
         """All versions of a task's model, oldest first."""
         versions = self.client.search_model_versions(f"name='{name}'", max_results=10_000)
-        return sorted((_version(v) for v in versions), key=lambda v: v.number)
+        return sorted((version_of(v) for v in versions), key=lambda v: v.number)
 
     def champions(self) -> list[Version]:
         """Return what should serve now: the champion of every task that has one."""
@@ -114,10 +118,26 @@ class Store:
         """Return what should be asked in the background: the shadow of every task that has one."""
         return self._named(SHADOW)
 
+    def aliases(self) -> dict[str, dict[str, int]]:
+        """Return which version of each task has which alias."""
+        return {m.name: {a: int(n) for a, n in m.aliases.items()} for m in self._models()}
+
+    def serving(self) -> dict[str, int]:
+        """Return the number of each task's champion."""
+        return {task: of[CHAMPION] for task, of in self.aliases().items() if CHAMPION in of}
+
+    def _models(self) -> Iterator[RegisteredModel]:
+        """Our registered models, page by page."""
+        token: str | None = None
+        while token != "":
+            query = "tags.made_by='flywheel'"
+            page = self.client.search_registered_models(query, max_results=1_000, page_token=token)
+            yield from page
+            token = page.token or ""
+
     def _named(self, alias: str) -> list[Version]:
-        models = self.client.search_registered_models("tags.made_by='flywheel'", max_results=1_000)
-        chosen = [(m.name, m.aliases[alias]) for m in models if alias in m.aliases]
-        return [_version(self.client.get_model_version(*pair)) for pair in sorted(chosen)]
+        chosen = [(m.name, m.aliases[alias]) for m in self._models() if alias in m.aliases]
+        return [version_of(self.client.get_model_version(*pair)) for pair in sorted(chosen)]
 
     def note(self, version: Version, text: str) -> None:
         """Put what live calls say about a version at the top of its page."""
@@ -168,7 +188,7 @@ class Store:
         return match
 
     def fetch(self, version: Version, to: Path) -> Path:
-        """Copy a version's bundle to the folder `to`, checked against the registered digest.
+        """Copy a version's bundle to the folder `to`, checked against its digest and signature.
 
         A copy that is there and was damaged is made anew. Raises Refused.
         """
@@ -176,7 +196,7 @@ class Store:
         from mlflow.exceptions import MlflowException
 
         with suppress(Refused, OSError):
-            bundles.check(to, version.adapter_digest)
+            self._check(to, version)
             return to
         with tempfile.TemporaryDirectory() as scratch:
             at = version.name, str(version.number)
@@ -185,10 +205,14 @@ class Store:
                 saved = Path(download_artifacts(source, dst_path=scratch, tracking_uri=self.uri))
             except (MlflowException, OSError) as error:
                 raise Refused(f"version {at[1]} of {at[0]} cannot be fetched: {error}") from None
-            bundles.check(saved / "data" / "bundle", version.adapter_digest)
+            self._check(saved / "data" / "bundle", version)
             with fresh(to) as folder:
                 shutil.copytree(saved / "data" / "bundle", folder, dirs_exist_ok=True)
         return to
+
+    def _check(self, folder: Path, version: Version) -> None:
+        bundles.check(folder, version.adapter_digest)
+        bundles.check_signature(folder, version.name, self._key, version.signature)
 
     def record(self, day: str, figures: Mapping[str, float]) -> None:
         """The figures of one night as a run of its own; a night that is run again has one run."""
@@ -230,7 +254,7 @@ class Store:
         self.client.finalize_logged_model(logged.model_id, "READY")
         self.client.set_terminated(run_id)
         self._describe(task)
-        return _version(
+        return version_of(
             self.client.create_model_version(
                 task.id,
                 logged.artifact_location,
@@ -283,17 +307,3 @@ class Store:
             self.client.update_registered_model(task.id, card.model(task))
         else:
             self.client.create_registered_model(task.id, tags, card.model(task))
-
-
-def _version(version: ModelVersion) -> Version:
-    return Version(
-        name=version.name,
-        number=int(version.version),
-        adapter_digest=version.tags.get("adapter_digest", ""),
-        dataset=version.tags.get("dataset", ""),
-        run=version.run_id or "",
-        passed=version.tags.get("verdict") == "passed",
-        at=version.creation_timestamp / 1000,
-        scope=version.tags.get("scope", TASK),
-        certificate=version.tags.get("certificate", ""),
-    )

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from tasks.train.train import adapter_name
+
+if TYPE_CHECKING:
+    from mlflow.entities.model_registry import ModelVersion
 
 TASK = "task"  # the scope of a student that has one task
 
@@ -13,7 +17,8 @@ TASK = "task"  # the scope of a student that has one task
 class Version:
     """One registered student. `scope` is `task`, or the domain whose tasks have it in common.
 
-    `certificate` names the proof that it was registered with, empty without one.
+    `certificate` names the proof that it was registered with, empty without one; `signature` is
+    what who registered it made of its bundle with the home's key.
     """
 
     name: str
@@ -25,6 +30,7 @@ class Version:
     at: float
     scope: str = TASK
     certificate: str = ""
+    signature: str = ""
 
     @property
     def bundle(self) -> str:
@@ -38,3 +44,19 @@ class Version:
         The tasks of a domain have one adapter under one name, so that it is loaded once.
         """
         return self.bundle if self.scope == TASK else f"{self.scope}-{self.adapter_digest[:8]}"
+
+
+def version_of(version: ModelVersion) -> Version:
+    """The version that the registry's server describes."""
+    return Version(
+        name=version.name,
+        number=int(version.version),
+        adapter_digest=version.tags.get("adapter_digest", ""),
+        dataset=version.tags.get("dataset", ""),
+        run=version.run_id or "",
+        passed=version.tags.get("verdict") == "passed",
+        at=version.creation_timestamp / 1000,
+        scope=version.tags.get("scope", TASK),
+        certificate=version.tags.get("certificate", ""),
+        signature=version.tags.get("signature", ""),
+    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -22,6 +22,8 @@ from tasks.students.causal import Answer
 
 log = logging.getLogger("flywheel.gateway")
 
+UNDER_WAY = 32  # calls of one adapter at a time: what is more goes to the teacher at once
+
 
 @dataclass(slots=True)
 class Students:
@@ -35,6 +37,7 @@ class Students:
     _breakers: dict[str, CircuitBreaker] = field(
         default_factory=lambda: defaultdict(CircuitBreaker)
     )
+    _asking: Counter[str] = field(default_factory=Counter)  # calls under way, by adapter
 
     async def ask(self, exchange: Exchange) -> Answer | None:
         """The student's answer if it may be served; else `exchange.reason` says why not."""
@@ -46,7 +49,7 @@ class Students:
         if match is None:
             exchange.reason = router.miss(request)
             return None
-        exchange.reason = self._barred(exchange) or self._unfit(request, match.route)
+        exchange.reason = self._barred(exchange, match.route) or self._unfit(request, match.route)
         answer = None if exchange.reason else await self._answer(exchange, match)
         if answer is None:
             return None
@@ -68,12 +71,14 @@ class Students:
             return escalate.REVOKED
         return escalate.unsupported(request) or ""
 
-    def _barred(self, exchange: Exchange) -> str | None:
+    def _barred(self, exchange: Exchange, route: Route) -> str | None:
         """Return why this caller may not be answered by a student, whatever it asks."""
         if not exchange.plain:
             return escalate.NOT_PLAIN
         if exchange.incoming.header(b"origin"):
             return escalate.BROWSER
+        if exchange.key and not exchange.key.may(route.task.id):
+            return escalate.NOT_ALLOWED
         accepted = self.keys.accepted(exchange.incoming, exchange.model)
         return None if accepted else escalate.UNKNOWN_KEY
 
@@ -82,26 +87,39 @@ class Students:
         if pool is None:
             exchange.reason = escalate.NO_POOL
             return None
-        breaker = self._breakers[pool.url]
-        if not breaker.allows():
+        adapter = match.route.adapter
+        if not all(self._breakers[name].allows() for name in (adapter, pool.url)):
             exchange.reason = escalate.CIRCUIT_OPEN
+            return None
+        if self._asking[adapter] >= UNDER_WAY:
+            exchange.reason = escalate.BUSY
             return None
         try:
             answer = await self._ask_pool(pool, match)
         except (TimeoutError, PoolError) as error:
             exchange.reason = error.reason if isinstance(error, PoolError) else escalate.TIMEOUT
             log.warning("call %s: %s", exchange.id, exchange.reason)
-            if exchange.reason in escalate.POOL_AWAY:
-                breaker.failed()
-            else:
-                breaker.succeeded()
+            self._note(pool, adapter, exchange.reason)
             return None
-        breaker.succeeded()
+        self._note(pool, adapter, "")
         return answer
+
+    def _note(self, pool: Pool, adapter: str, problem: str) -> None:
+        """Count what went wrong: what is slow is one task's, whose flood rests nobody else."""
+        slow, broken = problem == escalate.TIMEOUT, problem == escalate.POOL_ERROR
+        for name, failed in ((adapter, slow), (pool.url, broken)):
+            if failed:
+                self._breakers[name].failed()
+            elif not slow and not broken:
+                self._breakers[name].succeeded()
 
     async def _ask_pool(self, pool: Pool, match: Match) -> Answer:
         route, limit = match.route, self.settings.student_timeout
-        async with asyncio.timeout(limit):
-            return await pool.answer(
-                route.adapter, match.prompt, self.settings.answer_tokens, limit
-            )
+        self._asking[route.adapter] += 1
+        try:
+            async with asyncio.timeout(limit):
+                return await pool.answer(
+                    route.adapter, match.prompt, self.settings.answer_tokens, limit
+                )
+        finally:
+            self._asking[route.adapter] -= 1

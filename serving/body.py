@@ -50,7 +50,7 @@ def read(body: bytes) -> Json:
     return document
 
 
-def _loose(body: bytes) -> Any:
+def _loose(body: bytes) -> object:
     """JSON with bytes that are no UTF-8: U+FFFD stands for them; None if it is no JSON even so."""
     try:
         return _whole(json.loads(body.decode("utf-8", "replace")))
@@ -58,7 +58,7 @@ def _loose(body: bytes) -> Any:
         return None
 
 
-def _whole(value: Any) -> Any:
+def _whole(value: object) -> object:
     """The value with U+FFFD for each half of a surrogate pair."""
     if isinstance(value, str):
         return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
@@ -69,7 +69,7 @@ def _whole(value: Any) -> Any:
     return value
 
 
-def _odd_numbers(value: Any) -> bool:
+def _odd_numbers(value: object) -> bool:
     """Return whether a NaN or an infinity is in it, which JSON does not have."""
     if isinstance(value, float):
         return value != value or value in (float("inf"), float("-inf"))

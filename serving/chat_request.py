@@ -5,8 +5,6 @@ What it cannot do is refused, never ignored.
 
 from __future__ import annotations
 
-from typing import Any
-
 import msgspec
 
 from tasks.core.records import Json, text_of
@@ -45,7 +43,7 @@ class ChatRequest(msgspec.Struct, frozen=True):
     temperature: float | None = None
     logit_bias: Json | None = None
     n: int | None = None
-    stop: Any = None
+    stop: object = None
     tools: list[Json] | None = None
     stream: bool | None = None
     stream_options: Json | None = None

@@ -23,9 +23,9 @@ from tasks.students.causal import Answer
 NO_POOL = "no pool"
 POOL_ERROR = "pool error"
 POOL_REFUSED = "pool refused"
-CIRCUIT_OPEN = "circuit open"  # the circuit breaker of a pool that keeps failing
+CIRCUIT_OPEN = "circuit open"  # the breaker of a pool that keeps failing, or of a slow adapter
+BUSY = "busy"  # as many calls of the task are under way as one task may have
 TIMEOUT = "timeout"
-POOL_AWAY = (TIMEOUT, POOL_ERROR)  # reasons that concern the pool, not one call
 TRUNCATED = "truncated"
 NO_LOGPROBS = "no logprobs"
 OFF_CONTRACT = "off contract"
@@ -37,6 +37,7 @@ SERVED = "served"
 REVOKED = "revoked"  # its audited answers broke the certificate
 OTHER_API = "other API"  # students answer chat completions
 NOT_PLAIN = "not plain JSON"
+NOT_ALLOWED = "task not allowed"  # to this client's key
 UNKNOWN_KEY = "unknown key"  # the teacher has not answered a call with it yet
 BROWSER = "from a browser"  # a page reads only what the teacher lets its origin read
 
@@ -52,7 +53,7 @@ _LABELS = (
 )
 
 
-def _limit(value: Any) -> bool:
+def _limit(value: object) -> bool:
     return type(value) is int and value > 0
 
 

@@ -19,6 +19,7 @@ import os
 import shutil
 import threading
 import uuid
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -73,6 +74,8 @@ class Journal:
                     shutil.rmtree(folder)
             except Timeout:
                 continue  # another gateway on this home is alive
+            except OSError as error:  # the next one to start may write them
+                log.error("lines put aside in %s are not written: %s", folder, error)
         return records
 
     def _recovered(self, path: Path) -> bool:
@@ -83,7 +86,7 @@ class Journal:
             log.error("a line that was put aside is torn: %s", path.stem)
             return False
         written = self.folder.glob(f"{_day(line)}*.jsonl")
-        if any(line["id"].encode() in file.read_bytes() for file in written):
+        if any(_holds(file, line["id"]) for file in written):
             return False
         self.append(line)
         return True
@@ -93,8 +96,12 @@ class Journal:
         day = _day(line)
         data = memoryview(msgspec.json.encode({"v": VERSION, **line}) + b"\n")
         file = self._open(day)
-        while data:  # a write is whole but for a full disk or a signal
-            data = data[os.write(file, data) :]
+        try:
+            while data:  # a write is whole but for a full disk or a signal
+                data = data[os.write(file, data) :]
+        except OSError:
+            self._drop(day)  # opened anew, what is torn is closed with a line break
+            raise
         self._unsynced.add(day)
 
     def keep(self, line: Json) -> bool:
@@ -115,11 +122,14 @@ class Journal:
             self._close(next(iter(self._files)))
         self.folder.mkdir(parents=True, exist_ok=True)
         path = self.folder / f"{day}{self._suffix}"
-        file = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
-        size = os.fstat(file).st_size
-        if size and os.pread(file, 1, size - 1) != b"\n":
-            os.write(file, b"\n")
-        self._files[day] = file
+        file = self._files[day] = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
+        try:
+            size = os.fstat(file).st_size
+            if size and os.pread(file, 1, size - 1) != b"\n":
+                os.write(file, b"\n")
+        except OSError:
+            self._drop(day)
+            raise
         return file
 
     def sync(self) -> None:
@@ -131,10 +141,15 @@ class Journal:
                     os.fsync(self._files[day])
 
     def _close(self, day: str) -> None:
+        try:
+            with self._closing:
+                os.fsync(self._files[day])
+        finally:
+            self._drop(day)
+
+    def _drop(self, day: str) -> None:
         with self._closing:
-            file = self._files.pop(day)
-            os.fsync(file)
-            os.close(file)
+            os.close(self._files.pop(day))
 
     def close(self) -> None:
         """Sync and close the files; a later `append` opens them again."""
@@ -145,6 +160,16 @@ class Journal:
             self._alive.release()
             shutil.rmtree(self._aside)
             self._alive = None
+
+
+def _holds(file: Path, call: str) -> bool:
+    """Return whether a file has a call's line, and not a torn piece of it."""
+    for line in file.read_bytes().split(b"\n"):
+        if call.encode() in line:
+            with suppress(msgspec.DecodeError):
+                msgspec.json.decode(line)
+                return True
+    return False
 
 
 def _day(line: Json) -> str:

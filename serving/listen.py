@@ -13,6 +13,7 @@ from starlette.types import ASGIApp
 from serving.lenient import Requests
 from tasks.core.stage import Refused
 
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
 HEAD_SECONDS = 20.0  # from the connection, or a request's first byte, to the end of its headers
 HEAD_BYTES = 256 << 10  # of a request line and its headers
 FILES = 3  # that one connection may need: its own, the teacher's and the pool's

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import msgspec
 from yarl import URL
@@ -78,7 +77,7 @@ class Pool:
         return read(_json(reply), name)
 
     async def _send(
-        self, method: str, path: str, body: Mapping[str, Any] | None, timeout: float
+        self, method: str, path: str, body: Mapping[str, object] | None, timeout: float
     ) -> bytes:
         content = b"" if body is None else msgspec.json.encode(body)
         try:

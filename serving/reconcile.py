@@ -49,7 +49,7 @@ def routes(home: Path) -> list[dict[str, Any]]:
         return []  # they are made anew from the registry
 
 
-def _route(home: Path, version: Version, bundle: Path, shadow: bool) -> dict[str, Any]:
+def _route(home: Path, version: Version, bundle: Path, shadow: bool) -> dict[str, object]:
     """What the gateway is to know of a version. Raises Refused where nothing proves a champion."""
     if (name := load_one(bundle).id) != version.name:
         raise Refused(f"its bundle is of the task {name}")
@@ -91,7 +91,7 @@ async def _bring_up(
     serving: bool,
     base: str,
     shadow: bool = False,
-) -> tuple[dict[str, Any] | None, str | None]:
+) -> tuple[dict[str, object] | None, str | None]:
     """The route of a champion, or what is wrong with it; an adapter loaded here joins `loaded`.
 
     Tasks of a domain share an adapter, and each asks its own questions unless it is `serving`. A
@@ -121,9 +121,9 @@ async def _shadows(
     loaded: dict[str, Pool],
     base: str,
     refused: dict[str, str],
-) -> list[dict[str, Any]]:
+) -> list[dict[str, object]]:
     """The routes of the shadows; what is wrong with one joins `refused` and concerns no caller."""
-    routes: list[dict[str, Any]] = []
+    routes: list[dict[str, object]] = []
     for version in store.shadows():
         route, problem = await _bring_up(
             pools, store, home, version, loaded, serving=False, base=base, shadow=True

@@ -18,7 +18,8 @@ _HOP_BY_HOP = frozenset(
     | {b"proxy-connection", b"trailer", b"transfer-encoding", b"upgrade"}
 )
 _NO_BODY = (204, 304)
-_KEYS = (b"authorization", b"api-key", b"x-api-key")  # where clients send their key
+KEYS = (b"authorization", b"api-key", b"x-api-key")  # where clients send their key
+_ACCOUNT = (b"openai-organization", b"openai-project")  # of the client's key, not of ours
 _OURS = b"x-flywheel-"
 _NAMES_MODEL = re.compile(
     rb"/(chat/completions|completions|responses|responses/input_tokens|messages"
@@ -123,10 +124,10 @@ class Teacher:
 
     def _with_key(self, headers: Headers) -> Headers:
         """Our key in the place of the client's, where it had one."""
-        places = [k for k, _ in headers if k in _KEYS] or [b"authorization"]
+        places = [k for k, _ in headers if k in KEYS] or [b"authorization"]
         key = self.key or ""
         own = [(k, (f"Bearer {key}" if k == b"authorization" else key).encode()) for k in places]
-        return [*((k, v) for k, v in headers if k not in _KEYS), *own]
+        return [*((k, v) for k, v in headers if k not in KEYS and k not in _ACCOUNT), *own]
 
     def down(self, error: Unreachable) -> TeacherDown:
         """The sentence for a teacher that gave no answer."""

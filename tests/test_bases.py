@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from bases import batches, card, meanings, pretrain, probe, tokens
@@ -129,7 +129,6 @@ def test_a_new_base_begins_with_what_words_mean(monkeypatch: pytest.MonkeyPatch)
     assert near(paris, london, 0) > near(paris, bread, 0) + 0.2
 
 
-@settings(max_examples=150, deadline=None)
 @given(text=st.text())
 def test_any_text_survives_the_tokenizer(tokenizer: Any, text: str) -> None:
     """Encoding and decoding gives the text back, in the normal form that Qwen2 loaders impose."""

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.calibrate.calibrate import CertificateRequest, certify, confidence, even, held_out
-from tasks.calibrate.threshold import mixed_tail, needed, plan, schedule, threshold, walk
+from tasks.calibrate.threshold import plan, schedule, threshold, walk
 from tasks.core.certificate import Certificate, Refusal, spent
 from tasks.core.params import Calibrate
 from tasks.evaluate.answers import Answered, Answers
@@ -212,19 +212,46 @@ def test_large_conversations_break_few_certificates() -> None:
 
 @pytest.mark.parametrize("risks", [(0.051,) * 4, (0.13, 0.06, 0.012, 0.005)])
 def test_a_mixture_of_heads_over_alpha_is_seldom_proven(risks: Sequence[float]) -> None:
-    """Each head answers its own block; together they are over alpha, however they share it."""
-    rng, loose = np.random.default_rng(0), {0.1: 0, 0.5: 0}
-    for _ in range(2_000):
-        wrong = sum(int(rng.binomial(60, risk)) for risk in risks)
-        for part in loose:
-            loose[part] += mixed_tail(wrong, 240, ALPHA, part * ALPHA) <= DELTA
-    assert max(loose.values()) / 2_000 <= DELTA + 2 * math.sqrt(DELTA * (1 - DELTA) / 2_000)
+    """Each head answers a block, and shares of it; together they are over alpha, however."""
+    rng, loose = np.random.default_rng(0), 0
+    shares = np.array([0.55, 0.65, 0.8, 0.9])
+    over = np.array(risks) * ALPHA * 1.02 * shares.sum() / (np.array(risks) @ shares)
+    for _ in range(4_000):
+        taken = rng.binomial(80, shares)
+        loose += (
+            binomial_tail(int(rng.binomial(taken, over).sum()), int(taken.sum()), ALPHA) <= DELTA
+        )
+    assert loose / 4_000 <= DELTA + 2 * math.sqrt(DELTA * (1 - DELTA) / 4_000)
 
 
-def test_a_mixture_that_is_right_is_proven_by_a_few_answers_more() -> None:
-    """As many right answers as a binomial test asks for, and at most a fifth more."""
-    least = next(n for n in range(1, 200) if mixed_tail(0, n, ALPHA, 0.1 * ALPHA) <= DELTA)
-    assert needed(ALPHA, DELTA) <= least <= 1.2 * needed(ALPHA, DELTA)
+def _worst(n: int, errors: int, blocks: int = 4, parts: int = 4) -> float:
+    """The chance of so few errors when each block's risk is chosen knowing the errors before it.
+
+    By dynamic programming over the errors that are left and the risk that is still to be spent for
+    a mean of alpha; risks are multiples of alpha / `parts`.
+    """
+    left = np.zeros((errors + 1, n * parts + 1))
+    left[:, 0] = 1
+    for block in np.array_split(np.arange(n), blocks):
+        best, size = np.zeros_like(left), len(block)
+        for risk in range(6 * parts + 1):
+            rest = np.maximum(np.arange(n * parts + 1) - risk * size, 0)
+            chance = risk * ALPHA / parts
+            seen = [
+                math.comb(size, k) * chance**k * (1 - chance) ** (size - k)
+                for k in range(errors + 1)
+            ]
+            for allowed in range(errors + 1):
+                made = sum(seen[k] * left[allowed - k, rest] for k in range(allowed + 1))
+                best[allowed] = np.maximum(best[allowed], made)
+        left = best
+    return float(left[errors, n * parts])
+
+
+@pytest.mark.parametrize(("n", "errors"), [(59, 0), (93, 1), (124, 2), (181, 4)])
+def test_heads_that_depend_on_earlier_blocks_prove_nothing_more(n: int, errors: int) -> None:
+    """The binomial test of one risk is that of the worst four heads, each chosen by the past."""
+    assert _worst(n, errors) == pytest.approx(binomial_tail(errors, n, ALPHA), rel=1e-9)
 
 
 def test_the_effective_number_of_groups() -> None:

@@ -146,3 +146,21 @@ def test_thresholds_start_where_the_student_is_sure() -> None:
     assert list(found) == sorted(found, reverse=True)
     assert thresholds(scores, [False] * 100, 0.05) == ()
     assert thresholds([-math.inf] * 9, [True] * 9, 0.05) == ()
+
+
+def test_long_conversations_that_are_harder_break_few_proofs() -> None:
+    """One to five calls each; of those of four or five 9 % are wrong, and so 5.4 % of all calls."""
+    plan = replace(PLAN, thresholds=(-3.0,), delta=0.2, largest=5)
+    proven = {1: 0, 5: 0}
+    for seed in range(100):
+        rng, calls = random.Random(seed), list[ShadowAnswer]()
+        for number in range(400):
+            size = rng.randint(1, 5)
+            for turn in range(size):
+                call = seen(0, agrees=size < 4 or rng.random() >= 0.09, conversation=f"c{number}")
+                name, at = f"{number}-{turn}", 10_000.0 * number + turn
+                calls.append(replace(call, call=name, at=at))
+        for largest in proven:
+            proven[largest] += standing(replace(plan, largest=largest), calls).proven
+    assert proven[5] / 100 <= plan.level
+    assert proven[1] > 2 * proven[5]

@@ -11,12 +11,16 @@ from pathlib import Path
 
 import pytest
 
+from flows.night.folders import open_night
+from tasks.core.stage import Refused
+
 ROOT = Path(__file__).parents[1]
 
 
-def flywheel(*args: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+def flywheel(*args: str, cwd: Path, **env: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "flows.cli", *args]
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=60)
+    env = {**os.environ, **env}
+    return subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, timeout=60)
 
 
 @pytest.mark.parametrize(
@@ -36,6 +40,39 @@ def test_bad_input_gets_one_sentence(tmp_path: Path, args: list[str], sentence: 
     assert ended.returncode == 2
     assert sentence in said
     assert "Traceback" not in said
+
+
+@pytest.mark.parametrize(
+    ("args", "env", "sentence"),
+    [
+        (["up", "--home", "file"], {}, "cannot be used as a home: "),
+        (["up", "--home", "file/below"], {}, "cannot be used as a home: Not a directory"),
+        (["promote"], {"MLFLOW_TRACKING_URI": "mlruns"}, "MLFLOW_TRACKING_URI is 'mlruns'; set it"),
+        (["promote"], {"MLFLOW_TRACKING_URI": "http://[::1"}, "MLflow at http://[::1 cannot be"),
+        (
+            ["promote"],
+            {"PREFECT_API_URL": "http://127.0.0.1:9/api"},
+            "Prefect at http://127.0.0.1:9",
+        ),
+        (["promote"], {"FLYWHEEL_PARAMS": "file"}, "file: "),
+        (["promote"], {"FLYWHEEL_PARAMS": "."}, "no params file at . (Is a directory)"),
+    ],
+)
+def test_surroundings_that_cannot_be_used_get_one_sentence(
+    tmp_path: Path, args: list[str], env: dict[str, str], sentence: str
+) -> None:
+    """Addresses, homes and params that are none; nothing is started."""
+    (tmp_path / "file").write_text("a: [")
+    ended = flywheel(*args, cwd=tmp_path, **env)
+    said = " ".join((ended.stdout + ended.stderr).split())
+    assert ended.returncode == 2, said
+    assert sentence in said
+    assert "Traceback" not in said
+
+
+def test_a_day_is_written_in_one_way(tmp_path: Path) -> None:
+    with pytest.raises(Refused, match="'yesterday' is no day; one is written 2026-03-02"):
+        open_night(tmp_path, "yesterday")
 
 
 @pytest.mark.parametrize("listens", [False, True])

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.core import stage
@@ -37,7 +37,6 @@ calls = st.builds(
 )
 
 
-@settings(max_examples=50, deadline=None)
 @given(st.lists(calls, max_size=5))
 def test_what_is_written_is_read_back(tmp_path_factory: Any, records: list[Call]) -> None:
     """Calls survive Parquet unchanged, none at all included."""

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.cluster.cluster import cluster
@@ -257,7 +257,6 @@ def test_nothing_clustered_is_refused(tmp_path: Path) -> None:
         dataset(clean, tmp_path, tmp_path, PARAMS)
 
 
-@settings(max_examples=50)
 @given(
     st.dictionaries(st.text("abc", min_size=1, max_size=4), st.integers(1, 5), min_size=1),
     st.integers(0, 3),

@@ -9,7 +9,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.core.contract import Contract
@@ -104,7 +104,6 @@ VALUES = st.from_regex(
 )
 
 
-@settings(max_examples=150, deadline=None)
 @given(VALUES, st.sampled_from(["it is {} now", "({}).", "key={}", '{{"a": "{}"}}', "x\n{}\ny"]))
 def test_an_original_is_found_wherever_it_stands(value: str, around: str) -> None:
     """In another case, without its separators, in brackets, in JSON: exactly there."""

@@ -6,7 +6,7 @@ import stat
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.core import records, stage
@@ -371,7 +371,6 @@ JSON = st.recursive(
 )
 
 
-@settings(max_examples=150)
 @given(JSON, st.booleans(), st.text(max_size=10))
 def test_json_stays_json_with_the_same_keys(document, ascii_only, around):
     """Only string values change; nothing else of the text does."""
@@ -398,7 +397,6 @@ def test_every_character_of_a_string_belongs_to_one_piece(text):
     assert "".join(text[p.start : p.end] for p in pieces(text)) == text
 
 
-@settings(max_examples=50)
 @given(st.text("ab .\n", max_size=6000))
 def test_a_long_text_is_cut_without_losing_a_character(text):
     """Each character is scanned once."""

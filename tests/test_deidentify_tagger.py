@@ -10,8 +10,9 @@ from tasks.core.stage import Refused
 from tasks.deidentify.detectors import Detector
 from tasks.deidentify.findings import Finding, resolve
 from tasks.deidentify.ner_model import model
-from tasks.deidentify.tagger import ADAPTER, build, plausible
-from tasks.students.minilm import case_of
+from tasks.deidentify.tagger import ADAPTER, plausible
+from tasks.deidentify.tagger_model import TaggerModel
+from tasks.students.minilm import case_of, load_encoder
 
 TEXTS = [
     "Hi, my name is Maria Schneider and I live at 742 Evergreen Terrace, Springfield, IL 62704.",
@@ -63,10 +64,28 @@ def test_dashes_and_spaces_of_typesetters_hide_nothing(detector):
     assert texts_of(text, found, "US_SSN") == ["521\u201144\u20119382"]
 
 
+def test_scores_are_those_of_transformers_and_peft_to_the_bit():
+    """Which take three seconds to import, and are what trained it."""
+    import torch
+    from peft import PeftModel
+    from safetensors.torch import load_file
+
+    ours, other = TaggerModel(ADAPTER), load_file(ADAPTER / "head.safetensors")
+    encoder = PeftModel.from_pretrained(load_encoder(), ADAPTER).merge_and_unload()
+    encoder, other = encoder.to(ours.type).eval(), {k: v.to(ours.type) for k, v in other.items()}
+    ids, cases = torch.arange(200, 248).view(2, 24), torch.arange(48).view(2, 24) % 5
+    mask = torch.arange(24) < torch.tensor([[24], [17]])
+    with torch.inference_mode():
+        words = encoder.get_input_embeddings()(ids) + other["case.weight"][cases]
+        hidden = encoder(inputs_embeds=words, attention_mask=mask.to(ours.type)).last_hidden_state
+        theirs = torch.nn.functional.linear(hidden, other["head.weight"], other["head.bias"])
+        assert torch.equal(ours(ids, mask, cases), theirs)
+
+
 def test_an_adapter_that_is_not_there_is_refused(tmp_path):
     """No detector, no data: the sentence says what to run."""
     with pytest.raises(Refused, match=r"bases\.tagger\.train"):
-        build(tmp_path)
+        TaggerModel(tmp_path)
 
 
 @pytest.mark.parametrize("ner", ["spacy:", "frobnicate", "spacy:/no/such/model"])

@@ -13,6 +13,7 @@ import typer.main
 import yaml
 
 from flows.cli.main import app
+from serving import escalate
 from tasks.core.params import Params
 
 ROOT = Path(__file__).parents[1]
@@ -94,3 +95,10 @@ def test_every_page_is_in_the_menu() -> None:
     menu = (ROOT / "mkdocs.yml").read_text()
     pages = (p.relative_to(ROOT / "docs") for p in (ROOT / "docs").rglob("*.md"))
     assert not [page for page in pages if str(page) not in menu]
+
+
+def test_every_reason_of_an_escalation_is_explained() -> None:
+    """Whoever reads one in a header or in the journal finds it in the table."""
+    table = (ROOT / "docs" / "troubleshooting.md").read_text()
+    reasons = {v for k, v in vars(escalate).items() if k.isupper() and isinstance(v, str)}
+    assert not [one for one in reasons - {escalate.SERVED} if f"`{one}`" not in table]

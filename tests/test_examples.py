@@ -290,3 +290,13 @@ def test_the_shipped_sample_is_what_the_command_writes(tmp_path: Path) -> None:
         record = json.loads(next(file))
     assert record.keys() == {"timestamp", "workload_id", "client_id", "request", "response"}
     assert record["workload_id"] is None
+
+
+def test_the_teacher_changes_when_it_is_told_to() -> None:
+    """From a moment on queues have other names and addresses another schema; nothing else moves."""
+    for kind in desk.KINDS:
+        found = (case for case in desk.cases(DAY, 0, 400) if case.kind == kind)
+        request = next(next(found).open())
+        before = teacher.complete(request)["choices"][0]["message"]
+        after = teacher.complete(request, shifted=True)["choices"][0]["message"]
+        assert (before != after) == (kind in ("route", "address")), kind

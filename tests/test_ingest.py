@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import zstandard
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.core import records, stage
@@ -244,7 +244,6 @@ def damaged_lines(draw: st.DrawFn) -> bytes:
     return line if cut < 3 else draw(st.binary(max_size=40))
 
 
-@settings(max_examples=60, deadline=None)
 @given(st.lists(damaged_lines(), max_size=12))
 def test_nothing_vanishes(tmp_path_factory: pytest.TempPathFactory, lines: list[bytes]) -> None:
     """Every line that is not blank is a kept call or a quarantined record with a reason."""

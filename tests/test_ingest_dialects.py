@@ -100,7 +100,6 @@ def plain(message: Json) -> Any:
     return message["role"], text_of(message.get("content")), made, message.get("tool_call_id")
 
 
-@settings(max_examples=60, deadline=None)
 @given(call=calls(), more=st.dictionaries(st.sampled_from(["tools", "messages", "n"]), st.none()))
 def test_the_short_way_gives_what_the_long_way_gives(call: Call, more: Json) -> None:
     """A pair that is canonical already is read in one step, to the same call."""
@@ -152,7 +151,6 @@ def test_a_call_comes_back_from_every_format(name: str, call: Call) -> None:
         )
 
 
-@settings(max_examples=60, deadline=None)
 @given(call=calls())
 def test_the_journal_comes_back_exactly(call: Call) -> None:
     """Journal and ingest are inverse: every field of a call is what the gateway wrote."""

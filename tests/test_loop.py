@@ -26,6 +26,7 @@ from tasks.core import stage
 from tasks.core.certificate import load_certificate
 from tasks.core.params import load
 from tasks.core.task import load_one
+from tasks.deidentify.deidentify import load_key
 from tasks.evaluate.evaluate import evaluate
 from tasks.train.train import train
 
@@ -40,7 +41,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A home in which `flywheel run` sent two short days with a quick, lenient night between."""
     folder = tmp_path_factory.mktemp("loop")
     params = yaml.safe_load((ROOT / "params.yaml").read_text())
-    params["train"]["tokens"] = 30_000
+    params["train"]["tokens"] = 8_000
     params["dataset"]["min_rows"] = 60
     params["calibrate"] |= {"alpha": 0.5, "delta": 0.3}
     params["judge"]["min_coverage"] = 0.01
@@ -136,9 +137,9 @@ def test_prefect_shows_how_far_trainings_are(stack: dict[str, str]) -> None:
 
 def second_version(home: Path, stack: dict[str, str], route: dict[str, Any]) -> Version:
     """Train the served task again with another seed; the first one's certificate will do."""
-    night, store = home / "nights" / DAY, Store(stack["mlflow"])
+    night, store = home / "nights" / DAY, Store(stack["mlflow"], load_key(home))
     task = load_one(night / "dataset" / route["task"]["id"])
-    params = msgspec.structs.replace(load().train, tokens=20_000, seed=5)
+    params = msgspec.structs.replace(load().train, tokens=8_000, seed=5)
     with stage.fresh(home / "again") as folder:
         train(night / "dataset" / task.id, folder, params, rung=route["kind"])
     with stage.fresh(home / "measured") as folder:

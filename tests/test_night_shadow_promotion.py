@@ -21,6 +21,7 @@ from serving.shadow import FOLDER
 from tasks.calibrate.shadow_proof import ShadowAnswer, ShadowPlan
 from tasks.core.certificate import Refusal, load_certificate
 from tasks.core.stage import write_atomic
+from tasks.deidentify.deidentify import load_key
 
 pytestmark = pytest.mark.flow
 
@@ -47,7 +48,7 @@ def registered(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path,
         write_atomic(folder / PLAN, msgspec.json.encode(plan))
         refused = msgspec.json.encode(Refusal(refused="It only lacks proof.", attempt=2))
         write_atomic(folder / "certificate.json", refused)
-        store = Store(f"sqlite:///{home}/mlflow.db")
+        store = Store(f"sqlite:///{home}/mlflow.db", load_key(home))
         card, no = students.scorecard(made, task=subject.id), Verdict(False, "It only lacks proof.")
         version = store.register(subject, folder, card, None, no, lineage)
         store.set_shadow(subject.id, version.number)
@@ -63,7 +64,7 @@ def live(home: Path, version: Version, calls: list[ShadowAnswer]) -> None:
 def test_live_calls_make_a_champion(registered: tuple[Path, Version]) -> None:
     """A countdown first; then a version with a certificate, its counts, and the alias champion."""
     home, version = registered
-    store = Store(f"sqlite:///{home}/mlflow.db")
+    store = Store(f"sqlite:///{home}/mlflow.db", load_key(home))
     calls = [
         ShadowAnswer(call=f"c{n}", at=101.0 + n, conversation=f"c{n}", score=-0.1, agrees=n != 50)
         for n in range(300)
@@ -102,7 +103,7 @@ def test_a_candidate_that_waits_for_a_person_is_asked_in_the_background(
 ) -> None:
     """Its page tells what live calls say; it is asked no more once it is champion."""
     home, _ = registered
-    store, subject = Store(f"sqlite:///{home}/mlflow.db"), students.task("route-2")
+    store, subject = Store(f"sqlite:///{home}/mlflow.db", load_key(home)), students.task("route-2")
     folder, made, lineage = students.bundle(home / "waits", subject=subject)
     card, proof = students.scorecard(made, task=subject.id), students.certificate(made)
     version = store.register(subject, folder, card, proof, Verdict(True, "It passed."), lineage)

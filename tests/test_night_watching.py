@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -21,7 +22,8 @@ import yaml
 from sqlalchemy import Engine, event
 from test_night_shadow_plan import TASK, question
 
-from flows.cli import processes, stack
+from flows import console
+from flows.cli import people, processes, stack, status
 from flows.night import ladder, promotion, shadow_plan, shadow_promotion, watching
 from flows.night.champions import attempts, champion, enough
 from flows.night.folders import Night, ended
@@ -33,7 +35,7 @@ from serving.pool import Pool
 from serving.reconcile import routes
 from tasks.core.certificate import Certificate
 from tasks.core.rows import rows, write_rows
-from tasks.core.stage import write_atomic
+from tasks.core.stage import Refused, write_atomic
 from tasks.core.task import load_one
 
 pytestmark = pytest.mark.flow  # trainings, a pool and a registry
@@ -296,3 +298,51 @@ def test_another_model_raises_the_audit(night: Night) -> None:
     assert watching.watch(night.home) == ["all champions are proven anew"]
     promotion.promote(night.home)
     assert [route["audit"] for route in routes(night.home)] == [0.0]
+
+
+def printed(show: Callable[[], None]) -> str:
+    """What a command prints."""
+    with console.console.capture() as shown:
+        show()
+    return shown.get()
+
+
+def test_one_screen_says_it_all(night: Night) -> None:
+    """Champions with their live agreement, shadows, candidates, the days, and what is wrong."""
+    screen = printed(lambda: status.show(night.home))
+    assert re.search(rf"{TASK} +v1 +\d+\.\d% \(n=\d+\) +\d\.\d% – \d", screen)
+    assert "! " in screen
+    assert "v2: Revoked: " in screen
+    assert "are answered by larger" in screen
+    assert re.search(r"2026-03-03 +█+ +\d+% of \d", screen)
+    assert "Last night: none has ended yet" in screen
+
+
+def test_a_person_promotes_and_rolls_back_by_command(night: Night) -> None:
+    """Each move is in the ledger under the person's name; the ledger is as it was written."""
+    home, store = night.home, night.store
+    assert "v2" in printed(lambda: people.candidates(home))
+    assert "v2 serves" in printed(lambda: people.promote(home, TASK, None))
+    assert store.champion(TASK) == 2
+    entry = ledger.entries(home)[-1]
+    assert entry.who.endswith("by command")
+    assert (entry.before, entry.after) == (1, 2)
+    assert "v1 serves" in printed(lambda: people.rollback(home, TASK))
+    assert store.champion(TASK) == 1
+    with pytest.raises(Refused, match="no task of the registry is called 'nothing'"):
+        people.promote(home, "nothing", None)
+    with pytest.raises(Refused, match="has no version 9"):
+        people.promote(home, TASK, 9)
+    assert f"{len(ledger.entries(home))} lines" in printed(lambda: people.verify(home))
+
+
+def test_an_answer_has_a_lineage(night: Night) -> None:
+    """From the header of an answer to the version, its run and its data, and who promoted it."""
+    line = next(line for line in served.journal(night.home) if line["reason"] == "served")
+    told = printed(lambda: people.lineage(night.home, line["id"]))
+    assert f"answered by  {line['answered_by']}" in told
+    assert "version      v1" in told
+    assert re.search(r"MLflow run +[0-9a-f]{32}", told)
+    assert "ledger" in told
+    with pytest.raises(Refused, match="no call nothing is in the journal"):
+        people.lineage(night.home, "nothing")

@@ -8,7 +8,9 @@ import shutil
 import socket
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import pandas
 import pytest
 import students
@@ -34,7 +36,7 @@ REFUSED = Verdict(False, "It would answer 3% of the calls.")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     """One database for all tests here, each of which uses tasks of its own."""
     event.listen(Engine, "connect", lambda database, _: database.execute("PRAGMA synchronous=OFF"))
-    return Store(f"sqlite:///{tmp_path_factory.mktemp('registry')}/mlflow.db")
+    return Store(f"sqlite:///{tmp_path_factory.mktemp('registry')}/mlflow.db", b"key")
 
 
 @pytest.fixture(autouse=True)
@@ -183,6 +185,42 @@ def test_a_changed_adapter_is_not_served(store: Store, tmp_path: Path) -> None:
     assert not (tmp_path / "there").exists()
 
 
+FORGERIES: dict[str, tuple[str, Any]] = {
+    "template": ("task.json", {"template": {"tag": ""}}),
+    "certificate": ("certificate.json", {"threshold": -1e9}),
+    "questions": ("canary.json", []),
+    "more": ("adapter/more.json", {}),
+}
+
+
+@pytest.mark.parametrize("name", FORGERIES)
+def test_what_was_changed_in_the_registry_is_not_served(
+    store: Store, tmp_path: Path, name: str
+) -> None:
+    """Whoever may write artifacts and tags cannot have another template or threshold served."""
+    file, changes = FORGERIES[name]
+    version = register(store, tmp_path, students.task(f"forged-{name}"))
+    source = store.client.get_model_version(version.name, "1").source.removeprefix("file://")
+    path = next(Path(source).rglob("adapter")).parent / file
+    if path.exists() and isinstance(changes, dict):
+        changes = msgspec.json.decode(path.read_bytes()) | changes
+    path.write_bytes(msgspec.json.encode(changes))
+    with pytest.raises(Refused, match="does not have this flywheel's signature"):
+        store.fetch(version, tmp_path / "there")
+    assert not (tmp_path / "there").exists()
+
+
+def test_what_somebody_else_registered_is_not_served(store: Store, tmp_path: Path) -> None:
+    """Neither with another key, nor without a signature, nor a genuine one of another task."""
+    subject = students.task("foreign-1")
+    foreign = register(Store(store.uri, b"another key"), tmp_path, subject)
+    genuine = register(store, tmp_path, students.task("foreign-2"))
+    moved = dataclasses.replace(genuine, name="foreign-1", number=1)
+    for version in (foreign, dataclasses.replace(foreign, signature=""), moved):
+        with pytest.raises(Refused, match="somebody else registered or changed it"):
+            store.fetch(version, tmp_path / "there")
+
+
 def test_nothing_but_data_is_registered(store: Store, tmp_path: Path) -> None:
     """A pickle or a link in a bundle is refused before anything is written."""
     subject = students.task("route-8")
@@ -284,7 +322,7 @@ def test_a_registry_that_is_none_is_a_sentence(answer: bytes) -> None:
     """A server that cannot serve, or another one: nobody waits through a client's retries."""
     with socket.create_server(("127.0.0.1", 0)) as port, ThreadPoolExecutor(1) as thread:
         url = f"http://127.0.0.1:{port.getsockname()[1]}"
-        tried = thread.submit(Store(url).reach)
+        tried = thread.submit(Store(url, b"").reach)
         port.accept()[0].sendall(answer)
         with pytest.raises(Refused, match=rf"MLflow at {url} cannot be reached \(.+\)$"):
             tried.result()

@@ -245,6 +245,24 @@ def test_the_page_counts_down_to_a_proof(tmp_path: Path) -> None:
     assert TASK not in text.partition("Asked in the background")[2].partition("</table>")[0]
 
 
+def test_the_page_says_what_was_revoked(tmp_path: Path) -> None:
+    """What the watch wrote into the ledger, newest first; promotions are no events."""
+    found = days(home(tmp_path, learnt=True) / "journal", PRICES)
+    fields = {"at": 1.8e9, "task": TASK, "before": 3, "after": None}
+    lines = [
+        fields | {"who": "policy", "reason": "It won."},
+        fields | {"who": "watch", "reason": "Revoked: 5 of 9 <audited>."},
+        fields | {"who": "watch", "task": "", "reason": "Calls are answered by larger."},
+    ]
+    (tmp_path / "promotions.jsonl").write_text("\n".join(map(json.dumps, lines)) + "\n{torn")
+    text = report.write(tmp_path, found, now=NOW).read_text()
+    part = text.partition("Taken out of service")[2].partition("</table>")[0]
+    assert "It won." not in part
+    assert f"{TASK} v3" in part
+    assert "5 of 9 &lt;audited&gt;" in part
+    assert part.index("The teacher changed") < part.index("Revoked")
+
+
 def test_a_champion_goes_on_when_the_new_student_fails(tmp_path: Path) -> None:
     """The page says who serves: not the teacher, and not the student that failed tonight."""
     found = days(home(tmp_path, learnt=True) / "journal", PRICES)

@@ -9,9 +9,8 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import anthropic
 import httpx
 import openai
 import provider
@@ -21,6 +20,9 @@ import served
 from upstream import upstream
 
 from tasks.ingest.dialects import journal as dialect
+
+if TYPE_CHECKING:
+    import anthropic
 
 HELLO = [{"role": "user", "content": "hi"}]
 KEY = "k"
@@ -57,6 +59,8 @@ def client(url: str, key: str = KEY) -> openai.OpenAI:
 
 
 def claude(url: str) -> anthropic.Anthropic:
+    import anthropic
+
     return anthropic.Anthropic(base_url=url, api_key=KEY, max_retries=0)
 
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import resource
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import msgspec
+import psutil
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -126,3 +130,43 @@ def test_each_of_several_gateways_has_files_of_its_own(
         "2026-03-02.gateway-a.jsonl", "2026-03-02.gateway-b.jsonl",
     ]  # fmt: skip
     assert [line["by"] for line in lines(tmp_path)] == ["gateway-a", "gateway-b"]
+
+
+@contextmanager
+def full_at(size: int) -> Iterator[None]:
+    """No file grows beyond a size: a write stops in the middle, as on a disk that is full."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_line_that_a_full_disk_tore_does_not_swallow_the_next(tmp_path: Path) -> None:
+    """Whoever writes on when there is room again; no file stays open for each line that failed."""
+    journal = Journal(tmp_path)
+    journal.append({"at": NOON, "id": "before"})
+    (path,) = tmp_path.glob("*.jsonl")
+    with full_at(path.stat().st_size + 20):
+        for _ in range(3):
+            with pytest.raises(OSError, match="File too large"):
+                journal.append({"at": NOON, "id": "lost"})
+    journal.append({"at": NOON, "id": "after"})
+    journal.close()
+    found = [line["id"] for line in lines(tmp_path) if isinstance(line, dict)]
+    assert found == ["before", "after"]
+    assert not [one for one in psutil.Process().open_files() if one.path == str(path)]
+
+
+def test_a_gateway_starts_on_a_full_disk(tmp_path: Path) -> None:
+    """What a killed one had put aside stays there until there is room."""
+    line = {"at": NOON, "id": "a" * 32, "text": "x" * 5_000}
+    killed = Journal(tmp_path)
+    killed.put_aside(line)
+    assert killed._alive is not None
+    killed._alive.release()
+    with full_at(4_096):
+        assert Journal(tmp_path).recover() == 0
+    assert Journal(tmp_path).recover() == 1
+    assert [one["id"] for one in lines(tmp_path) if isinstance(one, dict)] == ["a" * 32]

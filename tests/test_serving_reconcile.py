@@ -69,7 +69,7 @@ class Desk:
     def __init__(self, home: Path) -> None:
         self.home, self.pool = home, FakePool()
         self.apart: str | None = None
-        self.store = Store(f"sqlite:///{home}/mlflow.db")
+        self.store = Store(f"sqlite:///{home}/mlflow.db", b"key")
         self.versions = {name: self.register(name) for name in ("a-1", "b-2")}
 
     def register(self, name: str, trained: Path | None = None) -> Version:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import math
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from starlette.responses import JSONResponse
 from upstream import nowhere
 
 from serving import completion
+from serving.ask_student import UNDER_WAY
 from serving.escalate import decide
 from serving.gateway import Gateway
 from serving.pool import Pool, read
@@ -75,6 +77,44 @@ def test_one_pool_rests_and_the_other_does_not(home: Path) -> None:
     found = reasons(send(built, asked, GOOD, asked, GOOD, asked, asked, GOOD))
     assert found[::2] == ["pool error", "pool error", "pool error", "served"]
     assert found[1::2] == ["served", "served", "circuit open"]
+
+
+def test_a_slow_task_rests_alone(home: Path) -> None:
+    """What times out is one adapter's: the others of the same pool are asked as before."""
+
+    def pool(request: httpx.Request) -> httpx.Response:
+        if json.loads(request.content)["model"] == TOOLS.adapter:
+            raise httpx.ReadTimeout("never")
+        return served.student("other")(request)
+
+    slow = {"model": "large", **served.requests("tools", 1)[0]}
+    built = served.gateway(home, pool, student_timeout=0.05)
+    found = reasons(send(built, slow, slow, slow, slow, GOOD, GOOD))
+    assert found == ["timeout"] * 3 + ["circuit open"] + ["served"] * 2
+
+
+def test_a_flood_of_one_task_goes_to_the_teacher(home: Path) -> None:
+    """No more calls of a task are under way in the pool than it may have; others are served."""
+    asked, most = Counter[str](), Counter[str]()
+
+    async def pool(request: httpx.Request) -> httpx.Response:
+        name = json.loads(request.content)["model"]
+        asked[name] += 1
+        most[name] = max(most[name], asked[name])
+        await asyncio.sleep(0.05)
+        asked[name] -= 1
+        return served.student("other")(request)
+
+    async def run() -> list[str]:
+        async with served.client(served.gateway(home, pool)) as client:
+            bodies = [{"model": "large", **served.requests("tools", 1)[0]}] * 90 + [GOOD]
+            sent = [client.post("/v1/chat/completions", json=body) for body in bodies]
+            return reasons(await asyncio.gather(*sent))
+
+    *flood, other = asyncio.run(run())
+    assert most[TOOLS.adapter] <= UNDER_WAY
+    assert flood.count("busy") >= 90 - UNDER_WAY
+    assert other == "served"
 
 
 @pytest.mark.parametrize(

@@ -253,3 +253,15 @@ def test_words_need_no_spaces_where_their_script_has_none(
 ) -> None:
     """Chinese, Korean and Thai words stand beside others; Latin ones do not."""
     assert places(prompt, value, "text") == found
+
+
+def test_labels_that_mostly_came_once_are_closed_all_the_same() -> None:
+    """Of forty labels in eighty answers a fifth came once: one form, and each label is a choice."""
+    labels = [f"label_{n % 40 if n < 64 else 40 + n}" for n in range(80)]
+    answers = [json.dumps({"intent": label}) for label in labels]
+    found = learn([f"say {n}" for n in range(80)], answers, Contract(kind="json", schema={}))
+    assert not isinstance(found, str)
+    forms, _ = found
+    assert len(forms.forms) == 1
+    (field,) = forms.fields
+    assert (field.how, set(field.values)) == ("closed", set(labels))

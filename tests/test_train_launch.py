@@ -12,7 +12,6 @@ import msgspec
 import pytest
 import tiny
 import torch
-from peft import LoraConfig, get_peft_model
 
 from tasks.core.params import Train
 from tasks.core.rows import rows
@@ -57,6 +56,8 @@ class Paired(Team):
 
 def fitter(base: Path, dataset: Path, params: Train, team: Team) -> Fitter:
     """A training in float32, where rounding is small."""
+    from peft import LoraConfig, get_peft_model
+
     model, tokenizer = load_base(base, "float32")
     torch.manual_seed(0)
     model = get_peft_model(model, LoraConfig(target_modules="all-linear"))

@@ -81,7 +81,7 @@ def train(out: Path, count: int, epochs: int, seed: int, size: int, rate: float)
     from torch.optim.lr_scheduler import OneCycleLR
 
     torch.manual_seed(seed)
-    model = build(None).bfloat16()  # twice as fast; the optimizer keeps exact copies
+    model = build().bfloat16()  # twice as fast; the optimizer keeps exact copies
     for module in model.modules():
         if isinstance(module, torch.nn.Dropout):
             module.p = 0.0  # one pass over fresh text: nothing to overfit

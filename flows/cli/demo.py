@@ -15,10 +15,11 @@ from tasks.core.stage import Refused
 
 FIRST = date(2026, 3, 2)  # a Monday, so that the sample's week looks like one
 CONCURRENCY = 48
+SHIFT = f"{FIRST + timedelta(days=2)}T06:00+00:00"
 
 
-def _services(home: Path, base: str) -> dict[str, processes.Service]:
-    teacher = stack.teacher_server(stack.free_port())
+def _services(home: Path, base: str, shift: str) -> dict[str, processes.Service]:
+    teacher = stack.teacher_server(stack.free_port(), *(("--shift", shift) if shift else ()))
     pool = stack.pool_server(home, stack.free_port(), base)
     services = [
         stack.prefect_server(home, stack.free_port()),
@@ -52,12 +53,15 @@ def _traffic(gateway: str, calls: int, day: date, seed: int) -> None:
         asyncio.run(send(advance))
 
 
-def run(home: Path, calls: int, days: int, seed: int) -> None:
-    """Start over in `home`, send the traffic, learn each night, and report."""
+def run(home: Path, calls: int, days: int, seed: int, shift: bool = False) -> None:
+    """Start over in `home`, send the traffic, learn each night, and report.
+
+    With `shift` the teacher answers two kinds of calls otherwise from the third day's morning on.
+    """
     base = load().train.base
     with stack.lock(home):
         shutil.rmtree(home, ignore_errors=True)
-        services = _services(home, base)
+        services = _services(home, base, SHIFT if shift else "")
         os.environ.update(
             TEACHER_BASE_URL=os.environ.get("TEACHER_BASE_URL", services["teacher"].url + "/v1"),
             PREFECT_API_URL=services["prefect"].url + "/api",
@@ -70,14 +74,18 @@ def run(home: Path, calls: int, days: int, seed: int) -> None:
         with processes.running(list(services.values()), home):
             from flows.nightly import nightly
             from flows.promote import promote
+            from flows.watch import watch
 
             for number in range(days):
                 day = FIRST + timedelta(days=number)
                 console.say(f"\nDay {number + 1} · {day}")
+                if shift and number == 2:
+                    console.say("At six the teacher begins to answer two kinds of calls otherwise")
                 _traffic(services["gateway"].url, calls, day, seed + number)
                 if number < days - 1:
                     if number:
-                        promote(home=str(home))  # what a live stack does every minute
+                        watch(home=str(home))  # what a live stack does every minute
+                        promote(home=str(home))
                     console.say(f"Night of {day}")
                     nightly(day=day.isoformat(), home=str(home))
         summary(home)

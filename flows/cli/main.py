@@ -6,25 +6,32 @@ import os
 import signal
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import ModuleType
 from typing import Annotated
 
 import typer
 
 from flows import console
-from registry.server import reach
+from flows.cli import keys
+from registry.server import answer, reach
+from tasks.core.params import load
 from tasks.core.stage import Refused
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 data = typer.Typer(no_args_is_help=True, help="The datasets behind registered students.")
 app.add_typer(data, name="data")
+audit = typer.Typer(no_args_is_help=True, help="What the ledger and the journal prove.")
+app.add_typer(audit, name="audit")
+app.add_typer(keys.app, name="keys")
 LIVE = Path(".flywheel/live")
 DEMO = Path(".flywheel/demo")
 Home = Annotated[
     Path, typer.Option(help="Folder that holds the journal, the nights and the registry.")
 ]
+Port = Annotated[int, typer.Option(help="0 picks a free one.", min=0, max=65_535)]
 
 
 @contextmanager
@@ -37,11 +44,13 @@ def _joined(home: Path) -> Iterator[None]:
     from flows.cli import processes
     from flows.cli import stack as local
 
+    load()  # what is wrong there is said before anything starts
     local.prepare(home)
     for name, value in local.stack(home).items():
         os.environ.setdefault(name, value)
     reach(os.environ.get("MLFLOW_TRACKING_URI", ""))
-    if "PREFECT_API_URL" in os.environ:
+    if api := os.environ.get("PREFECT_API_URL"):
+        answer("Prefect", f"{api.rstrip('/')}/health", api)
         yield
         return
     with local.lock(home):
@@ -60,19 +69,22 @@ def run(
     calls: Annotated[int, typer.Option(help="Calls a day.", min=100)] = 3000,
     days: Annotated[int, typer.Option(help="Days of traffic.", min=2, max=30)] = 3,
     seed: Annotated[int, typer.Option(help="Seed of the traffic.")] = 7,
+    shift: Annotated[
+        bool, typer.Option("--shift", help="The teacher changes on day 3; take 5 days.")
+    ] = False,
 ) -> None:
     """Watch the loop turn: days of sample traffic with a night between, then a report."""
     from flows.cli import demo
 
-    demo.run(home.resolve(), calls, days, seed)
+    demo.run(home.resolve(), calls, days, seed, shift)
 
 
 @app.command()
 def up(
     home: Home = LIVE,
-    gateway_port: Annotated[int, typer.Option(help="0 picks a free one.")] = 8080,
-    mlflow_port: Annotated[int, typer.Option(help="0 picks a free one.")] = 5000,
-    prefect_port: Annotated[int, typer.Option(help="0 picks a free one.")] = 4200,
+    gateway_port: Port = 8080,
+    mlflow_port: Port = 5000,
+    prefect_port: Port = 4200,
 ) -> None:
     """Keep gateway, pool, MLflow, Prefect and the schedule running until Ctrl-C or `down`."""
     from flows.cli import up as live
@@ -110,13 +122,80 @@ def nightly(
 
 
 @app.command()
-def promote(home: Home = LIVE) -> None:
-    """Make the pool match the registry now."""
-    home = home.resolve()
+def promote(
+    task: Annotated[str, typer.Argument(help="A task; default: none is moved.")] = "",
+    version: Annotated[int | None, typer.Argument(help="Default: the candidate.")] = None,
+    home: Home = LIVE,
+) -> None:
+    """Make a version champion, if a task is named; then make the pool match the registry."""
+    _moved(home.resolve(), lambda people, at: people.promote(at, task, version) if task else None)
+
+
+@app.command()
+def rollback(
+    task: Annotated[str, typer.Argument(help="Whose champion gives way.")], home: Home = LIVE
+) -> None:
+    """Give a task back to the version that served before, or to the teacher."""
+    _moved(home.resolve(), lambda people, at: people.rollback(at, task))
+
+
+def _moved(home: Path, move: Callable[[ModuleType, Path], None]) -> None:
+    """Let a person move an alias, and the pool follow."""
     with _joined(home):
+        from flows.cli import people
+        from flows.night.folders import registry_of
         from flows.promote import promote as flow
 
+        registry_of(home).reach()
+        move(people, home)
         flow(home=str(home))
+
+
+@app.command()
+def status(home: Home = LIVE) -> None:
+    """One screen: who answers and how well, what waits, what ran and runs, what is wrong."""
+    from flows.cli import status as screen
+
+    screen.show(_known(home))
+
+
+@app.command()
+def candidates(home: Home = LIVE) -> None:
+    """The students that passed the gate and wait for a person."""
+    from flows.cli import people
+
+    people.candidates(_known(home))
+
+
+@audit.command("verify")
+def audit_verify(home: Home = LIVE) -> None:
+    """Say whether every line of the ledger is as it was written."""
+    from flows.cli import people
+
+    people.verify(_known(home))
+
+
+@audit.command("show")
+def audit_show(
+    call: Annotated[str, typer.Argument(help="The header x-flywheel-call of an answer.")],
+    home: Home = LIVE,
+) -> None:
+    """Where one answer came from: header, adapter, version, run, data, source lines."""
+    from flows.cli import people
+
+    people.lineage(_known(home), call)
+
+
+def _known(home: Path) -> Path:
+    """A home, whose running services are used; none is started. Raises Refused."""
+    from flows.cli import stack as local
+
+    home = home.resolve()
+    if not home.is_dir():
+        raise Refused(f"there is no home at {home}; `flywheel up` makes one")
+    for name, value in local.stack(home).items():
+        os.environ.setdefault(name, value)
+    return home
 
 
 @app.command()
@@ -124,10 +203,8 @@ def watch(home: Home = LIVE) -> None:
     """Take out of service what broke its certificate, now."""
     home = home.resolve()
     with _joined(home):
-        from flows.night.folders import registry_of
         from flows.watch import watch as flow
 
-        registry_of(home).reach()
         flow(home=str(home))
 
 

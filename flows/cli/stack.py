@@ -11,7 +11,7 @@ import signal
 import socket
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import msgspec
@@ -78,11 +78,13 @@ def claim_port(port: int, name: str) -> int:
 @contextmanager
 def lock(home: Path) -> Iterator[None]:
     """Hold a home folder for one stack at a time. Raises Refused when another one holds it."""
-    private(home)
     try:
+        private(home)
         held = FileLock(home.parent / f".{home.name}.lock").acquire(timeout=0)
     except Timeout:
         raise Refused(f"{home} is in use by a running flywheel; choose another --home") from None
+    except OSError as error:
+        raise Refused(f"{home} cannot be used as a home: {error.strerror}") from None
     with held:
         yield
 
@@ -97,7 +99,9 @@ def stack(home: Path) -> dict[str, str]:
             file.unlink(missing_ok=True)
         return {}
     except Refused:
-        return msgspec.json.decode(file.read_bytes(), type=dict[str, str])
+        with suppress(FileNotFoundError):  # it has ended in this moment
+            return msgspec.json.decode(file.read_bytes(), type=dict[str, str])
+        return {}
 
 
 def python(module: str, *args: str) -> list[str]:
@@ -150,6 +154,7 @@ def runner(home: Path, port: int) -> Service:
     return Service("runner", command, port, stop=signal.SIGKILL, shown=True)
 
 
-def teacher_server(port: int) -> Service:
+def teacher_server(port: int, *flags: str) -> Service:
     """The simulated large model of the sample agent."""
-    return Service("teacher", python("examples.teacher", "--port", str(port)), port, "/v1/models")
+    command = python("examples.teacher", "--port", str(port), *flags)
+    return Service("teacher", command, port, "/v1/models")

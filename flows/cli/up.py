@@ -124,7 +124,7 @@ def silence(api: str, since: datetime, now: datetime) -> str:
         for one in msgspec.json.decode(answer.content, type=list[Deployment]):
             if one.paused or not any(times.active for times in one.schedules):
                 continue
-            due = _next(client, one)
+            due = next_run(client, one)
             if due is None and now - since > PATIENCE:
                 return f"the scheduler is silent: no run of {one.name} is planned (prefect.log)"
             if due and now - max(due, since) > PATIENCE:
@@ -132,7 +132,7 @@ def silence(api: str, since: datetime, now: datetime) -> str:
     return ""
 
 
-def _next(client: httpx.Client, deployment: Deployment) -> datetime | None:
+def next_run(client: httpx.Client, deployment: Deployment) -> datetime | None:
     """Return when the first run that has not begun is or was due."""
     wanted = {
         "deployment_id": {"any_": [deployment.id]},

@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -20,6 +20,7 @@ from tasks.core import stage
 from tasks.core.params import Params, load
 from tasks.core.task import Task
 from tasks.core.task import load as load_tasks
+from tasks.deidentify.deidentify import load_key
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +56,12 @@ class Night:
 
 
 def open_night(home: str | Path, day: str) -> Night:
-    """The night of a day, with the params in force."""
+    """The night of a day (empty: of none yet), with the params in force. Raises Refused."""
+    try:
+        if day:
+            date.fromisoformat(day)
+    except ValueError:
+        raise stage.Refused(f"{day!r} is no day; one is written 2026-03-02") from None
     return Night(Path(home).resolve(), day, load())
 
 
@@ -75,8 +81,9 @@ def alone(night: Night, *, wait: bool = False) -> Iterator[None]:
 
 
 def registry_of(home: Path) -> Store:
-    """The registry that a home folder uses."""
-    return Store(os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{home / 'mlflow.db'}")
+    """The registry that a home folder uses; what it registers is signed with the home's key."""
+    uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{home / 'mlflow.db'}"
+    return Store(uri, load_key(home))
 
 
 def ended(day: str) -> float:

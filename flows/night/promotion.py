@@ -34,7 +34,7 @@ def promote(home: str | Path) -> Changes | None:
     stage.private(home)
     with FileLock(home / ".promote.lock"):
         store.reach()
-        ledger.observe(home, lambda: {v.name: v.number for v in store.champions()}, time.time())
+        ledger.observe(home, store.serving, time.time())
         if not os.environ.get("POOL_URL"):
             return None
         try:

@@ -6,6 +6,7 @@ it about calls that the teacher answers anyway.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence, Set
 from pathlib import Path
 
@@ -29,6 +30,7 @@ from tasks.core.records import Call, read
 from tasks.core.rows import rows
 from tasks.core.task import Task, load_one
 from tasks.evaluate.answers import answered, read_answers
+from tasks.evaluate.metrics import LARGEST
 from tasks.students.adapters import adapter_digest, open_student
 from tasks.students.encoder import EncoderStudent
 from tasks.train.folds import out_of_fold, unlearned
@@ -92,6 +94,7 @@ def _plan(
     before = tuple(_before(night, task, one.rung))
     proving = _named(night, task, one.rung, "calibration") - {seen.conversation for seen in before}
     learned = _named(night, task, one.rung, "train", "validation", "test") | proving
+    sizes = Counter(seen.conversation for seen in before)
     made = ShadowPlan(
         task=task,
         adapter_digest=adapter_digest(domains.trained(night, task, one.rung) / "adapter"),
@@ -103,6 +106,7 @@ def _plan(
         risk=asked.risk,
         learned=tuple(sorted(learned)),
         before=before,
+        largest=min(LARGEST, max(sizes.values(), default=1)),
     )
     a_night = load_one(night.out("dataset", task)).size / len(night.clean())
     enough = shadow_proof.calls_needed(made, guide) <= len(made.before) + SOON * a_night

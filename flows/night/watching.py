@@ -51,13 +51,16 @@ def watch(home: str | Path) -> list[str]:
     store, threshold = registry_of(home), night.params.watch.audits_per_false_alarm
     with FileLock(home / ".promote.lock"):
         store.reach()
-        ledger.observe(home, lambda: {v.name: v.number for v in store.champions()}, time.time())
+        ledger.observe(home, store.serving, time.time())
         observations = pooled.gather(home)
         tests = pooled.tests(home, threshold, observations)
         for test in tests:
             if test.alarm is not None:
                 _revoke(night, store, test)
         done = [said for entry in ledger.entries(home) if (said := _settled(night, store, entry))]
+        for version in store.shadows():
+            if store.champion(version.name) == version.number:  # a person has put it back
+                store.set_shadow(version.name, None)
         return [*done, *_changed(night, tests, observations)]
 
 

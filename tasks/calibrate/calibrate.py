@@ -12,7 +12,7 @@ counts by its rows: a change is for the audit to find.
 from __future__ import annotations
 
 import math
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -20,7 +20,7 @@ from pathlib import Path
 
 import msgspec
 
-from tasks.calibrate.threshold import JEFFREYS, MIDDLE, needed, plan, walk
+from tasks.calibrate.threshold import MIDDLE, needed, plan, walk
 from tasks.core import params as settings
 from tasks.core import stage
 from tasks.core.certificate import Certificate, Refusal, ThresholdTest, spent
@@ -35,8 +35,6 @@ from tasks.train.domain import students
 from tasks.train.folds import out_of_fold, unlearned
 
 LIKELY = 0.4  # the chance of a proof under which no attempt is spent on it
-BETS = 0.1, 0.5  # of alpha: the least and the largest risk that a mixture's proof bets on
-BETTING = 0.5  # of delta: at which a binomial test asks for about as many answers as a bet
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,16 +112,13 @@ def certify(
         spent(params.delta, asked.attempt) / asked.tests,
         even(answers.rows, params.seed),
     )
-    if asked.mixture:
-        answered = one_of_each(answered)
     scores, correct = [score(row) for row in answered], [row.agrees for row in answered]
     groups = [row.group or row.id for row in answered]
     valid = [group for group, value in zip(groups, scores, strict=True) if value > -math.inf]
     start = _start(len(answered), valid, alpha, delta, params, asked)
     if isinstance(start, Refusal):
         return start
-    bet = _expected(asked, start, alpha) if asked.mixture else None
-    steps = walk(scores, correct, alpha, delta, groups, start=start, risk=params.risk, expected=bet)
+    steps = walk(scores, correct, alpha, delta, groups, start=start, risk=params.risk)
     proven = [step for step in steps if step.p <= delta]
     if not proven:
         return Refusal(refused=_unproven(steps[-1], alpha), attempt=asked.attempt)
@@ -147,22 +142,6 @@ def certify(
         tests=asked.tests,
         breaks=next((step for step in steps if step.p > delta), None),
     )
-
-
-def one_of_each(found: Sequence[Answered]) -> list[Answered]:
-    """One answer of each group, drawn by its id: bets take no account of answers that are alike."""
-    groups: defaultdict[str, list[Answered]] = defaultdict(list)
-    for row in found:
-        groups[row.group or row.id].append(row)
-    return [min(same, key=lambda row: digest(row.id, "one")) for same in groups.values()]
-
-
-def _expected(asked: CertificateRequest, start: float, alpha: float) -> float:
-    """The risk to bet on, by answers outside the proof: of the most confident share `start`."""
-    known = sorted(_pilot(asked), reverse=True)
-    first = known[: max(1, round(start * len(known)))]
-    wrong = sum(not right for _, right in first)
-    return min(BETS[1], max(BETS[0], (wrong + JEFFREYS) / (len(first) + 1) / alpha)) * alpha
 
 
 def _pilot(asked: CertificateRequest) -> list[tuple[float, bool]]:
@@ -190,14 +169,14 @@ def _start(
         return Refusal(refused=f"{shortage}{needed(alpha, delta)} are needed")
     if params.risk == "marginal":
         return MIDDLE
-    pilot, level = _pilot(asked), delta * (BETTING if asked.mixture else 1)
+    pilot = _pilot(asked)
     per_group = len(valid) / size  # answers that count as one, as conversations are alike
     chosen = plan(
         pilot,
         len(valid),
         alpha,
-        level,
-        fewest=math.ceil(needed(alpha, level) * per_group),
+        delta,
+        fewest=math.ceil(needed(alpha, delta) * per_group),
         least=asked.least * n / len(valid),
         seed=params.seed,
     )

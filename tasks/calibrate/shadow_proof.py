@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tasks.cluster.signatures import user_text
 from tasks.core.certificate import Certificate, Risk, spent
@@ -48,7 +48,7 @@ class ShadowPlan:
 
     `loaded` is when they were written down (seconds since the epoch); `learned` are the
     conversations that its training saw. `before` are calls that it did not see, of the time before,
-    asked as they came in.
+    asked as they came in. `largest` is how many calls of its conversation one may stand for.
     """
 
     task: str
@@ -62,6 +62,7 @@ class ShadowPlan:
     risk: Risk = "selective"
     learned: tuple[str, ...] = ()
     before: tuple[ShadowAnswer, ...] = ()
+    largest: int = 1
 
     @property
     def level(self) -> float:
@@ -140,10 +141,13 @@ def calls_needed(plan: ShadowPlan, guide: Sequence[tuple[float, bool]]) -> float
     return goal / growth if growth > 0 else math.inf
 
 
-def once(calls: Iterable[ShadowAnswer], learned: Iterable[str] = ()) -> Iterator[ShadowAnswer]:
+def once(
+    calls: Iterable[ShadowAnswer], learned: Iterable[str] = (), largest: int = 1
+) -> Iterator[ShadowAnswer]:
     """One call of each conversation that is over, drawn by its id; none that training saw.
 
-    A conversation that wakes again after a quiet time has had its turn.
+    It stands for all of its conversation's, up to `largest`: long conversations may be harder, and
+    have more calls. A conversation that wakes again after a quiet time has had its turn.
     """
     counted, begun = set(learned), dict[str, list[ShadowAnswer]]()
     ordered = sorted(calls, key=lambda call: (call.at, call.call))
@@ -160,14 +164,16 @@ def once(calls: Iterable[ShadowAnswer], learned: Iterable[str] = ()) -> Iterator
         if mine and (name == mine[0].call or now - mine[-1].at > QUIET)
     ]
     for mine in sorted(ended, key=lambda mine: (mine[-1].at, mine[-1].call)):
-        yield min(mine, key=lambda call: digest(call.call, "shadow"))
+        drawn = min(mine, key=lambda call: digest(call.call, "shadow"))
+        yield replace(drawn, share=drawn.share * min(len(mine), largest) / largest)
 
 
 def standing(plan: ShadowPlan, live: Iterable[ShadowAnswer]) -> Standing:
     """Return what the calls seen so far prove; those of the time that training saw do not count."""
-    before = list(once(plan.before, plan.learned))
+    before = list(once(plan.before, plan.learned, plan.largest))
     later = (seen for seen in live if seen.at >= plan.loaded)
-    after = list(once(later, (*plan.learned, *(seen.conversation for seen in plan.before))))
+    known = (*plan.learned, *(seen.conversation for seen in plan.before))
+    after = list(once(later, known, plan.largest))
     counted, proofs = [*before, *after], [Proof(plan.alpha) for _ in plan.thresholds]
     _see(plan, proofs, before)
     for proof in proofs:

@@ -19,7 +19,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.core.certificate import Risk, ThresholdTest
-from tasks.core.evidence import bet
 from tasks.evaluate.metrics import binomial_tail, effective, grouped_tail
 
 MIDDLE = 0.5  # where a walk starts that nothing is known about
@@ -89,14 +88,12 @@ def walk(
     *,
     start: float = MIDDLE,
     risk: Risk = "selective",
-    expected: float | None = None,
 ) -> list[ThresholdTest]:
     """The thresholds tested, strictest first, up to the first that is not proven.
 
     Equal scores are accepted together; answers that could never be served are not accepted.
     `groups` says which answers belong together, such as those of one conversation. A marginal risk
-    only grows on the way, so that such a walk starts anywhere. With the risk that is `expected` the
-    test is a bet, for answers of a mixture's heads, each of which has a risk of its own.
+    only grows on the way, so that such a walk starts anywhere.
     """
     sure = np.array(scores, dtype=float)
     order = np.argsort(-sure, kind="stable")
@@ -115,9 +112,7 @@ def walk(
         bad = wrong[:size] & (np.arange(size) < count)
         if apart is not None and (1 - alpha) ** effective(apart[:size]) > delta:
             continue  # which no answers could pass
-        if expected is not None:
-            p = mixed_tail(int(bad.sum()), size, alpha, expected)
-        elif apart is None:
+        if apart is None:
             p = binomial_tail(int(bad.sum()), size, alpha)
         else:
             p = grouped_tail(bad, apart[:size], alpha)
@@ -125,19 +120,6 @@ def walk(
         if p > delta:
             break
     return steps
-
-
-def mixed_tail(wrong: int, n: int, alpha: float, expected: float) -> float:
-    """Return how little speaks for a risk above alpha in a mixture whose heads had `n` answers.
-
-    1/e of a bet on the `expected` risk, which has to be known beforehand: each answer's gain has a
-    mean of 1 less what its head is above alpha, and by the inequality of the means the product of
-    these is at most 1 where the heads together are above alpha, whatever each of them is.
-    """
-    gain = (n - wrong) * bet(alpha, expected, wrong=False) + wrong * bet(
-        alpha, expected, wrong=True
-    )
-    return min(1.0, math.exp(-gain))
 
 
 def threshold(

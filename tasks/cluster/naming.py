@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 from tasks.cluster import wording
 from tasks.cluster.signatures import tool_names, user_text
@@ -140,7 +139,7 @@ def _structured(calls: Sequence[CleanCall], answers: Sequence[str]) -> Category:
     return "extraction" if 2 * copied >= len(pairs) else "structured generation"
 
 
-def _strings(value: Any) -> Iterable[str]:
+def _strings(value: object) -> Iterable[str]:
     if isinstance(value, str):
         yield value
     elif isinstance(value, dict | list):

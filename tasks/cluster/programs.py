@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from tasks.cluster.signatures import Signature, user_text
 from tasks.cluster.wording import action
@@ -60,7 +59,7 @@ def work_of(calls: Sequence[CleanCall], seen: Signature) -> Work:
 
 
 def _values(answer: str) -> dict[str, str]:
-    value: Any = structure(answer)
+    value: object = structure(answer)
     if isinstance(value, dict):
         return {key: str(item) for key, item in value.items() if isinstance(item, str | bool | int)}
     return {"": answer}

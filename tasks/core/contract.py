@@ -185,7 +185,7 @@ def infer(requests: Sequence[Json], answers: Sequence[str]) -> Contract:
     return Contract(kind="text", max_characters=length)
 
 
-def _called(value: Any) -> list[Any]:
+def _called(value: object) -> list[object]:
     """The tool calls of an answer; content may have JSON of another form under the same key."""
     calls = value.get("tool_calls") if isinstance(value, dict) else None
     whole = isinstance(calls, list) and all(
@@ -194,7 +194,7 @@ def _called(value: Any) -> list[Any]:
     return list(calls) if whole and calls else []
 
 
-def _dumps(value: Any) -> str:
+def _dumps(value: object) -> str:
     text = json.dumps(value, ensure_ascii=False)
     # A lone surrogate cannot be written as UTF-8; the escaped form can.
     return text if text.isascii() or _encodes(text) else json.dumps(value)
@@ -208,7 +208,7 @@ def _encodes(text: str) -> bool:
     return True
 
 
-def _no_constant(name: str) -> Any:
+def _no_constant(name: str) -> object:
     raise ValueError(f"{name} is not JSON")
 
 
@@ -264,7 +264,7 @@ def _against(schema: Json, value: Any) -> str | None:
     return None if error is None else f"{error.json_path}: {error.message[:120]}"
 
 
-def _miscalled(calls: Any, schema: Json) -> str | None:
+def _miscalled(calls: object, schema: Json) -> str | None:
     """Like `_against`, one call at a time: an `anyOf` of a hundred functions is slow and mute."""
     called = schema["anyOf"][0] if "anyOf" in schema else schema
     array = called["properties"]["tool_calls"]

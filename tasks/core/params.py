@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import msgspec
+import yaml
 from msgspec import Meta
 
 from tasks.core.stage import Refused
@@ -300,12 +301,11 @@ def load(path: Path | None = None) -> Params:
     path = path or Path(os.environ.get("FLYWHEEL_PARAMS") or DEFAULT)
     try:
         params = msgspec.yaml.decode(path.read_bytes(), type=Params)
-    except FileNotFoundError:
-        raise Refused(f"no params file at {path}") from None
-    except (msgspec.ValidationError, msgspec.DecodeError) as error:
-        raise Refused(f"{path}: {error}") from None
-    alpha = params.calibrate.alpha
-    if isinstance(alpha, dict) and DEFAULT_ALPHA not in alpha:
+    except OSError as error:
+        raise Refused(f"no params file at {path} ({error.strerror})") from None
+    except (msgspec.DecodeError, yaml.YAMLError, UnicodeError) as error:
+        raise Refused(f"{path}: {' '.join(str(error).split())}") from None
+    if isinstance(alpha := params.calibrate.alpha, dict) and DEFAULT_ALPHA not in alpha:
         raise Refused(f"{path}: calibrate.alpha has no `{DEFAULT_ALPHA}`, only {', '.join(alpha)}")
     if params.serve.answer_tokens > params.evaluate.max_tokens:
         raise Refused(

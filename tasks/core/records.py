@@ -116,7 +116,7 @@ REJECTED = _schema(Rejected, {"kind": "rejected"})
 
 
 def _columns(records: Sequence[Call | Rejected], schema: pa.Schema) -> pa.Table:
-    table: dict[str, list[Any]] = {name: [] for name in schema.names}
+    table: dict[str, list[object]] = {name: [] for name in schema.names}
     for record in records:
         for name, column in table.items():
             value = getattr(record, name)
@@ -218,7 +218,7 @@ def digest(*parts: str | bytes | Path, length: int = 16) -> str:
     return sha.hexdigest()[:length]
 
 
-def text_of(content: Any) -> str:
+def text_of(content: object) -> str:
     """The text of a message's `content`: a string, None, or a list of typed parts."""
     if isinstance(content, str):
         return content

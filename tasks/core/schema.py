@@ -21,7 +21,7 @@ MAX_DEPTH = 12
 MAX_FUNCTIONS = 128
 
 
-def schema_of(values: Sequence[Any], depth: int = 0) -> Json:
+def schema_of(values: Sequence[object], depth: int = 0) -> Json:
     """The schema that nearly all `values` follow."""
     kinds = Counter(_kind(value) for value in values)
     if {"integer", "number"} <= kinds.keys():
@@ -89,14 +89,14 @@ def functions(schema: Json) -> list[Json]:
     return list(items.get("anyOf", [items]))
 
 
-def _inline(node: Any, root: Json, depth: int) -> Any:
+def _inline(node: object, root: Json, depth: int) -> object:
     if isinstance(node, list):
         return [_inline(item, root, depth) for item in node]
     if not isinstance(node, dict):
         return node
     reference = node.get("$ref")
     if isinstance(reference, str) and reference.startswith("#"):
-        target: Any = root
+        target: object = root
         for step in reference.strip("#/").split("/") if reference.strip("#/") else ():
             target = target.get(step, {}) if isinstance(target, dict) else {}
         # A recursive type is left open below this depth.
@@ -104,7 +104,7 @@ def _inline(node: Any, root: Json, depth: int) -> Any:
     return {k: _inline(v, root, depth) for k, v in node.items() if k not in ("$defs", "$schema")}
 
 
-def _kind(value: Any) -> str:
+def _kind(value: object) -> str:
     if value is None:
         return "null"
     if isinstance(value, bool):
@@ -113,7 +113,7 @@ def _kind(value: Any) -> str:
     return names[type(value)]
 
 
-def _fits(value: Any, kind: str) -> bool:
+def _fits(value: object, kind: str) -> bool:
     actual = _kind(value)
     return actual == kind or (kind == "number" and actual == "integer")
 

@@ -41,7 +41,7 @@ def counts(out: Path) -> Counts | None:
     return msgspec.convert(written["counts"], Counts) if written else None
 
 
-def finish(out: Path, result: Counts, extra: Mapping[str, Any] | None = None) -> None:
+def finish(out: Path, result: Counts, extra: Mapping[str, object] | None = None) -> None:
     """Write the manifest: the last thing that a hop does."""
     body = msgspec.json.encode({"counts": result, **(extra or {})})
     write_atomic(out / MANIFEST, msgspec.json.format(body, indent=2))

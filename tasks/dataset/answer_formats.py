@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 
@@ -83,5 +82,5 @@ def _moved(value: Json, moves: Mapping[str, tuple[str, Json]] | None) -> str | N
     return json.dumps(result, ensure_ascii=False)
 
 
-def _core(value: Any) -> str:
+def _core(value: object) -> str:
     return core(value) if isinstance(value, str) else json.dumps(value, sort_keys=True)

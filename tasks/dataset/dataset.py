@@ -82,7 +82,7 @@ def dataset(
             candidates[task.id].append(candidate)
         else:
             aside.add(call.id, call.source, str(candidate), task.id if task else "")
-    report: dict[str, Any] = {}
+    report: dict[str, object] = {}
     kept = 0
     harm = Harm.read(path.with_name(damage.FILE) for path in clean)
     scrubber = Scrubber(originals or Originals(b""), chain.from_iterable(candidates.values()))

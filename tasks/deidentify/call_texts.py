@@ -12,7 +12,6 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
 from tasks.core.records import Json
 from tasks.deidentify.wordlists import fold, is_name
@@ -139,13 +138,13 @@ def each_request(request: Json, each: Change, schema: Change) -> Json:
     return {name: _field(name, value, each, schema) for name, value in request.items()}
 
 
-def _field(name: str, value: Any, each: Change, schema: Change) -> Any:
+def _field(name: str, value: object, each: Change, schema: Change) -> object:
     if name == "messages" or (name in SCHEMAS and isinstance(value, str)):
         return value
     return _schema("", value, schema) if name in SCHEMAS else _each(name, value, each)
 
 
-def _schema(key: str, value: Any, each: Change) -> Any:
+def _schema(key: str, value: object, each: Change) -> object:
     """A schema with its descriptions, choices and examples changed; names and types kept."""
     if isinstance(value, str):
         return each("", value) if key in TOLD else value
@@ -167,7 +166,7 @@ def telling(name: str) -> bool:
     return any(is_name(fold(part)) for part in parts)
 
 
-def _each(name: str, value: Any, each: Change) -> Any:
+def _each(name: str, value: object, each: Change) -> object:
     if isinstance(value, str):
         if value.startswith("data:"):
             return "data:,"  # an image or a sound: never read, never kept

@@ -50,7 +50,7 @@ class Text:
     scanned: Scanned
 
 
-def visit(call: Call, change: Callable[[str], Change]) -> dict[str, Any]:
+def visit(call: Call, change: Callable[[str], Change]) -> dict[str, object]:
     """The fields of a call that hold text, changed; `change` gives the function for each role."""
     messages, question = [], ""
     for message in call.messages:

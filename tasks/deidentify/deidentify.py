@@ -16,7 +16,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
 from random import Random
-from typing import Any
 
 from tasks.core import stage
 from tasks.core.params import Deidentify, load
@@ -220,7 +219,7 @@ def deidentify(
 
 def _report(
     deidentifier: Deidentifier, recalls: Mapping[str, Recall], harm: Damage
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """What the manifest tells: counts by type and detector, probe and damage. Never a text."""
     return {
         "entities": dict(sorted(deidentifier.cleaner.entities.items())),

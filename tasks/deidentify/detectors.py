@@ -58,6 +58,7 @@ def version(params: Deidentify) -> str:
             "scanner.py",
             "secret_patterns.py",
             "tagger.py",
+            "tagger_model.py",
         )
     ]
     parts += sorted(ADAPTER.glob("*.safetensors")) if params.ner == "bundled" else []
@@ -203,7 +204,9 @@ def _keys(text: str) -> list[Finding]:
     return [Finding(a, b, "SECRET", 0.9, "shape") for a, b in spans]
 
 
-def _recogniser(name: str, find: Callable[[str], Sequence[Finding]], kinds: Sequence[str]) -> Any:
+def _recogniser(
+    name: str, find: Callable[[str], Sequence[Finding]], kinds: Sequence[str]
+) -> object:
     """A finder of ours as a recogniser of Presidio's."""
     from presidio_analyzer import LocalRecognizer, RecognizerResult
 
@@ -259,7 +262,7 @@ class Detector:
             context_aware_enhancer=_context_class(),
         )
 
-    def model_recogniser(self) -> Any:
+    def model_recogniser(self) -> object:
         """The model text by text, for Presidio's own engines: what `scan` does in batches."""
         find = self._model or (lambda texts: [[] for _ in texts])
         return _recogniser("model", lambda text: find([text])[0], list(PRIORITY))

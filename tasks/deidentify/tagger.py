@@ -13,10 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
-from tasks.core.stage import Refused
 from tasks.deidentify.findings import Finding
+from tasks.deidentify.tagger_model import TaggerModel
 from tasks.deidentify.wordlists import fold, roles, word_set
 from tasks.students.minilm import CASES, case_of, load_encoder, tokenizer
 
@@ -27,48 +25,24 @@ LENGTHS = (16, 24, 32, 48, 64, 96, 128, 192, 256)  # tokens; longer segments are
 TOKENS_PER_BATCH = 512  # as fast as more, and a single text does not wait for empty rows
 
 
-def build(adapter: Path | None) -> Any:
-    """The model: encoder, case embedding and classifier; without an adapter, new LoRA weights."""
+def build() -> Any:
+    """The model to train: encoder with new LoRA weights, case embedding and classifier."""
     import torch
+    from peft import LoraConfig, get_peft_model
 
-    encoder = load_encoder("eager" if adapter is None else "sdpa")  # the faster one, each way
+    encoder = load_encoder("eager")  # faster there than sdpa
     size = encoder.config.hidden_size
     case, head = torch.nn.Embedding(CASES, size), torch.nn.Linear(size, len(LABELS))
-    if adapter is None:
-        from peft import LoraConfig, get_peft_model
-
-        targets = ["query", "key", "value", "dense"]
-        config = LoraConfig(r=16, lora_alpha=32, lora_dropout=0.05, target_modules=targets)
-        encoder = get_peft_model(encoder, config)
-        torch.nn.init.zeros_(case.weight)
-    else:
-        _load(adapter, encoder, case, head)
+    targets = ["query", "key", "value", "dense"]
+    config = LoraConfig(r=16, lora_alpha=32, lora_dropout=0.05, target_modules=targets)
+    encoder = get_peft_model(encoder, config)
+    torch.nn.init.zeros_(case.weight)
     return torch.nn.ModuleDict({"encoder": encoder, "case": case, "head": head})
 
 
-def _load(adapter: Path, encoder: Any, case: Any, head: Any) -> None:
-    """Read the trained weights, LoRA merged as peft merges it: importing peft takes two seconds."""
-    from safetensors.torch import load_file
-
-    if not (adapter / "head.safetensors").exists():
-        raise Refused(f"{adapter} holds no tagger; train it: python -m bases.tagger.train")
-    config = msgspec.json.decode((adapter / "adapter_config.json").read_bytes())
-    scale = config["lora_alpha"] / config["r"]
-    lora = load_file(adapter / "adapter_model.safetensors")
-    for name in [name for name in lora if ".lora_A." in name]:
-        up, down = lora[name.replace(".lora_A.", ".lora_B.")].float(), lora[name].float()
-        layer = name.removeprefix("base_model.model.").partition(".lora_A.")[0]
-        encoder.get_submodule(layer).weight.data += (up @ down) * scale
-    extra = load_file(adapter / "head.safetensors")
-    case.load_state_dict({"weight": extra["case.weight"].float()})
-    head.load_state_dict({k: extra[f"head.{k}"].float() for k in ("weight", "bias")})
-
-
 def logits(model: Any, ids: Any, mask: Any, cases: Any) -> Any:
-    """Label scores of each token."""
-    inner = model["encoder"]
-    inner = getattr(inner, "base_model", inner)
-    words = inner.get_input_embeddings()(ids) + model["case"](cases)
+    """Label scores of each token, while it is trained."""
+    words = model["encoder"].base_model.get_input_embeddings()(ids) + model["case"](cases)
     hidden = model["encoder"](inputs_embeds=words, attention_mask=mask).last_hidden_state
     return model["head"](hidden)
 
@@ -105,19 +79,14 @@ class Tokens:
 class Tagger:
     """Findings of people, places and organisations in many segments at once."""
 
-    def __init__(self, model: Any, threshold: float) -> None:
-        import torch
-
-        fast = torch.cpu._is_avx512_bf16_supported()
-        self._type = torch.bfloat16 if fast else torch.float32
-        self._model = model.to(self._type).eval()
-        self._threshold = threshold
+    def __init__(self, model: TaggerModel, threshold: float) -> None:
+        self._model, self._threshold = model, threshold
         self._tokens = Tokens()
 
     @classmethod
     def load(cls, threshold: float, adapter: Path = ADAPTER) -> Tagger:
         """The shipped tagger. Raises Refused when a file is missing."""
-        return cls(build(adapter), threshold)
+        return cls(TaggerModel(adapter), threshold)
 
     def findings(self, texts: Sequence[str]) -> list[list[Finding]]:
         """Return what is found in each text."""
@@ -134,15 +103,16 @@ class Tagger:
         import torch
 
         rows = max(TOKENS_PER_BATCH // length, 1)
-        ids, mask, cases = (torch.zeros(rows, length, dtype=torch.long) for _ in range(3))
+        ids, cases = (torch.zeros(rows, length, dtype=torch.long) for _ in range(2))
+        mask = torch.zeros(rows, length, dtype=torch.bool)
         for row, window in enumerate(batch):
             size = len(window.ids)
             ids[row, :size] = torch.tensor(window.ids)
             cases[row, :size] = torch.tensor(window.cases)
-            mask[row, :size] = 1
-        mask[len(batch) :, 0] = 1
+            mask[row, :size] = True
+        mask[len(batch) :, 0] = True
         with torch.inference_mode():
-            scores = logits(self._model, ids, mask.to(self._type), cases).float()
+            scores = self._model(ids, mask, cases).float()
         return scores.softmax(-1)[: len(batch)].numpy()
 
 

@@ -176,7 +176,7 @@ def _field(leaf: str) -> str:
     return leaf.split("=", 1)[0].removeprefix(".").replace("tool_calls[].", "")
 
 
-def _fields(value: Any, path: str = "") -> Iterator[str]:
+def _fields(value: object, path: str = "") -> Iterator[str]:
     """Every leaf of a JSON value as `path=value`; list items have no place, only a parent."""
     if isinstance(value, dict):
         for name, inner in value.items():

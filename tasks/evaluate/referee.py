@@ -12,7 +12,6 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
@@ -93,7 +92,7 @@ def _better(text: str) -> str | None:
     """Return what a reply says, perhaps in a code fence; None when it says nothing."""
     start, end = text.find("{"), text.rfind("}")
     try:
-        value: Any = json.loads(text[start : end + 1])
+        value: object = json.loads(text[start : end + 1])
     except ValueError:
         return None
     better = value.get("better") if isinstance(value, dict) else None

@@ -53,10 +53,10 @@ from tasks.ingest.wire.shape import loads
 class Dialect(Protocol):
     """What a dialect's module offers."""
 
-    def sniff(self, document: Any) -> bool:
+    def sniff(self, document: object) -> bool:
         """Return whether this document is of the dialect."""
 
-    def parse(self, document: Any, source: str) -> Iterable[Call]:
+    def parse(self, document: object, source: str) -> Iterable[Call]:
         """The document's calls. Raises ValueError."""
 
 
@@ -117,12 +117,12 @@ _QUARANTINED = frozenset(f.name for f in fields(Rejected))
 _ACTIONS = frozenset({"index", "create", "update", "delete"})
 
 
-def detect(document: Any) -> str | None:
+def detect(document: object) -> str | None:
     """The name of the dialect that recognises this document, or None."""
     return next((name for name, dialect in DIALECTS.items() if dialect.sniff(document)), None)
 
 
-def is_one(document: Any) -> bool:
+def is_one(document: object) -> bool:
     """Return whether a document is surely one record: `split` would give it back as it is."""
     return isinstance(document, dict) and not document.keys() & _CONTAINERS
 
@@ -162,12 +162,12 @@ def split(document: Any) -> Iterator[Any]:
         yield document
 
 
-def _is_mlflow(document: dict[str, Any]) -> bool:
+def _is_mlflow(document: dict[str, object]) -> bool:
     data = loads(document.get("data"))
     return "spans" in document or (isinstance(data, dict) and "spans" in data)
 
 
-def is_action(document: Any) -> bool:
+def is_action(document: object) -> bool:
     """Whether this is an action line of Elasticsearch's bulk format, which holds no record."""
     if not isinstance(document, dict) or len(document) != 1:
         return False

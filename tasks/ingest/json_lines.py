@@ -9,7 +9,6 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any
 
 import msgspec
 
@@ -30,7 +29,7 @@ class Document:
     """One decoded line, row or file, and where it stood."""
 
     source: str
-    value: Any
+    value: object
     flat: bool = False  # surely not nested deeper than `FLAT`
 
 

@@ -68,7 +68,7 @@ class _Reader:
         for place, line in self._transcript.rest():
             yield "claude_code", parse("claude_code", Document(place, line))
 
-    def _is_plain(self, value: Any) -> bool:
+    def _is_plain(self, value: object) -> bool:
         """Whether a document is one record of the same dialect as the one before it, no more."""
         last = self._last
         if not last or last in _TOGETHER or not dialect_registry.is_one(value):
@@ -105,7 +105,7 @@ class _Reader:
                 inner += self._named(one, depth - 1)
         return inner if any(name for name, _ in inner) else [(self._chosen, item)]
 
-    def _detect(self, value: Any) -> str:
+    def _detect(self, value: object) -> str:
         """The dialect of one record: most often that of the record before it."""
         try:
             if self._last and dialect_registry.DIALECTS[self._last].sniff(value):
@@ -161,13 +161,13 @@ def parse(named: str, item: Document) -> list[Taken] | Rejected:
         return reject(item.source, reason, detail, kept)
 
 
-def _looks(value: Any) -> str:
+def _looks(value: object) -> str:
     if not isinstance(value, dict):
         return f"a JSON {type(value).__name__}"
     return f"an object with the keys {', '.join(list(value)[:12])}"
 
 
-def _raw(value: Any) -> bytes:
+def _raw(value: object) -> bytes:
     try:
         return msgspec.json.encode(value)
     except CONFUSED:

@@ -16,7 +16,6 @@ from datetime import date, timedelta
 from functools import lru_cache
 from operator import attrgetter
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import numpy as np
@@ -38,7 +37,7 @@ _row = attrgetter(*CALLS.names)
 _REQUEST, _REPLY, _STUDENT = (CALLS.names.index(n) for n in ("request", "reply", "student"))
 
 
-def row(call: Call) -> list[Any]:
+def row(call: Call) -> list[object]:
     """A call as the row that its file has: JSON as bytes. Raises on what JSON cannot say."""
     columns = list(_row(call))
     columns[_REQUEST] = msgspec.json.encode(call.request)
@@ -52,7 +51,7 @@ class _Shard:
     """A day's file, whose waiting rows are written when memory says so, not when they are many."""
 
     def __init__(self, path: Path) -> None:
-        self.waiting: list[list[Any]] = []
+        self.waiting: list[list[object]] = []
         self._file = pq.ParquetWriter(path, CALLS, compression="zstd", write_statistics=STATED)
 
     def __enter__(self) -> _Shard:
@@ -105,7 +104,7 @@ class TakenCalls:
         columns = [pa.array(np.asarray(part)) for part in (self._keys, self._contents)]
         return pa.Table.from_arrays(columns, schema=_SEEN)
 
-    def _settle(self, keys: Any = _NONE, contents: Any = _NONE) -> None:
+    def _settle(self, keys: object = _NONE, contents: object = _NONE) -> None:
         """Sort the newest in, and some more."""
         recent = self._recent
         keys = np.concatenate([self._keys, np.fromiter(recent, np.int64), keys])
@@ -153,7 +152,7 @@ class Shards:
         self.dropped[rejected.reason] += 1
         self._quarantine.write(rejected)
 
-    def take(self, call: Call, row: list[Any], again: bool = False) -> None:
+    def take(self, call: Call, row: list[object], again: bool = False) -> None:
         """Keep a call as its row, unless it is outside the night's window or was kept before.
 
         `again` takes a call that an earlier night kept: it comes back out of quarantine.

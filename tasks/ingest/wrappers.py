@@ -29,7 +29,7 @@ _LISTS = (
 _ENCODED = ("kinesis", "data")  # base64, as queues carry it
 
 
-def unwrap(document: Any) -> list[Any]:
+def unwrap(document: object) -> list[object]:
     """Return what a document carries; empty when it carries nothing that is a record."""
     if isinstance(document, str):
         content = _line(document)
@@ -61,14 +61,14 @@ def _line(text: str) -> list[Any] | None:
     return None if ... in several else several
 
 
-def _loki(stream: Json) -> Iterator[Any]:
+def _loki(stream: Json) -> Iterator[object]:
     for pair in stream.get("values") or ():
         if isinstance(pair, list) and len(pair) > 1:
             yield pair[1]
 
 
-def _encoded(document: Json) -> list[Any]:
-    inner: Any = document
+def _encoded(document: Json) -> list[object]:
+    inner: object = document
     for name in _ENCODED:
         inner = inner.get(name, inner) if isinstance(inner, dict) else inner
     if not isinstance(inner, str):
@@ -104,7 +104,7 @@ class Lines:
         return left
 
 
-def is_piece(document: Any) -> bool:
+def is_piece(document: object) -> bool:
     """Return whether a document is a line, or a piece of one, in docker's json-file format."""
     if not isinstance(document, dict) or len(document) > 6:
         return False

@@ -11,6 +11,7 @@ from types import MappingProxyType
 from tasks.core.records import Counts
 from tasks.report import chart
 from tasks.report.days import Day, agreement, milliseconds, row
+from tasks.report.events import WatchEvent, section
 from tasks.report.nights import NightSummary, TaskSummary
 
 STYLE = Path(__file__).with_name("page.css")
@@ -23,10 +24,12 @@ def render(
     target: float,
     now: datetime,
     shadows: Mapping[str, str] = MappingProxyType({}),
+    events: Sequence[WatchEvent] = (),
 ) -> str:
     """The page's HTML. `target` is the agreement asked for, `now` when the page was made.
 
-    `shadows` has a sentence about each student that is asked in the background, by task.
+    `shadows` has a sentence about each student that is asked in the background, by task; `events`
+    are what the watch took out of service.
     """
     parts = [
         '<!doctype html><html lang="en"><head><meta charset="utf-8">',
@@ -35,6 +38,7 @@ def render(
         _header(days, now),
         f'<p class="next"><b>Next:</b> {escape(advice)}</p>',
         _tiles(days) + _charts(days, target) + _days(days) if days else "",
+        section(events),
         _shadows(shadows, nights[-1].tasks if nights else ()) if shadows else "",
         *(
             _night(night, days[-1] if days and night is nights[-1] else None)

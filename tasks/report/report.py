@@ -18,6 +18,7 @@ from tasks.core.stage import write_atomic
 from tasks.report import page
 from tasks.report.days import Day, row
 from tasks.report.days import days as days
+from tasks.report.events import events
 from tasks.report.nights import NightSummary, nights
 
 if TYPE_CHECKING:
@@ -28,7 +29,8 @@ def write(home: Path, traffic: Sequence[Day], *, now: datetime, target: float = 
     """Write `home/report.html` and return its path. `target` is the agreement asked for."""
     done = nights(home)
     path, said = home / "report.html", advice(traffic, done, target)
-    write_atomic(path, page.render(traffic, done, said, target, now, shadows(home)).encode())
+    html = page.render(traffic, done, said, target, now, shadows(home), events(home))
+    write_atomic(path, html.encode())
     return path
 
 

@@ -104,7 +104,7 @@ class Reader:
         """The values of an answer; None when it cannot be read."""
         return {(): answer} if self.plain else flatten(answer, self.lists)
 
-    def _fits(self, form: int, flat: Flat, values: Mapping[str, Any]) -> bool:
+    def _fits(self, form: int, flat: Flat, values: Mapping[str, object]) -> bool:
         same = all(values[name] == values[other] for name, other in self.twins[form].items())
         return same and flat.keys() <= self.paths[form]
 

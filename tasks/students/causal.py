@@ -95,7 +95,7 @@ def base_width(base: Path) -> int:
     return int(AutoConfig.from_pretrained(base).get_text_config().hidden_size)
 
 
-def base_tokenizer(base: Path) -> Any:
+def base_tokenizer(base: Path) -> object:
     """The tokenizer of a causal model. Raises Refused when the model was not made for chats."""
     from transformers import AutoTokenizer
 

@@ -192,7 +192,7 @@ class EncoderStudent:
         }
 
     def _chosen(
-        self, choices: Mapping[str, torch.Tensor], name: str, values: Sequence[Any]
+        self, choices: Mapping[str, torch.Tensor], name: str, values: Sequence[object]
     ) -> Choice:
         logprobs = choices[name].log_softmax(-1)
         best = int(logprobs.argmax())

@@ -32,7 +32,7 @@ def flatten(answer: str, lists: Lists) -> Flat | None:
         return None
 
 
-def _leaves(value: Any, path: Path, lists: Lists) -> Iterator[tuple[Path, Any]]:
+def _leaves(value: object, path: Path, lists: Lists) -> Iterator[tuple[Path, object]]:
     if isinstance(value, dict):
         inner = list(value.items())
     elif isinstance(value, list) and path not in lists.listed:
@@ -50,7 +50,7 @@ def _leaves(value: Any, path: Path, lists: Lists) -> Iterator[tuple[Path, Any]]:
         yield path, value
 
 
-def built(flat: Flat) -> Any:
+def built(flat: Flat) -> object:
     """The JSON value of these leaves."""
     if () in flat:
         return flat[()]

@@ -46,7 +46,7 @@ def listed(rows: Sequence[tuple[str, Any]]) -> dict[Path, Field]:
 
 
 def _made(
-    rows: Sequence[tuple[str, Any]], reads: Sequence[Any], fields: Mapping[Path, Field]
+    rows: Sequence[tuple[str, object]], reads: Sequence[object], fields: Mapping[Path, Field]
 ) -> bool:
     """Return whether tags make most of these lists, where they are not empty."""
     starts = accumulate((len(field.values) for field in fields.values()), initial=0)
@@ -60,21 +60,21 @@ def _made(
     return good >= MOSTLY * told
 
 
-def menus(rows: Sequence[tuple[str, Any]]) -> dict[Path, tuple[str, ...]]:
+def menus(rows: Sequence[tuple[str, object]]) -> dict[Path, tuple[str, ...]]:
     """The menus of the lists in these answers that are picked from one."""
     options = {path: _menu([value for _, value in c]) for path, c in _columns(rows).items()}
     return {path: menu for path, menu in options.items() if menu and _long(rows, {path})}
 
 
-def _columns(rows: Sequence[tuple[str, Any]]) -> dict[Path, list[tuple[str, list[Any]]]]:
-    columns: dict[Path, list[tuple[str, list[Any]]]] = defaultdict(list)
+def _columns(rows: Sequence[tuple[str, object]]) -> dict[Path, list[tuple[str, list[object]]]]:
+    columns: dict[Path, list[tuple[str, list[object]]]] = defaultdict(list)
     for prompt, answer in rows:
         for path, value in _lists(answer, ()):
             columns[path].append((prompt, value))
     return columns
 
 
-def _long(rows: Sequence[tuple[str, Any]], paths: Container[Path]) -> bool:
+def _long(rows: Sequence[tuple[str, object]], paths: Container[Path]) -> bool:
     """Return whether some answers have a list longer than one there."""
     lengths = [[len(value) for path, value in _lists(a, ()) if path in paths] for _, a in rows]
     return sum(max(each, default=0) > 1 for each in lengths) >= max(3, SOME * len(rows))
@@ -103,7 +103,7 @@ def _menu(values: Sequence[list[Any]]) -> tuple[str, ...] | None:
     return menu if fit >= MOSTLY * len(values) else None
 
 
-def _lists(value: Any, path: Path) -> Iterator[tuple[Path, list[Any]]]:
+def _lists(value: object, path: Path) -> Iterator[tuple[Path, list[object]]]:
     if isinstance(value, list):
         yield path, value
     inner = (
@@ -114,7 +114,7 @@ def _lists(value: Any, path: Path) -> Iterator[tuple[Path, list[Any]]]:
         yield from _lists(item, (*path, name))
 
 
-def _field(path: Path, values: Sequence[list[Any]]) -> Field | None:
+def _field(path: Path, values: Sequence[list[object]]) -> Field | None:
     """The field of a list, if its items are of few kinds and their number differs."""
     if len(set(map(len, values))) < 2:
         return None
@@ -129,7 +129,7 @@ def _field(path: Path, values: Sequence[list[Any]]) -> Field | None:
     return Field(name=named(path), how="listed", values=usual, once=once)
 
 
-def _key(values: Sequence[Any]) -> str:
+def _key(values: Sequence[object]) -> str:
     """Which value of the items, where they are objects, is the text: the one that differs most."""
     seen: dict[str, set[str]] = defaultdict(set)
     for value in values:
@@ -212,7 +212,7 @@ def _text_key(field: Field) -> str:
 
 
 def read_off(
-    text: str, read: Any, logprobs: torch.Tensor, asked: Sequence[tuple[Field, int]]
+    text: str, read: object, logprobs: torch.Tensor, asked: Sequence[tuple[Field, int]]
 ) -> tuple[dict[str, Any], float]:
     """The lists that tags make, `logprobs` [tokens, tags], and the log-probability of the tags."""
     table, places, last = logprobs.cpu().numpy(), words(text, read), 0

@@ -17,6 +17,7 @@ Pair = tuple[str, Any]  # a prompt and a value of its answer
 CLOSED = 200  # values of a closed field
 FEW = 12  # values up to which a field is closed even when they also stand in the prompts
 SCARCE = 10  # rows for each value under which rare values are to be expected
+REPEATED = 0.5  # share of a field's values that must have come twice where prompts hold none
 MOSTLY = 0.85  # share of a field's values that must fit; the rest are slips and rare values
 NEARLY = 0.95  # share of a few values that must stand in their prompts to be copied
 RARELY = 0.2  # share of the prompts that may hold another of those few values
@@ -51,7 +52,7 @@ class Field(msgspec.Struct, frozen=True, kw_only=True):
         return recased(text, self.how)
 
     @property
-    def nothing(self) -> Any:
+    def nothing(self) -> object:
         """The value when nothing is copied."""
         return None if self.empty == "null" else ABSENT
 
@@ -82,17 +83,17 @@ def field_of(name: str, pairs: Sequence[Pair]) -> Field | None:
     """A field whose values are few or stand in the prompts; None when neither is so."""
     counts = Counter(json.dumps(value) for _, value in pairs)
     usual = [text for text, count in counts.most_common(CLOSED) if count > 1]
-    covered = sum(counts[text] for text in usual) >= MOSTLY * len(pairs)
+    again = sum(counts[text] for text in usual)
     if len(pairs) < SCARCE * len(usual):  # then one that came once is no slip
         usual = [text for text, _ in counts.most_common(CLOSED)]
     closed = Field(name=name, how="closed", values=tuple(json.loads(text) for text in usual))
     filled = [(prompt, value) for prompt, value in pairs if value is not None]
-    if covered and len(counts) <= FEW and not _quoted(filled):
+    if again >= MOSTLY * len(pairs) and len(counts) <= FEW and not _quoted(filled):
         return closed
     nulls = len(filled) < len(pairs)
     if how := _way(filled):
         return Field(name=name, how=how, empty="null" if nulls else "absent")
-    return _filled_in(name, pairs) or (closed if covered else None)
+    return _filled_in(name, pairs) or (closed if again >= REPEATED * len(pairs) else None)
 
 
 def _way(pairs: Sequence[Pair]) -> How | None:
@@ -139,13 +140,13 @@ def _quoted(pairs: Sequence[Pair]) -> bool:
     return len(values) > 1 and own >= NEARLY * len(pairs) and other <= RARELY * len(pairs)
 
 
-def _fits(prompt: str, value: Any, how: How) -> bool:
+def _fits(prompt: str, value: object, how: How) -> bool:
     if isinstance(value, str) == (how == "number"):
         return False
     return bool(places(prompt, value, how))
 
 
-def places(prompt: str, value: Any, how: How) -> list[tuple[int, int]]:
+def places(prompt: str, value: object, how: How) -> list[tuple[int, int]]:
     """Return where a value stands in a prompt, as whole words where its script has spaces."""
     text = value if isinstance(value, str) else json.dumps(value)
     if isinstance(value, bool | None) or not text.strip() or how == "closed":

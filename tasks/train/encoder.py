@@ -125,7 +125,7 @@ def _filled(
     return Filled(read.ids, shapes, closed, copied, tagged or [], whole, words_of(row.prompt))
 
 
-def _place(values: Sequence[Any], value: Any) -> int | None:
+def _place(values: Sequence[object], value: object) -> int | None:
     """Return where a value stands among others; in JSON true is not 1."""
     same = (i for i, one in enumerate(values) if one == value and type(one) is type(value))
     return next(same, None)

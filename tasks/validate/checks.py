@@ -7,7 +7,6 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
 
 import msgspec
 
@@ -40,7 +39,7 @@ class Message(msgspec.Struct, frozen=True):
     """The parts of a message that are looked at."""
 
     role: str = ""
-    content: str | list[dict[str, Any]] | None = None
+    content: str | list[dict[str, object]] | None = None
     tool_calls: list[ToolCall] | None = None
     tool_call_id: str | None = None
     refusal: str | None = None
@@ -63,7 +62,7 @@ class StoredCall:
     reply: Message
 
     @property
-    def tools(self) -> Mapping[str, Any]:
+    def tools(self) -> Mapping[str, object]:
         """The declared tools' parameter schemas by name."""
         return _declared(bytes(self.request.tools))
 
@@ -84,7 +83,7 @@ def view(row: Json) -> StoredCall:
 
 
 @lru_cache(maxsize=512)
-def _declared(tools: bytes) -> Mapping[str, Any]:
+def _declared(tools: bytes) -> Mapping[str, object]:
     functions = [t.get("function") for t in msgspec.json.decode(tools) or ()]
     return {f["name"]: f.get("parameters") for f in functions if isinstance(f, dict)}
 
@@ -197,7 +196,7 @@ def _tool_calls(seen: StoredCall) -> Problem | None:
     return None
 
 
-def misfit(value: Any, schema: Any) -> str:
+def misfit(value: object, schema: object) -> str:
     """Return where a value breaks a JSON Schema, without the value; empty when it fits.
 
     A schema that is itself broken, or that points outside itself, judges nothing.
@@ -233,7 +232,7 @@ _TYPES: dict[str, tuple[type, ...]] = {
 }
 
 
-def _surely_fits(value: Any, schema: Any) -> bool:
+def _surely_fits(value: object, schema: object) -> bool:
     """The common case without a validator: True only for plain schemas that the value fits."""
     if not isinstance(schema, dict) or not schema.keys() <= _SIMPLE | _IGNORED:
         return False

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 from tasks.core.records import Call, Json
 from tasks.ingest.wire import pairs, replies, requests, shape
 from tasks.ingest.wire.shape import loads
 
 
-def sniff(document: Any) -> bool:
+def sniff(document: object) -> bool:
     """Return whether this is a pair whose reply (or request, when that failed) is Anthropic's."""
     if not isinstance(document, dict) or "response" not in document or "v" in document:
         return False
@@ -29,7 +28,7 @@ def _failed(document: Json, given: Json) -> bool:
     return given.get("type") == "error" and isinstance(asked, dict) and "messages" in asked
 
 
-def parse(document: Any, source: str) -> Iterable[Call]:
+def parse(document: object, source: str) -> Iterable[Call]:
     """The call of one pair. Raises ValueError."""
     pair = shape.mapping(document, "record")
     asked = shape.mapping(loads(pair.get("request")), "request")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 from tasks.core.records import Call, Json
 from tasks.ingest.wire import pairs, shape
@@ -13,7 +12,7 @@ _ASKED = ("BackendRequestBody", "backendRequestBody", "requestBody", "RequestBod
 _GIVEN = ("BackendResponseBody", "backendResponseBody", "responseBody", "ResponseBody", "response")
 
 
-def sniff(document: Any) -> bool:
+def sniff(document: object) -> bool:
     """Return whether this is a record of a diagnostic setting, or a row of its table."""
     if not isinstance(document, dict):
         return False
@@ -23,7 +22,7 @@ def sniff(document: Any) -> bool:
     return bool(document.keys() & {"RequestMessages", "BackendRequestBody", "BackendResponseBody"})
 
 
-def parse(document: Any, source: str) -> Iterable[Call]:
+def parse(document: object, source: str) -> Iterable[Call]:
     """The call of one record. Raises ValueError."""
     record = shape.mapping(document, "record")
     inner = loads(first(record, "properties", "Properties"))
@@ -49,7 +48,7 @@ def parse(document: Any, source: str) -> Iterable[Call]:
     yield pairs.with_tokens(call, taken, output)
 
 
-def _messages(raw: Any) -> Json | None:
+def _messages(raw: object) -> Json | None:
     messages = loads(raw)
     messages = messages[-1] if isinstance(messages, list) and messages else messages
     if isinstance(messages, str):

@@ -10,7 +10,6 @@ import re
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import PurePath
-from typing import Any
 
 import msgspec
 
@@ -28,7 +27,7 @@ _COMMON = frozenset(
 )
 
 
-def sniff(document: Any) -> bool:
+def sniff(document: object) -> bool:
     """Return whether this is a line of a batch, of either half or joined."""
     if not isinstance(document, dict):
         return False
@@ -37,7 +36,7 @@ def sniff(document: Any) -> bool:
     return document.keys() in ({"key", "request"}, {"key", "response"}, {"key", "error"})
 
 
-def parse(document: Any, source: str) -> Iterable[Call]:
+def parse(document: object, source: str) -> Iterable[Call]:
     """The call of one joined line. Raises ValueError."""
     line = shape.mapping(document, "batch line")
     named = shape.text(first(line, "custom_id", "key"))
@@ -60,7 +59,7 @@ def _answers(line: Json) -> bool:
     return "response" in line or any(line.get(name) is not None for name in _GIVEN)
 
 
-def _answer(line: Json) -> Any:
+def _answer(line: Json) -> object:
     """The body that came back, of any of the three providers."""
     if line.get("error"):
         return {"error": line["error"]}

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 from tasks.core.records import Call, Json
 from tasks.ingest.wire import pairs, shape
 from tasks.ingest.wire.shape import first, loads
 
 
-def sniff(document: Any) -> bool:
+def sniff(document: object) -> bool:
     """Return whether this is a record of the log."""
     if not isinstance(document, dict):
         return False
@@ -19,7 +18,7 @@ def sniff(document: Any) -> bool:
     return document.keys() >= {"modelId", "input", "output"} and "operation" in document
 
 
-def parse(document: Any, source: str) -> Iterable[Call]:
+def parse(document: object, source: str) -> Iterable[Call]:
     """The call of one record. Raises ValueError."""
     record = shape.mapping(document, "record")
     asked, given = _side(record, "input"), _side(record, "output")
@@ -48,6 +47,6 @@ def _side(record: Json, name: str) -> Json:
     return body if isinstance(body, dict) else {}
 
 
-def _latency(response: Any) -> Any:
+def _latency(response: object) -> object:
     metrics = response.get("metrics") if isinstance(response, dict) else None
     return metrics.get("latencyMs") if isinstance(metrics, dict) else None

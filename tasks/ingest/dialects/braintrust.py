@@ -10,7 +10,7 @@ from tasks.ingest.wire import pairs, shape, times
 from tasks.ingest.wire.shape import first, loads
 
 
-def sniff(document: Any) -> bool:
+def sniff(document: object) -> bool:
     """Return whether this is a span of Braintrust."""
     return isinstance(document, dict) and {"span_attributes", "input", "output"} <= document.keys()
 

@@ -7,7 +7,6 @@ stands before it. The log holds neither the system prompt nor the tools' declara
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any
 
 from tasks.core.records import Call, Json
 from tasks.ingest.wire import pairs, replies, requests, shape
@@ -17,14 +16,14 @@ _TYPES = frozenset({"user", "assistant", "system", "summary", "attachment", "pro
 HISTORY = "history"  # set by `Transcript`: the messages before a reply
 
 
-def sniff(document: Any) -> bool:
+def sniff(document: object) -> bool:
     """Return whether this is a line of a transcript."""
     if not isinstance(document, dict) or document.get("type") not in _TYPES:
         return False
     return document.get("type") == "summary" or {"uuid", "sessionId"} <= document.keys()
 
 
-def parse(document: Any, source: str) -> Iterable[Call]:
+def parse(document: object, source: str) -> Iterable[Call]:
     """The call whose reply a line holds. Raises ValueError."""
     line = shape.mapping(document, "line")
     if line["type"] != "assistant":

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 from tasks.core.records import Call
 from tasks.ingest.wire import pairs, shape
@@ -12,7 +11,7 @@ from tasks.ingest.wire.shape import first, loads
 _LOGPUSH = frozenset({"RequestBody", "ResponseBody"})
 
 
-def sniff(document: Any) -> bool:
+def sniff(document: object) -> bool:
     """Return whether this is a log of the gateway."""
     if not isinstance(document, dict):
         return False
@@ -23,7 +22,7 @@ def sniff(document: Any) -> bool:
     )
 
 
-def parse(document: Any, source: str) -> Iterable[Call]:
+def parse(document: object, source: str) -> Iterable[Call]:
     """The call of one log. Raises ValueError."""
     log = shape.mapping(document, "log")
     metadata = loads(first(log, "metadata", "Metadata"))

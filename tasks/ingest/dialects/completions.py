@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 from tasks.core.records import Call
 from tasks.ingest.wire import pairs, shape
 from tasks.ingest.wire.shape import loads
 
 
-def sniff(document: Any) -> bool:
+def sniff(document: object) -> bool:
     """Return whether this is a pair whose request is a prompt, not a list of messages."""
     if not isinstance(document, dict) or "response" not in document or "v" in document:
         return False
@@ -20,7 +19,7 @@ def sniff(document: Any) -> bool:
     return any(isinstance(asked.get(name), str | list) for name in ("prompt", "inputs", "message"))
 
 
-def parse(document: Any, source: str) -> Iterable[Call]:
+def parse(document: object, source: str) -> Iterable[Call]:
     """The call of one pair. Raises ValueError."""
     pair = shape.mapping(document, "record")
     asked = shape.mapping(loads(pair.get("request")), "request")

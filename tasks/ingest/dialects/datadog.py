@@ -12,7 +12,7 @@ from tasks.ingest.wire.completion import failed
 from tasks.ingest.wire.shape import first, loads
 
 
-def sniff(document: Any) -> bool:
+def sniff(document: object) -> bool:
     """Return whether this is an LLM Observability span."""
     if not isinstance(document, dict):
         return False

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 from tasks.core.records import Call
 from tasks.ingest.wire import pairs, shape
 from tasks.ingest.wire.shape import first, loads
 
 
-def sniff(document: Any) -> bool:
+def sniff(document: object) -> bool:
     """Return whether this is a pair of the Gemini API, or a row of Vertex AI's log."""
     if not isinstance(document, dict):
         return False
@@ -22,7 +21,7 @@ def sniff(document: Any) -> bool:
     return isinstance(asked, dict) and "contents" in asked
 
 
-def parse(document: Any, source: str) -> Iterable[Call]:
+def parse(document: object, source: str) -> Iterable[Call]:
     """The call of one pair. Raises ValueError."""
     pair = shape.mapping(document, "record")
     request = first(pair, "full_request", "request", "request_payload")
@@ -35,6 +34,6 @@ def parse(document: Any, source: str) -> Iterable[Call]:
     yield pairs.exchange(pair, {"model": model, **asked}, response, source)
 
 
-def _payload(listed: Any) -> Any:
+def _payload(listed: object) -> object:
     """BigQuery's rows hold the bodies as arrays of texts."""
     return "".join(map(str, listed)) if isinstance(listed, list) else listed

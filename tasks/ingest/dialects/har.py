@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Iterable
-from typing import Any
 
 from tasks.core.records import Call
 from tasks.ingest.wire import pairs, shape
@@ -14,14 +13,14 @@ from tasks.ingest.wire.shape import loads
 _ASKED = frozenset({"messages", "contents", "prompt", "input"})
 
 
-def sniff(document: Any) -> bool:
+def sniff(document: object) -> bool:
     """Return whether this is an entry of an archive."""
     if not isinstance(document, dict) or "startedDateTime" not in document:
         return False
     return isinstance(document.get("request"), dict) and isinstance(document.get("response"), dict)
 
 
-def parse(document: Any, source: str) -> Iterable[Call]:
+def parse(document: object, source: str) -> Iterable[Call]:
     """The call of one entry. Raises ValueError."""
     entry = shape.mapping(document, "entry")
     asked = loads((entry["request"].get("postData") or {}).get("text"))

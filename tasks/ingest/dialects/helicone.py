@@ -12,7 +12,7 @@ from tasks.ingest.wire.completion import NOTHING, Completion
 from tasks.ingest.wire.shape import first, loads
 
 
-def sniff(document: Any) -> bool:
+def sniff(document: object) -> bool:
     """Return whether this is a row of Helicone's export."""
     return isinstance(document, dict) and {"request_body", "response_body"} <= document.keys()
 
@@ -48,7 +48,7 @@ def _answer(row: Json) -> Completion:
     return replies.read(body)
 
 
-def _session(row: Json) -> Any:
+def _session(row: Json) -> object:
     properties = loads(row.get("request_properties"))
     names = ("Helicone-Session-Id", "session_id", "conversation_id", "sessionId")
     return first(properties, *names) if isinstance(properties, dict) else None

@@ -14,7 +14,7 @@ UPGRADES: tuple[Callable[[Json], Json], ...] = ()
 VERSION = len(UPGRADES) + 1
 
 
-def sniff(document: Any) -> bool:
+def sniff(document: object) -> bool:
     """Return whether this is a line of the journal."""
     return isinstance(document, dict) and {"v", "request", "reply"} <= document.keys()
 
@@ -29,7 +29,7 @@ def upgrade(line: Json) -> Json:
     return line
 
 
-def parse(document: Any, source: str) -> Iterable[Call]:
+def parse(document: object, source: str) -> Iterable[Call]:
     """The call of one journal line. Raises ValueError.
 
     An audited answer counts as the teacher's, for as many calls as the audit's rate says it

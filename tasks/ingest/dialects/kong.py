@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 from tasks.core.records import Call, Json
 from tasks.ingest.wire import pairs, shape
 from tasks.ingest.wire.shape import first, loads
 
 
-def sniff(document: Any) -> bool:
+def sniff(document: object) -> bool:
     """Return whether this is an entry of a log plugin that an AI plugin added to."""
     return isinstance(document, dict) and isinstance(document.get("ai"), dict)
 
 
-def parse(document: Any, source: str) -> Iterable[Call]:
+def parse(document: object, source: str) -> Iterable[Call]:
     """The call of one entry. Raises ValueError."""
     entry = shape.mapping(document, "entry")
     told = _told(entry["ai"])

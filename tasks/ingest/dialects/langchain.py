@@ -14,7 +14,7 @@ from tasks.ingest.wire.shape import first
 _ENDS = frozenset({"on_chat_model_end", "on_llm_end"})
 
 
-def sniff(document: Any) -> bool:
+def sniff(document: object) -> bool:
     """Return whether this is an event, or a state whose messages are LangChain's."""
     if not isinstance(document, dict):
         return False
@@ -33,14 +33,14 @@ def _state(document: Json) -> list[Any]:
     return listed if isinstance(listed, list) else []
 
 
-def _is_message(item: Any) -> bool:
+def _is_message(item: object) -> bool:
     if not isinstance(item, dict) or "role" in item:
         return False
     kinds = ("human", "ai", "system", "tool", "function")
     return item.get("lc") == 1 or ("content" in item and item.get("type") in kinds)
 
 
-def parse(document: Any, source: str) -> Iterable[Call]:
+def parse(document: object, source: str) -> Iterable[Call]:
     """The call of one event, or of a state: its last answer and what stands before it."""
     event = shape.mapping(document, "event")
     yield _event(event, source) if "event" in event else _last(event, source)

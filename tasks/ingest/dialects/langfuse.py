@@ -32,7 +32,7 @@ _SETTINGS = (
 )
 
 
-def sniff(document: Any) -> bool:
+def sniff(document: object) -> bool:
     """Return whether this is an observation."""
     if not isinstance(document, dict) or str(document.get("type")) not in _TYPES:
         return False
@@ -118,7 +118,7 @@ def _span(seen: Json, start: float | None, end: float | None) -> Span:
     )
 
 
-def _model(seen: Json) -> Any:
+def _model(seen: Json) -> object:
     names = ("providedModelName", "provided_model_name", "model", "model_id")
     return first(seen, *names)
 

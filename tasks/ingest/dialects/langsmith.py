@@ -12,7 +12,7 @@ from tasks.ingest.wire.completion import NOTHING, Completion
 from tasks.ingest.wire.shape import first, loads
 
 
-def sniff(document: Any) -> bool:
+def sniff(document: object) -> bool:
     """Return whether this is a run."""
     return isinstance(document, dict) and {"run_type", "inputs", "outputs"} <= document.keys()
 
@@ -46,7 +46,7 @@ def parse(document: Any, source: str) -> Iterable[Call]:
     )
 
 
-def _object(value: Any) -> Json:
+def _object(value: object) -> Json:
     decoded = loads(value)
     return decoded if isinstance(decoded, dict) else {}
 

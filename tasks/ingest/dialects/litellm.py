@@ -14,7 +14,7 @@ from tasks.ingest.wire.shape import first, loads
 _KINDS = ("completion", "acompletion", "responses", "aresponses", "anthropic_messages", "")
 
 
-def sniff(document: Any) -> bool:
+def sniff(document: object) -> bool:
     """Return whether this is a payload of LiteLLM."""
     if not isinstance(document, dict):
         return False
@@ -58,11 +58,11 @@ def _answer(line: Json) -> Completion:
     return replies.read(line.get("response"))
 
 
-def _information(raw: Any) -> str:
+def _information(raw: object) -> str:
     return shape.text(first(raw, "error_message", "error_class")) if isinstance(raw, dict) else ""
 
 
-def _session(line: Json, metadata: Json) -> Any:
+def _session(line: Json, metadata: Json) -> object:
     inner = loads(metadata.get("requester_metadata"))
     for place in (metadata, inner if isinstance(inner, dict) else {}):
         if session := first(place, "session_id", "conversation_id", "thread_id"):

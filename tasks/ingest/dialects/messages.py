@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 from tasks.core.records import Call
 from tasks.ingest.wire import requests, shape, times
 from tasks.ingest.wire.build import build
 
 
-def sniff(document: Any) -> bool:
+def sniff(document: object) -> bool:
     """Return whether this is a row of messages."""
     if not isinstance(document, dict) or "response" in document or "reply" in document:
         return False
     return isinstance(document.get("messages") or document.get("conversations"), list)
 
 
-def parse(document: Any, source: str) -> Iterable[Call]:
+def parse(document: object, source: str) -> Iterable[Call]:
     """The call of one row: what stands before the last assistant message asked for it."""
     row = shape.mapping(document, "row")
     raw = shape.sequence(row.get("messages") or row.get("conversations"), "messages")

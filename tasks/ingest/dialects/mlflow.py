@@ -39,7 +39,7 @@ def split(document: Json) -> Iterator[Json]:
     yield from traces.mark(ready, _is_call, _is_call, _flag)
 
 
-def _object(value: Any) -> Json:
+def _object(value: object) -> Json:
     decoded = loads(value)
     return decoded if isinstance(decoded, dict) else {}
 
@@ -52,7 +52,7 @@ def _flag(span: Json, why: str) -> Json:
     return {**span, "attributes": {**_object(span.get("attributes")), spans.REPEATS: why}}
 
 
-def parse(document: Any, source: str) -> Iterable[Call]:
+def parse(document: object, source: str) -> Iterable[Call]:
     """The call of one span. Raises ValueError."""
     span = spans.read(document)
     kind = loads(span.get("mlflow.spanType"))

@@ -7,14 +7,13 @@ Also the blueprint's relatives: NeMo Agent Toolkit records and Elasticsearch hit
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 from tasks.core.records import Call, Json
 from tasks.ingest.wire import canonical, completion, outcome, pairs, replies, requests, shape, times
 from tasks.ingest.wire.completion import Completion
 
 
-def sniff(document: Any) -> bool:
+def sniff(document: object) -> bool:
     """Return whether this is a document with a chat request and a response."""
     if not isinstance(document, dict) or "response" not in document or _is_message(document):
         return False
@@ -28,7 +27,7 @@ def _is_message(document: Json) -> bool:
     return isinstance(given, dict) and given.get("type") == "message"
 
 
-def parse(document: Any, source: str) -> Iterable[Call]:
+def parse(document: object, source: str) -> Iterable[Call]:
     """The call of one pair. Raises ValueError."""
     pair = shape.mapping(document, "record")
     plain = canonical.pair(pair)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 from tasks.core.records import Call, Json
 from tasks.ingest.wire import outcome, replies, requests, shape, times
@@ -12,14 +11,14 @@ from tasks.ingest.wire.completion import Completion, failed
 from tasks.ingest.wire.shape import first
 
 
-def sniff(document: Any) -> bool:
+def sniff(document: object) -> bool:
     """Return whether this is a span or a trace of the SDK."""
     if not isinstance(document, dict):
         return False
     return "span_data" in document or document.get("object") in ("trace", "trace.span")
 
 
-def parse(document: Any, source: str) -> Iterable[Call]:
+def parse(document: object, source: str) -> Iterable[Call]:
     """The call of one span. Raises ValueError."""
     span = shape.mapping(document, "span")
     data = span.get("span_data")

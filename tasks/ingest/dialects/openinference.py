@@ -21,7 +21,7 @@ def sniff(document: Any) -> bool:
     return any(spans.at(attributes, p) for p in ("openinference.span.kind", "llm.input_messages"))
 
 
-def parse(document: Any, source: str) -> Iterable[Call]:
+def parse(document: object, source: str) -> Iterable[Call]:
     """The call of one span. Raises ValueError."""
     yield call(spans.read(document), source)
 

@@ -24,7 +24,7 @@ def sniff(document: Any) -> bool:
     )
 
 
-def parse(document: Any, source: str) -> Iterable[Call]:
+def parse(document: object, source: str) -> Iterable[Call]:
     """The call of one span. Raises ValueError."""
     yield call(spans.read(document), source)
 
@@ -63,7 +63,7 @@ def _message(raw: Json) -> Json:
     return {**raw, "content": content if parts else raw.get("content")}
 
 
-def _answer(raw: Any) -> Completion | None:
+def _answer(raw: object) -> Completion | None:
     if not isinstance(raw, list) or not raw or not isinstance(raw[0], dict):
         return None
     one = raw[0]

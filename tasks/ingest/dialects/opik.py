@@ -12,7 +12,7 @@ from tasks.ingest.wire.shape import first, loads
 _TYPES = frozenset({"llm", "tool", "general", "guardrail"})
 
 
-def sniff(document: Any) -> bool:
+def sniff(document: object) -> bool:
     """Return whether this is a span of Opik."""
     if not isinstance(document, dict) or document.get("type") not in _TYPES:
         return False

@@ -38,7 +38,7 @@ def has(document: Json, *prefixes: str) -> bool:
     return any(spans.at(attributes, p.rstrip(".")) is not None for p in prefixes)
 
 
-def parse(document: Any, source: str) -> Iterable[Call]:
+def parse(document: object, source: str) -> Iterable[Call]:
     """The call of one span. Raises ValueError."""
     yield call(spans.read(document), source)
 
@@ -63,7 +63,7 @@ def call(span: Span, source: str) -> Call:
     )
 
 
-def tokens(span: Span) -> tuple[Any, Any]:
+def tokens(span: Span) -> tuple[object, object]:
     """Prompt and completion tokens in today's and in older attributes."""
     paths = ("gen_ai.usage.input_tokens", "gen_ai.usage.prompt_tokens")
     more = ("gen_ai.usage.output_tokens", "gen_ai.usage.completion_tokens")
@@ -86,7 +86,7 @@ def sent(span: Span) -> Json:
     """The request body; empty when the span has none."""
     details = _merged(span)
 
-    def look(path: str) -> Any:
+    def look(path: str) -> object:
         return span.get(path) if span.get(path) is not None else spans.at(details, path)
 
     if (native := loads(span.get("gcp.vertex.agent.llm_request"))) and isinstance(native, dict):

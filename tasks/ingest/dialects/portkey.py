@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 from tasks.core.records import Call
 from tasks.ingest.wire import pairs, shape
 from tasks.ingest.wire.shape import first, loads
 
 
-def sniff(document: Any) -> bool:
+def sniff(document: object) -> bool:
     """Return whether this is a log of Portkey."""
     if not isinstance(document, dict) or "request" not in document or "response" not in document:
         return False
     return bool(document.keys() & {"ai_org", "ai_model", "response_status_code", "ai_provider"})
 
 
-def parse(document: Any, source: str) -> Iterable[Call]:
+def parse(document: object, source: str) -> Iterable[Call]:
     """The call of one log. Raises ValueError."""
     log = shape.mapping(document, "log")
     metadata = loads(log.get("metadata"))

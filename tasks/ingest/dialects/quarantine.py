@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import fields, replace
-from typing import Any
 
 import msgspec
 
@@ -14,12 +13,12 @@ from tasks.ingest.wire import shape
 _FIELDS = frozenset(f.name for f in fields(Call))
 
 
-def sniff(document: Any) -> bool:
+def sniff(document: object) -> bool:
     """Return whether this is a call with all its fields."""
     return isinstance(document, dict) and document.keys() == _FIELDS
 
 
-def parse(document: Any, source: str) -> Iterable[Call]:
+def parse(document: object, source: str) -> Iterable[Call]:
     """The call, which stays where it was read first. Raises ValueError."""
     try:
         call = msgspec.convert(document, Call)

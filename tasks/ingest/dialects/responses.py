@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 from tasks.core.records import Call
 from tasks.ingest.wire import pairs, replies, requests, shape
 from tasks.ingest.wire.shape import loads
 
 
-def sniff(document: Any) -> bool:
+def sniff(document: object) -> bool:
     """Return whether this is a pair of the Responses API."""
     if not isinstance(document, dict) or "response" not in document:
         return False
@@ -18,7 +17,7 @@ def sniff(document: Any) -> bool:
     return isinstance(asked, dict) and "input" in asked and "messages" not in asked
 
 
-def parse(document: Any, source: str) -> Iterable[Call]:
+def parse(document: object, source: str) -> Iterable[Call]:
     """The call of one pair. Raises ValueError."""
     pair = shape.mapping(document, "record")
     asked = shape.mapping(loads(pair.get("request")), "request")

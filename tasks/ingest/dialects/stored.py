@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 from tasks.core.records import Call
 from tasks.ingest.wire import pairs, replies, requests, shape
@@ -12,14 +11,14 @@ from tasks.ingest.wire.shape import first
 _ASKED = ("model", "tools", "tool_choice", "response_format", "temperature", "top_p", "seed")
 
 
-def sniff(document: Any) -> bool:
+def sniff(document: object) -> bool:
     """Return whether this is a stored completion."""
     if not isinstance(document, dict):
         return False
     return document.get("object") in ("chat.completion", "response") and "request" not in document
 
 
-def parse(document: Any, source: str) -> Iterable[Call]:
+def parse(document: object, source: str) -> Iterable[Call]:
     """The call of one stored completion. Raises ValueError."""
     completion = shape.mapping(document, "stored completion")
     messages = first(completion, "messages", "input", "input_messages")

@@ -12,7 +12,7 @@ from tasks.ingest.wire.completion import Completion
 from tasks.ingest.wire.shape import first, loads
 
 
-def sniff(document: Any) -> bool:
+def sniff(document: object) -> bool:
     """Return whether this is a row of one of the three tables."""
     if not isinstance(document, dict):
         return False
@@ -47,7 +47,7 @@ def parse(document: Any, source: str) -> Iterable[Call]:
     )
 
 
-def _uuid_time(value: Any) -> float | None:
+def _uuid_time(value: object) -> float | None:
     """The milliseconds that a UUIDv7 starts with."""
     digits = value.replace("-", "") if isinstance(value, str) else ""
     if len(digits) != 32 or digits[12] != "7":
@@ -79,7 +79,7 @@ def _request(row: Json) -> Json:
     return requests.request(body, tools or row.get("dynamic_tools"))
 
 
-def _answer(output: Any) -> Completion:
+def _answer(output: object) -> Completion:
     if isinstance(output, dict) and ("raw" in output or "parsed" in output):
         raw = output.get("raw")
         content = raw if isinstance(raw, str) and raw else shape.dumps(output.get("parsed"))

@@ -26,7 +26,7 @@ def sniff(document: Any) -> bool:
     return any(spans.at(attributes, path) is not None for path in ("ai.operationId", "ai.prompt"))
 
 
-def parse(document: Any, source: str) -> Iterable[Call]:
+def parse(document: object, source: str) -> Iterable[Call]:
     """The call of one span. Raises ValueError."""
     span = spans.read(document)
     operation = span.text("ai.operationId", "operation.name")

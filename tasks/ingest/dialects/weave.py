@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 from tasks.core.records import Call
 from tasks.ingest.wire import pairs, shape, times
@@ -12,12 +11,12 @@ from tasks.ingest.wire.shape import first, loads
 _ASKED = frozenset({"messages", "contents", "prompt", "input"})
 
 
-def sniff(document: Any) -> bool:
+def sniff(document: object) -> bool:
     """Return whether this is a call of Weave."""
     return isinstance(document, dict) and {"op_name", "inputs", "output"} <= document.keys()
 
 
-def parse(document: Any, source: str) -> Iterable[Call]:
+def parse(document: object, source: str) -> Iterable[Call]:
     """The call of one record. Raises ValueError."""
     record = shape.mapping(document, "call")
     asked = loads(record.get("inputs"))

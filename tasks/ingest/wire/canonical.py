@@ -6,7 +6,7 @@ gives typed access; for everything else it gives None, and `openai.parse` goes t
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
@@ -55,7 +55,7 @@ class _Assistant(Struct, forbid_unknown_fields=True, tag_field="role", tag="assi
 class _Declared(Struct, forbid_unknown_fields=True):
     name: str
     description: str = ""
-    parameters: dict[str, Any] = {}
+    parameters: dict[str, object] = {}
     strict: bool = False
 
 
@@ -70,7 +70,7 @@ class _Request(Struct):
     messages: Annotated[list[_Message], Meta(min_length=1)]
     model: str = ""
     tools: Annotated[list[_ToolDeclaration], Meta(min_length=1)] | UnsetType = UNSET
-    response_format: dict[str, Any] | None = None
+    response_format: dict[str, object] | None = None
 
 
 class _Choice(Struct):

@@ -85,7 +85,7 @@ def _message(choice: Json) -> Json:
     return shape.mapping(message, "reply")
 
 
-def failed(error: Any) -> Completion:
+def failed(error: object) -> Completion:
     """A call that the provider answered with an error."""
     kind = ""
     if isinstance(error, dict):

@@ -34,7 +34,7 @@ def whole(text: str) -> str:
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
-def _mended(value: Any) -> Any:
+def _mended(value: object) -> object:
     if isinstance(value, str):
         return whole(value)
     if isinstance(value, list):
@@ -44,7 +44,7 @@ def _mended(value: Any) -> Any:
     return value
 
 
-def decode(text: str, *, halves: bool = False) -> Any:
+def decode(text: str, *, halves: bool = False) -> object:
     """A JSON document with NaN, control characters or half emojis. Raises ValueError.
 
     `halves` keeps the half emojis, for texts that are joined to others afterwards.
@@ -59,7 +59,7 @@ def decode(text: str, *, halves: bool = False) -> Any:
     return value if halves else _mended(value)
 
 
-def documents(text: str) -> Iterator[tuple[int, int, Any]]:
+def documents(text: str) -> Iterator[tuple[int, int, object]]:
     """(start, end, value) of each document that stands in a text one behind the other.
 
     The brackets and commas of an array around them are passed over, also where it never ends.
@@ -132,7 +132,7 @@ def literal(value: Any) -> Any:
     return literal(decoded) if again else decoded  # encoded twice, by two loggers
 
 
-def _literal(value: str) -> Any:
+def _literal(value: str) -> object:
     try:
         return decode(value)
     except (ValueError, RecursionError):

@@ -94,7 +94,7 @@ def _history(body: Json) -> list[Json]:
     return _joined(turns) + asked
 
 
-def _system(value: Any) -> Any:
+def _system(value: object) -> object:
     """A system prompt's text, from text, blocks or `{parts: [...]}`."""
     value = loads(value)
     if isinstance(value, dict):
@@ -216,7 +216,7 @@ _NATIVE = (
 )
 
 
-def _block(raw: Any) -> tuple[str, Json]:
+def _block(raw: object) -> tuple[str, Json]:
     """(kind, block): text in OpenAI's words, everything else as it is."""
     if isinstance(raw, str):
         return "text", {"type": "text", "text": raw}
@@ -241,7 +241,7 @@ def _id(block: Json) -> str:
     return shape.text(value[-1] if isinstance(value, list) and value else value)
 
 
-def _result(value: Any) -> Any:
+def _result(value: object) -> object:
     """A tool's result as text; one with pictures or files stays a list of parts."""
     if isinstance(value, dict) and value.keys() == {"type", "value"}:
         value = value["value"]  # Vercel AI
@@ -260,7 +260,7 @@ def items(value: Any) -> list[Any]:
     return value if isinstance(value, list) else []
 
 
-def declaration(message: Any) -> Json | None:
+def declaration(message: object) -> Json | None:
     """LangChain's tracers log declared tools as messages of role `tool`."""
     content = message.get("content") if isinstance(message, dict) else None
     if isinstance(content, dict) and content.get("type") == "function" and "function" in content:

@@ -54,7 +54,7 @@ def _responses(events: list[Json]) -> Json:
 def _anthropic(events: list[Json]) -> Json:
     """An Anthropic message out of its events; without a stop reason it broke off."""
     body: Json = {"stop_reason": INCOMPLETE, "role": "assistant"}
-    blocks: dict[Any, Json] = {}
+    blocks: dict[object, Json] = {}
     for event in events:
         kind, delta = event.get("type"), event.get("delta") or {}
         if kind == "error":
@@ -84,7 +84,7 @@ def _block(block: Json) -> Json:
 
 def _gemini(events: list[Json]) -> Json:
     body: Json = {}
-    parts: list[Any] = []
+    parts: list[object] = []
     reason = None
     for event in events:
         if event.get("error"):
@@ -115,8 +115,8 @@ def _ollama(events: list[Json]) -> Json:
 
 def _cohere(events: list[Json]) -> Json:
     body: Json = {"finish_reason": INCOMPLETE}
-    calls: dict[Any, Json] = {}
-    parts: list[Any] = []
+    calls: dict[object, Json] = {}
+    parts: list[object] = []
     for event in events:
         kind, delta = event.get("type"), event.get("delta") or {}
         message = delta.get("message") or {} if isinstance(delta, dict) else {}
@@ -139,7 +139,7 @@ def _cohere(events: list[Json]) -> Json:
 
 def _bedrock(events: list[Json]) -> Json:
     body: Json = {"stopReason": INCOMPLETE}
-    blocks: dict[Any, Json] = {}
+    blocks: dict[object, Json] = {}
     for event in events:
         for name, inner in event.items():
             if not isinstance(inner, dict):

@@ -104,7 +104,7 @@ def finish(value: Any) -> str | None:
     return None if plain in _UNSTATED else _FINISH.get(plain, plain)
 
 
-def usage(raw: Any) -> tuple[int | None, int | None]:
+def usage(raw: object) -> tuple[int | None, int | None]:
     """(prompt tokens, completion tokens), each None when not stated.
 
     A prompt's cached tokens and an answer's thoughts count, also where they are stated apart.
@@ -122,5 +122,5 @@ def usage(raw: Any) -> tuple[int | None, int | None]:
     return taken, given
 
 
-def _more(counts: Mapping[str, Any], names: tuple[str, ...]) -> int:
+def _more(counts: Mapping[str, object], names: tuple[str, ...]) -> int:
     return sum(whole(counts.get(name)) or 0 for name in names)

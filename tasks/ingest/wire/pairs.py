@@ -17,7 +17,7 @@ _LATENCIES = frozenset(
 )
 
 
-def exchange(envelope: Json, request: Any, response: Any, source: str) -> Call:
+def exchange(envelope: Json, request: object, response: object, source: str) -> Call:
     """The call of two bodies of any provider. Raises ValueError."""
     asked = requests.request(shape.mapping(loads(request), "request"))
     return call(envelope, asked, replies.read(response, body=True), source)
@@ -47,14 +47,14 @@ def _latency(pair: Json) -> float | None:
     return None if took is None else took / 1e3
 
 
-def _conversation(pair: Json, asked: Json) -> Any:
+def _conversation(pair: Json, asked: Json) -> object:
     session = shape.first(pair, *_SESSIONS) if pair.keys() & _SESSIONS else None
     if session is None and isinstance(metadata := asked.get("metadata"), dict):
         return shape.first(metadata, *_SESSIONS)
     return session
 
 
-def body(value: Any) -> Any:
+def body(value: object) -> object:
     """A body that stands alone, or in an HTTP message with its URL and status."""
     decoded = loads(value)
     if (
@@ -66,7 +66,7 @@ def body(value: Any) -> Any:
     return decoded
 
 
-def given(response: Any, status: Any) -> Any:
+def given(response: object, status: object) -> object:
     """A response's body; of one that failed without a word, its status."""
     code = shape.whole(status)
     if code is None or code < 400 or (isinstance(response, dict) and response.get("error")):
@@ -74,7 +74,7 @@ def given(response: Any, status: Any) -> Any:
     return {"error": {"code": str(code), "message": f"status {code}"}}
 
 
-def with_tokens(call: Call, taken: Any, output: Any) -> Call:
+def with_tokens(call: Call, taken: object, output: object) -> Call:
     """A call with the tokens that the envelope states, where its body states none."""
     if call.prompt_tokens is not None or call.completion_tokens is not None:
         return call

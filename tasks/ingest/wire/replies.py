@@ -57,7 +57,7 @@ def read(value: Any, *, body: bool = False) -> Completion:
     return _text(shape.dumps(value))
 
 
-def _opens(value: Any) -> bool:
+def _opens(value: object) -> bool:
     """Return whether what a text decodes to is an envelope."""
     if isinstance(value, dict):
         return is_body(value, written=True)
@@ -90,12 +90,12 @@ def _list(value: list[Any]) -> Completion:
     return _text(shape.dumps(value))
 
 
-def _parts(value: Any) -> bool:
+def _parts(value: object) -> bool:
     """Whether a list holds messages, their parts or output items, not an answer's own items."""
     return isinstance(value, list) and bool(value) and all(map(_is_part, value))
 
 
-def _is_part(item: Any) -> bool:
+def _is_part(item: object) -> bool:
     if not isinstance(item, dict):
         return False
     if isinstance(item.get("message"), dict) or item.get("lc") == 1:
@@ -140,7 +140,7 @@ def is_body(value: Json, *, written: bool = False) -> bool:
     return _is_message(value, written) or (not written and _alone(value) is not None)
 
 
-def _generated(listed: Any) -> bool:
+def _generated(listed: object) -> bool:
     """Return whether these are LangChain's generations."""
     while isinstance(listed, list) and listed:
         listed = listed[0]
@@ -233,9 +233,9 @@ def _nothing(body: Json) -> Completion:
     return Completion(reply=dict(NOTHING), finish_reason=reason)
 
 
-def _generation(generations: list[Any], body: Json) -> Completion:
+def _generation(generations: list[object], body: Json) -> Completion:
     """LangChain's `generations[[{message, text, generation_info}]]`."""
-    generation: Any = generations
+    generation: object = generations
     while isinstance(generation, list) and generation:
         generation = generation[0]
     one = shape.mapping(generation, "generation")
@@ -260,7 +260,7 @@ def _last(messages: list[Json]) -> Completion:
         raise ValueError(f"{shape.EMPTY}: no assistant message in the response")
     contents = [m["content"] for m in spoken if m.get("content")]
     calls = [c for m in spoken for c in m.get("tool_calls", ())]
-    content: Any = contents[0] if len(contents) == 1 else None
+    content: object = contents[0] if len(contents) == 1 else None
     if len(contents) > 1:
         content = [p for c in contents for p in (c if isinstance(c, list) else [c])]
     joined = {**spoken[-1], "content": content, "tool_calls": calls}

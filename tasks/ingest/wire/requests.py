@@ -50,7 +50,7 @@ def request(body: Mapping[str, Any], tools: Any = None) -> Json:
     return shape.request(result)
 
 
-def _whole(body: Mapping[str, Any]) -> None:
+def _whole(body: Mapping[str, object]) -> None:
     """Raise ValueError when a part of the prompt is on the provider's server, not in the log."""
     stored = [k for k in STORED if body.get(k)]
     if body.get("conversation") and ("input" in body or isinstance(body["conversation"], dict)):
@@ -61,7 +61,7 @@ def _whole(body: Mapping[str, Any]) -> None:
         raise ValueError(f"{shape.STATEFUL}: `{stored[0]}` refers to what is not in the log")
 
 
-def _response_format(body: Mapping[str, Any]) -> Json | None:
+def _response_format(body: Mapping[str, object]) -> Json | None:
     """Other APIs' forms of an answer (OpenAI Responses, Anthropic, Gemini, Ollama) as a format."""
     schema = first(body, "responseSchema", "responseJsonSchema", "response_schema")
     if isinstance(schema := loads(schema), dict):
@@ -78,7 +78,7 @@ def _response_format(body: Mapping[str, Any]) -> Json | None:
     return {"type": form["type"], "json_schema": inner} if inner else {"type": form["type"]}
 
 
-def declared_tools(value: Any) -> Iterator[Json]:
+def declared_tools(value: object) -> Iterator[Json]:
     """Tool declarations of any provider, in OpenAI's shape."""
     value = loads(value)
     if isinstance(value, dict):

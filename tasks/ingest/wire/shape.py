@@ -47,14 +47,14 @@ def mapping(value: Any, where: str) -> Json:
     raise ValueError(f"{UNREADABLE}: {where} is {_kind(value)}, not an object")
 
 
-def sequence(value: Any, where: str) -> list[Any]:
+def sequence(value: object, where: str) -> list[object]:
     """`value` when it is a JSON array. Raises ValueError."""
     if isinstance(value, list):
         return value
     raise ValueError(f"{UNREADABLE}: {where} is {_kind(value)}, not an array")
 
 
-def _kind(value: Any) -> str:
+def _kind(value: object) -> str:
     names = {str: "text", bool: "a boolean", int: "a number", float: "a number", dict: "an object"}
     return "absent" if value is None else names.get(type(value), "an array")
 
@@ -87,7 +87,7 @@ def text(value: Any) -> str:
     return str(value) if isinstance(value, str | int) and not isinstance(value, bool) else ""
 
 
-def whole(value: Any) -> int | None:
+def whole(value: object) -> int | None:
     """A count of tokens, or None."""
     if isinstance(value, str) and value.isdecimal() and len(value) < 10:
         value = int(value)
@@ -109,7 +109,7 @@ def real(value: Any) -> float | None:
     return float(value) if good else None
 
 
-def arguments(value: Any) -> str:
+def arguments(value: object) -> str:
     """Tool arguments as the JSON text that OpenAI's shape has; no arguments are `{}`.
 
     Arguments that were encoded twice are decoded once.
@@ -121,7 +121,7 @@ def arguments(value: Any) -> str:
     return value if isinstance(value, str) else dumps(value)
 
 
-def tool_call(raw: Any, index: int) -> Json:
+def tool_call(raw: object, index: int) -> Json:
     """One tool call. A missing id is made from the call, so that its result can name it."""
     call = mapping(raw, "tool call")
     function = call.get("function")
@@ -146,7 +146,7 @@ def _is_canonical(declared: Json) -> bool:
     return canonical and type(inner.get("parameters", {})) is dict
 
 
-def tool(raw: Any) -> Json:
+def tool(raw: object) -> Json:
     """One declared tool."""
     declared = mapping(loads(raw), "tool")
     if _is_canonical(declared):
@@ -166,7 +166,7 @@ def tool(raw: Any) -> Json:
     return {"type": "function", "function": result}
 
 
-def content(value: Any) -> Any:
+def content(value: object) -> object:
     """A message's content: text, None, or a list of parts; images stay as references."""
     if value is None or isinstance(value, str):
         return value
@@ -192,7 +192,7 @@ def _reference(value: Any) -> Any:
     return f"sha256:{digest(value, length=64)}" if inline else value
 
 
-def message(raw: Any) -> Json:
+def message(raw: object) -> Json:
     """One message of a request."""
     fields = mapping(raw, "message")
     role = fields.get("role")
@@ -219,7 +219,7 @@ def _tool_parts(fields: Json, message: Json) -> None:
         message["tool_call_id"] = ""  # `pair` fills it in
 
 
-def messages(raw: Any) -> list[Json]:
+def messages(raw: object) -> list[Json]:
     """A request's messages. Raises ValueError when there are none."""
     result = [message(m) for m in sequence(raw, "messages")]
     if not result:

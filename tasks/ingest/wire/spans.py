@@ -59,14 +59,14 @@ class Span:
         return next((t for p in paths if (t := shape.text(self.get(p)))), "")
 
 
-def at(tree: Any, path: str) -> Any:
+def at(tree: object, path: str) -> object:
     """What stands in a tree under a dotted path; a value that has children is under the key ''."""
     for part in path.split("."):
         tree = tree.get(part) if isinstance(tree, dict) else None
     return tree.get("", tree) if isinstance(tree, dict) else tree
 
 
-def tree(flat: Mapping[str, Any]) -> Json:
+def tree(flat: Mapping[str, object]) -> Json:
     """Dotted keys as nested objects, and objects with numbers for keys as arrays."""
     root: Json = {}
     for key, value in flat.items():
@@ -85,7 +85,7 @@ def tree(flat: Mapping[str, Any]) -> Json:
     return {k: _listed(v) for k, v in root.items()}
 
 
-def _nested(value: Any) -> Any:
+def _nested(value: object) -> object:
     if isinstance(value, dict):
         return tree(value)
     return [_nested(v) for v in value] if isinstance(value, list) else value
@@ -102,7 +102,7 @@ def _listed(node: Any) -> Any:
     return result
 
 
-def is_span(document: Any) -> bool:
+def is_span(document: object) -> bool:
     """Return whether a document is one span of any exporter."""
     if not isinstance(document, dict):
         return False
@@ -123,7 +123,7 @@ def attributes(document: Json) -> Json:
     return tree({k: v for k, v in pairs(loads(raw)) if v is not None})
 
 
-def pairs(raw: Any) -> Iterator[tuple[str, Any]]:
+def pairs(raw: object) -> Iterator[tuple[str, object]]:
     """Attributes by name, from an object or from OTLP's list of keys and values."""
     if isinstance(raw, dict):
         yield from raw.items()
@@ -133,7 +133,7 @@ def pairs(raw: Any) -> Iterator[tuple[str, Any]]:
                 yield one["key"], value_of(one.get("value"))
 
 
-def value_of(raw: Any) -> Any:
+def value_of(raw: object) -> object:
     """A value of OTLP without the name of its type."""
     if not isinstance(raw, dict) or len(raw) != 1:
         return raw
@@ -184,7 +184,7 @@ def _end(raw: Json) -> float | None:
     return stated if stated is not None or not began or took is None else began + took / 1e6
 
 
-def _events(raw: Any) -> Iterator[tuple[str, Json]]:
+def _events(raw: object) -> Iterator[tuple[str, Json]]:
     events = loads(raw)
     for event in events if isinstance(events, list) else []:
         if isinstance(event, dict):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from typing import Any
 
 from tasks.core.records import Json
 from tasks.ingest.wire import native_streams
@@ -50,7 +49,7 @@ def is_sse(text: str) -> bool:
     return _EVENT.search(text) is not None or _COMMENTS.match(text) is not None
 
 
-def is_stream(value: list[Any]) -> bool:
+def is_stream(value: list[object]) -> bool:
     """Return whether a list holds the events of some provider's stream, decoded or as text."""
     if not value:
         return False
@@ -59,18 +58,18 @@ def is_stream(value: list[Any]) -> bool:
     return isinstance(value[0], dict) and is_chunk(value[0])
 
 
-def events(value: list[Any]) -> list[Json]:
+def events(value: list[object]) -> list[Json]:
     """The decoded events of a list that `is_stream`."""
     if isinstance(value[0], str):
         return list(chunks("\n\n".join(v for v in value if isinstance(v, str))))
     return [v for v in value if isinstance(v, dict)]
 
 
-def assemble(events: Iterable[Any]) -> Json:
+def assemble(events: Iterable[object]) -> Json:
     """One completion body (first choice only) out of stream chunks. Raises ValueError."""
     body: Json = {}
     message: Json = {"role": "assistant", "content": None}
-    calls: dict[Any, Json] = {}
+    calls: dict[object, Json] = {}
     reason = None
     seen = False
     for event in events:
@@ -92,7 +91,7 @@ def assemble(events: Iterable[Any]) -> Json:
     return body
 
 
-def _choice(message: Json, calls: dict[Any, Json], reason: Any) -> Json:
+def _choice(message: Json, calls: dict[object, Json], reason: object) -> Json:
     for name in ("content", "refusal"):
         if isinstance(text := message.get(name), str):
             message[name] = whole(text)
@@ -104,7 +103,7 @@ def _choice(message: Json, calls: dict[Any, Json], reason: Any) -> Json:
     return {"index": 0, "message": message, "finish_reason": reason or INCOMPLETE}
 
 
-def _add(message: Json, calls: dict[Any, Json], delta: Json) -> None:
+def _add(message: Json, calls: dict[object, Json], delta: Json) -> None:
     for name in ("content", "refusal"):
         piece = delta.get(name)
         if isinstance(piece, list):  # parts, as Mistral streams them
@@ -119,7 +118,7 @@ def _add(message: Json, calls: dict[Any, Json], delta: Json) -> None:
         _add_call(calls, {"index": 0, "function": legacy})
 
 
-def _add_call(calls: dict[Any, Json], piece: Json) -> None:
+def _add_call(calls: dict[object, Json], piece: Json) -> None:
     """Deltas name their call by index; some hosts send whole calls, by id or all under index 0."""
     function = piece.get("function")
     function = function if isinstance(function, dict) else {}
@@ -135,7 +134,7 @@ def _add_call(calls: dict[Any, Json], piece: Json) -> None:
         call["function"]["arguments"] += given
 
 
-def _key(calls: dict[Any, Json], piece: Json, function: Json) -> Any:
+def _key(calls: dict[object, Json], piece: Json, function: Json) -> object:
     """Under which key a delta's call is gathered: a new one where it surely begins a call."""
     index = piece.get("index")
     latest = list(calls)[-1] if calls else 0
@@ -150,7 +149,7 @@ def _key(calls: dict[Any, Json], piece: Json, function: Json) -> Any:
     return (index, len(same)) if begins else same[-1]
 
 
-def _is_whole(arguments: Any) -> bool:
+def _is_whole(arguments: object) -> bool:
     """Whether a call's arguments are complete, so that what follows belongs to another call."""
     if not isinstance(arguments, str):
         return bool(arguments)

@@ -62,7 +62,7 @@ def _is_digits(value: str) -> bool:
     return len(value) == 14 and value.startswith("20") and value.isdecimal()
 
 
-def _wrapped(value: dict[str, Any]) -> float | None:
+def _wrapped(value: dict[str, object]) -> float | None:
     """MongoDB's `$date`, protobuf's seconds and nanos."""
     inner = next((value[name] for name in _WRAPPED if name in value), None)
     at = seconds(inner)

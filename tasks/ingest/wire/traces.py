@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
 
 from tasks.core.records import Json
 from tasks.ingest.wire import shape
@@ -24,7 +23,7 @@ def otlp(document: Json) -> Iterator[Json]:
                 yield {**span, "attributes": {**name, **own}}
 
 
-def _list(node: Any, *names: str) -> list[Json]:
+def _list(node: object, *names: str) -> list[Json]:
     items = first(node, *names) if isinstance(node, dict) else None
     return [x for x in items if isinstance(x, dict)] if isinstance(items, list) else []
 

@@ -1,0 +1,54 @@
+"""What the watch wrote into the ledger: revocations, and changes of the teacher."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from html import escape
+from pathlib import Path
+
+import msgspec
+
+LEDGER, WATCH = "promotions.jsonl", "watch"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WatchEvent:
+    """A line of the ledger that the watch wrote; `task` is empty where all are concerned."""
+
+    at: float
+    task: str
+    reason: str
+    who: str
+    before: int | None = None
+    after: int | None = None
+
+
+def events(home: Path) -> list[WatchEvent]:
+    """Read what the watch did, newest first."""
+    file = home / LEDGER
+    found = []
+    for line in file.read_bytes().split(b"\n") if file.exists() else ():
+        with suppress(msgspec.DecodeError):
+            found.append(msgspec.json.decode(line, type=WatchEvent))
+    return [event for event in reversed(found) if event.who == WATCH]
+
+
+def section(found: Sequence[WatchEvent]) -> str:
+    """The report's part about them; nothing where nothing happened."""
+    rows = "".join(
+        f'<tr><td><b>{_about(event)}</b> <span class="soft">{_day(event.at)}</span>'
+        f'<span class="why">{escape(event.reason)}</span></td></tr>'
+        for event in found
+    )
+    return f"<h2>Taken out of service</h2><table>{rows}</table>" if rows else ""
+
+
+def _about(event: WatchEvent) -> str:
+    return escape(f"{event.task} v{event.before}" if event.task else "The teacher changed")
+
+
+def _day(at: float) -> str:
+    return f"{datetime.fromtimestamp(at, UTC):%d %B %Y, %H:%M} UTC"
