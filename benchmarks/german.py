@@ -200,15 +200,15 @@ def _one(kind: str, rng: random.Random, slots: dict[str, str]) -> tuple[str, str
         low = text.islower()
         name, order = (v.lower() if low else v for v in (slots["name"], slots["order"]))
         return text, f"Kunde {name} meldet {issue} bei Bestellung {order}; möchte {wish}."
-    keys = [k for k in DETAILS if rng.random() < 0.87] or ["order_id"]
-    rng.shuffle(keys)
-    text = _written(rng, [rng.choice(DETAILS[k]) for k in keys], slots)
+    told = [k for k in DETAILS if rng.random() < 0.87] or ["order_id"]
+    rng.shuffle(told)
+    text = _written(rng, [rng.choice(DETAILS[k]) for k in told], slots)
     values = {"name": "name", "email": "email", "order_id": "order", "item": "product"}
     body: Json = {
-        k: (slots[s].lower() if text.islower() else slots[s]) if k in keys else None
+        k: (slots[s].lower() if text.islower() else slots[s]) if k in told else None
         for k, s in values.items()
     }
-    body["quantity"] = int(slots["quantity"]) if "item" in keys else None
+    body["quantity"] = int(slots["quantity"]) if "item" in told else None
     return text, json.dumps(body, ensure_ascii=False)
 
 

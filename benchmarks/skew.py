@@ -17,7 +17,7 @@ import json
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from random import Random
@@ -85,12 +85,13 @@ def injected(path: Path, name: str, count: int) -> Iterator[Call]:
 
 def calls_of(name: str, data: Path, count: int) -> list[Call]:
     """The raw calls of the sample agent, in English, German or both, or of a set."""
-    ours = {
-        AGENT: lambda: growth.traffic(count, 4),
-        "german": german.german,
-        "mixed": lambda: german.mixed(count),
-    }
-    made = ours[name]() if name in ours else injected(_path(data, name), name, count)
+    made: Iterable[Call]
+    if name == AGENT:
+        made = growth.traffic(count, 4)
+    elif name in {"german", "mixed"}:
+        made = german.german() if name == "german" else german.mixed(count)
+    else:
+        made = injected(_path(data, name), name, count)
     return [Call(**{f.name: getattr(call, f.name) for f in fields(Call)}) for call in made]
 
 

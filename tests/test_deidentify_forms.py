@@ -65,6 +65,8 @@ TEXTS = [  # text, what must go
     ("CV_Anna_Kowalczyk_2024.pdf", "Kowalczyk"),
     ("Mevrouw De Smet belde gisteren.", "Smet"),
     ("Hartelijke groeten uit het zuiden\n\nMark De Baets", "Baets"),
+    ("Unser Hausmeister, Herr Metz, nahm es an.", "Metz"),
+    ("My details: Mia Kowalczyk, 12/29/1969, Boston", "12/29/1969"),
     ("Kind regards, Ralf-Dieter Carsten", "Carsten"),
     ("follow @annakowalczyk on insta", "annakowalczyk"),
 ]  # fmt: skip

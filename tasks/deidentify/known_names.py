@@ -40,7 +40,7 @@ def _in_chain(text: str, chain: re.Match[str], tongue: str) -> Iterator[Finding]
     ]
     for i, word in enumerate(words):
         behind = words[i + 1].group() if len(words) > i + 1 else ""
-        cued = _is_cued(text, chain.start() if i == 0 else word.start())
+        cued = _is_cued(text, word.start()) or (i == 0 and _is_cued(text, chain.start()))
         linked = behind != "" and text[word.end() : words[i + 1].start()].strip() != ""
         if not (linked and _is_given(word)) and not _begins(text, word, tongue, cued, behind):
             continue
