@@ -48,7 +48,7 @@ from serving.pool import pools
 from serving.relay import JSON, Passed, Relay, body_of, impassable
 from serving.route import RouteFile
 from serving.shadow import FOLDER, Shadows
-from serving.teacher import Incoming, Teacher
+from serving.teacher import Incoming, Teacher, base_url
 from tasks.core import params
 from tasks.core.params import Params, Serve
 from tasks.core.records import TEACHER, Json
@@ -243,12 +243,7 @@ def app(gateway: Gateway) -> ASGIApp:
 
 def build(home: Path, env: Mapping[str, str], chosen: Params, replay: bool) -> Gateway:
     """The gateway of a workdir, its teacher and pool named by the environment. Raises Refused."""
-    url = env.get("TEACHER_BASE_URL", "")
-    if not url.startswith(("http://", "https://")):
-        raise Refused(
-            f"TEACHER_BASE_URL is {url!r}; set it to the teacher's base URL, "
-            "such as https://api.openai.com/v1"
-        )
+    url = base_url(env.get("TEACHER_BASE_URL", ""))
     private(home)
     settings, alarm = chosen.serve, chosen.watch.audits_per_false_alarm
     key, client = env.get("TEACHER_API_KEY") or None, Client()

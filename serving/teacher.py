@@ -10,6 +10,7 @@ from yarl import URL
 
 from serving import body as bodies
 from serving.client import Body, Client, Headers, Reply, Unreachable
+from tasks.core.stage import Refused
 
 REDIRECTS = 3
 _MOVED = (307, 308)  # the same request at another address
@@ -25,6 +26,24 @@ _NAMES_MODEL = re.compile(
     rb"/(chat/completions|completions|responses|responses/input_tokens|messages"
     rb"|messages/count_tokens)/?$"
 )
+
+
+def base_url(text: str) -> str:
+    """The teacher's base URL as it is set, but for a host that is not ASCII. Raises Refused."""
+    text = text.strip()
+    try:
+        url = URL(text)
+        good = url.scheme in ("http", "https") and url.host and url.port and not url.fragment
+    except ValueError:
+        good = False
+    if not good:
+        raise Refused(
+            f"TEACHER_BASE_URL is {text!r}; set it to the teacher's base URL, "
+            "such as https://api.openai.com/v1"
+        )
+    if url.raw_user or url.raw_password:  # it would be in errors, and on the state's page
+        raise Refused("TEACHER_BASE_URL holds a user or a password; set TEACHER_API_KEY instead")
+    return text if text.isascii() else str(url)
 
 
 class TeacherDown(Exception):  # noqa: N818 - it reads as what happened
