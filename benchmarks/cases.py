@@ -46,7 +46,7 @@ _PERSONAL = re.compile(r"[\w.%+-]+(?:@|%40)[\w-]+\.\w+|\+\d[\d ]{8,}\d|\b(?=\S*\
 
 
 class Facts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What exactly comes of a case, where somebody wrote it down."""
+    """The exact outcome of a case, where somebody wrote it down."""
 
     kept: int | None = None
     answers: list[str] | None = None  # of the kept calls, in the order of the log
@@ -67,7 +67,7 @@ class Case(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What the hops made of a case."""
+    """The outcome of a case."""
 
     read: int
     kept: list[Call]
@@ -172,7 +172,7 @@ def _replaced(found: Outcome, _: re.Match[str]) -> str:
     raw = {said(call) for call in found.kept}
     after = [said(call) for call in found.clean]
     same = [text[:90] for text in after if text in raw]
-    ids = " ".join(call.id for call in found.kept)  # a record's own number is nobody's
+    ids = {call.id for call in found.kept}  # a record's own number is nobody's
     found_in = (v for text in raw for v in _PERSONAL.findall(text))
     values = dict.fromkeys(v for v in found_in if v not in ids or "@" in v)
     left = [value for value in values if any(value in text for text in after)]

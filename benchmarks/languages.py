@@ -1,10 +1,10 @@
 """How much of a text stays as it is, and how much personal data goes: by language and jargon.
 
-    python -m benchmarks.languages [--values 12] [--parts plain fresh held tuned people]
+    python -m benchmarks.languages [--values 12] [--parts plain unseen fresh held tuned people]
 
 Fills the sentences of `language_texts.txt` with values of Faker's locales, sends them through the
 whole hop and prints with 95 % intervals: words of texts about nobody that are kept, values found
-in sentences that the patterns were fitted on (tuned) and in others (held, fresh), and what is left
+in sentences that the patterns were fitted on (tuned) and in others (the rest), and what is left
 of teams of 1 to 200 people that write 1 to 100 times each. The last line is one JSON object.
 """
 
@@ -18,14 +18,18 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tasks.core.params import Deidentify
-from tasks.core.records import Call, read_clean, write
+from tasks.core.records import Call, Json, read_clean, write
 from tasks.deidentify.cleaner import norm
 from tasks.deidentify.deidentify import deidentify
 from tasks.deidentify.recall_probe import interval
 from tasks.deidentify.wordlists import fold, word_set
+
+if TYPE_CHECKING:
+    from faker import Faker
+
 
 TEXTS = Path(__file__).with_name("language_texts.txt")
 LOCALES = {
@@ -43,7 +47,7 @@ TEAMS = (  # people, calls of each
     *((1, 1), (1, 20), (1, 100), (3, 30), (10, 50), (25, 25), (50, 20), (60, 8), (100, 10)),
     *((200, 1), (200, 10), (200, 100)),
 )
-Row = dict[str, Any]
+Row = Json
 
 
 @cache
@@ -94,7 +98,7 @@ def _plain(name: str) -> str:
     return norm(name)
 
 
-def _iban(fake: Any) -> str:
+def _iban(fake: Faker) -> str:
     number = str(fake.iban())
     return " ".join(number[i : i + 4] for i in range(0, len(number), 4))
 
@@ -222,7 +226,9 @@ def people() -> Row:
 def main() -> None:
     """Run the parts that are named; all of them by default."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--parts", nargs="*", default=["plain", "fresh", "held", "tuned", "people"])
+    parser.add_argument(
+        "--parts", nargs="*", default=["plain", "unseen", "fresh", "held", "tuned", "people"]
+    )
     parser.add_argument("--values", type=int, default=12, help="people of each language")
     args = parser.parse_args()
     parts = {
@@ -230,6 +236,7 @@ def main() -> None:
         "held": lambda: found("held", args.values),
         "tuned": lambda: found("tuned", args.values),
         "fresh": lambda: found("fresh", args.values),
+        "unseen": lambda: found("unseen", args.values),
         "people": people,
     }
     figures = {}

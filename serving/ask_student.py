@@ -49,7 +49,7 @@ class Students:
         if match is None:
             exchange.reason = router.miss(request)
             return None
-        exchange.reason = self._barred(exchange) or self._unfit(request, match.route)
+        exchange.reason = self._barred(exchange, match.route) or self._unfit(request, match.route)
         answer = None if exchange.reason else await self._answer(exchange, match)
         if answer is None:
             return None
@@ -71,12 +71,14 @@ class Students:
             return escalate.REVOKED
         return escalate.unsupported(request) or ""
 
-    def _barred(self, exchange: Exchange) -> str | None:
+    def _barred(self, exchange: Exchange, route: Route) -> str | None:
         """Return why this caller may not be answered by a student, whatever it asks."""
         if not exchange.plain:
             return escalate.NOT_PLAIN
         if exchange.incoming.header(b"origin"):
             return escalate.BROWSER
+        if exchange.key and not exchange.key.may(route.task.id):
+            return escalate.NOT_ALLOWED
         accepted = self.keys.accepted(exchange.incoming, exchange.model)
         return None if accepted else escalate.UNKNOWN_KEY
 

@@ -34,7 +34,7 @@ class Unreachable(Exception):  # noqa: N818 - it reads as what happened
         self.kind, self.late = kind, isinstance(error, TimeoutError)
 
 
-_FAILURES = (aiohttp.ClientError, OSError, TimeoutError)
+_FAILURES = (aiohttp.ClientError, OSError, TimeoutError, ValueError)  # the last: no such address
 # A connection that the server closed while it was idle fails before anything was answered.
 _STALE = (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError)
 

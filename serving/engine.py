@@ -34,13 +34,12 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from serving import chat_request, completion
 from serving.chat_request import BadRequest, ChatRequest
 from serving.decoder import DecodeJob, Engine
-from serving.listen import listen
+from serving.listen import LOOPBACK, listen
 from tasks.core.stage import Refused
 from tasks.students.causal import Student, base_path
 from tasks.students.encoder import EncoderStudent
 
 T = TypeVar("T")
-LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
 def _engine(request: Request) -> Engine:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from serving import body as bodies
 from serving.client import Headers
+from serving.client_keys import ClientKey
 from serving.route import Match
 from serving.teacher import Incoming
 from tasks.core.records import TEACHER, Json
@@ -22,7 +23,10 @@ _NOT_A_LABEL = re.compile(r"[^\x20-\x7e]")
 
 
 def api_of(method: str, path: str) -> str | None:
-    """Which API that nights learn from this calls: chat, responses or messages; None for others."""
+    """Return which API that nights learn from this calls.
+
+    Chat, responses or messages; None for others.
+    """
     match = _PATH.fullmatch(path) if method == "POST" else None
     return _KINDS[match[1]] if match else None
 
@@ -32,7 +36,8 @@ class Exchange:
     """One request to a model; `match`, `reason` and `student` become known while it is answered.
 
     `start` is the clock's reading at its arrival, `at` its time in seconds since the epoch.
-    `request` is None where its body cannot be read; `plain` where it is JSON to the letter.
+    `request` is None where its body cannot be read; `plain` where it is JSON to the letter. `key`
+    is the client's, where the gateway asks for keys of its own.
     """
 
     id: str
@@ -40,6 +45,7 @@ class Exchange:
     start: float
     api: str
     incoming: Incoming
+    key: ClientKey | None = None
     request: Json | None = None
     plain: bool = False
     match: Match | None = None
@@ -99,6 +105,7 @@ class Exchange:
             "latency_s": round(time.perf_counter() - self.start, 6),
             "client": header(b"x-client-id") or str(request.get("user") or ""),
             "conversation": header(b"x-conversation-id") or str(conversation or ""),
+            "key": self.key.name if self.key else None,
             "hint": str(labels.get("workload_id") or labels.get("task") or ""),
             "answered_by": TEACHER,
             "reason": self.reason,

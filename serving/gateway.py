@@ -4,9 +4,10 @@
         python -m serving.gateway --home .flywheel --port 8080 [--replay]
 
 Also from the environment: TEACHER_API_KEY (else the client's own key goes on to the teacher),
-TEACHER_MODEL (else the model that the client names), POOL_TOKEN. With --replay the header
-`x-flywheel-at: <unix seconds>` is the time of a call. A call that the teacher could answer never
-fails here: whatever is wrong with a student or the pool is only a reason to escalate.
+TEACHER_MODEL (else the model that the client names), POOL_TOKEN, GATEWAY_WALLED (there is
+a wall of your own: listen beyond loopback without keys, see `flywheel keys`). With --replay the
+header `x-flywheel-at: <unix seconds>` is the time of a call. A call that the teacher could answer
+never fails here: whatever is wrong with a student or the pool is only a reason to escalate.
 """
 
 from __future__ import annotations
@@ -27,33 +28,30 @@ from pathlib import Path
 
 import msgspec
 from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import JSONResponse, PlainTextResponse, Response
-from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from serving import completion, escalate, transcript
+from serving import completion, escalate, pooled, transcript
 from serving.ask_student import Students
 from serving.audit import Audits
 from serving.caller import Caller, Left
 from serving.client import Client
+from serving.client_keys import ClientKey, ClientKeys
 from serving.evidence import Evidence, JournalLine, drawn
-from serving.evidence import files as journal_files
 from serving.exchange import CHAT, Exchange, api_of, reply_fields
 from serving.intake import MEGABYTE, Intake, NotTaken
 from serving.journal import Journal
 from serving.keys import AcceptedKeys
-from serving.listen import SHUTDOWN_SECONDS, listen, server
+from serving.listen import LOOPBACK, SHUTDOWN_SECONDS, listen, server
 from serving.metrics import Metrics
+from serving.pages import pages
 from serving.pool import pools
 from serving.relay import JSON, Passed, Relay, body_of, impassable
 from serving.route import RouteFile
 from serving.shadow import FOLDER, Shadows
-from serving.teacher import Incoming, Teacher
+from serving.teacher import Incoming, Teacher, base_url
 from tasks.core import params
-from tasks.core.evidence import ALARM
-from tasks.core.params import Serve
-from tasks.core.records import TEACHER
+from tasks.core.params import Params, Serve
+from tasks.core.records import TEACHER, Json
 from tasks.core.stage import Refused, private
 from tasks.ingest.wire import completion as replies
 from tasks.students.causal import Answer
@@ -73,6 +71,7 @@ class Gateway:
     journal: Journal
     settings: Serve
     shadows: Shadows
+    clients: ClientKeys
     replay: bool = False
     metrics: Metrics = field(default_factory=Metrics)
     audits: Audits = field(init=False)
@@ -94,13 +93,16 @@ class Gateway:
             try:
                 if problem := impassable(incoming, scope["path"]):
                     raise NotTaken(501, problem)
-                await self._handle(incoming, api_of(incoming.method, scope["path"]), caller)
+                key, incoming = self.clients.admit(incoming, time.time())
+                await self._handle(incoming, api_of(incoming.method, scope["path"]), caller, key)
             except NotTaken as refusal:
                 error = completion.error(str(refusal), "invalid_request_error")
                 closing = (b"connection", b"close")
                 await caller.reply(refusal.status, [JSON, closing], msgspec.json.encode(error))
 
-    async def _handle(self, incoming: Incoming, api: str | None, caller: Caller) -> None:
+    async def _handle(
+        self, incoming: Incoming, api: str | None, caller: Caller, key: ClientKey | None
+    ) -> None:
         """Pass a request through, or answer it as a call. Raises Left and NotTaken."""
         start, at, largest = time.perf_counter(), self._time(incoming), self.intake.largest
         if api is None and not incoming.names_model():
@@ -112,7 +114,8 @@ class Gateway:
             if api is None:
                 await Relay(self.teacher, incoming, caller).run()
             else:
-                await self._answer(Exchange(uuid.uuid4().hex, at, start, api, incoming), caller)
+                made = Exchange(uuid.uuid4().hex, at, start, api, incoming, key)
+                await self._answer(made, caller)
 
     async def _answer(self, exchange: Exchange, caller: Caller) -> None:
         """Answer one call: a student's answer where it may be served, else the teacher's."""
@@ -150,6 +153,7 @@ class Gateway:
         reply = replies.read(body)
         rate = self._audit_rate(exchange)
         line = exchange.line(rate, **reply_fields(reply), answered_by=route.adapter)
+        self.clients.spend(line)
         written = completion.written(body, exchange.request)
         if drawn(exchange.id, rate):
             self.audits.start(exchange, line, route.task.contract, answer.text)
@@ -186,32 +190,28 @@ class Gateway:
             self.shadows.offer(line, line["reply"])
             if line["student"]:
                 self.students.evidence.see(msgspec.convert(line, JournalLine))
+        self.clients.spend(line)
         self.metrics.seconds.labels(TEACHER).observe(line["latency_s"])
         if not self.journal.keep(line):  # the client gets its answer, which may have been costly
             self.metrics.unwritten.inc()
 
-    async def state(self, _: Request) -> Response:
-        """GET /: the routes and the counts since the start."""
+    def state(self) -> Json:
+        """The routes and the counts since the start."""
         counts = self.metrics.state()
-        return JSONResponse(
-            {
-                **counts,
-                "calls": sum(counts["calls"].values()),
-                "routes": self.students.evidence.state(),
-                "shadows": {"asked": self.shadows.asked, "waiting": self.shadows.waiting},
-                "teacher": self.teacher.url,
-            }
-        )
-
-    async def counters(self, _: Request) -> Response:
-        """GET /metrics."""
-        return PlainTextResponse(self.metrics.text())
+        return {
+            **counts,
+            "calls": sum(counts["calls"].values()),
+            "routes": self.students.evidence.state(),
+            "shadows": {"asked": self.shadows.asked, "waiting": self.shadows.waiting},
+            "teacher": self.teacher.url,
+        }
 
     @contextlib.asynccontextmanager
     async def lifespan(self, _: Starlette) -> AsyncIterator[None]:
         """Sync the journal every second and ask shadows; at the end wait for the audits."""
         self.journal.recover()
-        self.students.evidence.recall(journal_files(self.journal.folder))
+        self.students.evidence.recall(pooled.look(self.journal.folder.parent))
+        self.clients.recall(self.journal.folder, time.time())
         beside = [asyncio.create_task(self._sync()), asyncio.create_task(self.shadows.run())]
         async with self.teacher.client:
             yield
@@ -230,50 +230,22 @@ class Gateway:
                 log.error("the journal is not synced: %s", problem)
 
 
-async def health(_: Request) -> Response:
-    """GET /healthz: this process is up. A pool or teacher that is down does not change that."""
-    return JSONResponse({"status": "ok"})
-
-
-async def nowhere(http: Request, _: Exception) -> Response:
-    """Return what is neither the teacher's nor ours."""
-    sentence = f"{http.url.path} is not here: the API is under /v1 (Azure's under /openai)"
-    return JSONResponse(completion.error(sentence, "invalid_request_error"), 404)
-
-
 def app(gateway: Gateway) -> ASGIApp:
     """The gateway as an ASGI application."""
-    pages = Starlette(
-        routes=[
-            Route("/healthz", health),
-            Route("/metrics", gateway.counters),
-            Route("/", gateway.state),
-        ],
-        lifespan=gateway.lifespan,
-        exception_handlers={404: nowhere},
-    )
+    beside = pages(gateway)
 
     async def route(scope: Scope, receive: Receive, send: Send) -> None:
         api = scope["type"] == "http" and scope["path"].startswith(("/v1/", "/openai/"))
-        await (gateway if api else pages)(scope, receive, send)
+        await (gateway if api else beside)(scope, receive, send)
 
     return route
 
 
-def build(
-    home: Path, env: Mapping[str, str], settings: Serve, replay: bool, alarm: float = ALARM
-) -> Gateway:
-    """The gateway of a workdir, its teacher and pool named by the environment. Raises Refused.
-
-    A student exactly at its risk is revoked once in `alarm` audits at most.
-    """
-    url = env.get("TEACHER_BASE_URL", "")
-    if not url.startswith(("http://", "https://")):
-        raise Refused(
-            f"TEACHER_BASE_URL is {url!r}; set it to the teacher's base URL, "
-            "such as https://api.openai.com/v1"
-        )
+def build(home: Path, env: Mapping[str, str], chosen: Params, replay: bool) -> Gateway:
+    """The gateway of a workdir, its teacher and pool named by the environment. Raises Refused."""
+    url = base_url(env.get("TEACHER_BASE_URL", ""))
     private(home)
+    settings, alarm = chosen.serve, chosen.watch.audits_per_false_alarm
     key, client = env.get("TEACHER_API_KEY") or None, Client()
     model = env.get("TEACHER_MODEL") or None
     teacher = Teacher(url, client, key, model, settings.teacher_timeout)
@@ -282,11 +254,17 @@ def build(
     keys = AcceptedKeys(open=key is not None)
     students = Students(routes, servers, settings, keys, Evidence(routes, alarm))
     shadows = Shadows(routes, servers, settings, home / FOLDER)
-    return Gateway(students, teacher, Journal(home / "journal"), settings, shadows, replay)
+    journal, clients = Journal(home / "journal"), ClientKeys(home, chosen.economics)
+    return Gateway(students, teacher, journal, settings, shadows, clients, replay)
 
 
-def serve(gateway: Gateway, host: str, port: int) -> None:
-    """Serve until interrupted. Raises Refused when the port is taken."""
+def serve(gateway: Gateway, host: str, port: int, *, walled: bool = False) -> None:
+    """Serve until interrupted. Raises Refused when the port is taken, or open to everybody."""
+    if host not in LOOPBACK and not walled and not gateway.clients.needed():
+        raise Refused(
+            f"on {host} others reach the gateway, and it asks nobody for a key: make one with "
+            "`flywheel keys add NAME`, or set GATEWAY_WALLED=1 behind a wall of your own"
+        )
     listener = listen(host, port)
     gc.collect()
     gc.freeze()  # what is loaded stays: a full collection would look at all of it, for 30 ms
@@ -306,10 +284,8 @@ def main() -> None:
     os.umask(0o077)  # what is written below is as personal as the calls are
     logging.basicConfig(format="%(levelname)s %(name)s: %(message)s")
     try:
-        settings = params.load()
-        alarm = settings.watch.audits_per_false_alarm
-        gateway = build(chosen.home, os.environ, settings.serve, chosen.replay, alarm)
-        serve(gateway, chosen.host, chosen.port)
+        gateway = build(chosen.home, os.environ, params.load(), chosen.replay)
+        serve(gateway, chosen.host, chosen.port, walled=bool(os.environ.get("GATEWAY_WALLED")))
     except Refused as error:
         print(f"flywheel: {error}", file=sys.stderr)
         raise SystemExit(2) from None

@@ -13,6 +13,7 @@ from starlette.types import ASGIApp
 from serving.lenient import Requests
 from tasks.core.stage import Refused
 
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
 HEAD_SECONDS = 20.0  # from the connection, or a request's first byte, to the end of its headers
 HEAD_BYTES = 256 << 10  # of a request line and its headers
 FILES = 3  # that one connection may need: its own, the teacher's and the pool's
@@ -38,7 +39,10 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def connections() -> int:
-    """How many connections may be open at once; raises this process's own limit of open files."""
+    """Return how many connections may be open at once.
+
+    Raises this process's own limit of open files.
+    """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = FILES * MOST
     files = wanted if hard == resource.RLIM_INFINITY else min(hard, wanted)

@@ -10,6 +10,7 @@ from yarl import URL
 
 from serving import body as bodies
 from serving.client import Body, Client, Headers, Reply, Unreachable
+from tasks.core.stage import Refused
 
 REDIRECTS = 3
 _MOVED = (307, 308)  # the same request at another address
@@ -18,12 +19,31 @@ _HOP_BY_HOP = frozenset(
     | {b"proxy-connection", b"trailer", b"transfer-encoding", b"upgrade"}
 )
 _NO_BODY = (204, 304)
-_KEYS = (b"authorization", b"api-key", b"x-api-key")  # where clients send their key
+KEYS = (b"authorization", b"api-key", b"x-api-key")  # where clients send their key
+_ACCOUNT = (b"openai-organization", b"openai-project")  # of the client's key, not of ours
 _OURS = b"x-flywheel-"
 _NAMES_MODEL = re.compile(
     rb"/(chat/completions|completions|responses|responses/input_tokens|messages"
     rb"|messages/count_tokens)/?$"
 )
+
+
+def base_url(text: str) -> str:
+    """The teacher's base URL as it is set, but for a host that is not ASCII. Raises Refused."""
+    text = text.strip()
+    try:
+        url = URL(text)
+        good = url.scheme in ("http", "https") and url.host and url.port and not url.fragment
+    except ValueError:
+        good = False
+    if not good:
+        raise Refused(
+            f"TEACHER_BASE_URL is {text!r}; set it to the teacher's base URL, "
+            "such as https://api.openai.com/v1"
+        )
+    if url.raw_user or url.raw_password:  # it would be in errors, and on the state's page
+        raise Refused("TEACHER_BASE_URL holds a user or a password; set TEACHER_API_KEY instead")
+    return text if text.isascii() else str(url)
 
 
 class TeacherDown(Exception):  # noqa: N818 - it reads as what happened
@@ -123,10 +143,10 @@ class Teacher:
 
     def _with_key(self, headers: Headers) -> Headers:
         """Our key in the place of the client's, where it had one."""
-        places = [k for k, _ in headers if k in _KEYS] or [b"authorization"]
+        places = [k for k, _ in headers if k in KEYS] or [b"authorization"]
         key = self.key or ""
         own = [(k, (f"Bearer {key}" if k == b"authorization" else key).encode()) for k in places]
-        return [*((k, v) for k, v in headers if k not in _KEYS), *own]
+        return [*((k, v) for k, v in headers if k not in KEYS and k not in _ACCOUNT), *own]
 
     def down(self, error: Unreachable) -> TeacherDown:
         """The sentence for a teacher that gave no answer."""
@@ -151,7 +171,10 @@ def back(reply: Reply) -> list[tuple[bytes, bytes]]:
 
 
 def _place(reply: Reply) -> str:
-    """Where a reply points to: what is relative is so to the teacher, not to this gateway."""
+    """Return where a reply points to.
+
+    What is relative is so to the teacher, not to this gateway.
+    """
     try:
         return str(reply.url.join(URL(reply.header("location"), encoded=True)))
     except ValueError:

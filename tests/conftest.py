@@ -13,6 +13,10 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+MODELS = re.compile(
+    r"test_(?:bases|cluster|dataset|evaluate|night|referee|registry_store|students|train"
+    r"|serving_(?:engine|reconcile))"
+)
 os.environ["CUDA_VISIBLE_DEVICES"] = ""
 gc.set_threshold(100_000, 50, 50)  # a million objects are imported, and none of them is garbage
 # Each HTTP client reads the authorities' certificates: 25 ms, and nothing here speaks TLS.
@@ -23,6 +27,11 @@ anywhere = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("fixed", anywhere, derandomize=True, max_examples=50)
 settings.register_profile("fuzz", anywhere, max_examples=500)
 settings.load_profile("fixed")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What trains or asks models goes first: one worker alone imports what that needs, mostly."""
+    items.sort(key=lambda item: MODELS.match(item.path.name) is None)
 
 
 def pytest_collection_finish() -> None:

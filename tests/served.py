@@ -17,6 +17,7 @@ from upstream import Handler, upstream
 from examples import desk, teacher
 from serving.ask_student import Students
 from serving.client import Client
+from serving.client_keys import ClientKeys
 from serving.evidence import Evidence
 from serving.gateway import Gateway, app
 from serving.journal import Journal
@@ -120,6 +121,7 @@ def gateway(
         journal=Journal(home / "journal"),
         settings=serve,
         shadows=Shadows(routes, students, serve, home / FOLDER),
+        clients=ClientKeys(home),
         replay=True,
     )
 

@@ -93,7 +93,8 @@ def test_a_registry_that_is_away_is_said_within_seconds(listens: bool, tmp_path:
             for words in commands
         ]  # fmt: skip
         ended = [one.communicate(timeout=60)[0] for one in started]
-    assert time.monotonic() - began < 15
+    crowd = max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))  # what this machine does beside
+    assert time.monotonic() - began < 15 * crowd
     assert [one.returncode for one in started] == [2, 2, 2], ended
     for said in ended:
         assert " ".join(said.split()).startswith(f"flywheel: MLflow at {url} cannot be reached ")

@@ -168,7 +168,11 @@ def stack(place: Path, postgres: str, bucket: dict[str, str]) -> Iterator[dict[s
             PREFECT_API_DATABASE_CONNECTION_URL=f"postgresql+asyncpg://{sql}/prefect",
         ))  # fmt: skip
         start(pool.running(at["pool"] + "/health", **common))
-        start(gateway.running(at["gateway"] + "/healthz", **common, JOURNAL_WRITER="gateway-a"))
+        start(
+            gateway.running(
+                at["gateway"] + "/healthz", **common, GATEWAY_WALLED="1", JOURNAL_WRITER="gateway-a"
+            )
+        )
         start(worker.running(**common, FLYWHEEL_PII_KEY="surrogates"))
         yield {**at, **common}
 
@@ -318,7 +322,7 @@ def test_a_stream_that_a_roll_out_cuts_is_in_the_journal(place: Path) -> None:
     body = {"model": "m", "stream": True, "messages": [{"role": "user", "content": "hi"}]}
     url = f"http://127.0.0.1:{port}"
     with (
-        image.running(url + "/healthz", TEACHER_BASE_URL=teacher) as process,
+        image.running(url + "/healthz", TEACHER_BASE_URL=teacher, GATEWAY_WALLED="1") as process,
         httpx.stream("POST", url + "/v1/chat/completions", json=body, timeout=30) as reply,
     ):
         first = next(reply.iter_bytes())

@@ -216,3 +216,28 @@ def test_surrogates_escaped_twice(gateway: str, teacher: str, tmp_path: Path) ->
     assert [m["content"] for m in line["request"]["messages"]] == texts
     last = [one for one in httpx.get(f"{teacher}/last").json() if one["path"] == PATH][-1]
     assert httpx.Response(200, text=last["body"]).json() == {**body, "model": "m:x"}
+
+
+ELSEWHERE = {
+    "audited-lines-lost": "test_serving_journal."
+    "test_lines_that_a_killed_gateway_had_put_aside_are_written",
+    "data-get-damaged-cache": "test_registry_ledger.test_damaged_data_is_named_and_not_restored",
+    "dead-service-unnoticed": "test_cli_processes.test_a_service_that_dies_starts_again",
+    "hangup-orphans": "test_unattended.test_a_closed_terminal_ends_everything",
+    "mlflow-down": "test_cli.test_a_registry_that_is_away_is_said_within_seconds",
+    "night-stopped-holds-slot": "test_unattended.test_a_night_that_was_killed_begins_again",
+    "one-bad-bundle-blocks-all": "test_serving_reconcile.test_a_bad_bundle_costs_only_itself",
+    "promotes-at-once": "test_unattended.test_promotions_at_once_lose_nothing",
+    "schedule-never-fires": "test_unattended.test_a_scheduled_night_registers_students",
+}
+
+
+CASES = sorted(path.parent.name for path in MOCK.parent.glob("*/case.json"))
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_every_case_is_a_test(case: str) -> None:
+    """Here by its own name; elsewhere where it needs more, or less, than a gateway."""
+    here = f"{Path(__file__).stem}.test_{case.replace('-', '_')}"
+    file, _, name = ELSEWHERE.get(case, here).partition(".")
+    assert f"def {name}(" in Path(__file__).with_name(f"{file}.py").read_text()

@@ -135,6 +135,9 @@ def test_text_contracts_need_confidence_too() -> None:
     assert not decide(task, -0.001, {}, SURE).serve
 
 
+EMPTY = ("web_search_options", "guided_json", "structured_outputs", "plugins", "reasoning")
+
+
 @pytest.mark.parametrize(
     ("option", "value", "reason"),
     [
@@ -143,12 +146,17 @@ def test_text_contracts_need_confidence_too() -> None:
         ("logprobs", True, "option logprobs"),
         ("modalities", ["text", "audio"], "option modalities"),
         ("functions", [{"name": "f"}], "option functions"),
+        ("store", True, "option store"),
+        *((name, {}, f"option {name}") for name in EMPTY),
+        ("min_tokens", 0, "option min_tokens"),
+        ("prompt_logprobs", 0, "option prompt_logprobs"),
+        ("an_option_of_tomorrow", 1, "option an_option_of_tomorrow"),
     ],
 )
 def test_options_that_a_student_cannot_honour_escalate(
     option: str, value: object, reason: str
 ) -> None:
-    """A request that wants several choices, stop words or log-probabilities is the teacher's."""
+    """Several choices, stop words, a search, what nobody here knows, also where it is empty."""
     assert unsupported({option: value}) == reason
 
 

@@ -18,7 +18,7 @@ from upstream import nowhere
 from examples import teacher as large
 from serving import gateway as module
 from serving.evidence import drawn
-from tasks.core.params import Serve
+from tasks.core.params import Params
 from tasks.core.stage import Refused
 from tasks.ingest.dialects import journal as dialect
 
@@ -475,13 +475,15 @@ def test_the_student_reads_the_payload_only(home: Path) -> None:
 
 def test_the_environment_must_name_a_teacher(tmp_path: Path) -> None:
     """Without TEACHER_BASE_URL, or with something else in it, there is no gateway."""
-    for env in ({}, {"TEACHER_BASE_URL": "localhost:80"}):
-        with pytest.raises(Refused, match="TEACHER_BASE_URL"):
-            module.build(tmp_path, env, Serve(), False)
+    for url in ("", "t:80", "http://", "http://[::1", "http://t:99999/v1", "http://t/v1#x"):
+        with pytest.raises(Refused, match="TEACHER_BASE_URL is '"):
+            module.build(tmp_path, {"TEACHER_BASE_URL": url}, Params(), False)
+    with pytest.raises(Refused, match="set TEACHER_API_KEY instead"):
+        module.build(tmp_path, {"TEACHER_BASE_URL": "http://me:secret@t/v1"}, Params(), False)
     env = {"TEACHER_BASE_URL": "http://t/v1", "POOL_URL": "http://p", "TEACHER_API_KEY": "k"}
-    built = module.build(tmp_path, env, Serve(), True)
+    built = module.build(tmp_path, env, Params(), True)
     assert set(built.students.pools) == {"causal", "encoder"}
-    apart = module.build(tmp_path, env | {"ENCODER_URL": "http://e"}, Serve(), True).students.pools
+    apart = module.build(tmp_path, env | {"ENCODER_URL": "http://e"}, Params(), True).students.pools
     assert (apart["causal"].url, apart["encoder"].url) == ("http://p", "http://e")
     assert built.teacher.key == "k"
 

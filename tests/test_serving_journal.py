@@ -5,6 +5,7 @@ from __future__ import annotations
 import resource
 import stat
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -170,3 +171,17 @@ def test_a_gateway_starts_on_a_full_disk(tmp_path: Path) -> None:
         assert Journal(tmp_path).recover() == 0
     assert Journal(tmp_path).recover() == 1
     assert [one["id"] for one in lines(tmp_path) if isinstance(one, dict)] == ["a" * 32]
+
+
+def test_gateways_that_share_a_file_tear_no_line(tmp_path: Path) -> None:
+    """Two gateways on one home of one machine: each line is one write at the file's end."""
+
+    def write(name: str) -> None:
+        journal = Journal(tmp_path)
+        for number in range(200):
+            journal.append({"at": NOON, "id": f"{name}{number}", "text": "x" * 100 * number})
+        journal.close()
+
+    with ThreadPoolExecutor(3) as threads:
+        list(threads.map(write, "abc"))
+    assert len({line["id"] for line in lines(tmp_path)}) == 600

@@ -15,6 +15,7 @@ from typing import Annotated
 import typer
 
 from flows import console
+from flows.cli import keys
 from registry.server import answer, reach
 from tasks.core.params import load
 from tasks.core.stage import Refused
@@ -24,6 +25,7 @@ data = typer.Typer(no_args_is_help=True, help="The datasets behind registered st
 app.add_typer(data, name="data")
 audit = typer.Typer(no_args_is_help=True, help="What the ledger and the journal prove.")
 app.add_typer(audit, name="audit")
+app.add_typer(keys.app, name="keys")
 LIVE = Path(".flywheel/live")
 DEMO = Path(".flywheel/demo")
 Home = Annotated[
@@ -178,7 +180,7 @@ def audit_show(
     call: Annotated[str, typer.Argument(help="The header x-flywheel-call of an answer.")],
     home: Home = LIVE,
 ) -> None:
-    """Where one answer came from: header, adapter, version, run, data, source lines."""
+    """Return where one answer came from: header, adapter, version, run, data, source lines."""
     from flows.cli import people
 
     people.lineage(_known(home), call)
@@ -250,7 +252,7 @@ def data_get(
 
     name, _, number = version.rpartition("/")
     if not name or not number.isdecimal():
-        raise Refused(f"{version!r} is no registered version; one is called task/number")
+        raise Refused(f"{version!r} is not a registered version (expected task/number)")
     registered = registry_of(home.resolve()).version(name, int(number))
     place = to or Path(f"{name}-v{number}")
     if place.exists():

@@ -12,6 +12,6 @@ COPY tasks tasks
 COPY registry registry
 COPY serving serving
 COPY params.yaml ./
-USER flywheel
+USER 10001
 EXPOSE 8080
 CMD ["python", "-m", "serving.gateway", "--home", "/flywheel", "--port", "8080", "--host", "0.0.0.0"]

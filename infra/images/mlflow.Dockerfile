@@ -6,6 +6,6 @@ ENV MLFLOW_DISABLE_TELEMETRY=true MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false
 RUN useradd --create-home --uid 10001 mlflow && install -d -o mlflow /mlflow
 COPY constraints.txt /
 RUN pip install --no-cache-dir -c /constraints.txt mlflow psycopg2-binary boto3
-USER mlflow
+USER 10001
 EXPOSE 5000
 CMD ["mlflow", "server", "--host", "0.0.0.0", "--port", "5000", "--workers", "2"]

@@ -13,6 +13,6 @@ COPY tasks tasks
 COPY registry registry
 COPY serving serving
 COPY params.yaml ./
-USER flywheel
+USER 10001
 EXPOSE 8000
 CMD ["python", "-m", "serving.engine", "--base", "bundled", "--adapters", "/flywheel/adapters", "--port", "8000", "--host", "0.0.0.0"]

@@ -8,6 +8,6 @@ ENV PREFECT_SERVER_UI_API_URL=/api PREFECT_HOME=/prefect PREFECT_SERVER_ANALYTIC
 RUN useradd --create-home --uid 10001 prefect && install -d -o prefect /prefect
 COPY constraints.txt /
 RUN pip install --no-cache-dir -c /constraints.txt prefect fastapi asyncpg
-USER prefect
+USER 10001
 EXPOSE 4200
 CMD ["prefect", "server", "start", "--host", "0.0.0.0", "--port", "4200"]

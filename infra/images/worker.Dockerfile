@@ -15,5 +15,5 @@ COPY serving serving
 COPY flows flows
 COPY infra/prefect.yaml infra/prefect.yaml
 COPY params.yaml ./
-USER flywheel
+USER 10001
 CMD ["sh", "-c", ": \"${FLYWHEEL_PII_KEY:?is empty}\" && python -m flows.deploy infra/prefect.yaml && exec prefect worker start --pool flywheel --type process"]
