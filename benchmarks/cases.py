@@ -172,7 +172,7 @@ def _replaced(found: Outcome, _: re.Match[str]) -> str:
     raw = {said(call) for call in found.kept}
     after = [said(call) for call in found.clean]
     same = [text[:90] for text in after if text in raw]
-    ids = " ".join(call.id for call in found.kept)  # a record's own number is nobody's
+    ids = {call.id for call in found.kept}  # a record's own number is nobody's
     found_in = (v for text in raw for v in _PERSONAL.findall(text))
     values = dict.fromkeys(v for v in found_in if v not in ids or "@" in v)
     left = [value for value in values if any(value in text for text in after)]

@@ -25,6 +25,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tasks.deidentify.scanner import Scanned, Scanner, leaves
+
 SAMPLE = Path(__file__).parents[1] / "examples" / "calls.jsonl.gz"
 LABELS = Path(__file__).with_name("pii_agent_logs.json")
 GROUPS = {
@@ -153,19 +155,36 @@ def ours(ner: str = "bundled") -> Find:
     """Our detectors, segment by segment as the hop uses them."""
     from tasks.core.params import Deidentify
     from tasks.deidentify.detectors import Detector
-    from tasks.deidentify.scanner import Scanner
 
     scanner = Scanner(Detector(Deidentify(ner=ner)), {})
 
     def find(texts: Sequence[str]) -> list[list[Span]]:
         names = [scanner.add("", text) for text in texts]
         scanner.flush()
-        return [
-            [(f.finding.start, f.finding.end, f.finding.kind) for leaf in scanner[n] for f in leaf]
-            for n in names
-        ]
+        return [placed(text, scanner[name]) for text, name in zip(texts, names, strict=True)]
 
     return find
+
+
+def placed(text: str, scanned: Scanned) -> list[Span]:
+    """Findings, which count from the start of their leaf, by their place in the text.
+
+    A leaf is a stretch of prose or a JSON string's value, whose escapes move what is behind them.
+    """
+    spans: list[Span] = []
+    at = 0
+    for leaf, some in zip(leaves(text), scanned, strict=False):
+        written = [leaf.text, *(json.dumps(leaf.text, ensure_ascii=a)[1:-1] for a in (False, True))]
+        start, form = min((p, w) for w in written if (p := text.find(w, at)) >= 0)
+        ascii_only = form == written[2]
+        for f in (found.finding for found in some):
+            ends = [f.start, f.end]
+            if form != leaf.text:
+                heads = (json.dumps(leaf.text[:e], ensure_ascii=ascii_only)[1:-1] for e in ends)
+                ends = [len(head) for head in heads]
+            spans.append((start + ends[0], start + ends[1], f.kind))
+        at = start + len(form)
+    return spans
 
 
 def stock() -> Find:

@@ -1,10 +1,10 @@
 """How much of a text stays as it is, and how much personal data goes: by language and jargon.
 
-    python -m benchmarks.languages [--values 12] [--parts plain fresh held tuned people]
+    python -m benchmarks.languages [--values 12] [--parts plain unseen fresh held tuned people]
 
 Fills the sentences of `language_texts.txt` with values of Faker's locales, sends them through the
 whole hop and prints with 95 % intervals: words of texts about nobody that are kept, values found
-in sentences that the patterns were fitted on (tuned) and in others (held, fresh), and what is left
+in sentences that the patterns were fitted on (tuned) and in others (the rest), and what is left
 of teams of 1 to 200 people that write 1 to 100 times each. The last line is one JSON object.
 """
 
@@ -222,7 +222,9 @@ def people() -> Row:
 def main() -> None:
     """Run the parts that are named; all of them by default."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--parts", nargs="*", default=["plain", "fresh", "held", "tuned", "people"])
+    parser.add_argument(
+        "--parts", nargs="*", default=["plain", "unseen", "fresh", "held", "tuned", "people"]
+    )
     parser.add_argument("--values", type=int, default=12, help="people of each language")
     args = parser.parse_args()
     parts = {
@@ -230,6 +232,7 @@ def main() -> None:
         "held": lambda: found("held", args.values),
         "tuned": lambda: found("tuned", args.values),
         "fresh": lambda: found("fresh", args.values),
+        "unseen": lambda: found("unseen", args.values),
         "people": people,
     }
     figures = {}

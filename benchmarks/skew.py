@@ -17,7 +17,7 @@ import json
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from random import Random
@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 
-from benchmarks import growth, sets
+from benchmarks import german, growth, sets
 from benchmarks.students import parts_of
 from tasks.calibrate.calibrate import CertificateRequest, certify, score
 from tasks.cluster.cluster import cluster
@@ -84,8 +84,14 @@ def injected(path: Path, name: str, count: int) -> Iterator[Call]:
 
 
 def calls_of(name: str, data: Path, count: int) -> list[Call]:
-    """The raw calls of the sample agent, or of a set."""
-    made = growth.traffic(count, 4) if name == AGENT else injected(_path(data, name), name, count)
+    """The raw calls of the sample agent, in English, German or both, or of a set."""
+    made: Iterable[Call]
+    if name == AGENT:
+        made = growth.traffic(count, 4)
+    elif name in {"german", "mixed"}:
+        made = german.german() if name == "german" else german.mixed(count)
+    else:
+        made = injected(_path(data, name), name, count)
     return [Call(**{f.name: getattr(call, f.name) for f in fields(Call)}) for call in made]
 
 
@@ -116,10 +122,11 @@ def measure(name: str, calls: Sequence[Call], home: Path, key: bytes) -> Iterato
     cluster([home / "clean" / "calls.parquet"], home / "cluster", Cluster())
     table = pq.read_table(home / "cluster" / "assignment.parquet").to_pydict()
     whose = dict(zip(table["call_id"], table["task_id"], strict=True))
-    came = {
-        call.id: CleanCall(**{f.name: getattr(call, f.name) for f in fields(Call)})
+    raw = {
+        call.source: CleanCall(**{f.name: getattr(call, f.name) for f in fields(Call)})
         for call in calls
     }
+    came = {call.id: raw[call.source] for call in clean}  # an id may hold something personal
     for task in load(home / "cluster"):
         mine = [call for call in clean if whose.get(call.id) == task.id]
         found = [c for c in (candidate_of(call, task) for call in mine) if isinstance(c, Candidate)]
@@ -159,10 +166,10 @@ def _ask(rows: Sequence[Row], task: Task, folder: Path) -> Any:
 def _twice(task: Task, later: Sequence[Row], came: dict[str, CleanCall], folder: Path) -> Twice:
     made = [candidate_of(came[row.id], task) for row in later]
     there = [c.row for c in made if isinstance(c, Candidate)]
-    raw = {a.id: (score(a), a.agrees) for a in _ask(there, task, folder).rows}
+    told = {a.id: (score(a), a.agrees) for a in _ask(there, task, folder).rows}
     off = (-np.inf, False)
     clean = [(score(a), a.agrees) for a in _ask(later, task, folder).rows]
-    return Twice(clean, [raw.get(row.id, off) for row in later])
+    return Twice(clean, [told.get(came[row.id].id, off) for row in later])
 
 
 def figures(twice: Twice, least: float) -> Result:
@@ -207,7 +214,9 @@ def main() -> None:
     """Measure, print, and compare."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--data", type=Path, default=sets.home(), help="folder of sets")
-    parser.add_argument("--sets", nargs="+", default=[], help=f"of {AGENT}, {', '.join(SETS)}")
+    parser.add_argument(
+        "--sets", nargs="+", default=[], help=f"{AGENT}, german, mixed, {', '.join(SETS)}"
+    )
     parser.add_argument("--calls", type=int, default=8_000, help="of a set, at most")
     parser.add_argument("--key", default="skew", help="of the surrogates: each key draws others")
     chosen = parser.parse_args()

@@ -208,15 +208,18 @@ class Evidence:
         return self.of(route).alarm is not None
 
     def see(self, line: JournalLine) -> None:
-        """Take in one line of the journal; a breach is logged, once."""
-        found = observed(line)
-        if found is None:
+        """Take in one line of the journal."""
+        if observation := observed(line):
+            current = self.routes.current().routes
+            route = next((r for r in current if EvidenceKey.of(r) == observation.key), None)
+            if route:
+                self._take(route, observation)
+
+    def _take(self, route: Route, observation: Observation) -> None:
+        """Take in what a call says about a route; a breach is logged, once."""
+        if self.breached(route):
             return
-        current = self.routes.current().routes
-        route = next((r for r in current if EvidenceKey.of(r) == found.key), None)
-        if route is None or self.breached(route):
-            return
-        self.of(route).see(found)
+        self.of(route).see(observation)
         if self.breached(route):
             log.warning("%s is revoked: %s", route.adapter, self.of(route))
             if self.revoked:
@@ -236,12 +239,12 @@ class Evidence:
             for route in self.routes.current().routes
         ]
 
-    def recall(self, files: Iterable[Path]) -> None:
-        """Take in what journal files say about today's routes."""
-        if self.routes.current().routes:
-            for file in files:
-                for line in lines(file):
-                    self.see(line)
+    def recall(self, observations: Iterable[Observation]) -> None:
+        """Take in what was seen before, as far as it is about today's routes."""
+        current = {EvidenceKey.of(route): route for route in self.routes.current().routes}
+        for observation in observations:
+            if route := current.get(observation.key):
+                self._take(route, observation)
 
 
 def files(folder: Path) -> list[Path]:

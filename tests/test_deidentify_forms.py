@@ -63,6 +63,11 @@ TEXTS = [  # text, what must go
     ("call four one five five five five zero one three four", "one five five five five"),
     ("see C:\\Users\\mkowalczyk\\cv.docx", "mkowalczyk"),
     ("CV_Anna_Kowalczyk_2024.pdf", "Kowalczyk"),
+    ("Mevrouw De Smet belde gisteren.", "Smet"),
+    ("Hartelijke groeten uit het zuiden\n\nMark De Baets", "Baets"),
+    ("Unser Hausmeister, Herr Metz, nahm es an.", "Metz"),
+    ("My details: Mia Kowalczyk, 12/29/1969, Boston", "12/29/1969"),
+    ("Kind regards, Ralf-Dieter Carsten", "Carsten"),
     ("follow @annakowalczyk on insta", "annakowalczyk"),
 ]  # fmt: skip
 KEPT = [
@@ -72,6 +77,8 @@ KEPT = [
     "card ends here, exp of 3 to 5 items per order",
     "four or five of the nine boxes, one at a time",
     "serial 1HGCM82633A004353 of batch 20260302",
+    "Murphy sign absent, Babinski negative, McBurney point tender, place foley catheter",
+    "Jenkins pipeline red, Cassandra cluster down, Sharpe ratio 1.2, Bell palsy resolving",
     "let us meet @ noon, order SO-482913 ships on May 3rd",
 ]
 

@@ -65,7 +65,7 @@ def _aliases(home: Path, wrong: list[str]) -> Aliases:
 
 def _tests(home: Path) -> list[RiskTest]:
     threshold = load().watch.audits_per_false_alarm
-    return pooled.tests(home, threshold, pooled.known(home))
+    return pooled.tests(home, threshold, pooled.look(home))
 
 
 def _runs() -> str:

@@ -3,7 +3,7 @@
 Plain tables of words; `name_check`, `organisations` and `patterns` read them.
 """
 
-# ruff: noqa: E501 - a regular expression is read on one line
+# ruff: noqa: E501, SIM905 - a regular expression is read on one line, and so are words
 from __future__ import annotations
 
 import re
@@ -81,4 +81,14 @@ BOT = re.compile(
 BOT_WORK = re.compile(
     r"\b(?:assistant|agent|bot|chat ?bot|copilot|ai|model|helper|concierge|assistent(?:in)?|asistente|assistente|agente)\b",
     I,
+)
+# What is named after somebody, in medicine, finance, law and computing.
+EPONYM = re.compile(
+    r"\s(?:[A-Z] )?(?:signs?|scores?|scales?|lines?|disease|syndrome|palsy|tests?|catheters?|tubes?|drains?|reflex(?:es)?|phenomenon|points?|lifts?|criteria|procedures?|fractures?|blades?|"
+    r"stages?|cysts?|nodes?|bodies|body|lesions?|crisis|gait|contracture|tendon|stain|lymphoma|encephalopathy|malformation|habitus|incisions?|forceps|retractors?|clamps?|sutures?|positive|negative|"
+    r"index|ratio|curves?|effect|coefficient|criterion|distribution|equation|theorem|model|filter|transform|algorithm|motions?|warnings?|disclosures?|stops?|hearing|doctrine|deference|"
+    r"clusters?|rings?|pods?|daemons?|pipelines?|plugins?|operators?|charts?|containers?|traces?|policies|sidecars?|prox(?:y|ies)|playbooks?|brokers?|keyspaces?)\b"
+)
+DEVICES = frozenset(  # named after somebody, too, and written small
+    "apgar bartholin braden coombs doppler fogarty foley gram hickman holter hoyer jackson kegel kelly kocher penrose pap swan tanner tenckhoff whipple yankauer".split()
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 ORDER = (
@@ -28,6 +28,10 @@ class Finding:
 
 CUED = frozenset({"SECRET", "PASSWORD"})
 _UUID = re.compile(r"\b[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}\b", re.IGNORECASE)
+_BORN = re.compile(
+    r"[\s,;|(]{1,3}(?:\*\s?|b\.\s?)?"
+    r"(?P<v>\d{1,2}[./-]\d{1,2}[./-]19[2-9]\d|19[2-9]\d[./-]\d{1,2}[./-]\d{1,2})(?!\d)"
+)
 _BESIDE = re.compile(r"[\s,>]{1,4}")
 
 
@@ -42,7 +46,16 @@ def resolve(text: str, findings: Sequence[Finding]) -> list[Finding]:
             continue  # an object's name, unless a cue says that it is a secret
         if not any(start < k.end and k.start < finding.end for k in kept):
             kept.append(finding)
-    return [f for f in _homes(text, sorted(kept)) if not _lone_code(text[f.start : f.end], f)]
+    whole = [f for f in _homes(text, sorted(kept)) if not _lone_code(text[f.start : f.end], f)]
+    return sorted([*whole, *_births(text, whole)])
+
+
+def _births(text: str, found: Sequence[Finding]) -> Iterator[Finding]:
+    """Dates of long ago directly behind a name: `Mia Li, 29.12.1969`."""
+    for finding in found:
+        match = _BORN.match(text, finding.end) if finding.kind == "PERSON" else None
+        if match and not any(f.start < match.end("v") and match.start("v") < f.end for f in found):
+            yield Finding(*match.span("v"), "BIRTH_DATE", 0.6, "shape")
 
 
 def _lone_code(text: str, finding: Finding) -> bool:

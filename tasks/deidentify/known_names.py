@@ -20,6 +20,7 @@ _PARTICLE = (
 _CHAIN = re.compile(
     rf"(?<![\w@/.-])(?:{_PARTICLE} )?{_CAPITAL}(?:\s(?:{_PARTICLE}\s)?{_CAPITAL}){{0,3}}(?![\w@/])"
 )
+_PARTICLES = re.compile(rf"(?<=\s)(?:{_PARTICLE}\s)+$", re.IGNORECASE)
 _WORD = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*")
 
 
@@ -37,10 +38,11 @@ def _in_chain(text: str, chain: re.Match[str], tongue: str) -> Iterator[Finding]
         for w in _WORD.finditer(text, chain.start(), chain.end())
         if w.group()[0].isupper() and fold(w.group()) not in word_set("particles")
     ]
-    cued = NAME_CUE.search(text[max(0, chain.start() - 40) : chain.start()]) is not None
     for i, word in enumerate(words):
         behind = words[i + 1].group() if len(words) > i + 1 else ""
-        if not _begins(text, word, tongue, cued and i == 0, behind):
+        cued = _is_cued(text, word.start()) or (i == 0 and _is_cued(text, chain.start()))
+        linked = behind != "" and text[word.end() : words[i + 1].start()].strip() != ""
+        if not (linked and _is_given(word)) and not _begins(text, word, tongue, cued, behind):
             continue
         last = i
         while last + 1 < len(words) and _continues(text, words[last], words[last + 1], tongue):
@@ -51,10 +53,20 @@ def _in_chain(text: str, chain: re.Match[str], tongue: str) -> Iterator[Finding]
             return
 
 
+def _is_cued(text: str, start: int) -> bool:
+    """Whether a cue stands in front of a word, or of its particles: `Mevrouw De Smet`."""
+    before = _PARTICLES.sub("", text[max(0, start - 40) : start])
+    return NAME_CUE.search(before) is not None
+
+
+def _is_given(word: re.Match[str]) -> bool:
+    return all_roles().get(fold(word.group())) in {"female", "male"}
+
+
 def _begins(text: str, word: re.Match[str], tongue: str, cued: bool, behind: str) -> bool:
     """Return whether a word is a given name, or any name behind a cue."""
     name = word.group()
-    given = all_roles().get(fold(name)) in {"female", "male"}
+    given = _is_given(word)
     if cued:
         return given or max(frequency(name, tongue), frequency(name, "en")) < 5.5
     if behind and given and fold(behind) in all_roles() and fold(behind) not in ordinary():
@@ -91,6 +103,7 @@ def joined_names(text: str) -> list[Finding]:
         often = max(frequency(match[2], "en"), frequency(second, "en"))
         known = second in all_roles() and second not in ordinary() and often < SURNAMES
         rare = len(first) > 3 and len(second) > 3 and often < KNOWN
-        if given and (known or rare):
+        double = "-" in match.group() and not match.group().islower()  # Jean-Claude
+        if given and (known or rare) and not double:
             found.append(Finding(match.start(1), match.end(2), "USERNAME", 0.6, "names"))
     return found

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from functools import lru_cache
 
-from tasks.deidentify.cues import AMOUNT, NAME_CUE, PERSON_ACT, STREET
+from tasks.deidentify.cues import AMOUNT, DEVICES, EPONYM, NAME_CUE, PERSON_ACT, STREET
 from tasks.deidentify.findings import Finding
 from tasks.deidentify.languages import COMMON, KNOWN, frequency, is_typo
 from tasks.deidentify.languages import language as language_of
@@ -33,6 +33,11 @@ SURNAMES = 4.0  # rarer English words with a capital may be names that no list h
 PLACES = frozenset({"LOCATION", "ORGANIZATION"})
 _TOWNS = frozenset(
     {"san", "santa", "santo", "saint", "st", "los", "las", "el", "la", "new", "fort", "port"}
+)
+LOOSE = re.compile(  # streets only beside a number: other things are called so, too
+    r"court|ct|place|pl|way|close|path|row|walk|plaza|point|cove|ridge|unit|floor|suite|square|sq|"
+    r"trail|loop|pike|circle|cir|st|dr|via|route|strada|camino|largo|paseo",
+    re.IGNORECASE,
 )
 ORDINARY, UNKNOWN, NAME = 0, 1, 2
 READERS = frozenset({"tagger", "spacy", "model"})
@@ -79,6 +84,8 @@ def _place(text: str, finding: Finding) -> Finding:
 def _names(text: str, finding: Finding, tongue: str) -> Iterator[Finding]:
     """The finding without ordinary words at its edges; nothing when no name is left."""
     tokens = list(_TOKEN.finditer(text, finding.start, finding.end))
+    if _is_eponym(text, tokens):
+        return
     held = [weigh(text, token, tongue) for token in tokens]
     if _are_names(text, tokens, tongue):
         held = [NAME] * len(tokens)
@@ -95,6 +102,15 @@ def _names(text: str, finding: Finding, tongue: str) -> Iterator[Finding]:
     end = finding.end if last == len(tokens) - 1 else tokens[last].end()
     kind = "PERSON" if _is_person(tokens[first : last + 1]) else finding.kind
     yield Finding(start, end, kind, finding.score, finding.detector)
+
+
+def _is_eponym(text: str, tokens: list[re.Match[str]]) -> bool:
+    """Whether a name stands for what is called after it: `Murphy sign`, `Jenkins pipeline`."""
+    if len(tokens) != 1 or NAME_CUE.search(
+        text[max(0, tokens[0].start() - 40) : tokens[0].start()]
+    ):
+        return False
+    return EPONYM.match(text, tokens[0].end()) is not None
 
 
 def _are_names(text: str, tokens: list[re.Match[str]], tongue: str) -> bool:
@@ -170,7 +186,7 @@ def _low(word: str, tongue: str, cued: bool) -> int:
         return NAME if cued and often < KNOWN and not is_typo(word, tongue or "en") else ORDINARY
     if often >= 5.5:
         return ORDINARY
-    doubtful = fold(word) in ordinary() or len(word) < 3 or _typical(word, tongue)
+    doubtful = fold(word) in ordinary() | DEVICES or len(word) < 3 or _typical(word, tongue)
     return ORDINARY if doubtful and not cued else NAME
 
 
@@ -224,12 +240,13 @@ def compound(word: str) -> bool:
 def is_address(text: str, finding: Finding, tongue: str) -> bool:
     """Whether a supposed address has what addresses have: a street word, or a number and a name."""
     address = text[finding.start : finding.end]
-    if STREET.search(address):
+    numbered = any(c.isdigit() for c in address)
+    if any(numbered or not LOOSE.fullmatch(m.group()) for m in STREET.finditer(address)):
         return True
     if tongue not in {"", "en"} or AMOUNT.search(text, finding.start, finding.end + 6):
         return False  # the streets of other languages have patterns of their own
-    numbered = re.search(r"\b\d{1,6}[A-Za-z]? [A-ZÀ-Þ]|[A-ZÀ-Þ][\w.' -]+,? \d{4,5}\b", address)
-    return numbered is not None and any(_unusual(t, tongue) for t in _TOKEN.findall(address))
+    house = re.search(r"\b\d{1,6}[A-Za-z]? [A-ZÀ-Þ]|[A-ZÀ-Þ][\w.' -]+,? \d{4,5}\b", address)
+    return house is not None and any(_unusual(t, tongue) for t in _TOKEN.findall(address))
 
 
 def _unusual(word: str, tongue: str) -> bool:
