@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import os
 import re
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -75,6 +76,20 @@ class _TimedOut(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         self.count += "timed out" in str(record.msg)
+
+
+def _import_presidio() -> None:
+    """Import it as if transformers were missing: it would import its pipelines, for two seconds."""
+    if "presidio_analyzer" in sys.modules:
+        return
+    there = sys.modules.get("transformers")
+    sys.modules["transformers"] = None  # type: ignore[assignment]
+    try:
+        import presidio_analyzer  # noqa: F401 - for those that import it by name
+    finally:
+        del sys.modules["transformers"]
+        if there is not None:
+            sys.modules["transformers"] = there
 
 
 def _context_class() -> Any:
@@ -227,6 +242,7 @@ class Detector:
 
     def __init__(self, params: Deidentify) -> None:
         os.environ.setdefault("REGEX_TIMEOUT_SECONDS", SECONDS_PER_PATTERN)
+        _import_presidio()
         self.params = params
         self._timeouts = _TimedOut()
         logger = logging.getLogger("presidio-analyzer")
