@@ -46,7 +46,7 @@ _PERSONAL = re.compile(r"[\w.%+-]+(?:@|%40)[\w-]+\.\w+|\+\d[\d ]{8,}\d|\b(?=\S*\
 
 
 class Facts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What exactly comes of a case, where somebody wrote it down."""
+    """The exact outcome of a case, where somebody wrote it down."""
 
     kept: int | None = None
     answers: list[str] | None = None  # of the kept calls, in the order of the log
@@ -67,7 +67,7 @@ class Case(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What the hops made of a case."""
+    """The outcome of a case."""
 
     read: int
     kept: list[Call]
