@@ -42,26 +42,11 @@ def version(params: Deidentify) -> str:
     from tasks.deidentify.tagger import ADAPTER
 
     here = Path(__file__).parent
-    parts = [
-        here / name
-        for name in (
-            "bare_answers.py",
-            "cues.py",
-            "detectors.py",
-            "findings.py",
-            "known_names.py",
-            "languages.py",
-            "ner_model.py",
-            "name_check.py",
-            "national.py",
-            "patterns.py",
-            "phones.py",
-            "scanner.py",
-            "secret_patterns.py",
-            "tagger.py",
-            "tagger_model.py",
-        )
-    ]
+    names = (
+        "bare_answers cues detectors findings known_names languages ner_model name_check "
+        "national patterns phones scanner secret_patterns tagger tagger_model"
+    )
+    parts = [here / f"{name}.py" for name in names.split()]
     parts += sorted(ADAPTER.glob("*.safetensors")) if params.ner == "bundled" else []
     numbers = f"{params.ner} {params.threshold} {params.tagger_threshold} {params.languages}"
     return digest(numbers, *(part.read_bytes() for part in parts))
