@@ -47,7 +47,7 @@ _DATED = re.compile(r"\W?20\d\d-\d\d-\d\d-\d{1,3}")  # the day of a record, and 
 
 
 class Facts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What exactly comes of a case, where somebody wrote it down."""
+    """The exact outcome of a case, where somebody wrote it down."""
 
     kept: int | None = None
     answers: list[str] | None = None  # of the kept calls, in the order of the log
@@ -68,7 +68,7 @@ class Case(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What the hops made of a case."""
+    """The outcome of a case."""
 
     read: int
     kept: list[Call]

@@ -19,9 +19,9 @@ import msgspec
 from filelock import FileLock
 
 from registry import chain
-from tasks.core.stage import Refused, fresh, private
+from tasks.core.stage import Refused, fresh, private, write_atomic
 
-LEDGER = "promotions.jsonl"
+LEDGER, INTENT = "promotions.jsonl", ".promotion.json"
 POLICY = "policy"
 PERSON = "a person, in MLflow"
 WATCH = "watch"
@@ -40,7 +40,7 @@ class Aliases(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Breach:
-    """What the watch saw of a version that it took out: counts, evidence, and since when.
+    """The watch's grounds for taking a version out: counts, evidence, and since when.
 
     `changed` is the time of the first call that went wrong, by the calls' own clock. `teacher` is
     true where no earlier version does better: the teacher's answers have changed.
@@ -101,6 +101,7 @@ def promote(
     already serves changes nothing and adds no line.
     """
     with _locked(home, LEDGER):
+        _finish(home, store.champion)
         current = store.champion(task)
         _written(home, {task: current}, now)
         moved, why = True, reason
@@ -123,8 +124,10 @@ def promote(
         if moved and current == version:
             return entry
         if moved:
+            write_atomic(home / INTENT, msgspec.json.encode(entry))
             store.set_champion(task, version)
         _append(home / LEDGER, entry)
+        (home / INTENT).unlink(missing_ok=True)
         return entry
 
 
@@ -134,8 +137,10 @@ def observe(home: Path, champions: Callable[[], Mapping[str, int]], now: float) 
     `champions` is asked while nobody else promotes.
     """
     with _locked(home, LEDGER):
+        serving = champions()
+        _finish(home, serving.get)
         none: dict[str, int | None] = {entry.task: None for entry in entries(home) if entry.moved}
-        return _written(home, none | dict(champions()), now)
+        return _written(home, none | dict(serving), now)
 
 
 def _written(home: Path, champions: Mapping[str, int | None], now: float) -> list[Entry]:
@@ -168,7 +173,7 @@ def _taken_out(ledger: Sequence[Entry], task: str, version: int | None) -> bool:
 
 
 def _taker(ledger: Sequence[Entry], task: str, version: int | None) -> str:
-    """Who took a version out last, as it is said in a sentence."""
+    """Return who took a version out last, as it is said in a sentence."""
     out = (e for e in reversed(ledger) if e.task == task and e.moved and e.before == version)
     return "the watch" if next(out).who == WATCH else "a person"
 
@@ -182,6 +187,17 @@ def note(home: Path, entry: Entry) -> None:
     """Write down an event that moves nobody."""
     with _locked(home, LEDGER):
         _append(home / LEDGER, entry)
+
+
+def _finish(home: Path, champion: Callable[[str], int | None]) -> None:
+    """Write down a move that was made by who was killed before it was in the ledger."""
+    file = home / INTENT
+    if not file.exists():
+        return
+    entry = msgspec.json.decode(file.read_bytes(), type=Entry)
+    if champion(entry.task) == entry.after and entry not in entries(home)[-1:]:
+        _append(home / LEDGER, entry)
+    file.unlink()
 
 
 def _append(path: Path, entry: Entry) -> None:

@@ -42,7 +42,7 @@ def drawn(call: str, rate: float) -> bool:
 
 
 class EvidenceKey(NamedTuple):
-    """What evidence is about: a version of a task, and since when it serves by a person's word."""
+    """The subject of evidence: a version of a task, and since when a person lets it serve."""
 
     task: str
     adapter: str
@@ -73,7 +73,7 @@ class AuditOutcome(msgspec.Struct):
 
 
 class JournalLine(msgspec.Struct):
-    """What evidence needs of a journal line."""
+    """A journal line as far as evidence needs it."""
 
     id: str
     at: float
@@ -89,7 +89,7 @@ class JournalLine(msgspec.Struct):
 
 
 class Observation(msgspec.Struct, array_like=True, frozen=True):
-    """What one call says about a student: an audited answer, or one that was not served.
+    """One call's word on a student: an audited answer, or one that was not served.
 
     Of those not served (`wrong` is None) as many are drawn as of the served ones. `teacher` is the
     model that the teacher's reply names, and its fingerprint.
@@ -166,7 +166,7 @@ class RiskTest:
         return True
 
     def _first(self, found: Observation) -> bool:
-        """Whether nothing of its conversation counted within the last ten minutes."""
+        """Return whether nothing of its conversation counted within the last ten minutes."""
         own = found.opening if self.route.task.template.turns else found.request
         name = found.conversation or own
         if abs(found.at - self._heard.get(name, -math.inf)) <= QUIET:
@@ -208,22 +208,25 @@ class Evidence:
         return self.of(route).alarm is not None
 
     def see(self, line: JournalLine) -> None:
-        """Take in one line of the journal; a breach is logged, once."""
-        found = observed(line)
-        if found is None:
+        """Take in one line of the journal."""
+        if observation := observed(line):
+            current = self.routes.current().routes
+            route = next((r for r in current if EvidenceKey.of(r) == observation.key), None)
+            if route:
+                self._take(route, observation)
+
+    def _take(self, route: Route, observation: Observation) -> None:
+        """Take in what a call says about a route; a breach is logged, once."""
+        if self.breached(route):
             return
-        current = self.routes.current().routes
-        route = next((r for r in current if EvidenceKey.of(r) == found.key), None)
-        if route is None or self.breached(route):
-            return
-        self.of(route).see(found)
+        self.of(route).see(observation)
         if self.breached(route):
             log.warning("%s is revoked: %s", route.adapter, self.of(route))
             if self.revoked:
                 self.revoked.labels(route.adapter).inc()
 
     def state(self) -> list[Json]:
-        """What is served now, and what the audits say about it."""
+        """Return what is served now, and what the audits say about it."""
         return [
             {
                 "task": route.task.id,
@@ -236,12 +239,12 @@ class Evidence:
             for route in self.routes.current().routes
         ]
 
-    def recall(self, files: Iterable[Path]) -> None:
-        """Take in what journal files say about today's routes."""
-        if self.routes.current().routes:
-            for file in files:
-                for line in lines(file):
-                    self.see(line)
+    def recall(self, observations: Iterable[Observation]) -> None:
+        """Take in what was seen before, as far as it is about today's routes."""
+        current = {EvidenceKey.of(route): route for route in self.routes.current().routes}
+        for observation in observations:
+            if route := current.get(observation.key):
+                self._take(route, observation)
 
 
 def files(folder: Path) -> list[Path]:

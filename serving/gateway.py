@@ -30,14 +30,13 @@ import msgspec
 from starlette.applications import Starlette
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from serving import completion, escalate, transcript
+from serving import completion, escalate, pooled, transcript
 from serving.ask_student import Students
 from serving.audit import Audits
 from serving.caller import Caller, Left
 from serving.client import Client
 from serving.client_keys import ClientKey, ClientKeys
 from serving.evidence import Evidence, JournalLine, drawn
-from serving.evidence import files as journal_files
 from serving.exchange import CHAT, Exchange, api_of, reply_fields
 from serving.intake import MEGABYTE, Intake, NotTaken
 from serving.journal import Journal
@@ -211,7 +210,7 @@ class Gateway:
     async def lifespan(self, _: Starlette) -> AsyncIterator[None]:
         """Sync the journal every second and ask shadows; at the end wait for the audits."""
         self.journal.recover()
-        self.students.evidence.recall(journal_files(self.journal.folder))
+        self.students.evidence.recall(pooled.look(self.journal.folder.parent))
         self.clients.recall(self.journal.folder, time.time())
         beside = [asyncio.create_task(self._sync()), asyncio.create_task(self.shadows.run())]
         async with self.teacher.client:

@@ -21,11 +21,20 @@ FOLDER, READ, RAISED = "watch", "read.json", "raised.json"
 
 
 def gather(home: Path) -> list[Observation]:
-    """Return all that the journals of the newest days say, in the order in which it was read."""
+    """Return all that the journals of the newest days say, in the order in which it was read.
+
+    What is new is kept: one at a time may do this.
+    """
     folder = home / FOLDER
     folder.mkdir(parents=True, exist_ok=True)
     for old in sorted(folder.glob("????-??-??.jsonl"))[: -evidence.DAYS]:
         old.unlink()
+    return look(home, keep=True)
+
+
+def look(home: Path, *, keep: bool = False) -> list[Observation]:
+    """Return the same; nothing is written unless told."""
+    folder = home / FOLDER
     known = {found.id: found for found in _kept(folder)}
     offsets = _offsets(folder)
     for file in evidence.files(home / "journal"):
@@ -37,15 +46,12 @@ def gather(home: Path) -> list[Observation]:
         end = _end(file, start, stat.st_size)
         new = [found for found in _new(file, start, end) if found.id not in known]
         known |= {found.id: found for found in new}
-        _keep(folder / f"{file.name[:10]}.jsonl", new)
         offsets[name] = end
-    write_atomic(folder / READ, msgspec.json.encode(offsets))
+        if keep:
+            _keep(folder / f"{file.name[:10]}.jsonl", new)
+    if keep:
+        write_atomic(folder / READ, msgspec.json.encode(offsets))
     return list(known.values())
-
-
-def known(home: Path) -> list[Observation]:
-    """Return what the last look had read; nothing is written."""
-    return list(_kept(home / FOLDER))
 
 
 def raised(home: Path) -> dict[str, float]:
@@ -105,7 +111,7 @@ def _offsets(folder: Path) -> dict[str, int]:
 
 
 def _kept(folder: Path) -> Iterator[Observation]:
-    """What was read before, of the newest days."""
+    """Yield what was read before, of the newest days."""
     decode = msgspec.json.Decoder(Observation).decode
     for file in sorted(folder.glob("????-??-??.jsonl"))[-evidence.DAYS :]:
         for line in file.read_bytes().split(b"\n"):

@@ -111,6 +111,26 @@ def test_a_person_may_bring_a_version_back(tmp_path: Path) -> None:
     assert promote(tmp_path, store, 2, 3).moved
 
 
+@pytest.mark.parametrize("moved", [True, False])
+def test_who_is_killed_while_moving_is_no_person(tmp_path: Path, moved: bool) -> None:
+    """A move that was made is in the ledger under its own name; one that was not is nowhere."""
+
+    class Killed(Aliases):
+        def set_champion(self, name: str, number: int | None) -> None:
+            if moved:
+                super().set_champion(name, number)
+            raise KeyboardInterrupt
+
+    store = Killed({TASK: 1})
+    ledger.observe(tmp_path, lambda: store.champions, now=0.5)
+    with pytest.raises(KeyboardInterrupt):
+        promote(tmp_path, store, None, 1, who=ledger.WATCH)
+    seen = ledger.observe(tmp_path, lambda: store.champions, now=2.0)
+    assert seen == []
+    assert [e.who for e in ledger.entries(tmp_path)[1:]] == ["watch"] * moved
+    assert ledger.observe(tmp_path, lambda: store.champions, now=3.0) == []
+
+
 def test_taking_the_alias_away_gives_the_task_to_the_teacher(tmp_path: Path) -> None:
     """Version None means no champion."""
     store = Aliases({TASK: 2})

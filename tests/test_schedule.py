@@ -87,7 +87,7 @@ def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 def test_a_silent_scheduler_is_noticed(api: str) -> None:
-    """No run is planned, or one is late: a sentence; not just after the start, nor when paused."""
+    """No run is planned, one is late, or the next is far off: a sentence; none when paused."""
     now, hour = datetime.now(UTC), timedelta(hours=1)
     flow = httpx.post(f"{api}/flows/", json={"name": "promote"}).json()["id"]
     times = [{"schedule": {"interval": 60}, "active": True}]
@@ -95,12 +95,14 @@ def test_a_silent_scheduler_is_noticed(api: str) -> None:
     made = httpx.post(f"{api}/deployments/", json=body).raise_for_status().json()["id"]
     assert "no run of promote is planned" in silence(api, now - hour, now)
     assert silence(api, now, now) == ""
-    state = {"type": "SCHEDULED", "state_details": {"scheduled_time": (now + hour).isoformat()}}
+    soon = (now + timedelta(minutes=1)).isoformat()
+    state = {"type": "SCHEDULED", "state_details": {"scheduled_time": soon}}
     run = httpx.post(f"{api}/deployments/{made}/create_flow_run", json={"state": state})
     run.raise_for_status()
     assert silence(api, now - hour, now) == ""
     late = now + 2 * hour
     assert "has not begun" in silence(api, now - hour, late)
+    assert "as if the clock had been set back" in silence(api, now - 2 * hour, now - hour)
     httpx.patch(f"{api}/deployments/{made}", json={"paused": True}).raise_for_status()
     assert silence(api, now - hour, late) == ""
 

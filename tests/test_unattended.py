@@ -123,7 +123,8 @@ def test_without_its_registry_a_promotion_says_so(stack: Up) -> None:
     before, began = routes(stack.home), time.monotonic()
     nowhere = {"MLFLOW_TRACKING_URI": "http://127.0.0.1:9"}
     done = flywheel("promote", "--home", str(stack.home), **nowhere)
-    assert time.monotonic() - began < 15
+    crowd = max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))  # what this machine does beside
+    assert time.monotonic() - began < 15 * crowd
     assert done.returncode == 2
     assert "MLflow at http://127.0.0.1:9 cannot be reached" in done.stdout
     assert "Traceback" not in done.stdout + done.stderr

@@ -92,10 +92,17 @@ def _stay(look: Look, api: str) -> None:
             silent = gap
 
 
+class Every(msgspec.Struct):
+    """When a schedule is due: every so many seconds, or else by a cron expression."""
+
+    interval: float | None = None
+
+
 class Times(msgspec.Struct):
     """A schedule of a deployment, as Prefect's API has it."""
 
     active: bool
+    schedule: Every
 
 
 class Deployment(msgspec.Struct):
@@ -116,8 +123,9 @@ class Planned(msgspec.Struct):
 def silence(api: str, since: datetime, now: datetime) -> str:
     """Return what the scheduler does not do, in a sentence; empty where all is well.
 
-    Every deployment that nobody paused has a run planned, and none is later than PATIENCE after it
-    was due, or after the stack started (`since`). Raises httpx.HTTPError.
+    Every deployment that nobody paused has a run planned, none is later than PATIENCE after it was
+    due, or after the stack started (`since`), and none so far off as after a clock was set back.
+    Raises httpx.HTTPError.
     """
     with httpx.Client(base_url=api, timeout=10.0) as client:
         answer = client.post("/deployments/filter", json={}).raise_for_status()
@@ -129,6 +137,12 @@ def silence(api: str, since: datetime, now: datetime) -> str:
                 return f"the scheduler is silent: no run of {one.name} is planned (prefect.log)"
             if due and now - max(due, since) > PATIENCE:
                 return f"a run of {one.name} that was due at {due:%H:%M} UTC has not begun"
+            every = [t.schedule.interval for t in one.schedules if t.active and t.schedule.interval]
+            if due and every and due - now > timedelta(seconds=min(every)) + PATIENCE:
+                return (
+                    f"no run of {one.name} is planned before {due:%Y-%m-%d %H:%M} UTC, as if the "
+                    "clock had been set back: `flywheel down` and `up` plan anew"
+                )
     return ""
 
 

@@ -39,7 +39,7 @@ SECONDS = 120.0  # that the teacher may take for a verdict
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one task in a night, by its best student; shares are 0..1.
+    """One task's outcome of a night, by its best student; shares are 0..1.
 
     `champion` is the version that answers the task from now on; without one the teacher does.
     """

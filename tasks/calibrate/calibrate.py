@@ -39,7 +39,7 @@ LIKELY = 0.4  # the chance of a proof under which no attempt is spent on it
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HeldOut:
-    """What a certificate's threshold does on answers that had no part in it.
+    """A certificate's threshold, tried on answers that had no part in it.
 
     `coverage` is a share of the calls on the task's template, `agreement` of those served.
     """
@@ -59,7 +59,7 @@ class HeldOut:
 
 @dataclass(frozen=True, slots=True)
 class CertificateRequest:
-    """What is asked of a certificate: which of the task's attempts it is, and to be of use.
+    """Demands on a certificate: which of the task's attempts it is, and to be of use.
 
     `least` is the share of the calls that it has to cover; `pilot` are the student's answers to
     rows that are no part of the proof, and `folded` the confidences that it has of its training

@@ -35,7 +35,7 @@ Flags = Sequence[bool] | NDArray[np.bool_]
 
 @dataclass(frozen=True, slots=True)
 class WalkStart:
-    """Where a walk starts, as a share of the servable answers, and what may be expected of it.
+    """A walk's start, as a share of the servable answers, and its expected outcome.
 
     `coverage` is the mean share that is certified, `chance` how likely at least the share asked
     for is.

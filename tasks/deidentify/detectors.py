@@ -148,7 +148,10 @@ _NATIONAL = re.compile(r"(?=(?:[^\W_]*\d){5})[^\W_]{6,}")  # a word with five di
 
 
 def _needs() -> dict[str, re.Pattern[str]]:
-    """What a text must hold for a stock recogniser to find anything: saves most of the work."""
+    """Return what a text must hold for a stock recogniser to find anything.
+
+    Saves most of the work.
+    """
     return {
         "EMAIL_ADDRESS": re.compile("@"),
         "CREDIT_CARD": re.compile(r"\d{3,4}[- ]?\d{3,4}[- ]?\d{3,4}"),
@@ -185,7 +188,10 @@ SAID = frozenset({"SECRET", "PASSWORD", "USERNAME"})  # "my password changed" sa
 
 
 def _is_word(value: str) -> bool:
-    """Whether a supposed secret or handle is an ordinary word: `changed`, `located`, `settings`."""
+    """Return whether a supposed secret or handle is an ordinary word.
+
+    `changed`, `located`, `settings`.
+    """
     word = value.strip("@.").lower()
     if not word.isalpha() or is_name(fold(word)):
         return False
