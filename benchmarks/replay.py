@@ -71,7 +71,7 @@ class Day:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is replayed: the days of traffic, those with a night after them, and the shift."""
+    """A replay: the days of traffic, those with a night after them, and the shift."""
 
     nights: frozenset[int]
     shift: tuple[str, int] | None = None
