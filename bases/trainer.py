@@ -29,7 +29,7 @@ class Config:
     decay: float = 0.4
     seed: int = 11
     texts: int = 60_000  # that the tokenizer learns from
-    begin: str = ""  # a finished base to go on from, whose rate has fallen and rises again
+    begin: str = ""  # a finished base to warm-start from, whose rate has fallen and rises again
 
 
 def rate(config: Config, step: int) -> float:
@@ -113,7 +113,7 @@ class Trainer:
         return {**kept, "optimizers": [o.state_dict() for o in self.optimizers]}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go on from a saved state."""
+        """Resume from a saved state."""
         import torch
 
         self.start.copy_(state["start"])

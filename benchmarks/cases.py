@@ -43,10 +43,11 @@ _ENVELOPE = re.compile(r"""\s*\[?\s*\{\s*["'](role|parts|choices|messages|candid
 _MARKUP = re.compile(r"<\|?/?\w*(think|reason|channel|thought)|\[/?THINK|◁", re.IGNORECASE)
 _INTERNAL = re.compile(r"\b[A-Z]\w+(Error|Exception)\b")
 _PERSONAL = re.compile(r"[\w.%+-]+(?:@|%40)[\w-]+\.\w+|\+\d[\d ]{8,}\d|\b(?=\S*\d)\S{12,}")
+_DATED = re.compile(r"\W?20\d\d-\d\d-\d\d-\d{1,3}")  # the day of a record, and its number
 
 
 class Facts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What exactly comes of a case, where somebody wrote it down."""
+    """The exact outcome of a case, where somebody wrote it down."""
 
     kept: int | None = None
     answers: list[str] | None = None  # of the kept calls, in the order of the log
@@ -67,7 +68,7 @@ class Case(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What the hops made of a case."""
+    """The outcome of a case."""
 
     read: int
     kept: list[Call]
@@ -172,9 +173,9 @@ def _replaced(found: Outcome, _: re.Match[str]) -> str:
     raw = {said(call) for call in found.kept}
     after = [said(call) for call in found.clean]
     same = [text[:90] for text in after if text in raw]
-    ids = {call.id for call in found.kept}  # a record's own number is nobody's
     found_in = (v for text in raw for v in _PERSONAL.findall(text))
-    values = dict.fromkeys(v for v in found_in if v not in ids or "@" in v)
+    ids = {call.id for call in found.kept}  # the name of a record, if nothing else, is nobody's
+    values = dict.fromkeys(v for v in found_in if v not in ids and not _DATED.fullmatch(v))
     left = [value for value in values if any(value in text for text in after)]
     if not (same or left):
         return ""

@@ -137,7 +137,7 @@ RULES: dict[str, Callable[[Scores, Scores], float]] = {
 
 
 def regret(name: str, known: Scores, draws: int, seed: int) -> list[Result]:
-    """What each rule serves of the oracle's share, and how often more than α of it is wrong."""
+    """Each rule's part of the oracle's share, and how often more than α of it is wrong."""
     good = np.flatnonzero(known.risks <= ALPHA)
     oracle = (good[-1] + 1) / len(known.sure) if len(good) else 0.0
     results: list[Result] = []
@@ -175,7 +175,7 @@ def shift(name: str, traffic: dict[str, Scores], draws: int, seed: int) -> Resul
 def head(
     known: Pairs, asked: Sequence[Sequence[str]], *, words: bool
 ) -> list[list[tuple[str, float]]]:
-    """What a linear model of words or meaning answers to lists of questions, and how surely."""
+    """A linear model's answers to lists of questions, and its confidences."""
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.linear_model import LogisticRegression
 

@@ -38,7 +38,7 @@ from tasks.cluster.template_mining import mine
 from tasks.core import records
 from tasks.core.contract import answer_of
 from tasks.core.params import Cluster
-from tasks.core.records import CleanCall, digest
+from tasks.core.records import CleanCall, Json, digest
 from tasks.core.task import load
 from tasks.students.minilm import embed
 
@@ -55,7 +55,7 @@ BARS = {
     "streams of one program that are one task": 1.0,
 }
 STREAM = 1_200  # calls of each stream
-Truth = dict[str, dict[str, Any]]
+Truth = dict[str, Json]
 Scores = dict[str, float]
 
 
@@ -131,7 +131,10 @@ def ours(calls: Sequence[CleanCall], home: Path, truth: Truth) -> Scores:
 
 
 def peers(calls: Sequence[CleanCall], truth: Truth) -> dict[str, Scores]:
-    """What is usually done: a hash of the system prompt, k-means or HDBSCAN of words or meaning."""
+    """Return what is usually done.
+
+    A hash of the system prompt, k-means or HDBSCAN of words or meaning.
+    """
     from sklearn.cluster import HDBSCAN, KMeans
     from sklearn.decomposition import TruncatedSVD
     from sklearn.feature_extraction.text import TfidfVectorizer

@@ -25,6 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tasks.core.records import Json
 from tasks.deidentify.scanner import Scanned, Scanner, leaves
 
 SAMPLE = Path(__file__).parents[1] / "examples" / "calls.jsonl.gz"
@@ -58,7 +59,7 @@ FREE = {
     "UUID",
 }
 Span = tuple[int, int, str]
-Row = dict[str, Any]
+Row = Json
 Find = Callable[[Sequence[str]], list[list[Span]]]
 
 
@@ -103,7 +104,7 @@ def there(name: str) -> bool:
     return file(name).exists()
 
 
-def rows(name: str) -> Iterator[dict[str, Any]]:
+def rows(name: str) -> Iterator[Json]:
     """The records of a set."""
     with gzip.open(file(name)) as lines:
         yield from map(json.loads, lines)
@@ -223,7 +224,7 @@ def quality(finders: dict[str, Find], size: int) -> Row:
     return shown
 
 
-def logged(entry: dict[str, Any], cache: dict[str, list[Any]]) -> str:
+def logged(entry: Json, cache: dict[str, list[Any]]) -> str:
     """The text that a label of ours is about."""
     if entry["set"] not in cache:
         cache[entry["set"]] = list(rows(entry["set"]))

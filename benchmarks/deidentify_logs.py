@@ -11,12 +11,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from random import Random
-from typing import Any
 
 import msgspec
 
 from benchmarks.deidentify import SAMPLE, Find, Row, ours, rows, there
-from tasks.core.records import digest
+from tasks.core.records import Call, digest
 
 TAU, SGD, MIXES = "tau_bench_airline_gpt4o/records", "sgd_assistant/train", "mixes/visible"
 CARRIERS = (
@@ -38,10 +37,8 @@ CARRIERS = (
 )
 
 
-def calls(name: str, limit: int = 10**9) -> list[Any]:
+def calls(name: str, limit: int = 10**9) -> list[Call]:
     """The calls of a set of ours."""
-    from tasks.core.records import Call
-
     out = []
     for number, row in enumerate(rows(name)):
         if number == limit:
@@ -135,7 +132,7 @@ def bodies() -> Row:
     return told | {"secrets": len(secrets), "surviving": left}
 
 
-def _with(call: Any, secret: str) -> Any:
+def _with(call: Call, secret: str) -> Call:
     messages = [
         *call.messages,
         {"role": "user", "content": json.dumps({"note": f"use {secret} now"})},
@@ -143,7 +140,7 @@ def _with(call: Any, secret: str) -> Any:
     return replace(call, request=call.request | {"messages": messages})
 
 
-def _bodies(call: Any) -> Iterator[str]:
+def _bodies(call: Call) -> Iterator[str]:
     for message in [*call.messages, call.reply]:
         content = message.get("content")
         if isinstance(content, str) and content[:1] in {"{", "["}:
@@ -164,7 +161,7 @@ def _shape(body: str) -> object:
         return body
 
 
-def _hop(some: Sequence[Any]) -> tuple[list[Any], float]:
+def _hop(some: Sequence[Call]) -> tuple[list[Call], float]:
     from tasks.core.params import Deidentify
     from tasks.core.records import read_clean, write
     from tasks.deidentify.deidentify import deidentify
@@ -211,7 +208,7 @@ def speed() -> Row:
     return shown
 
 
-def _batch_engine(some: Sequence[object]) -> float:
+def _batch_engine(some: Sequence[Call]) -> float:
     """The same recognisers and tagger behind Presidio's own batch engine, call by call."""
     from presidio_analyzer import BatchAnalyzerEngine
 
@@ -227,7 +224,7 @@ def _batch_engine(some: Sequence[object]) -> float:
     return len(some) / (time.process_time() - began)
 
 
-def _strings(call: Any) -> list[str]:
+def _strings(call: Call) -> list[str]:
     from tasks.deidentify.cleaner import strings
 
     return [text for _, _, text in strings(call)]

@@ -165,7 +165,7 @@ def inside(path: Path) -> int:
     return len(document["observations"]) if "observations" in document else 1
 
 
-Row = dict[str, Any]
+Row = Json
 
 
 def row(name: str, held: int, counts: Counts, **more: object) -> Row:

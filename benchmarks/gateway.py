@@ -205,13 +205,13 @@ def percentiles(times: list[float]) -> list[float]:
     return [round(1e3 * ordered[max(rank, 0)], 3) for rank in ranks]
 
 
-def added(times: dict[str, list[float]]) -> dict[str, Any]:
+def added(times: dict[str, list[float]]) -> Json:
     """Percentiles of each leg, and what the gateway adds at the same percentile.
 
     A call that was answered from elsewhere (a student too slow) is counted and left out.
     """
     right = {name: [t for t in found if t < math.inf] for name, found in times.items()}
-    found: dict[str, Any] = {name: percentiles(t) for name, t in right.items()}
+    found: Json = {name: percentiles(t) for name, t in right.items()}
     for leg, direct in (("escalated", "teacher directly"), ("served", "pool directly")):
         pairs = zip(found[leg], found[direct], strict=True)
         found[f"{leg}, added"] = [round(mine - theirs, 3) for mine, theirs in pairs]

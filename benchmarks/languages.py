@@ -18,14 +18,18 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tasks.core.params import Deidentify
-from tasks.core.records import Call, read_clean, write
+from tasks.core.records import Call, Json, read_clean, write
 from tasks.deidentify.cleaner import norm
 from tasks.deidentify.deidentify import deidentify
 from tasks.deidentify.recall_probe import interval
 from tasks.deidentify.wordlists import fold, word_set
+
+if TYPE_CHECKING:
+    from faker import Faker
+
 
 TEXTS = Path(__file__).with_name("language_texts.txt")
 LOCALES = {
@@ -43,7 +47,7 @@ TEAMS = (  # people, calls of each
     *((1, 1), (1, 20), (1, 100), (3, 30), (10, 50), (25, 25), (50, 20), (60, 8), (100, 10)),
     *((200, 1), (200, 10), (200, 100)),
 )
-Row = dict[str, Any]
+Row = Json
 
 
 @cache
@@ -94,7 +98,7 @@ def _plain(name: str) -> str:
     return norm(name)
 
 
-def _iban(fake: Any) -> str:
+def _iban(fake: Faker) -> str:
     number = str(fake.iban())
     return " ".join(number[i : i + 4] for i in range(0, len(number), 4))
 

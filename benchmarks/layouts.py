@@ -10,9 +10,13 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from random import Random
-from typing import Any
+from typing import TYPE_CHECKING
 
 from tasks.core.records import CleanCall
+
+if TYPE_CHECKING:
+    from faker import Faker
+
 
 DAY = 1_772_409_600.0  # 2026-03-02
 QUEUES = ("billing", "delivery", "returns", "account", "partners", "press")
@@ -55,7 +59,7 @@ def _day(rng: Random) -> str:
     return f"2026-{rng.randint(1, 12):02}-{rng.randint(1, 28):02}"
 
 
-def _letterhead(fake: Any, rng: Random) -> tuple[str, list[str]]:
+def _letterhead(fake: Faker, rng: Random) -> tuple[str, list[str]]:
     """A company, and lines that stand on all its papers."""
     company = fake.company()
     lines = [
@@ -67,7 +71,7 @@ def _letterhead(fake: Any, rng: Random) -> tuple[str, list[str]]:
     return company, lines
 
 
-def _papers(rng: Random, fake: Any, keys: Sequence[str]) -> Callable[[], Document]:
+def _papers(rng: Random, fake: Faker, keys: Sequence[str]) -> Callable[[], Document]:
     """One layout: the same lines in the same order, with its own words for the same things."""
     company, lines = _letterhead(fake, rng)
     words = {key: rng.choice(NAMES[key]) for key in keys}
@@ -88,7 +92,7 @@ def _papers(rng: Random, fake: Any, keys: Sequence[str]) -> Callable[[], Documen
     return write
 
 
-def _receipts(rng: Random, fake: Any) -> Callable[[], Document]:
+def _receipts(rng: Random, fake: Faker) -> Callable[[], Document]:
     company, lines = _letterhead(fake, rng)
     kind = rng.choice(("food", "travel", "office", "fuel"))
 
@@ -101,7 +105,7 @@ def _receipts(rng: Random, fake: Any) -> Callable[[], Document]:
     return write
 
 
-def _mail(rng: Random, fake: Any, answer: Callable[[str], str]) -> Callable[[], Document]:
+def _mail(rng: Random, fake: Faker, answer: Callable[[str], str]) -> Callable[[], Document]:
     """Mails of one sender's company: its signature and notice, some of them forwarded."""
     company, lines = _letterhead(fake, rng)
     notice = f"This message is meant for its addressee only. {company} takes no liability for it."
@@ -121,7 +125,7 @@ def _mail(rng: Random, fake: Any, answer: Callable[[str], str]) -> Callable[[], 
     return write
 
 
-def _layout(kind: str, rng: Random, fake: Any) -> Callable[[], Document]:
+def _layout(kind: str, rng: Random, fake: Faker) -> Callable[[], Document]:
     if kind == "invoices":
         return _papers(rng, fake, ("number", "date", "total"))
     if kind == "forms":

@@ -26,7 +26,10 @@ Reply = Callable[[str], Json]
 def share(
     home: Path, days: Sequence[tuple[str, Sequence[Call]]], reply: Reply, alpha: float
 ) -> dict[str, int]:
-    """How many calls of each day the oracle serves; `days` with their calls, `reply` by call id."""
+    """Return how many calls of each day the oracle serves.
+
+    `days` with their calls, `reply` by call id.
+    """
     nights = [path.name for path in sorted((home / "nights").iterdir())]
     served: dict[str, int] = {day: 0 for day, _ in days}
     for place, night in enumerate(nights):

@@ -9,6 +9,7 @@ from flows import console
 from flows.night import hops, ladder, leaks, promotion, registration, shadow_promotion
 from flows.night.champions import champion
 from flows.night.folders import Night, open_night
+from flows.night.outcome import Outcome
 from flows.night.savings import trainable
 from registry.choice import JudgedStudent
 from tasks.core.stage import Refused
@@ -25,7 +26,7 @@ def night(day: str, home: str) -> None:
     promote(home)
 
 
-def student(night: Night, task: str) -> ladder.Outcome:
+def student(night: Night, task: str) -> Outcome:
     """Train, prove, judge and register a task's student."""
     serving, tries, refused = champion(night, task), list[JudgedStudent](), list[Refused]()
     for rung in ladder.ladder(night, task, serving):

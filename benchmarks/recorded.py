@@ -39,7 +39,7 @@ SECONDS = 120.0
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """What became of one recorded call: who answered it, why, with what, and how long it took."""
+    """One recorded call's outcome: who answered it, why, with what, and how long it took."""
 
     call: Call
     by: str

@@ -75,7 +75,10 @@ def risk_at(curve: Risk, threshold: float) -> float:
 
 
 def by_night(curve: Risk, nights: int, each: int, rng: random.Random) -> tuple[str, float] | None:
-    """How the first certificate of a stream came about, and its threshold; None without one."""
+    """Return how the first certificate of a stream came about, and its threshold.
+
+    None without one.
+    """
     attempts, held, pilot = 0, list[tuple[float, bool]](), list[tuple[float, bool]]()
     waiting: tuple[int, ShadowPlan, list[ShadowAnswer]] | None = None
     for night in range(nights):

@@ -34,7 +34,7 @@ from tasks.core import params as settings
 from tasks.core import records
 from tasks.core.certificate import Certificate
 from tasks.core.params import Calibrate, Cluster, Deidentify, Evaluate
-from tasks.core.records import Call, CleanCall
+from tasks.core.records import Call, CleanCall, Json
 from tasks.core.rows import Candidate, Row, write_rows
 from tasks.core.task import Task, load, save
 from tasks.dataset.candidates import candidate_of
@@ -55,7 +55,7 @@ SAID = (
     "It is for {name}, {address}.",
     "- {name}, {phone}",
 )
-Result = dict[str, Any]
+Result = Json
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +186,7 @@ def figures(twice: Twice, least: float) -> Result:
 
 
 def low(row: Result) -> list[str]:
-    """What is more than two points lower raw than clean."""
+    """Return what is more than two points lower raw than clean."""
     if not row["rung"]:
         return []
     kinds = ("agreement", "served")

@@ -78,7 +78,7 @@ class Waiting:
 
 @dataclass(slots=True)
 class Month:
-    """What a task lives through: its calls, who serves them, and what is known of each.
+    """A task's life: its calls, who serves them, and what is known of each.
 
     `hard` and `luck` are what all students have in common about a call; `part` draws its split,
     `audit` whether it is audited, `even` whether it is kept where calls are thinned.
@@ -254,7 +254,10 @@ def _shadowed(
 
 
 def months(name: str, night: Callable[[Month], None], streams: int, seed: int) -> tuple[float, ...]:
-    """How often a champion over α ever serves; the share served; attempts and shadows promoted."""
+    """Return how often a champion over α ever serves.
+
+    The share served; attempts and shadows promoted.
+    """
     curve, a_day = MONTHS[name]
     true, found = risks(curve), list[tuple[float, ...]]()
     for stream in range(streams):
@@ -270,7 +273,10 @@ def months(name: str, night: Callable[[Month], None], streams: int, seed: int) -
 def conversations(
     name: str, alike: float, risk: float, draws: int, rng: np.random.Generator
 ) -> tuple[float, float]:
-    """How often a risk in conversations passes as at most α: our test's rate, and a plain one's."""
+    """Return how often a risk in conversations passes as at most α.
+
+    Our test's rate, and a plain one's.
+    """
     passed = plain = 0
     for _ in range(draws):
         sizes = SIZES[name](rng)

@@ -98,7 +98,7 @@ class Window:
 
 
 def rules(streams: int, threshold: float) -> dict[str, Rule]:
-    """What is compared."""
+    """Return what is compared."""
     return {
         "evidence": Evidence(streams, threshold),
         "window, Clopper-Pearson": Window(streams, sure=True),
@@ -109,7 +109,10 @@ def rules(streams: int, threshold: float) -> dict[str, Rule]:
 def wrongly(
     streams: int, audits: int, risk: float, threshold: float
 ) -> dict[str, dict[str, float]]:
-    """How often each rule stops a student of this risk: share of streams, and per 1,000 audits."""
+    """Return how often each rule stops a student of this risk.
+
+    Share of streams, and per 1,000 audits.
+    """
     rng, found = np.random.default_rng(1), rules(streams, threshold)
     ever = {name: np.zeros(streams, bool) for name in found}
     alarms = dict.fromkeys(found, 0)

@@ -35,7 +35,7 @@ CLIENT = "support-desk"
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What one call came to.
+    """One call's outcome.
 
     `served_by` ("student" or "teacher") and `reason` are the gateway's headers; empty without one.
     """

@@ -233,7 +233,7 @@ _TALKS: dict[str, Callable[[Voice], Conversation]] = {
 
 
 def kind_of(request: Json) -> str:
-    """Which kind of call a request of this desk is (for tests and reports, never for training)."""
+    """The kind of call that a request of this desk is (for tests, never for training)."""
     system = str(request["messages"][0]["content"])
     for kind, prompt in _PROMPTS.items():
         if system.endswith(prompt):

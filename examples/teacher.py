@@ -41,7 +41,10 @@ def tokens(text: str) -> int:
 
 
 def _spoil(message: Json, request: Json, rng: random.Random) -> Json:
-    """What a large model does now and then: chat around the answer, or answer something else."""
+    """Return what a large model does now and then.
+
+    Chat around the answer, or answer something else.
+    """
     if message.get("tool_calls"):
         return {"role": "assistant", "content": "Let me check that for you."}
     content = str(message["content"])
@@ -53,7 +56,7 @@ def _spoil(message: Json, request: Json, rng: random.Random) -> Json:
 
 
 def _renamed(message: Json, request: Json) -> Json:
-    """What the teacher says after the shift."""
+    """Return what the teacher says after the shift."""
     system, content = str(request["messages"][0].get("content")), str(message.get("content"))
     if prompts.ROUTE in system:
         return {**message, "content": f"desk:{content}"}
@@ -101,7 +104,10 @@ def _cut(message: Json, limit: int | None) -> tuple[str, Json]:
 
 
 def seconds(completion: Json, typical: float) -> float:
-    """How long this answer takes: log-normal around `typical`, longer when more is written."""
+    """Return how long this answer takes.
+
+    Log-normal around `typical`, longer when more is written.
+    """
     rng = random.Random(completion["id"] + "latency")
     written = int(completion["usage"]["completion_tokens"])
     return typical * (0.6 + written / 50) * rng.lognormvariate(0, 0.35)

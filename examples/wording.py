@@ -190,7 +190,10 @@ class Voice:
 
 
 def misspellings(word: str) -> set[str]:
-    """What a hurried writer makes of a word: two inner letters swapped, one dropped or doubled."""
+    """Return what a hurried writer makes of a word.
+
+    Two inner letters swapped, one dropped or doubled.
+    """
     found = set()
     for i in range(1, len(word) - 1):
         found.add(word[:i] + word[i + 1 :])

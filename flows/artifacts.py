@@ -17,7 +17,7 @@ from prefect.artifacts import (
 
 from flows.night.folders import Night, found
 from flows.night.hops import damage, injected
-from flows.night.ladder import Outcome
+from flows.night.outcome import Outcome
 from tasks.core import stage
 from tasks.train.loop import Progress
 

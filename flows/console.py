@@ -12,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from tasks.core.records import Counts
 
 if TYPE_CHECKING:
-    from flows.night.ladder import Outcome
+    from flows.night.outcome import Outcome
     from serving.reconcile import Changes
 
 console = Console(highlight=False, soft_wrap=True)

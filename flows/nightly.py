@@ -19,7 +19,8 @@ from flows.night import leaks
 from flows.night.champions import champion
 from flows.night.folders import alone, found, open_night
 from flows.night.hops import warnings
-from flows.night.ladder import Outcome, aside, close, enough, ladder
+from flows.night.ladder import aside, close, enough, ladder
+from flows.night.outcome import Outcome
 from flows.night.savings import trainable
 from flows.promote import promote
 from registry.choice import JudgedStudent

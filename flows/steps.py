@@ -21,7 +21,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-def _worth_a_retry(_task: Any, _run: Any, state: Any) -> bool:
+def _worth_a_retry(_task: object, _run: Any, state: Any) -> bool:
     """Bad input stays bad: only other failures are tried again."""
     return not isinstance(state.result(raise_on_failure=False), Refused)
 

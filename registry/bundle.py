@@ -38,7 +38,7 @@ SAFE = frozenset({".safetensors", ".json", ".md", ".txt", ".jinja"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lineage:
-    """Where a student comes from: night, data (DVC hash), base model, and what trained on what.
+    """A student's origin: night, data (DVC hash), base model, and what trained on what.
 
     `domain` names the tasks that a student has in common with others; empty for a task's own.
     """

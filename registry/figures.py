@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 from registry.bundle import ComparedAnswer, Lineage
 from tasks.core.certificate import Certificate
@@ -107,7 +106,7 @@ def answers(
     }
 
 
-def fields(compared: Sequence[ComparedAnswer]) -> dict[str, list[Any]]:
+def fields(compared: Sequence[ComparedAnswer]) -> dict[str, list[object]]:
     """Each field of JSON answers, its F1 and how often it was expected, as columns."""
     by_field = quality.by_field([row.expected for row in compared], [row.given for row in compared])
     return {

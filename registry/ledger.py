@@ -40,7 +40,7 @@ class Aliases(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Breach:
-    """What the watch saw of a version that it took out: counts, evidence, and since when.
+    """The watch's grounds for taking a version out: counts, evidence, and since when.
 
     `changed` is the time of the first call that went wrong, by the calls' own clock. `teacher` is
     true where no earlier version does better: the teacher's answers have changed.
@@ -173,7 +173,7 @@ def _taken_out(ledger: Sequence[Entry], task: str, version: int | None) -> bool:
 
 
 def _taker(ledger: Sequence[Entry], task: str, version: int | None) -> str:
-    """Who took a version out last, as it is said in a sentence."""
+    """Return who took a version out last, as it is said in a sentence."""
     out = (e for e in reversed(ledger) if e.task == task and e.moved and e.before == version)
     return "the watch" if next(out).who == WATCH else "a person"
 

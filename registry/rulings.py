@@ -26,7 +26,10 @@ def _put_back(entry: Entry, breach: Entry) -> bool:
 
 
 def overruled(ledger: Sequence[Entry], task: str, version: int) -> float:
-    """When a person last put back a version that the watch had taken out; 0 where nobody did."""
+    """Return when a person last put back a version that the watch had taken out.
+
+    0 where nobody did.
+    """
     since, out = 0.0, False
     for entry in ledger:
         if entry.task != task or not entry.moved:

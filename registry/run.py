@@ -64,7 +64,7 @@ def _metrics(run: Run, logged: str, points: list[tuple[str, int, float]]) -> lis
 
 
 def _usage(training: Training) -> list[Metric]:
-    """What the training took of the machine, by the names and times of MLflow's own monitor."""
+    """The training's use of the machine, by names and times of MLflow's own monitor."""
     from mlflow.entities import Metric
 
     return [

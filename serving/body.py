@@ -6,7 +6,6 @@ import json
 import re
 import zlib
 from collections.abc import Iterator
-from typing import Any
 
 import msgspec
 
@@ -33,7 +32,7 @@ def read(body: bytes) -> Json:
     """
     body = body.removeprefix(_BOM)
     try:
-        return msgspec.json.decode(body, type=dict[str, Any])
+        return msgspec.json.decode(body, type=Json)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         pass
     try:
@@ -135,7 +134,10 @@ def with_model(body: bytes, model: str) -> bytes:
 
 
 def _values(body: bytes, name: str) -> Iterator[tuple[int, int]]:
-    """Where the values of a top-level key begin and end; a key that is there twice has two."""
+    """Return where the values of a top-level key begin and end.
+
+    A key that is there twice has two.
+    """
     depth, key, start = 0, b"", -1
     for token in _TOKEN.finditer(body):
         sign = body[token.start()]

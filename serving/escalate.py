@@ -126,13 +126,13 @@ def decide(task: Task, threshold: float, request: Json, answer: Answer) -> Decis
 
 
 def _too_long(request: Json, text: str) -> bool:
-    """Whether the request's token limit would have cut this text, at three characters a token."""
+    """Return whether the request's token limit would cut this text (3 characters each)."""
     limit = request.get("max_completion_tokens") or request.get("max_tokens")
     return isinstance(limit, int) and len(text) > 3 * limit
 
 
 def _known_tools(request: Json, text: str) -> bool:
-    """Whether each called tool is declared in the request, and not more at once than it allows."""
+    """Return whether the called tools are declared, and no more at once than allowed."""
     calls = json.loads(text).get("tool_calls") or ()
     if len(calls) > 1 and request.get("parallel_tool_calls") is False:
         return False
@@ -141,7 +141,7 @@ def _known_tools(request: Json, text: str) -> bool:
 
 
 def _as_chosen(request: Json, task: Task, text: str) -> bool:
-    """Whether an answer calls a tool where the request says that it must, and none where not."""
+    """Return whether an answer calls a tool where the request asks for one, else none."""
     choice = request.get("tool_choice") or "auto"
     if choice == "auto":
         return True
@@ -153,7 +153,7 @@ def _as_chosen(request: Json, task: Task, text: str) -> bool:
 
 
 def _as_formatted(request: Json, task: Task, text: str) -> bool:
-    """Whether an answer has this request's form, where not all of the task's ask for the same."""
+    """Return whether an answer has the form that this request asks for."""
     form = request.get("response_format") or {}
     if len(task.template.formats) < 2 or form.get("type") not in ("json_object", "json_schema"):
         return True

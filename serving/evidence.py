@@ -42,7 +42,7 @@ def drawn(call: str, rate: float) -> bool:
 
 
 class EvidenceKey(NamedTuple):
-    """What evidence is about: a version of a task, and since when it serves by a person's word."""
+    """The subject of evidence: a version of a task, and since when a person lets it serve."""
 
     task: str
     adapter: str
@@ -73,7 +73,7 @@ class AuditOutcome(msgspec.Struct):
 
 
 class JournalLine(msgspec.Struct):
-    """What evidence needs of a journal line."""
+    """A journal line as far as evidence needs it."""
 
     id: str
     at: float
@@ -89,7 +89,7 @@ class JournalLine(msgspec.Struct):
 
 
 class Observation(msgspec.Struct, array_like=True, frozen=True):
-    """What one call says about a student: an audited answer, or one that was not served.
+    """One call's word on a student: an audited answer, or one that was not served.
 
     Of those not served (`wrong` is None) as many are drawn as of the served ones. `teacher` is the
     model that the teacher's reply names, and its fingerprint.
@@ -166,7 +166,7 @@ class RiskTest:
         return True
 
     def _first(self, found: Observation) -> bool:
-        """Whether nothing of its conversation counted within the last ten minutes."""
+        """Return whether nothing of its conversation counted within the last ten minutes."""
         own = found.opening if self.route.task.template.turns else found.request
         name = found.conversation or own
         if abs(found.at - self._heard.get(name, -math.inf)) <= QUIET:
@@ -226,7 +226,7 @@ class Evidence:
                 self.revoked.labels(route.adapter).inc()
 
     def state(self) -> list[Json]:
-        """What is served now, and what the audits say about it."""
+        """Return what is served now, and what the audits say about it."""
         return [
             {
                 "task": route.task.id,

@@ -23,7 +23,10 @@ _NOT_A_LABEL = re.compile(r"[^\x20-\x7e]")
 
 
 def api_of(method: str, path: str) -> str | None:
-    """Which API that nights learn from this calls: chat, responses or messages; None for others."""
+    """Return which API that nights learn from this calls.
+
+    Chat, responses or messages; None for others.
+    """
     match = _PATH.fullmatch(path) if method == "POST" else None
     return _KINDS[match[1]] if match else None
 

@@ -23,7 +23,7 @@ _REFUSED = (401, 403)
 
 
 class AcceptedKeys:
-    """What callers prove themselves with, as far as the teacher has accepted it.
+    """Callers' keys, as far as the teacher has accepted them.
 
     With `open`, the gateway has a key of its own, and callers need none.
     """

@@ -39,7 +39,10 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def connections() -> int:
-    """How many connections may be open at once; raises this process's own limit of open files."""
+    """Return how many connections may be open at once.
+
+    Raises this process's own limit of open files.
+    """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = FILES * MOST
     files = wanted if hard == resource.RLIM_INFINITY else min(hard, wanted)

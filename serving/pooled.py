@@ -111,7 +111,7 @@ def _offsets(folder: Path) -> dict[str, int]:
 
 
 def _kept(folder: Path) -> Iterator[Observation]:
-    """What was read before, of the newest days."""
+    """Yield what was read before, of the newest days."""
     decode = msgspec.json.Decoder(Observation).decode
     for file in sorted(folder.glob("????-??-??.jsonl"))[-evidence.DAYS :]:
         for line in file.read_bytes().split(b"\n"):

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
@@ -21,7 +20,7 @@ from serving.pool import Pool, PoolError
 from serving.pooled import raised
 from tasks.core.certificate import load_certificate
 from tasks.core.contract import agree
-from tasks.core.records import digest
+from tasks.core.records import Json, digest
 from tasks.core.stage import Refused, write_atomic
 from tasks.core.task import Task, load_one
 from tasks.students.adapters import kind_of, stale
@@ -32,7 +31,7 @@ CANARY_TOKENS = 256
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """What a round of reconciling did, by adapter name; `refused` has the reason by bundle."""
+    """The outcome of a round of reconciling, by adapter; `refused` has reasons by bundle."""
 
     serving: tuple[str, ...]
     loaded: tuple[str, ...]
@@ -40,7 +39,7 @@ class Changes:
     refused: dict[str, str]
 
 
-def routes(home: Path) -> list[dict[str, Any]]:
+def routes(home: Path) -> list[Json]:
     """The routes that the gateway serves now."""
     path = home / "routes.json"
     try:
@@ -50,7 +49,10 @@ def routes(home: Path) -> list[dict[str, Any]]:
 
 
 def _route(home: Path, version: Version, bundle: Path, shadow: bool) -> dict[str, object]:
-    """What the gateway is to know of a version. Raises Refused where nothing proves a champion."""
+    """Return what the gateway is to know of a version.
+
+    Raises Refused where nothing proves a champion.
+    """
     if (name := load_one(bundle).id) != version.name:
         raise Refused(f"its bundle is of the task {name}")
     certificate = load_certificate(bundle / "certificate.json")
@@ -166,7 +168,7 @@ async def reconcile(home: Path, store: Store, pools: Mapping[str, Pool], base: s
         if route["adapter"] in reachable or route["kind"] in away
     }
     loaded = dict(reachable)
-    after: dict[str, dict[str, Any]] = {}
+    after: dict[str, Json] = {}
     refused: dict[str, str] = {}
     for version in store.champions():
         former = before.get(version.name)

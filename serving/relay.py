@@ -23,7 +23,7 @@ JSON = (b"content-type", b"application/json")
 
 @dataclass(slots=True)
 class Passed:
-    """What went by of an answer: its status (0: none), its bytes if wanted, how it broke off."""
+    """An answer that went by: its status (0: none), its bytes if wanted, how it broke off."""
 
     status: int = 0
     encoding: str = ""

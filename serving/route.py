@@ -26,7 +26,7 @@ FAMILIAR = 40  # characters of a constant that show that a prompt was once a tas
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Promise:
-    """What a certificate says about the risk (see `tasks.core.certificate`)."""
+    """A certificate's word on the risk (see `tasks.core.certificate`)."""
 
     alpha: float = 0.05
     risk: Risk = "selective"

@@ -171,7 +171,10 @@ def back(reply: Reply) -> list[tuple[bytes, bytes]]:
 
 
 def _place(reply: Reply) -> str:
-    """Where a reply points to: what is relative is so to the teacher, not to this gateway."""
+    """Return where a reply points to.
+
+    What is relative is so to the teacher, not to this gateway.
+    """
     try:
         return str(reply.url.join(URL(reply.header("location"), encoded=True)))
     except ValueError:

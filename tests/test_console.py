@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from flows import console
-from flows.night.ladder import Outcome
+from flows.night.outcome import Outcome
 
 WON = Outcome("route-1", 3, passed=True, reason="It answers 86% of the calls by itself.")
 LOST = Outcome("extract-2", None, passed=False, reason="No threshold is certified.")

@@ -230,7 +230,7 @@ def test_a_night_that_is_begun_anew_climbs_as_far(tmp_path: Path) -> None:
     assert enough(night, last)
 
 
-def test_a_dearer_student_that_breaks_costs_a_cheaper_one_nothing() -> None:
+def test_a_costlier_student_that_breaks_costs_a_cheaper_one_nothing() -> None:
     """What is refused is kept with its reason; a crash ends the climb only where nothing stands."""
     kept, refused = (
         JudgedStudent("linear", students.scorecard(), "none", students.PASSED),

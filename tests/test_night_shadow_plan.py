@@ -18,7 +18,7 @@ from flows.cli import processes, stack
 from flows.night import ladder, promotion, registration, shadow_plan, shadow_promotion
 from flows.night.champions import attempts
 from flows.night.folders import Night, ended
-from flows.night.ladder import Outcome
+from flows.night.outcome import Outcome
 from registry import bundle, plots
 from registry.choice import JudgedStudent
 from serving.pool import Pool

@@ -268,7 +268,7 @@ def test_artifacts_lie_beside_the_database(store: Store, tmp_path: Path) -> None
     assert not Path("mlruns").exists()
 
 
-def test_bundle_keeps_the_questions_it_was_surest_of(tmp_path: Path) -> None:
+def test_bundle_keeps_the_questions_it_was_most_confident_about(tmp_path: Path) -> None:
     """The canary of a bundle are the most confident test answers, with what was answered."""
     folder, _, _ = students.bundle(tmp_path)
     questions = bundles.read(folder, "canary")

@@ -60,7 +60,7 @@ def names() -> Iterator[tuple[str, list[str]]]:
 
 
 def _fame(name: str, language: str) -> float:
-    """How common a name is at home, as far as it is no word: those are not known abroad."""
+    """Return how common a name is at home, as far as it is no word: those are not known abroad."""
     own, abroad = frequency(name, language), frequency(fold(name), "en")
     word = own >= WORD and abroad < GIVEN
     return 0.0 if word or abroad - own >= 0.8 else min(own, abroad + 1)

@@ -180,7 +180,7 @@ def audit_show(
     call: Annotated[str, typer.Argument(help="The header x-flywheel-call of an answer.")],
     home: Home = LIVE,
 ) -> None:
-    """Where one answer came from: header, adapter, version, run, data, source lines."""
+    """Return where one answer came from: header, adapter, version, run, data, source lines."""
     from flows.cli import people
 
     people.lineage(_known(home), call)
@@ -252,7 +252,7 @@ def data_get(
 
     name, _, number = version.rpartition("/")
     if not name or not number.isdecimal():
-        raise Refused(f"{version!r} is no registered version; one is called task/number")
+        raise Refused(f"{version!r} is not a registered version (expected task/number)")
     registered = registry_of(home.resolve()).version(name, int(number))
     place = to or Path(f"{name}-v{number}")
     if place.exists():

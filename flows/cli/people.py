@@ -6,7 +6,6 @@ import getpass
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
@@ -16,6 +15,7 @@ from flows.night.folders import registry_of
 from registry import bundle, ledger
 from registry.ledger import Entry
 from registry.store import Store
+from tasks.core.records import Json
 from tasks.core.stage import Refused
 
 
@@ -94,7 +94,7 @@ def lineage(home: Path, call: str) -> None:
             console.say(f"  {name:<12} {value}")
 
 
-def _line(home: Path, call: str) -> dict[str, Any]:
+def _line(home: Path, call: str) -> Json:
     """The line of a call in the journal. Raises Refused."""
     wanted = f'"id":"{call}"'.encode()
     for file in sorted((home / "journal").glob("*.jsonl"), reverse=True):

@@ -158,7 +158,7 @@ class Kept:
 
 
 def _how(code: int | None) -> str:
-    """How a service ended, by its exit status; None where it hung."""
+    """Return how a service ended, by its exit status; None where it hung."""
     if code is None:
         return "it did not answer for a minute"
     return signal.Signals(-code).name if code < 0 else f"status {code}"

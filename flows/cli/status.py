@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import httpx
 import msgspec
@@ -23,6 +22,7 @@ from serving import pooled
 from serving.evidence import RiskTest, files
 from tasks.core.evidence import interval
 from tasks.core.params import load
+from tasks.core.records import Json
 from tasks.core.stage import Refused
 
 SECONDS = 3.0  # that a service may take to answer
@@ -51,7 +51,7 @@ def show(home: Path) -> None:
 
 
 def _aliases(home: Path, wrong: list[str]) -> Aliases:
-    """Which version of each task has which alias; empty where there is no registry yet."""
+    """Return which version of each task has which alias; empty where there is no registry yet."""
     if not os.environ.get("MLFLOW_TRACKING_URI") and not (home / "mlflow.db").exists():
         return {}
     try:
@@ -80,7 +80,7 @@ def _wrong(sentences: list[str]) -> None:
 
 
 def _services() -> Iterator[str]:
-    """What does not answer, of the services of a running stack."""
+    """Yield what does not answer, of the services of a running stack."""
     urls = {"PREFECT_API_URL": "/health", "POOL_URL": "/v1/models"}
     for name, path in urls.items():
         if not (url := os.environ.get(name)):
@@ -102,7 +102,7 @@ def _revoked(entries: list[Entry]) -> Iterator[str]:
 
 
 def _unlike(home: Path) -> Iterator[str]:
-    """What is wrong with the ledger, and whose routes broke their promise but are still there."""
+    """Return what is wrong with the ledger, and which routes broke their promise."""
     try:
         ledger.verify(home)
     except Refused as error:
@@ -167,7 +167,7 @@ def _night(home: Path) -> None:
     nights = sorted(path.parent for path in (home / "nights").glob("*/judge.json"))
     if not nights:
         return console.say("\nLast night: none has ended yet")
-    outcomes: list[dict[str, Any]] = msgspec.json.decode((nights[-1] / "judge.json").read_bytes())
+    outcomes: list[Json] = msgspec.json.decode((nights[-1] / "judge.json").read_bytes())
     passed = sum(one["passed"] for one in outcomes)
     console.say(f"\nLast night: {nights[-1].name}, {passed} of {len(outcomes)} students passed")
 
@@ -192,7 +192,7 @@ def _chart(home: Path) -> None:
 
 
 def _planned() -> Iterator[str]:
-    """When what runs next."""
+    """Yield when what runs next."""
     if not (api := os.environ.get("PREFECT_API_URL")):
         return
     with suppress(httpx.HTTPError), httpx.Client(base_url=api, timeout=SECONDS) as client:

@@ -79,7 +79,7 @@ def usable(night: Night, version: Version, folder: Path) -> bool:
 
 
 def origin(night: Night, task: str, rung: Rung, serving: Champion | None) -> Path | None:
-    """The champion's adapter, to go on from; None for the encoder's and a domain's.
+    """The champion's adapter, to resume from; None for the encoder's and a domain's.
 
     None as well when an earlier night may have learned a row that tonight measures with: a row
     that the curation leaves out for a night can come back in another split.
@@ -99,7 +99,7 @@ def origin(night: Night, task: str, rung: Rung, serving: Champion | None) -> Pat
 
 
 def enough(night: Night, serving: Champion | None) -> bool:
-    """Whether a champion is certified for so many of the calls that nothing is trained beside it.
+    """Return whether a champion is certified for enough calls: then nothing is trained.
 
     At the risk that is accepted now, or a lower one, and as long as it is also seen on later calls.
     """
@@ -157,6 +157,6 @@ def to_beat(night: Night, serving: Champion | None) -> float:
 
 
 def attempts(night: Night, task: str) -> int:
-    """How many times the task's students were put to the proof, in all nights of this home."""
+    """Return how often the task's students were put to the proof, in all nights."""
     proofs = night.home.glob(f"nights/*/calibrate/{task}/*/certificate.json")
     return max((read_proof(path).attempt for path in proofs), default=0)

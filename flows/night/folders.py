@@ -37,7 +37,10 @@ class Night:
         return registry_of(self.home)
 
     def out(self, hop: str, *parts: str) -> Path:
-        """Where a hop of this night writes: for all tasks, for one, or for one student of it."""
+        """Return where a hop of this night writes.
+
+        For all tasks, for one, or for one student of it.
+        """
         return self.home.joinpath("nights", self.day, hop, *parts)
 
     def earlier(self, hop: str) -> list[Path]:

@@ -131,7 +131,10 @@ def damage(night: Night) -> dict[str, float]:
 
 
 def figures(night: Night) -> dict[str, float]:
-    """What MLflow keeps of a night: calls by hop, recall of injected personal data, damage."""
+    """Return what MLflow keeps of a night.
+
+    Calls by hop, recall of injected personal data, damage.
+    """
     counted = {hop: counts for hop in stage.HOPS if (counts := stage.counts(night.out(hop)))}
     told = {f"calls/{hop}/{w}": float(getattr(c, w)) for hop, c in counted.items() for w in KINDS}
     for kind, seen in injected(night).items():

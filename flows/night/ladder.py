@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
@@ -16,6 +15,7 @@ from flows.night import champions, domains, leaks, savings
 from flows.night.champions import Champion, origin
 from flows.night.folders import Night, found
 from flows.night.hops import figures as night_figures
+from flows.night.outcome import Outcome
 from registry import bundle, gate, router
 from registry.choice import JudgedStudent, Rung
 from registry.gate import Verdict
@@ -35,24 +35,6 @@ from tasks.train.loop import Progress
 from tasks.train.train import load_training
 
 SECONDS = 120.0  # that the teacher may take for a verdict
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What became of one task in a night, by its best student; shares are 0..1.
-
-    `champion` is the version that answers the task from now on; without one the teacher does.
-    """
-
-    task: str
-    version: int | None
-    passed: bool
-    reason: str
-    agreement: float | None = None
-    coverage: float = 0.0
-    rung: str = ""
-    promoted: bool = False
-    champion: int | None = None
 
 
 def ladder(night: Night, task: str, serving: Champion | None) -> list[Rung]:

@@ -9,7 +9,7 @@ from dataclasses import replace
 from flows.night import domains, shadow_plan
 from flows.night.champions import Champion
 from flows.night.folders import Night
-from flows.night.ladder import Outcome
+from flows.night.outcome import Outcome
 from registry import bundle, card, choice, ledger
 from registry.choice import JudgedStudent, Rung
 from registry.gate import Verdict

@@ -28,7 +28,7 @@ STAYS = frozenset({MANIFEST, SEEN, "checks.json"})  # counts, fingerprints and s
 
 @dataclass(frozen=True, slots=True)
 class Forgotten:
-    """What was removed: files and bytes of raw calls from before a day (`YYYY-MM-DD`)."""
+    """Files and bytes of raw calls that were removed, from before a day (`YYYY-MM-DD`)."""
 
     before: str
     files: int

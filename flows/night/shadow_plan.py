@@ -60,7 +60,9 @@ def waiting(night: Night, judged: Sequence[JudgedStudent]) -> JudgedStudent | No
 def plan(
     night: Night, task: str, one: JudgedStudent, serving: Champion | None
 ) -> ShadowPlan | None:
-    """What a student has to prove; None when no threshold is worth a try, or one is on its way.
+    """Return what a student has to prove.
+
+    None when no threshold is worth a try, or one is on its way.
 
     Written down once a night: it is an attempt of the task's, whatever comes of it.
     """
@@ -131,7 +133,7 @@ def _guide(night: Night, task: str, rung: Rung) -> list[tuple[float, bool]]:
 
 
 def _on_its_way(night: Night, task: str, one: JudgedStudent) -> bool:
-    """Whether an earlier shadow of the task is still to be proven, and about as good as this."""
+    """Return whether an earlier shadow of the task, about as good, is still to be proven."""
     number = night.store.shadow(task)
     if number is None:
         return False
@@ -205,7 +207,10 @@ def _before(night: Night, task: str, rung: Rung) -> Iterator[ShadowAnswer]:
 
 
 def plan_of(folder: Path) -> ShadowPlan:
-    """What the shadow in a bundle has to prove. Raises Refused where that is not written down."""
+    """Return what the shadow in a bundle has to prove.
+
+    Raises Refused where that is not written down.
+    """
     file = folder / PLAN
     if not file.exists():
         raise stage.Refused(f"{folder.name} has nothing to prove: it is no shadow of a night's")

@@ -67,7 +67,7 @@ def watch(home: str | Path) -> list[str]:
 def _changed(
     night: Night, tests: Sequence[RiskTest], observations: Sequence[Observation]
 ) -> list[str]:
-    """What there is to say about the teacher, and about how much is audited because of it."""
+    """Return what is to be said of the teacher, and how much is audited because of it."""
     told = teacher_change.events(night, observations)
     for sentence in told:
         log.warning("%s", sentence)
@@ -137,7 +137,7 @@ def _earlier(
 
 
 def _stands(night: Night, folder: Path, test: RiskTest, audits: Sequence[JournalLine]) -> bool:
-    """Whether a version would have kept its promise on these audits, also since the change."""
+    """Return whether a version would have kept its promise on these audits."""
     proven, known = load_certificate(folder / "certificate.json"), load_one(folder)
     assert isinstance(proven, Certificate)  # else it would not be usable
     asked = [

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import msgspec
 
-from tasks.calibrate.threshold import MIDDLE, needed, plan, walk
+from tasks.calibrate.threshold import MIDDLE, loosest, needed, plan, walk
 from tasks.core import params as settings
 from tasks.core import stage
 from tasks.core.certificate import Certificate, Refusal, ThresholdTest, spent
@@ -30,6 +30,7 @@ from tasks.core.rows import rows
 from tasks.core.stage import Refused
 from tasks.core.task import load_one
 from tasks.evaluate.answers import Answered, Answers, answered
+from tasks.evaluate.evaluate import over_students
 from tasks.evaluate.metrics import effective, weighted, wilson
 from tasks.train.domain import students
 from tasks.train.folds import out_of_fold, unlearned
@@ -39,7 +40,7 @@ LIKELY = 0.4  # the chance of a proof under which no attempt is spent on it
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HeldOut:
-    """What a certificate's threshold does on answers that had no part in it.
+    """A certificate's threshold, tried on answers that had no part in it.
 
     `coverage` is a share of the calls on the task's template, `agreement` of those served.
     """
@@ -59,7 +60,7 @@ class HeldOut:
 
 @dataclass(frozen=True, slots=True)
 class CertificateRequest:
-    """What is asked of a certificate: which of the task's attempts it is, and to be of use.
+    """Demands on a certificate: which of the task's attempts it is, and to be of use.
 
     `least` is the share of the calls that it has to cover; `pilot` are the student's answers to
     rows that are no part of the proof, and `folded` the confidences that it has of its training
@@ -119,10 +120,10 @@ def certify(
     if isinstance(start, Refusal):
         return start
     steps = walk(scores, correct, alpha, delta, groups, start=start, risk=params.risk)
-    proven = [step for step in steps if step.p <= delta]
-    if not proven:
+    best = loosest(steps, delta)
+    if best is None:
         return Refusal(refused=_unproven(steps[-1], alpha), attempt=asked.attempt)
-    best, wrong = proven[-1], 1 - sum(correct) / len(correct)
+    wrong = 1 - sum(correct) / len(correct)
     over = (wrong - alpha) / (1 - alpha if params.risk == "selective" else 1)
     return Certificate(
         task=task,
@@ -262,9 +263,4 @@ def calibrate_all(dataset: Path, trained: Path, out: Path, params: settings.Para
 
 def main() -> Counts:
     """The DVC stage."""
-    data, params = Path("data"), settings.load()
-    return stage.hop(
-        "calibrate",
-        data / "calibrate",
-        lambda folder: calibrate_all(data / "dataset", data / "train", folder, params),
-    )
+    return over_students("calibrate", calibrate_all)

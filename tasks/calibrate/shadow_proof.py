@@ -44,7 +44,7 @@ class ShadowAnswer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShadowPlan:
-    """What a shadow has to prove; `thresholds` in the order of their tests.
+    """A shadow's task: to prove one of these `thresholds`, in the order of their tests.
 
     `loaded` is when they were written down (seconds since the epoch); `learned` are the
     conversations that its training saw. `before` are calls that it did not see, of the time before,
@@ -72,7 +72,7 @@ class ShadowPlan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
-    """How far a shadow's proof is: by its best proven threshold, or the first that is not.
+    """The state of a shadow's proof: its best proven threshold, or the first that is not.
 
     `n` calls counted, `live` of them since it was loaded, `accepted` at the threshold, `wrong` of
     those. `lacking` is how many more right answers are the least that prove the first threshold.

@@ -35,7 +35,7 @@ Flags = Sequence[bool] | NDArray[np.bool_]
 
 @dataclass(frozen=True, slots=True)
 class WalkStart:
-    """Where a walk starts, as a share of the servable answers, and what may be expected of it.
+    """A walk's start, as a share of the servable answers, and its expected outcome.
 
     `coverage` is the mean share that is certified, `chance` how likely at least the share asked
     for is.
@@ -122,13 +122,17 @@ def walk(
     return steps
 
 
+def loosest(steps: Sequence[ThresholdTest], delta: float) -> ThresholdTest | None:
+    """The loosest threshold of a walk that is proven, the certificate's; None without any."""
+    proven = [step for step in steps if step.p <= delta]
+    return proven[-1] if proven else None
+
+
 def threshold(
     scores: Scores, correct: Flags, alpha: float, delta: float, start: float = MIDDLE
 ) -> ThresholdTest | None:
-    """The loosest threshold whose risk is proven to be at most `alpha`; None when there is none."""
-    steps = walk(scores, correct, alpha, delta, start=start)
-    proven = [step for step in steps if step.p <= delta]
-    return proven[-1] if proven else None
+    """The threshold that a walk over these answers chooses."""
+    return loosest(walk(scores, correct, alpha, delta, start=start), delta)
 
 
 def plan(

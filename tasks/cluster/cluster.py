@@ -37,7 +37,7 @@ ASSIGNMENT = pa.schema(
 
 @dataclass(frozen=True, slots=True)
 class PreviousNight:
-    """What is known of the night before."""
+    """The night before, as far as it is known."""
 
     tasks: Mapping[str, Task]
     marks: Mapping[str, Fingerprint]

@@ -119,7 +119,7 @@ def join(groups: list[Group], more: Sequence[Group]) -> list[Group]:
 
 
 class TemplateRouter:
-    """Which group's template a request has: the most constant characters win, a tie is None."""
+    """Finds the group whose template a request has: most constant characters win, a tie is None."""
 
     def __init__(self, groups: Sequence[Group]) -> None:
         self._ordered = sorted(

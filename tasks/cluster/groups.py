@@ -35,7 +35,7 @@ LEADERS = 400  # families looked at; the rest of the traffic is too varied to be
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a call belongs."""
+    """A call's place in the groups."""
 
     family: int
     leaf: int
@@ -172,7 +172,10 @@ def _merged(majorities: Sequence[Signature]) -> list[int]:
 
 
 def _same_program(a: Signature, b: Signature) -> bool:
-    """Whether two groups share their template; without any, whether they share their tools."""
+    """Return whether two groups share their template.
+
+    Without any, whether they share their tools.
+    """
     if len(a.text) >= TEMPLATE or len(b.text) >= TEMPLATE:
         return _jaccard(a.text, b.text) >= SAME_FAMILY
     return 2 * len(a.tools & b.tools) >= max(1, min(len(a.tools), len(b.tools)))

@@ -31,7 +31,7 @@ _WORD = re.compile(r"\w+")
 
 
 class Fingerprint(msgspec.Struct, frozen=True):
-    """What is remembered of a task. `unseen` counts the nights since it was last there."""
+    """The memory of a task. `unseen` counts the nights since it was last there."""
 
     text: list[int]
     tools: list[str]

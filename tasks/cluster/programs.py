@@ -28,7 +28,7 @@ ORDERED = 0.8  # share of a group's texts that begin or end with an order
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What a group of calls is asked for, and what it answers.
+    """A group's kind of work: what is asked, and what it answers.
 
     `seen` is what most calls share, `values` are those of closed fields, `answers` all answers that
     are no JSON, `order` is what nearly all users' texts ask for.

@@ -37,7 +37,7 @@ _SQL = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Signature:
-    """What the clustering sees of a call. Calls of equal signature are one point."""
+    """A call as the clustering sees it. Calls of equal signature are one point."""
 
     text: frozenset[int]
     tools: frozenset[str]

@@ -38,7 +38,7 @@ def date_spans(text: str) -> list[tuple[int, int]]:
 
 
 def is_today(text: str, span: tuple[int, int], days: Sequence[int]) -> bool:
-    """Whether a date in a text is the day of the calls, for each of `days` (since the epoch)."""
+    """Return whether a date in a text is the calls' day, for each of `days` (since 1970)."""
     token = text[slice(*span)].lower()
     bare = not any(character.isdigit() for character in token)
     if bare and not _TODAY_IS.search(text[: span[0]]):
@@ -142,7 +142,10 @@ def _matters(values: Sequence[str], answers: Sequence[str]) -> bool:
 
 
 def _near(value: str, answer: str) -> bool:
-    """Whether an answer names a day within two months of a date: it may be computed from it."""
+    """Return whether an answer names a day within two months of a date.
+
+    It may be computed from it.
+    """
     if (day := _day(value)) is None:
         return False
     days = (_day(match.group()) for match in _DATE.finditer(answer))

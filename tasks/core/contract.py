@@ -45,7 +45,7 @@ _FENCE = re.compile(r"\s*```[\w-]*\s*\n(.*?)\n?\s*```\s*", re.DOTALL)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Contract:
-    """What a task's answers must look like.
+    """The form that a task's answers must have.
 
     `schema` is the JSON Schema of the answer text (kinds `json` and `tools`), `labels` the closed
     set as the agent expects to read it (kind `labels`), `max_characters` a generous upper bound.
@@ -233,7 +233,7 @@ def _call(function: Json) -> Json:
     return {"name": function.get("name") or "", "arguments": arguments}
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: Any) -> object:
     if isinstance(value, dict):
         return {key: _plain(item) for key, item in value.items()}
     if isinstance(value, list):

@@ -123,7 +123,10 @@ class ChangeDetector:
         return log_mean(self._logs) if self.seen else -math.inf
 
     def alarm(self, threshold: float = ALARM) -> bool:
-        """Whether the risk has changed; without a change once in `threshold` answers at most."""
+        """Return whether the risk has changed.
+
+        Without a change once in `threshold` answers at most.
+        """
         return self.log >= math.log(threshold)
 
     @property

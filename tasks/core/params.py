@@ -18,7 +18,7 @@ DEFAULT_ALPHA = "default"
 Share = Annotated[float, Meta(ge=0, le=1)]
 Risk = Annotated[float, Meta(gt=0, lt=1)]
 Count = Annotated[int, Meta(ge=1)]
-Rung = Literal["linear", "encoder", "causal"]  # kinds of students, from cheap to dear
+Rung = Literal["linear", "encoder", "causal"]  # kinds of students, from cheap to costly
 Swept = Literal[
     "learning_rate", "muon", "warmup", "batch", "rank", "alpha", "rslora", "dora", "swaps"
 ]
@@ -29,14 +29,14 @@ class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
 
 
 class Ingest(Section, frozen=True):
-    """Where calls come from. `dialect` is `auto` or a module of `tasks/ingest/dialects`."""
+    """Sources of calls. `dialect` is `auto` or a module of `tasks/ingest/dialects`."""
 
     source: list[str] = msgspec.field(default_factory=list)
     dialect: str = "auto"
 
 
 class Validate(Section, frozen=True):
-    """What a call must be to go on, and what a night's batch must look like.
+    """Limits of a call, and of a night's batch.
 
     `scripts` are the Unicode scripts that may be read (`LATIN`, `GREEK`, ...); none means any.
     Shares are of the batch. `max_rejected` stops the night, everything else is a warning.
@@ -58,7 +58,7 @@ class Validate(Section, frozen=True):
 
 
 class Deidentify(Section, frozen=True):
-    """Which personal data is replaced.
+    """The personal data that is replaced.
 
     `ner` finds names and places: `bundled`, `spacy:NAME`, `transformers:NAME`, or `none` (patterns
     and cues only, by explicit choice). `languages` are read; a call in another one is set aside
@@ -85,7 +85,7 @@ class Deidentify(Section, frozen=True):
 
 
 class Cluster(Section, frozen=True):
-    """How calls become tasks: how many calls make one, and how many are read closely.
+    """Clustering: how many calls make a task, and how many are read closely.
 
     Tasks are found and students trained on the calls of the last `window_nights` nights.
     """
@@ -97,7 +97,7 @@ class Cluster(Section, frozen=True):
 
 
 class Dataset(Section, frozen=True):
-    """How a task's calls become training, validation, calibration and test sets.
+    """The training, validation, calibration and test sets that a task's calls become.
 
     `shares` of the groups (conversations, near-duplicates) go to the four splits; calibration is
     large because the certificate is proved on it. `similar` is the Jaccard likeness of two prompts
@@ -176,7 +176,7 @@ class Train(Section, frozen=True):
 
 
 class Evaluate(Section, frozen=True):
-    """How students are measured: the newest `max_rows` test rows, answers up to `max_tokens`.
+    """The measurement of students: the newest `max_rows` test rows, answers up to `max_tokens`.
 
     Of tasks with free text the teacher compares the newest `referee` answers with its own, by the
     `rubric`, in both orders: for teams whose answers may be worded in many ways. It costs calls.
@@ -242,7 +242,7 @@ class Serve(Section, frozen=True):
 
 
 class Watch(Section, frozen=True):
-    """When audits take a student out of service: see params.yaml. `alerts` are Apprise's URLs."""
+    """The watch, which takes students out of service. `alerts` are Apprise's URLs."""
 
     audits_per_false_alarm: Annotated[int, Meta(ge=2)] = 3_000
     raised: Share = 0.5
@@ -260,7 +260,7 @@ class Economics(Section, frozen=True):
 
 
 class Schedule(Section, frozen=True):
-    """When `flywheel up` runs what: nights as a cron expression, the rest every so many seconds.
+    """The schedule of `flywheel up`: nights as a cron expression, the rest in seconds.
 
     The cron is read in `timezone` (`Europe/Berlin`): at two o'clock there, in summer and in winter.
     """
@@ -272,7 +272,7 @@ class Schedule(Section, frozen=True):
 
 
 class Retention(Section, frozen=True):
-    """How many days raw calls stay in a home; 0 keeps them for ever."""
+    """The days that raw calls stay in a home; 0 keeps them for ever."""
 
     days: Annotated[int, Meta(ge=0)] = 30
 

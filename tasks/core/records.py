@@ -84,7 +84,7 @@ class Rejected:
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """What went into a hop and what came out. Raises ValueError when a record vanished."""
+    """A hop's records, in and out. Raises ValueError when one vanished."""
 
     hop: str
     read: int

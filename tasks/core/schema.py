@@ -45,7 +45,7 @@ def inline(schema: Json) -> Json:
 def call_schema(requests: Sequence[Json], calls: Sequence[Any], spoken: bool) -> Json:
     """The schema of `{"tool_calls": [...]}`; functions that were called, signatures as declared."""
     signatures = _signatures(requests)
-    arguments: dict[str, list[Any]] = {}
+    arguments: dict[str, list[object]] = {}
     for call in (c for group in calls for c in group):
         arguments.setdefault(call["name"], []).append(call["arguments"])
     used = sorted(arguments, key=lambda name: (-len(arguments[name]), name))[:MAX_FUNCTIONS]

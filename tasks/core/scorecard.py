@@ -24,7 +24,7 @@ class ScorecardLine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Difference:
-    """How much higher one student's metric is than another's on the same rows, with 95 %."""
+    """The lead of one student's metric over another's on the same rows, with 95 %."""
 
     value: float
     low: float

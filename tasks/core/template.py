@@ -88,7 +88,7 @@ class Head:
 
 @dataclass(frozen=True, slots=True)
 class Payload:
-    """What changes from prompt to prompt.
+    """The part that changes from prompt to prompt.
 
     `values` are the slots' values, text by text in the order of the messages; `rest` the messages
     after the heads, user messages without their texts (those are in `values`).
@@ -215,7 +215,10 @@ def form_of(request: Json) -> str:
 
 
 def _converse(messages: Sequence[Json]) -> bool:
-    """Whether messages are a conversation that waits for an answer: no new rules, no half reply."""
+    """Return whether messages are a conversation that waits for an answer.
+
+    No new rules, no half reply.
+    """
     roles = [message.get("role") for message in messages]
     return roles[-1] != "assistant" and not {"system", "developer"} & set(roles[1:])
 

@@ -12,7 +12,7 @@ Values = Mapping[str, bool | int | float]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mark:
-    """What the validation rows said at one step: mean loss, share of answers exact.
+    """A measurement on the validation rows at one step: mean loss, share of answers exact.
 
     An answer is exact when every token or choice of it is the most probable one.
     """
@@ -52,7 +52,7 @@ class Trial:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Training:
-    """How an adapter came about. `best` is the step whose weights were kept."""
+    """The making of an adapter. `best` is the step whose weights were kept."""
 
     task: str
     kind: Rung = "causal"

@@ -20,7 +20,7 @@ FEW_REFUSALS = 0.05  # where more replies apologise, apologising is the work
 
 
 class Aside:
-    """What is dropped, by reason and by task."""
+    """The dropped rows, by reason and by task."""
 
     def __init__(self) -> None:
         self.counts: Counter[str] = Counter()

@@ -15,7 +15,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain, pairwise
 from pathlib import Path
-from typing import Any
 from zlib import crc32
 
 import msgspec
@@ -25,7 +24,7 @@ from numpy.typing import NDArray
 
 from tasks.core.contract import answer_of, infer, violation
 from tasks.core.params import Dataset, load
-from tasks.core.records import TEACHER, CleanCall, Counts, read_clean
+from tasks.core.records import TEACHER, CleanCall, Counts, Json, read_clean
 from tasks.core.rows import Candidate, Row, rows, write_rows
 from tasks.core.stage import finish, hop, write_atomic
 from tasks.core.task import Task, save
@@ -133,7 +132,7 @@ def _make(
     aside: Aside,
     scrubber: Scrubber,
     harm: Harm,
-) -> tuple[dict[str, Any], int]:
+) -> tuple[Json, int]:
     """Write one task's splits; returns its part of the manifest and how many calls are in them."""
     ids = {candidate.row.id for candidate in candidates}
     hurt = harm.of(ids)
@@ -153,7 +152,7 @@ def _make(
     final = {split: [candidate.row for candidate in parts[split]] for split in SPLITS}
     lost = aside.of[task.id] + Counter(c.flaw for c in every if c.flaw)
     index = readiness(final["train"], [c.row for c in every], lost, task.contract, hurt.share)
-    figures: dict[str, Any] = {split: len(final[split]) for split in SPLITS}
+    figures: Json = {split: len(final[split]) for split in SPLITS}
     figures |= {"carried": sum(c.carried for c in every), "readiness": index}
     figures |= {"cleaned again": clean.cleaned, "rows": len(every)}
     refused = clean.failed or hurt.over(harm.limit) or _not_ready(len(every), index.score, params)

@@ -22,7 +22,7 @@ HOMES = "homes.json"  # the split of each row that was given one, curated away s
 
 @dataclass(frozen=True, slots=True)
 class Past:
-    """Which split each row was in, by its id, and the test rows."""
+    """The split that each row was in, by its id, and the test rows."""
 
     home: Mapping[str, Split]
     test: tuple[Row, ...] = ()

@@ -109,7 +109,7 @@ def _suspects(kernel: Floats, column: Sequence[str]) -> NDArray[np.bool_]:
 
 
 def _unseen(kernel: Floats, label: NDArray[np.int_], used: NDArray[np.bool_]) -> Floats:
-    """How likely each value is for each row, by a model of the `used` rows without that row."""
+    """Likelihoods of each value for each row, by a model of `used` rows without that row."""
     targets = np.eye(int(label.max()) + 1, dtype=np.float32)[label]
     inverse = np.linalg.inv(
         kernel[np.ix_(used, used)] + RIDGE * np.eye(int(used.sum()), dtype=np.float32)

@@ -82,7 +82,7 @@ def readiness(
 
 
 def _diversity(train: Sequence[Row]) -> float:
-    """How many different words the prompts have for their length (Heaps' law with exponent ½)."""
+    """The prompts' different words for their length (Heaps' law with exponent ½)."""
     words = [word for row in train[:2_000] for word in row.prompt.lower().split()]
     return min(1.0, len(set(words)) / (2 * math.sqrt(len(words)))) if words else 0.0
 

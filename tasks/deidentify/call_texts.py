@@ -159,7 +159,10 @@ def _schema(key: str, value: object, each: Change) -> object:
 
 
 def telling(name: str) -> bool:
-    """Whether a key or an id may say something of a person: a mail, a number, words, a name."""
+    """Return whether a key or an id may say something of a person.
+
+    A mail, a number, words, a name.
+    """
     if _SAYING.search(name):
         return True
     parts = _NAME_PART.findall(name) if not name.islower() or "-" in name or "." in name else ()

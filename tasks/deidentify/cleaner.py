@@ -12,10 +12,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from itertools import count
-from typing import Any
 
 from tasks.core.params import Deidentify
-from tasks.core.records import Call, text_of
+from tasks.core.records import Call, Json, text_of
 from tasks.deidentify.bare_answers import asked
 from tasks.deidentify.boilerplate import SCHEMA, SYSTEM, Public
 from tasks.deidentify.call_texts import Change, each_message, each_request, rewrite, telling
@@ -117,7 +116,7 @@ class Cleaner:
         self.entities: Counter[str] = Counter()
         self.detectors: Counter[str] = Counter()
 
-    def clean(self, call: Call, texts: Sequence[Text], people: Surrogates) -> dict[str, Any]:
+    def clean(self, call: Call, texts: Sequence[Text], people: Surrogates) -> Json:
         """The call's fields with surrogates. Raises Quarantined with the reason."""
         if self._read and (name := self._unread(texts)):
             raise Quarantined(UNREAD + name)
@@ -210,7 +209,7 @@ class _OneCall:
             return False
         return re.search(rf"(?<!\w){re.escape(located.text)}(?!\w)", self._vocabulary) is not None
 
-    def fields(self) -> dict[str, Any]:
+    def fields(self) -> Json:
         """The changed fields. Raises Quarantined when a copied value no longer agrees."""
         after: list[str] = []
 
@@ -277,7 +276,7 @@ class _OneCall:
 
 
 def _someone(located: LocatedFinding) -> bool:
-    """Whether a finding in a schema is a person's: no place of a menu, no name of a voice."""
+    """Return whether a finding in a schema is a person's, not of a menu or a voice."""
     kind, words = located.finding.kind, located.text.split()
     if kind == "PERSON":
         return len(words) > 1 and any(is_name(fold(word)) for word in words)

@@ -55,7 +55,7 @@ def load_key(home: Path) -> bytes:
 
 
 class Deidentifier:
-    """What one run knows: findings per string, public lines, surrogates per conversation."""
+    """One run: findings per string, public lines, surrogates per conversation."""
 
     def __init__(self, params: Deidentify, key: bytes, scanner: Scanner | None = None) -> None:
         self._key = key
@@ -220,7 +220,10 @@ def deidentify(
 def _report(
     deidentifier: Deidentifier, recalls: Mapping[str, Recall], harm: Damage
 ) -> dict[str, object]:
-    """What the manifest tells: counts by type and detector, probe and damage. Never a text."""
+    """Return what the manifest tells: counts by type and detector, probe and damage.
+
+    Never a text.
+    """
     return {
         "entities": dict(sorted(deidentifier.cleaner.entities.items())),
         "detectors": dict(sorted(deidentifier.cleaner.detectors.items())),

@@ -75,7 +75,10 @@ def _begins(text: str, word: re.Match[str], tongue: str, cued: bool, behind: str
 
 
 def _continues(text: str, word: re.Match[str], behind: re.Match[str], tongue: str) -> bool:
-    """Whether a name goes on: with a name, a rare word, or what stands behind `de` or `van`."""
+    """Return whether a name goes on.
+
+    With a name, a rare word, or what stands behind `de` or `van`.
+    """
     name = behind.group()
     often = max(frequency(name, tongue), frequency(name, "en"))
     joined = text[word.end() : behind.start()].strip() != ""
@@ -83,7 +86,10 @@ def _continues(text: str, word: re.Match[str], behind: re.Match[str], tongue: st
 
 
 def _alone(text: str, word: re.Match[str], tongue: str) -> bool:
-    """Whether one known name is enough: in the languages that the tagger was not trained on."""
+    """Return whether one known name is enough.
+
+    In the languages that the tagger was not trained on.
+    """
     rare = frequency(word.group(), tongue) < 4.5 and len(word.group()) > 3
     inside = re.search(r"(?:[.!?:]|^|\n)\s*$", text[: word.start()]) is None
     return tongue not in {"", "en", "de"} and rare and inside and is_name(fold(word.group()))

@@ -61,7 +61,10 @@ def _listed(size: str, language: str) -> list[list[str]]:
 
 @cache
 def typos(language: str) -> frozenset[str]:
-    """What is left of common words when a letter is lost; two words that share one are alike."""
+    """Return what is left of common words when a letter is lost.
+
+    Two words that share one are alike.
+    """
     often = [w for w in common(language) if len(w) > 3 and frequencies(language)[w] >= COMMON]
     return frozenset(form for word in often for form in _shorter(word)) | frozenset(often)
 

@@ -44,7 +44,10 @@ def _norm(text: str) -> str:
 
 
 def ordinary_word(text: str) -> bool:
-    """Whether a text is a word of the dictionary: outside its conversation it tells nothing."""
+    """Return whether a text is a word of the dictionary.
+
+    Outside its conversation it tells nothing.
+    """
     return text.isalpha() and text.casefold() in dictionary()
 
 
@@ -133,7 +136,10 @@ class Originals:
 
 
 def _candidates(text: str) -> Iterator[tuple[int, int]]:
-    """What may be a value: a word, an address or token as it stands, words and numbers in a row."""
+    """Return what may be a value.
+
+    A word, an address or token as it stands, words and numbers in a row.
+    """
     for pattern in (_ADDRESS, _TOKEN, _CHUNK) if "@" in text else (_TOKEN, _CHUNK):
         for match in pattern.finditer(text):
             value = match.group().strip(".,:!?-")

@@ -114,7 +114,10 @@ def _is_eponym(text: str, tokens: list[re.Match[str]]) -> bool:
 
 
 def _are_names(text: str, tokens: list[re.Match[str]], tongue: str) -> bool:
-    """Whether all of two or three words with capitals are names, if also words: `Raj Brown`."""
+    """Return whether all of two or three words with capitals are names, if also words.
+
+    `Raj Brown`.
+    """
     words = [t.group() for t in tokens]
     capital = all(w[0].isupper() and not w[1:].isupper() for w in words)
     german = tongue == "de" and any(frequency(w, "de") >= 4.5 for w in words)
@@ -137,7 +140,7 @@ def _is_person(tokens: list[re.Match[str]]) -> bool:
 
 
 def _like_a_person(text: str, finding: Finding, unknown: list[re.Match[str]]) -> bool:
-    """Whether unknown words with capitals stand where a person does, or are two of a kind."""
+    """Return whether unknown capitalised words stand where a person does, or are alike."""
     if not unknown:
         return False
     start, end = unknown[0].start(), unknown[-1].end()
@@ -159,7 +162,10 @@ def _second(word: str, tongue: str) -> bool:
 
 
 def weigh(text: str, token: re.Match[str], tongue: str) -> int:
-    """How much a word is a name where it stands: ORDINARY, UNKNOWN (with a capital) or NAME."""
+    """Return how much a word is a name where it stands.
+
+    ORDINARY, UNKNOWN (with a capital) or NAME.
+    """
     word, before = token.group(), text[max(0, token.start() - 40) : token.start()]
     if fold(word) in word_set("particles"):
         return ORDINARY
@@ -192,7 +198,10 @@ def _low(word: str, tongue: str, cued: bool) -> int:
 
 @lru_cache(maxsize=65_536)
 def _typical(word: str, tongue: str) -> bool:
-    """Whether a name is a word of the language: more common there than names are elsewhere."""
+    """Return whether a name is a word of the language.
+
+    More common there than names are elsewhere.
+    """
     own, english = frequency(word, tongue), frequency(word, "en")
     return tongue not in {"", "en"} and own >= 3.5 and own - english >= TYPICAL
 
@@ -215,7 +224,10 @@ def _capital(word: str, tongue: str, cued: bool, before: str) -> int:
 
 
 def _as_word(word: str, tongue: str, often: float, opening: bool, before: str) -> bool:
-    """Whether a known name is used as the word that it is too: `der Koch`, `Will it come`."""
+    """Return whether a known name is used as the word that it is too.
+
+    `der Koch`, `Will it come`.
+    """
     if tongue == "de":
         return _NOUN.search(before) is not None and (_typical(word, tongue) or often >= COMMON)
     doubtful = fold(word) in ordinary() or _typical(word, tongue) or often >= 5.5
@@ -238,7 +250,10 @@ def compound(word: str) -> bool:
 
 
 def is_address(text: str, finding: Finding, tongue: str) -> bool:
-    """Whether a supposed address has what addresses have: a street word, or a number and a name."""
+    """Return whether a supposed address has what addresses have.
+
+    A street word, or a number and a name.
+    """
     address = text[finding.start : finding.end]
     numbered = any(c.isdigit() for c in address)
     if any(numbered or not LOOSE.fullmatch(m.group()) for m in STREET.finditer(address)):

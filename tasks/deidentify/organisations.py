@@ -19,7 +19,10 @@ _LETTERS = re.compile(r"[^\W\d_]+")
 
 
 def organisational(kind: str, text: str, before: str, after: str) -> bool:
-    """Whether the value of a line is an organisation's; `before` and `after` are of its line."""
+    """Return whether the value of a line is an organisation's.
+
+    `before` and `after` are of its line.
+    """
     if kind in CONSTANT or kind in NOBODY or _EXAMPLE.search(before):
         return True
     if kind == "EMAIL_ADDRESS":
@@ -57,7 +60,10 @@ def _role(word: str) -> bool:
 
 
 def _toll_free(text: str) -> bool:
-    """Whether a number is one that an organisation rents: free of charge, shared cost, premium."""
+    """Return whether a number is one that an organisation rents.
+
+    Free of charge, shared cost, premium.
+    """
     import phonenumbers
     from phonenumbers import PhoneNumberType as Type
 

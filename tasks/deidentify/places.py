@@ -125,7 +125,7 @@ def _name_end(text: str, tokens: list[re.Match[str]], at: int) -> int | None:
 
 
 def _joined(text: str, tokens: list[re.Match[str]], at: int) -> bool:
-    """Whether the next word goes on with the name."""
+    """Return whether the next word goes on with the name."""
     word, gap = tokens[at + 1].group(), text[tokens[at].end() : tokens[at + 1].start()]
     return gap in {" ", "-", ". "} and word.isalpha() and not _stays(word)
 

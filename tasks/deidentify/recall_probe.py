@@ -23,7 +23,7 @@ Make = Callable[[Random], str]
 
 @dataclass(frozen=True, slots=True)
 class Recall:
-    """How many of the injected values of a type were found, with a 95 % interval."""
+    """The share of the injected values of a type that were found, with a 95 % interval."""
 
     kind: str
     injected: int
@@ -113,7 +113,7 @@ def _handle(rng: Random) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Plant:
-    """How values of a type are made, and the sentences and JSON keys that they stand in."""
+    """A type's made-up values, and the sentences and JSON keys that they stand in."""
 
     make: Make
     sentences: tuple[str, ...]

@@ -50,7 +50,7 @@ class Leaf:
 
 @dataclass(frozen=True, slots=True)
 class _Slice:
-    """Where a part of a leaf lies in a segment."""
+    """The place of a part of a leaf in a segment."""
 
     leaf: int
     offset: int  # in the leaf
@@ -136,7 +136,7 @@ def cut(leaves: Sequence[Leaf]) -> Iterator[tuple[str, list[_Slice]]]:
 
 @dataclass(frozen=True, slots=True)
 class Location:
-    """Where a finding stands: its line's name, and whether it shows to be an organisation's."""
+    """A finding's place: its line's name, and whether it shows to be an organisation's."""
 
     line: str
     organisational: bool
@@ -153,7 +153,7 @@ class LocatedFinding:
 
 @dataclass(frozen=True, slots=True)
 class _Cache:
-    """What a cache file holds."""
+    """The content of a cache file."""
 
     version: str
     segments: dict[bytes, tuple[Finding, ...]]
@@ -277,7 +277,7 @@ def by_keys(leaves: Sequence[Leaf], out: list[list[Finding]], extra: Mapping[str
 
 
 def _answered(leaf: Leaf, findings: list[Finding]) -> list[Finding]:
-    """What was found in an answer, and the value that was asked for if nothing else covers it."""
+    """Findings in an answer, and the value that was asked for if nothing else covers it."""
     kind = leaf.path.removeprefix(ANSWER)
     span = answer(kind, leaf.text)
     if span is None or any(span[0] < f.end and f.start < span[1] for f in findings):

@@ -40,7 +40,7 @@ def build() -> Any:
     return torch.nn.ModuleDict({"encoder": encoder, "case": case, "head": head})
 
 
-def logits(model: Any, ids: Any, mask: Any, cases: Any) -> Any:
+def logits(model: Any, ids: object, mask: Any, cases: Any) -> Any:
     """Label scores of each token, while it is trained."""
     words = model["encoder"].base_model.get_input_embeddings()(ids) + model["case"](cases)
     hidden = model["encoder"](inputs_embeds=words, attention_mask=mask).last_hidden_state
@@ -211,14 +211,17 @@ _LEAD = re.compile(
 
 
 def _is_full_name(text: str) -> bool:
-    """Whether a supposed place is a given and a family name: a name that is missed does harm."""
+    """Return whether a supposed place is a given and a family name.
+
+    A name that is missed does harm.
+    """
     words = [fold(w) for w in text.split()]
     given = {"female", "male"}
     return len(words) == 2 and roles().get(words[0]) in given and words[1] in roles()
 
 
 def _is_code(text: str, start: int, end: int) -> bool:
-    """Whether a supposed name is a code in capitals in a text that is not written in capitals."""
+    """Return whether a supposed name is a code in capitals in a text without them."""
     word = text[start:end]
     if not word.isupper() or " " in word or fold(word) in roles():
         return False

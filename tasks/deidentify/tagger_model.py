@@ -8,14 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from tasks.core.stage import Refused
 from tasks.students.minilm import encoder_folder
 
-Weights = dict[str, Any]
+if TYPE_CHECKING:
+    import torch
+
+    Weights = dict[str, torch.Tensor]
 
 
 class TaggerModel:
@@ -32,7 +35,7 @@ class TaggerModel:
         self._outer = found
         self._layers = list(_layers(found, config["num_hidden_layers"]))
 
-    def __call__(self, ids: Any, mask: Any, cases: Any) -> Any:
+    def __call__(self, ids: torch.Tensor, mask: torch.Tensor, cases: torch.Tensor) -> torch.Tensor:
         """Scores [rows, tokens, labels]; `mask` is true where a token is."""
         from torch.nn.functional import linear
 
@@ -45,7 +48,7 @@ class TaggerModel:
             states = self._layer(layer, states, mask[:, None, None, :])
         return linear(states, w["head.weight"], w["head.bias"])
 
-    def _layer(self, w: Weights, states: Any, mask: Any) -> Any:
+    def _layer(self, w: Weights, states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         from torch.nn.functional import gelu, linear, scaled_dot_product_attention
 
         rows, tokens, size = states.shape
@@ -61,7 +64,7 @@ class TaggerModel:
         inner = linear(inner, w["output.dense.weight"], w["output.dense.bias"])
         return self._normal(inner + states, w, "output.LayerNorm")
 
-    def _normal(self, states: Any, w: Weights, name: str) -> Any:
+    def _normal(self, states: torch.Tensor, w: Weights, name: str) -> torch.Tensor:
         from torch.nn.functional import layer_norm
 
         scale, shift = w[f"{name}.weight"], w[f"{name}.bias"]

@@ -146,7 +146,7 @@ def mistyped(right: str, wrong: str, word: str) -> str:
 
 @cache
 def slip(a: str, b: str) -> bool:
-    """Whether two words differ by one letter added, lost, changed or swapped with the next."""
+    """Return whether words differ by one letter: added, lost, changed or swapped."""
     if a == b or abs(len(a) - len(b)) > 1 or a[0] != b[0]:
         return False
     i = next((i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b)))

@@ -79,7 +79,7 @@ def answered(
 def unadapted(
     questions: Sequence[Row], contract: Contract, base: Path, params: Evaluate, cache: Path | None
 ) -> Answers:
-    """What a base model without an adapter answers, from the cache where it is there already."""
+    """Answers of a base model without an adapter, cached where they are there already."""
     who = base_digest(base)
     return _cached(questions, contract, who, lambda: Student.load(base, None), params, cache)
 

@@ -9,7 +9,7 @@ interval. Answers are kept in a Parquet file and never asked for twice.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -32,6 +32,7 @@ from tasks.students.adapters import kind_of
 from tasks.students.causal import adapter_base
 from tasks.train.domain import students
 
+Work = Callable[[Path, Path, Path, settings.Params], Counts]  # datasets, students, out, params
 BASE = 100  # rows that the base without an adapter is asked
 
 
@@ -178,11 +179,13 @@ def evaluate_all(dataset: Path, trained: Path, out: Path, params: settings.Param
     return result
 
 
+def over_students(hop: str, work: Work) -> Counts:
+    """The DVC stage of a hop that goes over all trained students."""
+    data, params = Path("data"), settings.load()
+    folders = data / "dataset", data / "train"
+    return stage.hop(hop, data / hop, lambda out: work(*folders, out, params))
+
+
 def main() -> Counts:
     """The DVC stage."""
-    data, params = Path("data"), settings.load()
-    return stage.hop(
-        "evaluate",
-        data / "evaluate",
-        lambda folder: evaluate_all(data / "dataset", data / "train", folder, params),
-    )
+    return over_students("evaluate", evaluate_all)

@@ -196,7 +196,10 @@ def _parsed(answer: str) -> Any | None:
 
 
 def _tools(expected: Sequence[str], given: Sequence[str]) -> dict[str, Part]:
-    """How often the tools' names match, and the arguments where they do; talking is a name too."""
+    """Return how often the tools' names match, and the arguments where they do.
+
+    Talking is a name too.
+    """
     wanted, answered = ([_parsed(answer) for answer in answers] for answers in (expected, given))
     pairs = list(zip(wanted, answered, strict=True))
     names = [(_names(w), _names(s)) for w, s in pairs]
@@ -217,7 +220,7 @@ def _names(value: Any) -> list[str]:
 
 
 def _texts(expected: Sequence[str], given: Sequence[str]) -> dict[str, Part]:
-    """How alike texts are, a mean of F1 over their words, ROUGE-L (Lin 2004), chrF (Popović 2015).
+    """Likeness of texts: mean F1 over their words, ROUGE-L (Lin 2004), chrF (Popović 2015).
 
     Queries in SQL may match, too.
     """

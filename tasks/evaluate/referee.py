@@ -42,7 +42,7 @@ def compared(
     ask: Ask,
     cache: Path | None = None,
 ) -> dict[str, float]:
-    """How the student's answers stand beside the teacher's, as metrics.
+    """Return how the student's answers stand beside the teacher's, as metrics.
 
     `referee_not_worse` is the share of wins and ties, with Wilson's 95 % interval. Of the verdicts
     `referee_flipped` were ties because they changed with the order; `referee_failed` are none.

@@ -82,7 +82,10 @@ def slices(
 
 
 def baselines(train: Sequence[Row], test: Sequence[Row], contract: Contract) -> list[ScorecardLine]:
-    """What costs nothing: the most frequent answer and, for closed answers, a linear classifier."""
+    """Return what costs nothing.
+
+    The most frequent answer and, for closed answers, a linear classifier.
+    """
     answers, expected = [row.answer for row in train], [row.answer for row in test]
     weights = [row.weight for row in test]
     given = {"majority answer": metrics.majority(answers, len(test))}

@@ -51,12 +51,12 @@ from tasks.ingest.wire.shape import loads
 
 
 class Dialect(Protocol):
-    """What a dialect's module offers."""
+    """A dialect's module."""
 
     def sniff(self, document: object) -> bool:
         """Return whether this document is of the dialect."""
 
-    def parse(self, document: object, source: str) -> Iterable[Call]:
+    def parse(self, document: Any, source: str) -> Iterable[Call]:
         """The document's calls. Raises ValueError."""
 
 
@@ -96,6 +96,12 @@ DIALECTS: Mapping[str, Dialect] = {
     "claude_code": claude_code,
     "messages": messages,
 }
+# Those whose records are spans: one model call may be in several of them.
+SPANS = frozenset(
+    {"langfuse", "mlflow", "openinference", "openllmetry", "otel", "vercel", "datadog", "opik"}
+    | {"openai_agents", "braintrust", "weave"}
+)
+# Keys under which one document holds several records, which `split` takes out.
 _CONTAINERS = frozenset(
     {
         "_source",
@@ -127,7 +133,7 @@ def is_one(document: object) -> bool:
     return isinstance(document, dict) and not document.keys() & _CONTAINERS
 
 
-def split(document: Any) -> Iterator[Any]:
+def split(document: Any) -> Iterator[object]:
     """The records in a document: array items, pages, hits, spans, quarantined text; else itself."""
     if isinstance(document, list):
         for item in document:
@@ -168,7 +174,7 @@ def _is_mlflow(document: dict[str, object]) -> bool:
 
 
 def is_action(document: object) -> bool:
-    """Whether this is an action line of Elasticsearch's bulk format, which holds no record."""
+    """Return whether this is an action line of Elasticsearch's bulk format: no record."""
     if not isinstance(document, dict) or len(document) != 1:
         return False
     ((name, body),) = document.items()

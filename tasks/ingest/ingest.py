@@ -100,7 +100,10 @@ def ingest(
 
 
 def dry_run(sources: Sequence[str], params: Ingest | None = None) -> Summary:
-    """What an ingest of these sources would find, without writing anything. Raises Refused."""
+    """Return what an ingest of these sources would find, without writing anything.
+
+    Raises Refused.
+    """
     summary = Summary()
     for entry, names, dialect in _plan(sources, params or Ingest()):
         for document, result in read(names, dialect):

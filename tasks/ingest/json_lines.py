@@ -97,7 +97,7 @@ def _whole(
 
 
 def _is_jsonl(lines: Sequence[RawLine]) -> bool:
-    """Whether most of the first lines are documents by themselves, as in an array cut by lines."""
+    """Return whether most of the first lines are documents by themselves."""
     some = [line.data.strip().rstrip(b",") for line in lines[:64]]
     return sum(s[:1] == b"{" and s[-1:] == b"}" for s in some) * 2 > len(some)
 
@@ -139,7 +139,10 @@ def _lenient(source: str, data: bytes, problem: str) -> Iterator[Document | Reje
 
 
 def _is_flat(data: bytes) -> bool:
-    """Whether brackets pair off within `FLAT` rounds; those in texts may hide that they do."""
+    """Return whether brackets pair off within `FLAT` rounds.
+
+    Those in texts may hide that they do.
+    """
     brackets = data.translate(None, _NO_BRACKETS)
     for _ in range(FLAT):
         if not brackets:

@@ -20,11 +20,10 @@ from tasks.ingest.wrappers import Lines, unwrap
 UNKNOWN = "unknown format"
 MAX_DEPTH = 64
 WRAPPERS = 4  # that one record may have around it
-SPANS = frozenset(
-    {"langfuse", "mlflow", "openinference", "openllmetry", "otel", "vercel", "datadog", "opik"}
-    | {"openai_agents", "braintrust", "weave"}
-)
-_TOGETHER = SPANS | {"batch", "claude_code"}  # whose records are read together with others
+_TOGETHER = dialect_registry.SPANS | {
+    "batch",
+    "claude_code",
+}  # whose records are read together with others
 # What a line of the wrong types can cause. It is that line's problem, never the night's.
 CONFUSED = (ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError)
 
@@ -69,7 +68,7 @@ class _Reader:
             yield "claude_code", parse("claude_code", Document(place, line))
 
     def _is_plain(self, value: object) -> bool:
-        """Whether a document is one record of the same dialect as the one before it, no more."""
+        """Return whether a document is one record of the dialect of the one before."""
         last = self._last
         if not last or last in _TOGETHER or not dialect_registry.is_one(value):
             return False
@@ -121,7 +120,7 @@ class _Reader:
                 yield named, parse(named, Document(place, line))
         elif named == "claude_code" and isinstance(value, dict):
             self._transcript.add(value, item.source)
-        elif named in SPANS and isinstance(value, dict):
+        elif named in dialect_registry.SPANS and isinstance(value, dict):
             result = parse(named, item)
             why = "" if isinstance(result, Rejected) else self._nested.repeats(value)
             yield named, reject(item.source, shape.NOT_A_CALL, why) if why else result

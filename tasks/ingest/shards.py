@@ -71,7 +71,7 @@ class _Shard:
 
 
 class TakenCalls:
-    """Which calls were taken: 64 bits of the id and of the content each, 16 bytes a call.
+    """The calls that were taken: 64 bits of the id and of the content each, 16 bytes a call.
 
     The newest are in a dict; the others in two arrays, sorted by key.
     """
@@ -118,7 +118,7 @@ class TakenCalls:
 
 
 class Shards:
-    """Where records end up: a day's file or quarantine. It counts both and knows what it has."""
+    """The files of a day and the quarantine: records are written, counted and known again."""
 
     def __init__(self, out: Path, window: tuple[float | None, float | None]) -> None:
         self.out, self.window = out, window
@@ -212,7 +212,7 @@ def _day(number: int) -> str:
 
 
 def turn(call: Call) -> bytes:
-    """What a call's messages and reply say, the same however an exporter lays out JSON in text."""
+    """The text of a call's messages and reply, however an exporter lays out its JSON."""
     texts = [text_of(one.get("content")) for one in (*call.request["messages"], call.reply)]
     texts += [str(call.reply.get("refusal") or "")]
     for tool_call in call.reply.get("tool_calls") or ():

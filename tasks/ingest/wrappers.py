@@ -51,7 +51,7 @@ def unwrap(document: object) -> list[object]:
     return _encoded(document)
 
 
-def _line(text: str) -> list[Any] | None:
+def _line(text: str) -> list[object] | None:
     """The documents that a line holds, or None when it is prose."""
     if text.lstrip()[:1] not in ("{", "["):
         return None
@@ -86,7 +86,7 @@ class Lines:
     def __init__(self) -> None:
         self._held: dict[str, str] = {}
 
-    def whole(self, document: Any) -> Any:
+    def whole(self, document: Any) -> object:
         """The document with its whole line; None while pieces are to come."""
         if not is_piece(document):
             return document

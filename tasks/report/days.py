@@ -68,7 +68,7 @@ class _Audit(msgspec.Struct):
 
 
 class _Line(msgspec.Struct):
-    """What the report needs of a journal line; texts stay undecoded."""
+    """A journal line as far as the report needs it; texts stay undecoded."""
 
     request: msgspec.Raw = msgspec.Raw(b"")
     reply: msgspec.Raw = msgspec.Raw(b"")

@@ -11,7 +11,7 @@ import msgspec
 
 from tasks.core import stage
 from tasks.core.certificate import Certificate, Refusal, read_proof
-from tasks.core.records import Counts
+from tasks.core.records import Counts, Json
 
 _OUTCOME = frozenset({"version", "passed", "reason", "agreement", "coverage", "champion"})
 
@@ -71,19 +71,19 @@ def sentence(proof: Certificate | Refusal) -> str:
 
 
 def _proof(folder: Path, task: str, outcomes: Mapping[str, Any]) -> str:
-    """What the certificate says of the student that a task's night ended with, if any did."""
+    """The certificate's sentence on the student that a task's night ended with, if any."""
     rung = str(outcomes.get(task, {}).get("rung", ""))
     file = folder / "calibrate" / task / rung / "certificate.json"
     return sentence(read_proof(file)) if file.exists() else ""
 
 
-def _outcome(outcome: dict[str, Any]) -> dict[str, Any]:
+def _outcome(outcome: Json) -> Json:
     """Return what became of a task; an earlier release did not write down who serves."""
     served = outcome.get("version") if outcome.get("passed") else None
     return {"champion": served, **outcome}
 
 
-def _privacy(manifest: dict[str, Any]) -> str:
+def _privacy(manifest: Json) -> str:
     """Recall of what was injected and damage, in a sentence each."""
     probe, harm = manifest.get("probe", {}).values(), manifest.get("damage")
     recalled, injected = (sum(seen[name] for seen in probe) for name in ("found", "injected"))

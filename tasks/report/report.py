@@ -35,7 +35,7 @@ def write(home: Path, traffic: Sequence[Day], *, now: datetime, target: float = 
 
 
 def shadows(home: Path) -> dict[str, str]:
-    """What live calls say about the students that are asked in the background, by task."""
+    """Return what live calls say about the students that are asked in the background, by task."""
     path = home / "shadows.json"
     return msgspec.json.decode(path.read_bytes(), type=dict[str, str]) if path.exists() else {}
 

@@ -1,4 +1,4 @@
-"""Forms: what a task's answers have in common, and the fields in which they differ.
+"""Answer templates: what a task's answers have in common, and the slots in which they differ.
 
 An answer is taken apart into a *form* (how many items its lists have, the functions it calls, the
 sentences it repeats) and *fields*: values that stand in the prompt, or come from a small set. A
@@ -20,12 +20,13 @@ from typing import Any
 import msgspec
 
 from tasks.core.contract import Contract, structure
+from tasks.core.records import Json
 from tasks.students.flatten import Flat, Lists, built, flatten, places_of
 from tasks.students.list_slots import listed, menus
 from tasks.students.sentences import gaps, literal_words
 from tasks.students.slots import ABSENT, GAP, Field, Pair, Path, field_of, gap_of, named
 
-Read = tuple[str, Flat, dict[str, Any]]  # a prompt, an answer, and the values in it
+Read = tuple[str, Flat, Json]  # a prompt, an answer, and the values in it
 
 HALF = 0.5  # share of the answers that must have a form in common with others
 RARE = 0.002  # share of a form's answers under which a path is none of it
@@ -39,7 +40,7 @@ class Fixed(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Form(msgspec.Struct, frozen=True, kw_only=True):
-    """Where values stand in an answer; each is the field of a name, or fixed."""
+    """The places of values in an answer; each is the field of a name, or fixed."""
 
     paths: tuple[Path, ...]
     parts: tuple[str | Fixed, ...]
@@ -89,7 +90,7 @@ class Reader:
     paths: Sequence[frozenset[Path]] = ()
     twins: Sequence[Mapping[str, str]] = ()
 
-    def read(self, prompt: str, answer: str) -> tuple[int, dict[str, Any]]:
+    def read(self, prompt: str, answer: str) -> tuple[int, Json]:
         """The form of an answer, `len(forms)` when it has none, and the values of its fields."""
         flat = self.flat(answer)
         if flat is None:
@@ -108,10 +109,10 @@ class Reader:
         same = all(values[name] == values[other] for name, other in self.twins[form].items())
         return same and flat.keys() <= self.paths[form]
 
-    def split(self, prompt: str, flat: Flat) -> tuple[str, dict[str, Any]]:
-        """What stays of an answer without the values of its fields, as a text, and the values."""
+    def split(self, prompt: str, flat: Flat) -> tuple[str, Json]:
+        """An answer's text without the values of its fields, and the values."""
         kept: list[Any] = sorted(places_of(flat).items(), key=str)
-        values: dict[str, Any] = {}
+        values: Json = {}
         for path, value in flat.items():
             field = self.fields.get(path)
             if field is not None and field.how == "listed" and isinstance(value, list):
@@ -208,7 +209,10 @@ def _optional(fields: Mapping[Path, Field], groups: Sequence[Sequence[Flat]]) ->
 def _columns(
     rows: Sequence[tuple[str, Flat]], lists: Lists, *, called: bool
 ) -> tuple[dict[Path, Field], dict[Path, frozenset[str]]]:
-    """What each path is: a field, or else sentences with the words that are not copied in them."""
+    """Return what each path is.
+
+    A field, or else sentences with the words that are not copied in them.
+    """
     columns: dict[Path, list[Pair]] = defaultdict(list)
     for prompt, flat in rows:
         for path, value in flat.items():
@@ -227,7 +231,7 @@ def _columns(
     return fields, literal
 
 
-def _spoken(part: Fixed, values: Mapping[str, Any]) -> Any:
+def _spoken(part: Fixed, values: Mapping[str, Any]) -> object:
     if not part.gaps:
         return part.value
     if any(values[name] == ABSENT for name in part.gaps):

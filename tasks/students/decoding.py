@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a student said, with the raw log-probability of every token (the end token too).
+    """A student's answer, with the raw log-probability of every token (the end token too).
 
     The tokens of an encoder's answer are its choices, whose texts are `pieces`.
     """

@@ -41,6 +41,7 @@ from tasks.students.slots import Field
 
 if TYPE_CHECKING:
     import torch
+    from tokenizers import Encoding
 
 HEAD, FORMS = "head.safetensors", "forms.json"
 _LONGEST = 64  # tokens of a copied value
@@ -49,7 +50,7 @@ _SHORTER = 0.05  # what a token more takes off a span's score, so that it does n
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """What was chosen for a field, and its log-probability."""
+    """The value chosen for a field, and its log-probability."""
 
     value: Any
     logprob: float
@@ -152,7 +153,7 @@ class EncoderStudent:
         heads = [kernel.drawn(ask.text) if ask.head is None else ask.head for ask in asks]
         return by_kernel(self.model, self.layout, kernel, prompts, words, heads)
 
-    def _answer(self, text: str, read: Any, scores: Scores) -> Answer:
+    def _answer(self, text: str, read: Encoding, scores: Scores) -> Answer:
         """The answer to one prompt, from its own scores."""
         form = self._chosen(scores.choices, FORM, range(len(self.forms.forms) + 1))
         if form.value == len(self.forms.forms):  # of no form that it knows
@@ -177,7 +178,7 @@ class EncoderStudent:
             return _said("", [form, Choice(None, -math.inf)])
 
     def _listed(
-        self, fields: Sequence[Field], text: str, read: Any, tags: torch.Tensor
+        self, fields: Sequence[Field], text: str, read: Encoding, tags: torch.Tensor
     ) -> dict[str, Choice]:
         """An answer's lists. All hang on the same tags, whose log-probability is the first's."""
         first = self.layout.listed
@@ -206,7 +207,7 @@ def _said(text: str, chosen: Sequence[Choice]) -> Answer:
     return Answer(text, logprobs, "stop", tuple(range(len(chosen))), pieces=pieces)
 
 
-def copied(field: Field, text: str, read: Any, logprobs: torch.Tensor) -> Choice:
+def copied(field: Field, text: str, read: Encoding, logprobs: torch.Tensor) -> Choice:
     """The piece of the text that a field is copied from, `logprobs` [tokens, 2] of begin and end.
 
     Token 0 stands for nothing. The probabilities of all places where the same text stands add up.

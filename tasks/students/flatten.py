@@ -1,4 +1,4 @@
-"""Leaves: an answer as the values in it, by where they stand, and the answer again."""
+"""An answer as the values in it, by where they stand, and the answer again."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ _SPREAD = 4.0  # brings mean-pooled states to the size that a fresh linear layer
 
 @dataclass(frozen=True)
 class Layout:
-    """Where each choice stands in the heads' outputs: the form first, then field by field."""
+    """The places of choices in the heads' outputs: the form first, then field by field."""
 
     forms: Forms
 
@@ -146,7 +146,10 @@ def by_kernel(
 
 
 def scores(model: Any, layout: Layout, prompts: Prompts) -> Scores:
-    """What a model says to prompts. Each choice looks at them through an attention of its own."""
+    """Return what a model says to prompts.
+
+    Each choice looks at them through an attention of its own.
+    """
     import torch
     from torch.nn.functional import linear
 
@@ -170,7 +173,7 @@ def scores(model: Any, layout: Layout, prompts: Prompts) -> Scores:
 
 
 def pooled(encoder: Any, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    """What choices see as long as they pay the same attention to every token [rows, hidden]."""
+    """The mean that choices see while they attend to every token alike [rows, hidden]."""
     hidden = encoder(input_ids=ids, attention_mask=mask).last_hidden_state.float()
     shares = mask.unsqueeze(-1) / mask.sum(1).view(-1, 1, 1)
     vector: torch.Tensor = _SPREAD * (hidden * shares).sum(1)

@@ -42,7 +42,10 @@ def words_of(text: str) -> list[int]:
 
 
 def rarity(rows: Sequence[Sequence[int]]) -> Floats:
-    """How much each bucket tells: the logarithm of the share of rows without it [buckets]."""
+    """Return how much each bucket tells.
+
+    The logarithm of the share of rows without it [buckets].
+    """
     seen = Counter(bucket for row in rows for bucket in set(row))
     weights = np.full(BUCKETS, math.log(1 + len(rows)) + 1, np.float32)
     for bucket, count in seen.items():

@@ -17,11 +17,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tasks.core.records import Json
 from tasks.students.minilm import reach, tokenizer
 from tasks.students.slots import GAP, MOSTLY, Field, Path, named, places
 
 if TYPE_CHECKING:
     import torch
+    from tokenizers import Encoding
 
 KINDS, MENU = 100, 60  # of a list's items; values of a menu
 CHECKED = 1_000  # answers, about, whose lists are tried
@@ -46,7 +48,7 @@ def listed(rows: Sequence[tuple[str, Any]]) -> dict[Path, Field]:
 
 
 def _made(
-    rows: Sequence[tuple[str, object]], reads: Sequence[object], fields: Mapping[Path, Field]
+    rows: Sequence[tuple[str, object]], reads: Sequence[Encoding], fields: Mapping[Path, Field]
 ) -> bool:
     """Return whether tags make most of these lists, where they are not empty."""
     starts = accumulate((len(field.values) for field in fields.values()), initial=0)
@@ -130,7 +132,10 @@ def _field(path: Path, values: Sequence[list[object]]) -> Field | None:
 
 
 def _key(values: Sequence[object]) -> str:
-    """Which value of the items, where they are objects, is the text: the one that differs most."""
+    """Return which value of the items, where they are objects, is the text.
+
+    The one that differs most.
+    """
     seen: dict[str, set[str]] = defaultdict(set)
     for value in values:
         for key, inner in value.items() if isinstance(value, dict) else ():
@@ -171,7 +176,7 @@ def _spans(prompt: str, items: Sequence[Item], once: bool) -> list[tuple[Span, s
     return kept
 
 
-def words(text: str, read: Any) -> list[tuple[int, int, int]]:
+def words(text: str, read: Encoding) -> list[tuple[int, int, int]]:
     """The words of a text as the tokenizer reads it: first token, begin and end in the text."""
     tags: dict[int, tuple[int, int, int]] = {}
     for token, (word, (begin, end)) in enumerate(zip(read.word_ids, read.offsets, strict=True)):
@@ -181,7 +186,7 @@ def words(text: str, read: Any) -> list[tuple[int, int, int]]:
     return list(tags.values())
 
 
-def tags(prompt: str, read: Any, asked: Sequence[tuple[Field, int, Any]]) -> list[int] | None:
+def tags(prompt: str, read: Encoding, asked: Sequence[tuple[Field, int, Any]]) -> list[int] | None:
     """The tag of each token for the lists of an answer; None when tags cannot make them.
 
     Each list comes with the number of its first kind. Tag 0 is no item, 2k + 1 begins one of kind
@@ -212,8 +217,8 @@ def _text_key(field: Field) -> str:
 
 
 def read_off(
-    text: str, read: object, logprobs: torch.Tensor, asked: Sequence[tuple[Field, int]]
-) -> tuple[dict[str, Any], float]:
+    text: str, read: Encoding, logprobs: torch.Tensor, asked: Sequence[tuple[Field, int]]
+) -> tuple[Json, float]:
     """The lists that tags make, `logprobs` [tokens, tags], and the log-probability of the tags."""
     table, places, last = logprobs.cpu().numpy(), words(text, read), 0
     begins = np.arange(table.shape[1]) % 2 == 1

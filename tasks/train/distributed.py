@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Team:
-    """How many processes there are, which one this is, and what they reduce with (Accelerate's).
+    """The processes of a training, which one this is, and what they reduce with.
 
     A team of one, the default, passes everything through.
     """
@@ -34,7 +34,10 @@ class Team:
         return self.place == 0
 
     def share(self, items: Sequence[T]) -> Sequence[T]:
-        """What this process does of a list; empty when there are fewer items than processes."""
+        """Return what this process does of a list.
+
+        Empty when there are fewer items than processes.
+        """
         return items[self.place :: self.size]
 
     def sum(self, part: torch.Tensor) -> torch.Tensor:

@@ -1,4 +1,4 @@
-"""Filling: the encoder's students in training, from rows to an adapter with its heads.
+"""The encoder's students in training, from rows to an adapter with its heads.
 
 The loss of a row is the sum over its choices: the form, each closed field, where each copied field
 begins and ends, and the words' tags where lists are made of them; a value that stands in several
@@ -36,6 +36,7 @@ from tasks.train.fused import fuse
 
 if TYPE_CHECKING:
     import torch
+    from tokenizers import Encoding
 
 # Of closed choices: few examples make a student too sure of itself. Many do not, and smoothing
 # then blurs which answers are right (Xia et al. 2024, arXiv 2403.14715).
@@ -95,7 +96,12 @@ def readable(rows: Sequence[Row], longest: int) -> list[Row]:
 
 
 def _filled(
-    row: Row, read: Any, layout: Layout, fields: Mapping[str, Field], reader: Reader, typed: str
+    row: Row,
+    read: Encoding,
+    layout: Layout,
+    fields: Mapping[str, Field],
+    reader: Reader,
+    typed: str,
 ) -> Filled:
     forms = layout.forms.forms
     form, values = reader.read(row.prompt, row.answer)
@@ -131,7 +137,7 @@ def _place(values: Sequence[object], value: object) -> int | None:
     return next(same, None)
 
 
-def _tokens(read: Any, span: tuple[int, int]) -> tuple[int, int] | None:
+def _tokens(read: Encoding, span: tuple[int, int]) -> tuple[int, int] | None:
     """The first and last token of a piece of the text."""
     begin, end = span
     inside = [i for i, (a, b) in enumerate(read.offsets) if a < end and begin < b]

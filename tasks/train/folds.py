@@ -30,7 +30,7 @@ def write(trained: Path, rows: Sequence[Row], fitted: Fitted) -> None:
 
 
 def out_of_fold(trained: Path) -> list[tuple[float, bool]]:
-    """What a training kept: confidences, and whether the answers agree; else nothing."""
+    """Return what a training kept: confidences, and whether the answers agree; else nothing."""
     path = trained / FILE
     if not path.exists():
         return []
@@ -39,6 +39,9 @@ def out_of_fold(trained: Path) -> list[tuple[float, bool]]:
 
 
 def unlearned(trained: Path) -> dict[str, int]:
-    """Which head of a mixture had not learned a calibration row, by its id; empty of one head."""
+    """Return which head of a mixture had not learned a calibration row, by its id.
+
+    Empty of one head.
+    """
     path = trained / HEADS
     return msgspec.json.decode(path.read_bytes(), type=dict[str, int]) if path.exists() else {}

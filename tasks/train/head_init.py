@@ -1,4 +1,4 @@
-"""Beginning: what the heads of the encoder's students are before a step is made.
+"""Head initialisation: what the heads of the encoder's students are before a step is made.
 
 Random heads would first distort what the encoder knows, and drown what is rare in what is usual.
 """

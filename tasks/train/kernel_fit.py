@@ -173,7 +173,10 @@ def _read(
 def _choices(
     layout: Layout, learned: Sequence[Filled], names: Sequence[tuple[str, str, int]], before: int
 ) -> dict[str, _ChoiceRows]:
-    """What a head learns of each choice from the first rows; names stand `before` rows further."""
+    """Return what a head learns of each choice from the first rows.
+
+    Names stand `before` rows further.
+    """
     found = {}
     for name, place in layout.closed.items():
         rows = [i for i, row in enumerate(learned) if name in row.closed]

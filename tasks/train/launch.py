@@ -17,7 +17,7 @@ from tasks.train.loop import Progress
 
 
 class TrainingJob(msgspec.Struct, frozen=True, kw_only=True):
-    """What a training is called with; paths as text, empty where there is none."""
+    """The arguments of a training; paths as text, empty where there is none."""
 
     dataset: str
     out: str
@@ -29,7 +29,7 @@ class TrainingJob(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TrainingStep(msgspec.Struct, frozen=True, tag=True):
-    """How far the training is, as `Progress` hears it."""
+    """A training's progress, as `Progress` hears it."""
 
     step: int
     steps: int

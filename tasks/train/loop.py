@@ -1,4 +1,4 @@
-"""Fitting: the training loop. Weights compute in the base's type, float32 masters of them move.
+"""The training loop. Weights compute in the base's type, float32 masters of them move.
 
 What is measured and kept is a running mean of the masters: it learns sooner and knows better when
 it is right (Morales-Brotons et al. 2024, arXiv 2411.18704). Batches hold rows of similar length.
@@ -137,7 +137,7 @@ class Fitter:
         return max(1, round(self.params.tokens / (mean * self.params.batch)))
 
     def _stale(self, run: Run, steps: int) -> bool:
-        """Whether the last marks brought nothing or were perfect, or none of the first half did."""
+        """Return whether the last marks brought nothing, or were perfect."""
         since = [mark for mark in run.marks if mark.step > run.best_mark.step]
         hopeless = 2 * run.marks[-1].step >= steps and run.best_mark.exact == 0
         learned = len(run.marks) > PERFECT and all(m.exact == 1 for m in run.marks[-PERFECT:])

@@ -1,4 +1,4 @@
-"""Usage: processor, memory and GPU of the machine, sampled while something runs.
+"""A resource monitor: processor, memory and GPU of the machine, sampled while something runs.
 
 The names are those of MLflow's own monitor, so that the tab *System metrics* of its UI knows them.
 """

@@ -69,7 +69,7 @@ def after_divergence(params: Train) -> Train:
 
 
 def continues(warm: Path, params: Train, rung: Rung) -> bool:
-    """Whether an adapter can be gone on with: of the same base and shape as these params make."""
+    """Return whether an adapter can be resumed: same base and shape as these params make."""
     if rung != "causal":
         return False  # its heads change with the rows
     config = msgspec.json.decode((warm / ADAPTER_FILES[0]).read_bytes())

@@ -1,4 +1,4 @@
-"""Trials: short trainings with other params; the best on the validation rows is trained in full.
+"""A sweep: short trainings with other params; the best on the validation rows is trained in full.
 
 With `train: {sweep: {learning_rate: [0.0005, 0.002], rank: [8, 16]}}` there are four.
 """

@@ -22,7 +22,7 @@ NAN = float("nan")
 
 
 class Profile(msgspec.Struct, frozen=True, kw_only=True):
-    """What later nights compare themselves with."""
+    """A night's figures that later nights compare themselves with."""
 
     calls: int
     newest: float

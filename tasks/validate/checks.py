@@ -22,7 +22,7 @@ _ENDED = frozenset({None, "stop", "tool_calls"})
 
 
 class Function(msgspec.Struct, frozen=True):
-    """What a tool call calls."""
+    """The function that a tool call calls."""
 
     name: str
     arguments: str

@@ -14,6 +14,7 @@ import msgspec
 import numpy as np
 
 from tasks.core.params import Validate
+from tasks.core.records import Json
 from tasks.validate.batch import STUDENT, Batch, Profile
 
 _SEVERITY = {"stop": "critical", "warn": "warning"}
@@ -28,7 +29,7 @@ class Check(msgspec.Struct, frozen=True, kw_only=True):
     expectation: str
     severity: str
     success: bool
-    expected: dict[str, Any]
+    expected: Json
     observed: Any
 
 

@@ -140,7 +140,10 @@ def _judge(row: Json, batch: Batch, again: _Again, params: Validate) -> Rejected
 
 
 def _rejected(row: Json, reason: str, detail: str) -> Rejected:
-    """What quarantine keeps: the whole call, so that it can be taken in again after a fix."""
+    """Return what quarantine keeps.
+
+    The whole call, so that it can be taken in again after a fix.
+    """
     raw = {k: msgspec.Raw(v.encode()) if k in _JSON and v else v for k, v in row.items()}
     text = msgspec.json.encode(raw).decode()
     return Rejected(id=row["id"], source=row["source"], reason=reason, detail=detail, raw=text)

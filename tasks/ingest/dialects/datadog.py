@@ -35,7 +35,7 @@ def _kind(span: Json) -> str:
     return shape.text(kind or (inner.get("kind") if isinstance(inner, dict) else None))
 
 
-def parse(document: Any, source: str) -> Iterable[Call]:
+def parse(document: Json, source: str) -> Iterable[Call]:
     """The call of one span. Raises ValueError."""
     span = _span(shape.mapping(document, "span"))
     if (kind := _kind(span)) != "llm":
@@ -63,7 +63,7 @@ def parse(document: Any, source: str) -> Iterable[Call]:
     )
 
 
-def _said(raw: Any) -> Any:
+def _said(raw: Any) -> object:
     """A side of a span: messages, else its value."""
     side = loads(raw)
     return first(side, "messages", "value") if isinstance(side, dict) else side

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 from tasks.core.records import Call, Json
 from tasks.ingest.wire import outcome, replies, requests, shape, times
@@ -17,7 +16,7 @@ def sniff(document: object) -> bool:
     return isinstance(document, dict) and {"request_body", "response_body"} <= document.keys()
 
 
-def parse(document: Any, source: str) -> Iterable[Call]:
+def parse(document: Json, source: str) -> Iterable[Call]:
     """The call of one row. Raises ValueError."""
     row = shape.mapping(document, "row")
     asked = shape.mapping(loads(row.get("request_body")), "request_body")

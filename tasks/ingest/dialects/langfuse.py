@@ -7,7 +7,6 @@ Where a span came in over OpenTelemetry its attributes are in the metadata and t
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any
 
 from tasks.core.records import Call, Json
 from tasks.ingest.dialects import openinference, otel
@@ -75,7 +74,7 @@ def _attributes(observation: Json) -> Json:
     return spans.tree(inner) if isinstance(inner, dict) else {}
 
 
-def parse(document: Any, source: str) -> Iterable[Call]:
+def parse(document: Json, source: str) -> Iterable[Call]:
     """The call of one observation. Raises ValueError."""
     seen = shape.mapping(document, "observation")
     if seen.get("type") != "GENERATION":
@@ -153,7 +152,7 @@ def _answer(seen: Json, span: Span) -> Completion:
     return replies.read(seen.get("output"))  # as it came: a text may be an answer in JSON
 
 
-def _feedback(scores: Any) -> float | None:
+def _feedback(scores: object) -> float | None:
     values = [
         value
         for one in (scores if isinstance(scores, list) else [])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 from tasks.core.records import Call, Json
 from tasks.ingest.wire import outcome, replies, requests, shape, times
@@ -17,7 +16,7 @@ def sniff(document: object) -> bool:
     return isinstance(document, dict) and {"run_type", "inputs", "outputs"} <= document.keys()
 
 
-def parse(document: Any, source: str) -> Iterable[Call]:
+def parse(document: Json, source: str) -> Iterable[Call]:
     """The call of one run. Raises ValueError."""
     run = shape.mapping(document, "run")
     if run.get("run_type") != "llm":
@@ -57,7 +56,7 @@ def _answer(run: Json) -> Completion:
     return replies.read(run.get("outputs"))
 
 
-def _feedback(raw: Any) -> float | None:
+def _feedback(raw: object) -> float | None:
     """The mean of the scores, where there is one."""
     scores = [
         score

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 from tasks.core.records import Call, Json
 from tasks.ingest.wire import outcome, replies, requests, shape, times
@@ -22,7 +21,7 @@ def sniff(document: object) -> bool:
     return {"call_type", "messages"} <= keys and ("response" in keys or "error_str" in keys)
 
 
-def parse(document: Any, source: str) -> Iterable[Call]:
+def parse(document: Json, source: str) -> Iterable[Call]:
     """The call of one payload. Raises ValueError."""
     line = shape.mapping(document, "payload")
     kind = shape.text(line.get("call_type"))

@@ -59,7 +59,7 @@ def request(span: Span, settings: Json | None = None) -> Json:
     return requests.request({**body, "messages": messages}, tools)
 
 
-def _message(raw: Any) -> Any:
+def _message(raw: object) -> Any:
     """Roles that a framework left out are the user's."""
     inner = raw.get("message") if isinstance(raw, dict) else None
     if isinstance(inner, dict) and "role" not in inner:

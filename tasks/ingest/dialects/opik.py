@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
-from tasks.core.records import Call
+from tasks.core.records import Call, Json
 from tasks.ingest.wire import pairs, shape, times
 from tasks.ingest.wire.shape import first, loads
 
@@ -19,7 +18,7 @@ def sniff(document: object) -> bool:
     return {"trace_id", "start_time", "input", "output"} <= document.keys()
 
 
-def parse(document: Any, source: str) -> Iterable[Call]:
+def parse(document: Json, source: str) -> Iterable[Call]:
     """The call of one span. Raises ValueError."""
     span = shape.mapping(document, "span")
     if span["type"] != "llm":

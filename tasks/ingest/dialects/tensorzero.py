@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 from tasks.core.records import Call, Json
 from tasks.ingest.wire import outcome, replies, requests, shape, times
@@ -20,7 +19,7 @@ def sniff(document: object) -> bool:
     return {"function_name", "input", "output"} <= keys or {"raw_request", "raw_response"} <= keys
 
 
-def parse(document: Any, source: str) -> Iterable[Call]:
+def parse(document: Json, source: str) -> Iterable[Call]:
     """The call of one row. Raises ValueError."""
     row = shape.mapping(document, "row")
     model = "raw_request" in row

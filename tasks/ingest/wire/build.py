@@ -37,7 +37,9 @@ def _steady(text: str) -> str:
 
 
 def conversation(asked: Sequence[Json], answer: Json) -> str:
-    """Which conversation a call belongs to: its system prompt, first user message and first reply.
+    """Return which conversation a call belongs to.
+
+    Its system prompt, first user message and first reply.
 
     A later call of the same conversation has that first reply in its history, so they agree.
     """
@@ -63,7 +65,7 @@ def build(
     id: Any = None,
     at: float | None = None,
     tokens: tuple[int | None, int | None] = (None, None),
-    latency_s: Any = None,
+    latency_s: object = None,
     conversation_id: Any = None,
     **more: Any,
 ) -> Call:

@@ -22,7 +22,7 @@ class Completion:
     at: float | None = None
     error: str | None = None
 
-    def fields(self) -> dict[str, Any]:
+    def fields(self) -> Json:
         """The arguments that `call.build` takes from a response."""
         return {
             "reply": self.reply,

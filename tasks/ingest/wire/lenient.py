@@ -90,7 +90,7 @@ def _skip(text: str, at: int) -> int:
 
 
 def is_cut(text: str) -> bool:
-    """Whether text is JSON (or its Python look-alike) that ends before its brackets close."""
+    """Return whether text is JSON (or Python's) that ends before its brackets close."""
     if _OPENS.match(text) is None:
         return False
     depth, quote, escaped = 0, "", False
@@ -123,7 +123,7 @@ def is_print(text: str) -> bool:
     return _PRINT.match(text) is not None
 
 
-def literal(value: Any) -> Any:
+def literal(value: object) -> Any:
     """JSON text, or the text that Python prints for such a value; anything else as it is."""
     if not isinstance(value, str) or value.lstrip()[:1] not in ("{", "[", '"'):
         return value

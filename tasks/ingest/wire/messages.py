@@ -159,7 +159,7 @@ def _message(value: Json) -> Iterator[Json]:
     yield from _plain(value, content, calls)
 
 
-def _plain(value: Json, content: Any, calls: list[Any]) -> Iterator[Json]:
+def _plain(value: Json, content: Any, calls: list[object]) -> Iterator[Json]:
     kept = ("name", "tool_call_id", "function_call", "refusal", "finish_reason")
     message = {k: value[k] for k in kept if value.get(k)}
     role = _role(value)
@@ -174,7 +174,7 @@ def _plain(value: Json, content: Any, calls: list[Any]) -> Iterator[Json]:
     yield {**message, "role": role, "content": content}
 
 
-def _blocks(role: str, parts: list[Any], calls: list[Any]) -> Iterator[Json]:
+def _blocks(role: str, parts: list[Any], calls: list[object]) -> Iterator[Json]:
     """Blocks as messages: results first, then what was said, with the calls that it makes."""
     kept: list[Any] = []
     tool_calls = [shape.tool_call(c, i) for i, c in enumerate(calls)]

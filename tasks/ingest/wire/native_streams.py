@@ -7,7 +7,6 @@ broke off has the finish reason `incomplete`.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any
 
 from tasks.core.records import Json
 from tasks.ingest.wire.lenient import decode, whole
@@ -35,7 +34,7 @@ def join(events: list[Json]) -> Json | None:
     return next((make(events) for fits, make in ways if fits), None)
 
 
-def _text(pieces: Iterable[Any]) -> str:
+def _text(pieces: Iterable[object]) -> str:
     return whole("".join(p for p in pieces if isinstance(p, str)))
 
 

@@ -82,7 +82,7 @@ def with_tokens(call: Call, taken: object, output: object) -> Call:
 
 
 def observed(
-    span: Json, asked: Json, source: str, *, usage: Any, start: float | None, **more: Any
+    span: Json, asked: Json, source: str, *, usage: object, start: float | None, **more: Any
 ) -> Call:
     """The call of an observer's span: `asked` holds its request, `output` its answer.
 

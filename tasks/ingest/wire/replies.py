@@ -32,7 +32,9 @@ _FAILED = frozenset({"message", "code", "type"})
 
 
 def read(value: Any, *, body: bool = False) -> Completion:
-    """What came back: a provider's body, stream, message, or the answer itself. Raises ValueError.
+    """Return what came back: a provider's body, stream, message, or the answer itself.
+
+    Raises ValueError.
 
     `body` says that the value is what a provider sent, so that `{}` or `{"error": "no"}` is no
     answer.
@@ -91,7 +93,7 @@ def _list(value: list[Any]) -> Completion:
 
 
 def _parts(value: object) -> bool:
-    """Whether a list holds messages, their parts or output items, not an answer's own items."""
+    """Return whether a list holds messages, parts or output items, not an answer."""
     return isinstance(value, list) and bool(value) and all(map(_is_part, value))
 
 

@@ -32,7 +32,7 @@ def _is_foreign(asked: Json) -> bool:
     return any(kind in KINDS and kind != "text" for kind in kinds)
 
 
-def request(body: Mapping[str, Any], tools: Any = None) -> Json:
+def request(body: Mapping[str, object], tools: Any = None) -> Json:
     """A request body of any provider as an OpenAI one. Raises ValueError."""
     _whole(body)
     result = {k: body[k] for k in PARAMETERS if body.get(k) not in (None, "")}

@@ -40,7 +40,7 @@ INLINE = 2_048  # characters; a longer value of a picture or a file is its data
 _TEXT_PARTS = frozenset({"text", "input_text", "output_text"})
 
 
-def mapping(value: Any, where: str) -> Json:
+def mapping(value: object, where: str) -> Json:
     """`value` when it is a JSON object. Raises ValueError."""
     if isinstance(value, dict):
         return value
@@ -69,12 +69,12 @@ def loads(value: Any) -> Any:
     return value
 
 
-def dumps(value: Any) -> str:
+def dumps(value: object) -> str:
     """JSON text with the separators that models write."""
     return json.dumps(value, ensure_ascii=False)
 
 
-def first(source: Mapping[str, Any], *names: str) -> Any:
+def first(source: Mapping[str, object], *names: str) -> Any:
     """The first of these keys that holds something."""
     for name in names:
         if (value := source.get(name)) is not None and value != "":
@@ -82,7 +82,7 @@ def first(source: Mapping[str, Any], *names: str) -> Any:
     return None
 
 
-def text(value: Any) -> str:
+def text(value: object) -> str:
     """A name or an id as text; empty when there is none."""
     return str(value) if isinstance(value, str | int) and not isinstance(value, bool) else ""
 
@@ -184,7 +184,7 @@ def _part(part: Any) -> Json:
     return {k: _reference(v) for k, v in part.items()}
 
 
-def _reference(value: Any) -> Any:
+def _reference(value: Any) -> object:
     """A part of a picture, sound or file: its inline data replaced by a digest."""
     if isinstance(value, dict):
         return {k: _reference(v) for k, v in value.items()}
@@ -240,7 +240,7 @@ def _pair(messages: Sequence[Json]) -> None:
             waiting.pop(one.get("tool_call_id", ""), None)
 
 
-def request(raw: Any) -> Json:
+def request(raw: object) -> Json:
     """A request body: nulls left out, legacy functions as tools, everything else as it came."""
     body = {k: v for k, v in mapping(loads(raw), "request").items() if v is not None}
     body["messages"] = messages(body.get("messages"))

@@ -35,7 +35,7 @@ SESSIONS = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Span:
-    """What every exporter says about a span."""
+    """A span, as every exporter has it."""
 
     id: str
     name: str
@@ -50,7 +50,7 @@ class Span:
         """The attribute (or subtree) under a dotted path, or None."""
         return at(self.attributes, path)
 
-    def first(self, *paths: str) -> Any:
+    def first(self, *paths: str) -> object:
         """The first of these attributes that is there."""
         return next((v for p in paths if (v := self.get(p)) is not None), None)
 
@@ -60,7 +60,10 @@ class Span:
 
 
 def at(tree: object, path: str) -> object:
-    """What stands in a tree under a dotted path; a value that has children is under the key ''."""
+    """Return what stands in a tree under a dotted path.
+
+    A value that has children is under the key ''.
+    """
     for part in path.split("."):
         tree = tree.get(part) if isinstance(tree, dict) else None
     return tree.get("", tree) if isinstance(tree, dict) else tree
@@ -91,7 +94,7 @@ def _nested(value: object) -> object:
     return [_nested(v) for v in value] if isinstance(value, list) else value
 
 
-def _listed(node: Any) -> Any:
+def _listed(node: Any) -> object:
     if not isinstance(node, dict):
         return node
     result = {k: _listed(v) for k, v in node.items()}
@@ -205,7 +208,7 @@ def _error(raw: Json) -> str | None:
     return shape.text(message or raw.get("status_message")) or "error"
 
 
-def all_there(items: list[Any]) -> list[Any]:
+def all_there(items: list[object]) -> list[Any]:
     """An array that stood in numbered attributes. Raises ValueError when one of them is missing."""
     if None in items:
         where = items.index(None)
@@ -219,10 +222,10 @@ def to_call(
     asked: Json,
     answer: Completion | None,
     *,
-    tokens: tuple[Any, Any] = (None, None),
+    tokens: tuple[object, Any] = (None, None),
     id: str = "",
     model: str = "",
-    finish: Any = None,
+    finish: object = None,
 ) -> Call:
     """The call that a model's span tells of; what it lacks is taken from the answer's body."""
     if span.get(REPEATS):
@@ -256,7 +259,7 @@ def to_call(
     )
 
 
-def parameters(span: Span, *more: Any) -> Json:
+def parameters(span: Span, *more: object) -> Json:
     """Model and sampling parameters of a span, as a request body has them."""
     result: Json = {}
     for source in (*more, span.get("gen_ai.request")):

@@ -42,7 +42,7 @@ def chunks(text: str) -> Iterator[Json]:
 
 
 def is_sse(text: str) -> bool:
-    """Whether text is server-sent events with JSON in them, not prose that begins like one."""
+    """Return whether text is server-sent events of JSON, not prose that begins alike."""
     start = text[:400].lstrip("\ufeff \t\r\n")
     if not start.startswith(("data:", "event:", "id:", "retry:", ":")):
         return False
@@ -150,7 +150,7 @@ def _key(calls: dict[object, Json], piece: Json, function: Json) -> object:
 
 
 def _is_whole(arguments: object) -> bool:
-    """Whether a call's arguments are complete, so that what follows belongs to another call."""
+    """Return whether a call's arguments are complete: what follows is another call's."""
     if not isinstance(arguments, str):
         return bool(arguments)
     try:

@@ -6,7 +6,6 @@ import re
 from contextlib import suppress
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Any
 
 from tasks.ingest.wire.shape import real
 
@@ -35,7 +34,7 @@ _WRITTEN = (
 )
 
 
-def seconds(value: Any) -> float | None:
+def seconds(value: object) -> float | None:
     """Seconds since the epoch out of s, ms, µs, ns or a written date; None if unusable."""
     if type(value) is int and 1_000_000_000 < value < _LATEST:
         return float(value)
