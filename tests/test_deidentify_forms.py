@@ -154,3 +154,13 @@ def test_a_value_on_the_border_of_a_long_text_is_found_whole(tmp_path):
     ]
     left = [n for n, said in hop(tmp_path, calls).items() if "owalczyk" in said or "0134" in said]
     assert not left
+
+
+def test_whoever_stands_under_a_name_key_goes_though_an_example_is_called_so(tmp_path):
+    """A tool's description that names Noah Brown makes nobody of that name public."""
+    example = 'Passengers, such as {"first_name": "Noah", "last_name": "Brown"}'
+    tool = {"name": "book", "description": example, "parameters": {"type": "object"}}
+    said = json.dumps({"first_name": "Mei", "last_name": "Brown"})
+    call = _call("tool", said, tools=[{"type": "function", "function": tool}])
+    (after,) = hop(tmp_path, [call]).values()
+    assert "Brown" not in after.partition('"tools"')[0]

@@ -32,7 +32,7 @@ def _pools() -> dict[str, str]:
 @cache
 def pool(name: str) -> tuple[str, ...]:
     """A pool by its name, the most common first; empty when there is none."""
-    return tuple(_pools().get(name, "").split("|"))
+    return tuple(_pools()[name].split("|")) if name in _pools() else ()
 
 
 @cache
