@@ -7,9 +7,10 @@ The recorded reply is the teacher. For each day: the calls, the share that still
 teacher and why, how many of *all* served answers are what the teacher would have said, and the
 share that an oracle would serve with the same students. With --shift the teacher renames the
 answers of one task (by the beginning of its id) from that day on. Draws a plot; the last line is
-JSON. Days are numbered from 1; --home is emptied first, but for what de-identification has read.
---offline leaves Prefect and MLflow's server out: nights are called as plain functions, retries and
-time limits do not exist, and the registry is a database file. Gateway and pool stay the real ones.
+JSON, with each night's calls that are in datasets, and why others are not. Days are numbered from
+1; --home is emptied first, but for what de-identification has read. --offline leaves Prefect and
+MLflow's server out: nights are called as plain functions, retries and time limits do not exist, and
+the registry is a database file. Gateway and pool stay the real ones.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ from benchmarks import oracle, plain, recorded, sets
 from benchmarks.recorded import Sent, Teacher
 from flows import console
 from flows.cli import stack as local
-from tasks.core import params
+from tasks.core import params, stage
 from tasks.core.contract import agree, answer
 from tasks.core.params import load
 from tasks.core.records import Call
@@ -251,7 +252,18 @@ def run(chosen: argparse.Namespace) -> dict[str, object]:
         found = [replace(day, oracle=best[day.day]) for day in found]
     console.console.print(table(found))
     plot(found)
-    return summary(found)
+    return summary(found) | {"funnel": funnel(chosen.home)}
+
+
+def funnel(home: Path) -> dict[str, dict[str, int]]:
+    """By night, the clean calls in the window, those in datasets, and why others are in none."""
+    folders = sorted((home / "nights").glob("*/dataset"))
+    counts = {folder.parent.name: stage.counts(folder) for folder in folders}
+    return {
+        night: {"clean": one.read, "in a dataset": one.kept, **one.dropped}
+        for night, one in counts.items()
+        if one
+    }
 
 
 def _without_shadows() -> None:

@@ -30,8 +30,9 @@ if TYPE_CHECKING:
 
 HEARTBEAT_SECONDS = 30  # the least that Prefect allows
 SILENT_SECONDS = 3 * HEARTBEAT_SECONDS
-NAME = "runs without a heartbeat have crashed"
-BEAT = "prefect.flow-run.heartbeat"
+NAME = "nights and promotions without a heartbeat have crashed"
+FLOWS = ["nightly", "student", "promote", "watch"]  # others on that server may send none
+BEGINS, BEAT = "prefect.flow-run.Running", "prefect.flow-run.heartbeat"
 ENDS = ("Completed", "Failed", "Cancelled", "Crashed")
 ALIVE = (StateType.PENDING, StateType.RUNNING, StateType.CANCELLING)
 
@@ -42,9 +43,12 @@ async def watch() -> None:
         name=NAME,
         description=f"A run that was silent for {SILENT_SECONDS} s has died with its machine.",
         trigger=EventTrigger(
-            after={BEAT},
+            after={BEGINS, BEAT},  # one may be killed before its first
             expect={BEAT, *(f"prefect.flow-run.{end}" for end in ENDS)},
             match=ResourceSpecification({"prefect.resource.id": ["prefect.flow-run.*"]}),
+            match_related=ResourceSpecification(
+                {"prefect.resource.role": "flow", "prefect.resource.name": FLOWS}
+            ),
             for_each={"prefect.resource.id"},
             posture=Posture.Proactive,
             threshold=1,

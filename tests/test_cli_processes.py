@@ -52,6 +52,8 @@ def silent(url: str) -> bool:
         httpx.get(url)
     except httpx.ConnectError:
         return True
+    except httpx.TransportError:  # it was ended while it answered
+        return False
     return False
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import os
 import re
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -41,26 +42,11 @@ def version(params: Deidentify) -> str:
     from tasks.deidentify.tagger import ADAPTER
 
     here = Path(__file__).parent
-    parts = [
-        here / name
-        for name in (
-            "bare_answers.py",
-            "cues.py",
-            "detectors.py",
-            "findings.py",
-            "known_names.py",
-            "languages.py",
-            "ner_model.py",
-            "name_check.py",
-            "national.py",
-            "patterns.py",
-            "phones.py",
-            "scanner.py",
-            "secret_patterns.py",
-            "tagger.py",
-            "tagger_model.py",
-        )
-    ]
+    names = (
+        "bare_answers cues detectors findings known_names languages ner_model name_check "
+        "national patterns phones scanner secret_patterns tagger tagger_model"
+    )
+    parts = [here / f"{name}.py" for name in names.split()]
     parts += sorted(ADAPTER.glob("*.safetensors")) if params.ner == "bundled" else []
     numbers = f"{params.ner} {params.threshold} {params.tagger_threshold} {params.languages}"
     return digest(numbers, *(part.read_bytes() for part in parts))
@@ -75,6 +61,20 @@ class _TimedOut(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         self.count += "timed out" in str(record.msg)
+
+
+def _import_presidio() -> None:
+    """Import it as if transformers were missing: it would import its pipelines, for two seconds."""
+    if "presidio_analyzer" in sys.modules:
+        return
+    there = sys.modules.get("transformers")
+    sys.modules["transformers"] = None  # type: ignore[assignment]
+    try:
+        import presidio_analyzer  # noqa: F401 - for those that import it by name
+    finally:
+        del sys.modules["transformers"]
+        if there is not None:
+            sys.modules["transformers"] = there
 
 
 def _context_class() -> Any:
@@ -233,6 +233,7 @@ class Detector:
 
     def __init__(self, params: Deidentify) -> None:
         os.environ.setdefault("REGEX_TIMEOUT_SECONDS", SECONDS_PER_PATTERN)
+        _import_presidio()
         self.params = params
         self._timeouts = _TimedOut()
         logger = logging.getLogger("presidio-analyzer")
