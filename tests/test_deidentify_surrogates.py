@@ -202,3 +202,12 @@ def test_a_typo_of_a_name_or_town_stays_a_typo():
     mine = people()
     assert mine.of("ADDRESS", "Pheonix") != (right := mine.of("ADDRESS", "Phoenix"))
     assert sorted(mine.of("ADDRESS", "Pheonix")) == sorted(right)
+
+
+def test_no_surrogate_is_a_real_name_of_the_same_conversation():
+    """Common names would soon meet: nobody becomes somebody who is there."""
+    common = pool("family en")[:300]
+    mine = people()
+    mine.meet(common)
+    drawn = [mine.of("PERSON", f"Mia {name}").split()[1] for name in common]
+    assert set(drawn).isdisjoint(common)

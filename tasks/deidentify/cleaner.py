@@ -29,6 +29,7 @@ from tasks.deidentify.surrogates import Surrogates
 from tasks.deidentify.wordlists import fold, is_name
 
 REPLY = "reply"
+NAMED = frozenset({"PERSON", "LOCATION", "ADDRESS"})
 SOFT = frozenset({"PERSON", "LOCATION", "ORGANIZATION", "ADDRESS", "DATE_TIME"})
 UNREAD, INCONSISTENT = "language: ", "inconsistent surrogates"
 _NORM = re.compile(r"[\W_]+")
@@ -174,6 +175,7 @@ class _OneCall:
     ) -> None:
         self._cleaner, self._call, self._texts, self._people = cleaner, call, texts, people
         wanted = [list(cleaner.wanted(t)) for t in texts]
+        people.meet(f.text for some in wanted for f in some if f.finding.kind in NAMED)
         self._vocabulary = _template(texts, wanted)
         self._chosen = self._choose(wanted)
         texts_found = (

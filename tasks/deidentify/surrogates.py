@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hmac
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from tasks.deidentify import wordlists
 from tasks.deidentify.conversations import opening, sealed
@@ -42,6 +42,7 @@ class Surrogates(Numbers):
         self.language = language or "en"
         self._taken: set[tuple[str, str]] = set()
         self._placed: set[str] = set()
+        self._met: set[str] = set()  # words of real values, which no surrogate may be
         self.done: dict[object, str] = {}  # strings of this conversation, already replaced
         self.days = self.number("days", "", 166) + 15
         if self.number("sign", "", 2):
@@ -52,6 +53,10 @@ class Surrogates(Numbers):
         if (kind, text) not in self.done:
             self.done[kind, text] = _MAKERS.get(kind, Surrogates.shape)(self, text)
         return self.done[kind, text]
+
+    def meet(self, values: Iterable[str]) -> None:
+        """Take note of what will be replaced: a surrogate that is another's real name misleads."""
+        self._met.update(fold(word) for value in values for word in TOKEN.findall(value))
 
     def knows(self, text: str) -> bool:
         """Return whether a word of the text has a surrogate already, as a name or in an address."""
@@ -79,7 +84,8 @@ class Surrogates(Numbers):
             share = self.number(f"{pool}{attempt}", folded, 1 << 32) / (1 << 32)
             known = names[int(len(names) * (share**2 if names is choices[0] else share))]
             own = fold(known)
-            if (pool, own) not in self._taken and own != folded and (pool, own) not in self.words:
+            used = own == folded or (pool, own) in self._taken or (pool, own) in self.words
+            if not used and self._met.isdisjoint(own.split()):
                 break
         self._taken.add((pool, fold(known)))
         self.words[pool, folded] = known
