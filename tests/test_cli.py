@@ -30,7 +30,7 @@ def flywheel(*args: str, cwd: Path, **env: str) -> subprocess.CompletedProcess[s
         (["report", "--home", "nowhere"], "has no journal to report on"),
         (["ingest", "--dry-run", "missing.jsonl"], "missing.jsonl"),
         (["pii", "missing.jsonl"], "a terminal only"),
-        (["data", "get", "routing"], "one is called task/number"),
+        (["data", "get", "routing"], "expected task/number"),
     ],
 )
 def test_bad_input_gets_one_sentence(tmp_path: Path, args: list[str], sentence: str) -> None:
