@@ -29,7 +29,6 @@ from tasks.deidentify.surrogates import Surrogates
 from tasks.deidentify.wordlists import fold, is_name
 
 REPLY = "reply"
-NAMED = frozenset({"PERSON", "LOCATION", "ADDRESS"})
 SOFT = frozenset({"PERSON", "LOCATION", "ORGANIZATION", "ADDRESS", "DATE_TIME"})
 UNREAD, INCONSISTENT = "language: ", "inconsistent surrogates"
 _NORM = re.compile(r"[\W_]+")
@@ -175,7 +174,7 @@ class _OneCall:
     ) -> None:
         self._cleaner, self._call, self._texts, self._people = cleaner, call, texts, people
         wanted = [list(cleaner.wanted(t)) for t in texts]
-        people.meet(f.text for some in wanted for f in some if f.finding.kind in NAMED)
+        people.meet(f.text for some in wanted for f in some if f.finding.kind in SOFT)
         self._vocabulary = _template(texts, wanted)
         self._chosen = self._choose(wanted)
         texts_found = (
@@ -207,10 +206,10 @@ class _OneCall:
         return own or self._in_template(located)
 
     def _in_template(self, located: LocatedFinding) -> bool:
-        finding = located.finding
-        named = finding.kind == "PERSON" and finding.detector == "key"
-        if named or finding.kind not in SOFT or located.text not in self._vocabulary:
-            return False  # who stands under `last_name` is somebody, whoever an example names
+        kind, detector = located.finding.kind, located.finding.detector
+        named = kind == "PERSON" and detector == "key"  # whoever an example names, too
+        if named or kind not in SOFT or located.text not in self._vocabulary:
+            return False
         return re.search(rf"(?<!\w){re.escape(located.text)}(?!\w)", self._vocabulary) is not None
 
     def fields(self) -> Json:
