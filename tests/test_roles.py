@@ -17,13 +17,14 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import httpx
 import msgspec
+import psutil
 import pytest
 import yaml
 from roles import ROOT, USER, Image, as_user, running, wait_for
@@ -35,6 +36,8 @@ from serving.reconcile import routes
 pytestmark = [pytest.mark.soak, pytest.mark.timeout(900)]
 PASSWORD = "p@ss/w:rd%41#?"
 KINDS = ("route", "triage")
+COMMON = ("POOL_TOKEN", "POOL_URL", "FLYWHEEL_PARAMS", "MLFLOW_TRACKING_URI", "PREFECT_API_URL",
+          "TEACHER_BASE_URL")  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -267,6 +270,39 @@ def test_the_artifacts_are_in_the_bucket(
     """MLflow hands them through: no other container has the bucket's keys."""
     listed = httpx.get(bucket["MLFLOW_S3_ENDPOINT_URL"] + "/mlflow").text
     assert "adapter_model.safetensors" in listed
+
+
+def test_a_night_whose_machine_is_lost_gives_its_slot_back(
+    place: Path, stack: dict[str, str], night: dict[str, Any]
+) -> None:
+    """The worker and all that it runs are killed: the run has crashed, and the next one begins."""
+    nightly = deployment(stack, "nightly")
+    httpx.patch(nightly, json={"paused": False}).raise_for_status()
+
+    def begin() -> str:
+        body = {"parameters": {"day": str(YESTERDAY - timedelta(days=1))}}
+        return str(httpx.post(f"{nightly}/create_flow_run", json=body).json()["id"])
+
+    def state(run: str) -> str:
+        found = httpx.get(f"{stack['PREFECT_API_URL']}/flow_runs/{run}").raise_for_status()
+        return str(found.json()["state_type"])
+
+    lost = begin()
+    until(lambda: state(lost) == "RUNNING")
+    for process in processes_of(place / "worker"):
+        process.kill()
+    waiting = begin()
+    again = Image("worker", place, {"/flywheel": str(place / "home")})
+    with again.running(**{name: stack[name] for name in COMMON}, FLYWHEEL_PII_KEY="surrogates"):
+        until(lambda: state(lost) == "CRASHED", 150)
+        until(lambda: state(waiting) not in ("SCHEDULED", "PENDING"), 150)
+    httpx.patch(nightly, json={"paused": True}).raise_for_status()
+
+
+def processes_of(folder: Path) -> list[psutil.Process]:
+    """A container's processes: the one that runs in its folder, and all that this has started."""
+    (first,) = (p for p in psutil.process_iter(["cwd"]) if p.info["cwd"] == str(folder))
+    return [*first.children(recursive=True), first]
 
 
 def test_what_is_paused_survives_the_workers_next_start(

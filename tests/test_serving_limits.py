@@ -78,8 +78,11 @@ def test_a_body_that_is_too_large_is_not_read(gateway: tuple[str, psutil.Process
             head = f"POST {CHAT} HTTP/1.1\r\nhost: a\r\ncontent-length: {len(huge)}\r\n\r\n"
             raw.sendall(head.encode() + huge[:1000])
             said = raw.recv(65536)
+            while b"serve.max_body" not in said:  # the body may come after the head
+                more = raw.recv(65536)
+                assert more
+                said += more
         assert said.startswith(b"HTTP/1.1 413")
-        assert b"serve.max_body" in said
     chunked = (huge[at : at + MEGABYTE] for at in range(0, len(huge), MEGABYTE))
     answer = httpx.post(url + CHAT, content=chunked, trust_env=False, timeout=60)
     assert answer.status_code == 413

@@ -94,7 +94,7 @@ def test_the_same_seed_gives_the_same_adapter(dataset: Path, params: Train, tmp_
 
 def test_the_first_losses_are_those_on_record(dataset: Path, params: Train, tmp_path: Path) -> None:
     """What is masked, shifted or weighed otherwise shows at once; processors move them by 2 %."""
-    found = train(dataset, tmp_path, msgspec.structs.replace(params, epochs=1))
+    found = train(dataset, tmp_path, msgspec.structs.replace(params, epochs=1, seed=0))
     golden = [7.85, 6.10, 2.83, 4.52]
     assert [loss for _, loss in found.losses[:4]] == pytest.approx(golden, rel=0.1)
 
