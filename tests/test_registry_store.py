@@ -323,6 +323,7 @@ def test_a_registry_that_is_none_is_a_sentence(answer: bytes) -> None:
     with socket.create_server(("127.0.0.1", 0)) as port, ThreadPoolExecutor(1) as thread:
         url = f"http://127.0.0.1:{port.getsockname()[1]}"
         tried = thread.submit(Store(url, b"").reach)
-        port.accept()[0].sendall(answer)
+        with port.accept()[0] as client:
+            client.sendall(answer)
         with pytest.raises(Refused, match=rf"MLflow at {url} cannot be reached \(.+\)$"):
             tried.result()
