@@ -13,14 +13,14 @@ down: .venv/ready       ## stop what `make up` started
 	$(BIN)/flywheel down
 
 test: .venv/ready       ## logic suite, then the flow and end-to-end tests
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 3 --dist worksteal
 	$(BIN)/pytest -m "flow or e2e"
 
-logic: .venv/ready      ## only the logic suite (< 60 s)
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal
+logic: .venv/ready      ## only the logic suite (about a minute)
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 3 --dist worksteal
 
 fuzz: .venv/ready       ## the logic suite with ten times as many examples, and other ones
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal --hypothesis-profile=fuzz
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 3 --dist worksteal --hypothesis-profile=fuzz
 
 soak: .venv/ready       ## stacks left alone: schedules fire, what dies comes back, containers' roles
 	$(BIN)/pytest -m soak
