@@ -58,6 +58,8 @@ TEXTS = [  # text, what must go
     ("my car is 1HGCM82633A004352", "1HGCM82633A004352"),
     ("to bc1qar0srrr7xfkvy5l643lydnw9re59gtzzwf5mdq", "bc1qar0srrr7xfkvy5l643lydnw9re59gtzzw"),
     ("license plate 7ABC123", "7ABC123"),
+    ("Tel 001-219-355-4590x4544", "219-355-4590"),
+    ("Cell 312.313.6224 ext. 46431", "312.313.6224"),
     ("Kennzeichen B-MK 1234", "MK 1234"),
     ("RSSMRA85M01H501Z", "RSSMRA85M01H501Z"),
     ("call four one five five five five zero one three four", "one five five five five"),

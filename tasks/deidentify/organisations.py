@@ -15,6 +15,9 @@ _EXAMPLE = re.compile(
     r"par exemple|ad esempio|bijvoorbeeld|por exemplo)[\s,:(]{0,3}[\"'`‘“]{0,2}$",
     re.IGNORECASE,
 )
+_LABEL = re.compile(  # alone before a number, as in the signature of a person
+    r"\W*(?:t|m|p|tel|t[eé]l|phone|telephone|mobile|cell|mobil|telefon|handy|fon)\W*", re.IGNORECASE
+)
 _LETTERS = re.compile(r"[^\W\d_]+")
 
 
@@ -28,7 +31,7 @@ def organisational(kind: str, text: str, before: str, after: str) -> bool:
     if kind == "EMAIL_ADDRESS":
         return shared_mailbox(text)
     if kind == "PHONE_NUMBER":
-        return _toll_free(text) or _office(before)
+        return (_toll_free(text) and not _LABEL.fullmatch(before)) or _office(before)
     if kind in {"ADDRESS", "ZIP_CODE"}:
         return _office(before)
     if kind == "PERSON":

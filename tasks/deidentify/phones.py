@@ -31,6 +31,7 @@ _NOT_PHONE = re.compile(
     r"(?:\d{4}-\d\d-\d\d|\d{1,2}[-/.]\d{1,2}[-/.]\d{2,4}|[\d ]+[.,]\d{1,2}|\d{4}\s?-\s?\d{4})"
     r"(?!\d)(?![ .-]\d)"
 )
+_EXTENSION = re.compile(r"\s?(?:x|ext)", re.IGNORECASE)
 _GROUPED = re.compile(r"\d[\s().-]+\d{2,}[\s().-]+\d{2,}")
 PHONE_REGIONS = (
     *("US", "GB", "DE", "FR", "ES", "IN", "BR", "IT", "AU", "IL"),
@@ -48,7 +49,7 @@ def phones(text: str) -> list[tuple[int, int, float]]:
     findings = []
     for match in _PHONE.finditer(text):
         value = match.group()
-        digits = sum(c.isdigit() for c in value)
+        digits = sum(c.isdigit() for c in _EXTENSION.split(value)[0])
         bare = value.lstrip("(")
         if not 7 <= digits <= 16 or _NOT_PHONE.match(bare):
             continue
