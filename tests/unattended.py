@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -121,6 +122,11 @@ def scheduled(runs: list[dict[str, Any]], state: str) -> list[dict[str, Any]]:
     return [run for run in runs if run["auto_scheduled"] and run["state_type"] == state]
 
 
+def _with_terminal() -> None:
+    """Heed SIGHUP, also where the tests themselves run under nohup."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
 @contextmanager
 def up(home: Path, env: Mapping[str, str]) -> Iterator[Up]:
     """`flywheel up` on free ports, from the moment on that it says where everything is."""
@@ -130,7 +136,12 @@ def up(home: Path, env: Mapping[str, str]) -> Iterator[Up]:
     output = home.parent / f"{home.name}.{time.time_ns()}.out"
     with output.open("wb") as file:
         process = subprocess.Popen(
-            command, cwd=ROOT, env=elsewhere(**env), stdout=file, stderr=file
+            command,
+            cwd=ROOT,
+            env=elsewhere(**env),
+            stdout=file,
+            stderr=file,
+            preexec_fn=_with_terminal,
         )
     running = Up(process, home, output)
     try:
