@@ -9,10 +9,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from serving import escalate
+from serving.accepted_keys import AcceptedKeys
 from serving.breaker import CircuitBreaker
 from serving.evidence import Evidence
 from serving.exchange import CHAT, Exchange
-from serving.keys import AcceptedKeys
 from serving.pool import Pool, PoolError
 from serving.route import Match, Route, RouteFile
 from tasks.calibrate.calibrate import confidence

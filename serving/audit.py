@@ -13,11 +13,11 @@ from dataclasses import dataclass, field, replace
 
 import msgspec
 
+from serving.accepted_keys import AcceptedKeys
 from serving.client import Unreachable
 from serving.evidence import Evidence, JournalLine
 from serving.exchange import Exchange, reply_fields
 from serving.journal import Journal
-from serving.keys import AcceptedKeys
 from serving.metrics import Metrics
 from serving.shadow import Shadows
 from serving.teacher import Teacher, TeacherDown

@@ -31,6 +31,7 @@ from starlette.applications import Starlette
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from serving import completion, escalate, pooled, transcript
+from serving.accepted_keys import AcceptedKeys
 from serving.ask_student import Students
 from serving.audit import Audits
 from serving.caller import Caller, Left
@@ -40,7 +41,6 @@ from serving.evidence import Evidence, JournalLine, drawn
 from serving.exchange import CHAT, Exchange, api_of, reply_fields
 from serving.intake import MEGABYTE, Intake, NotTaken
 from serving.journal import Journal
-from serving.keys import AcceptedKeys
 from serving.listen import LOOPBACK, SHUTDOWN_SECONDS, listen, server
 from serving.metrics import Metrics
 from serving.pages import pages

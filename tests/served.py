@@ -15,13 +15,13 @@ import msgspec
 from upstream import Handler, upstream
 
 from examples import desk, teacher
+from serving.accepted_keys import AcceptedKeys
 from serving.ask_student import Students
 from serving.client import Client
 from serving.client_keys import ClientKeys
 from serving.evidence import Evidence
 from serving.gateway import Gateway, app
 from serving.journal import Journal
-from serving.keys import AcceptedKeys
 from serving.listen import listen, server
 from serving.pool import Pool
 from serving.route import Route, RouteFile

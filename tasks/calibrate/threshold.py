@@ -131,7 +131,7 @@ def loosest(steps: Sequence[ThresholdTest], delta: float) -> ThresholdTest | Non
 def threshold(
     scores: Scores, correct: Flags, alpha: float, delta: float, start: float = MIDDLE
 ) -> ThresholdTest | None:
-    """The threshold that a walk over these answers chooses."""
+    """The threshold that one walk over these answers chooses, as `calibrate.certify` does it."""
     return loosest(walk(scores, correct, alpha, delta, start=start), delta)
 
 
