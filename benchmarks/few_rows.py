@@ -41,7 +41,7 @@ from tasks.core.task import Task, save
 from tasks.core.task import load as load_tasks
 from tasks.dataset.candidates import candidate_of
 from tasks.dataset.splits import SPLITS, share_out
-from tasks.evaluate.answers import answered
+from tasks.evaluate.answers import Answers, answered
 from tasks.ingest.ingest import DAY
 from tasks.students.minilm import embed
 from tasks.train.folds import FILE
@@ -99,8 +99,13 @@ def student(task: Task, known: Sequence[Row], later: Sequence[Row]) -> Figures:
         seconds = train(home, home / "out", load().train, rung="linear").seconds
         said = answered(later, task.contract, home / "out/adapter", Evaluate(max_rows=LATER))
         folds = pq.read_table(home / "out" / FILE).to_pydict()
+    return _figures(said, threshold(folds["confidence"], folds["agrees"]), seconds)
+
+
+def _figures(said: Answers, level: float, seconds: float) -> Figures:
+    """What a student's answers to later calls come to, served from this threshold on."""
     sure, right = [score(row) for row in said.rows], [row.agrees for row in said.rows]
-    share, agreed = served(sure, right, threshold(folds["confidence"], folds["agrees"]))
+    share, agreed = served(sure, right, level)
     return {
         "agreement": float(np.mean(right)),
         "could serve": served(sure, right, threshold(sure, right))[0],
@@ -126,17 +131,8 @@ def certified(task: Task, known: Sequence[Row], later: Sequence[Row]) -> Figures
         least = params.judge.min_coverage
         proof = calibrate(home, home / "out", home / "proof", params.calibrate, least=least)
         said = answered(later, task.contract, home / "out/adapter", Evaluate(max_rows=LATER))
-    sure, right = [score(row) for row in said.rows], [row.agrees for row in said.rows]
     level = proof.threshold if isinstance(proof, Certificate) else np.inf
-    share, agreed = served(sure, right, level)
-    return {
-        "agreement": float(np.mean(right)),
-        "could serve": served(sure, right, threshold(sure, right))[0],
-        "serves": share,
-        "agreement served": agreed,
-        "train s": seconds,
-        "ms": said.latency_ms,
-    }
+    return _figures(said, level, seconds)
 
 
 def regression(known: NDArray[np.float32], later: NDArray[np.float32], rows: Sequence[Row],

@@ -60,6 +60,6 @@ def _next(before: bytes, body: bytes) -> bytes:
 
 
 def _last(whole: bytes) -> bytes:
-    """The hash that the next line goes on from: the last line's, or that of lines without one."""
+    """The hash that the next line begins with: the last line's, or that of lines without one."""
     found = _HASHED.search(whole[whole[:-1].rfind(b"\n") + 1 :])
     return found[1] if found else _sum(whole)
