@@ -27,7 +27,7 @@ from tasks.calibrate.shadow_proof import ShadowAnswer, ShadowPlan
 from tasks.calibrate.threshold import plan as planned
 from tasks.calibrate.threshold import walk
 from tasks.core.certificate import spent
-from tasks.core.evidence import Proof
+from tasks.core.sequential_tests import Proof
 from tasks.evaluate.metrics import binomial_tail, wilson
 
 ALPHA, DELTA = 0.05, 0.1

@@ -25,8 +25,8 @@ from prometheus_client import Counter
 from serving.route import Route, RouteFile
 from tasks.calibrate.shadow_proof import QUIET
 from tasks.cluster.signatures import user_text
-from tasks.core.evidence import ALARM, ChangeDetector, interval
 from tasks.core.records import TEACHER, Json, digest
+from tasks.core.sequential_tests import ALARM, ChangeDetector, interval
 from tasks.ingest.encoding import lines_of
 
 log = logging.getLogger("flywheel.gateway")

@@ -30,7 +30,7 @@ import msgspec
 from starlette.applications import Starlette
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from serving import completion, escalate, pooled, transcript
+from serving import audit_history, completion, escalate, transcript
 from serving.accepted_keys import AcceptedKeys
 from serving.ask_student import Students
 from serving.audit import Audits
@@ -210,7 +210,7 @@ class Gateway:
     async def lifespan(self, _: Starlette) -> AsyncIterator[None]:
         """Sync the journal every second and ask shadows; at the end wait for the audits."""
         self.journal.recover()
-        self.students.evidence.recall(pooled.look(self.journal.folder.parent))
+        self.students.evidence.recall(audit_history.look(self.journal.folder.parent))
         self.clients.recall(self.journal.folder, time.time())
         beside = [asyncio.create_task(self._sync()), asyncio.create_task(self.shadows.run())]
         async with self.teacher.client:
