@@ -30,7 +30,7 @@ import msgspec
 from starlette.applications import Starlette
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from serving import audit_history, completion, escalate, transcript
+from serving import audit_history, chat_response, escalate, transcript
 from serving.accepted_keys import AcceptedKeys
 from serving.ask_student import Students
 from serving.audit import Audits
@@ -96,7 +96,7 @@ class Gateway:
                 key, incoming = self.clients.admit(incoming, time.time())
                 await self._handle(incoming, api_of(incoming.method, scope["path"]), caller, key)
             except NotTaken as refusal:
-                error = completion.error(str(refusal), "invalid_request_error")
+                error = chat_response.error(str(refusal), "invalid_request_error")
                 closing = (b"connection", b"close")
                 await caller.reply(refusal.status, [JSON, closing], msgspec.json.encode(error))
 
@@ -149,12 +149,12 @@ class Gateway:
         assert exchange.match is not None  # no answer without a route
         assert exchange.request is not None
         route = exchange.match.route
-        body = completion.of_student(exchange, route, answer)
+        body = chat_response.of_student(exchange, route, answer)
         reply = replies.read(body)
         rate = self._audit_rate(exchange)
         line = exchange.line(rate, **reply_fields(reply), answered_by=route.adapter)
         self.clients.spend(line)
-        written = completion.written(body, exchange.request)
+        written = chat_response.written(body, exchange.request)
         if drawn(exchange.id, rate):
             self.audits.start(exchange, line, route.task.contract, answer.text)
         else:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 
-from flows.night import champions, domains, leaks
+from flows.night import champions, domains, leak_guard
 from flows.night.champions import Champion
 from flows.night.folders import Night, ended
 from registry import bundle, gate
@@ -54,7 +54,7 @@ def waiting(night: Night, judged: Sequence[JudgedStudent]) -> JudgedStudent | No
         return None
     task, rung = best.scorecard.task, best.rung
     folders = domains.trained(night, task, rung), night.out("evaluate", task, rung)
-    return None if leaks.count(night, folders) else best
+    return None if leak_guard.count(night, folders) else best
 
 
 def plan(
