@@ -34,7 +34,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from serving import chat_request, chat_response
 from serving.chat_request import BadRequest, ChatRequest
 from serving.decoder import DecodeJob, Engine
-from serving.listen import LOOPBACK, listen
+from serving.http_server import LOOPBACK, listen
 from tasks.core.stage import Refused
 from tasks.students.causal import Student, base_path
 from tasks.students.encoder import EncoderStudent

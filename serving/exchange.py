@@ -6,7 +6,7 @@ import re
 import time
 from dataclasses import dataclass
 
-from serving import body as bodies
+from serving import request_body as bodies
 from serving.client import Headers
 from serving.client_keys import ClientKey
 from serving.route import Match

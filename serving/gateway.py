@@ -30,18 +30,18 @@ import msgspec
 from starlette.applications import Starlette
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from serving import audit_history, chat_response, escalate, transcript
+from serving import audit_history, chat_response, escalate, teacher_reply
 from serving.accepted_keys import AcceptedKeys
 from serving.ask_student import Students
 from serving.audit import Audits
+from serving.body_limits import MEGABYTE, Intake, NotTaken
 from serving.caller import Caller, Left
 from serving.client import Client
 from serving.client_keys import ClientKey, ClientKeys
 from serving.evidence import Evidence, JournalLine, drawn
 from serving.exchange import CHAT, Exchange, api_of, reply_fields
-from serving.intake import MEGABYTE, Intake, NotTaken
+from serving.http_server import LOOPBACK, SHUTDOWN_SECONDS, listen, server
 from serving.journal import Journal
-from serving.listen import LOOPBACK, SHUTDOWN_SECONDS, listen, server
 from serving.metrics import Metrics
 from serving.pages import pages
 from serving.pool import pools
@@ -173,7 +173,7 @@ class Gateway:
             exchange.incoming,
             caller,
             exchange.headers(TEACHER),
-            lambda passed: transcript.whole(exchange.api, passed),
+            lambda passed: teacher_reply.whole(exchange.api, passed),
         )
         try:
             await relay.run()
@@ -185,7 +185,9 @@ class Gateway:
         self.metrics.teacher.labels(str(passed.status)).inc()
         if exchange.api == CHAT:
             self.students.keys.learn(exchange.incoming, exchange.model, passed.status)
-        line = exchange.line(self._audit_rate(exchange)) | transcript.fields(exchange.api, passed)
+        line = exchange.line(self._audit_rate(exchange)) | teacher_reply.fields(
+            exchange.api, passed
+        )
         if line["error"] is None and exchange.is_chat():
             self.shadows.offer(line, line["reply"])
             if line["student"]:

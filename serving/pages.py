@@ -11,8 +11,8 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from serving import chat_response
-from serving.intake import NotTaken
-from serving.listen import LOOPBACK
+from serving.body_limits import NotTaken
+from serving.http_server import LOOPBACK
 from serving.teacher import Incoming
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from yarl import URL
 
-from serving import body as bodies
+from serving import request_body as bodies
 from serving.client import Body, Client, Headers, Reply, Unreachable
 from tasks.core.stage import Refused
 

@@ -25,7 +25,7 @@ from sqlalchemy import Engine, event
 from test_night_shadow_plan import TASK, question
 
 from flows import console
-from flows.cli import people, processes, stack, status
+from flows.cli import decisions, processes, stack, status
 from flows.night import ladder, pool_update, revocation, shadow_plan, shadow_promotion
 from flows.night.champions import attempts, champion, enough
 from flows.night.folders import Night, ended
@@ -324,28 +324,28 @@ def test_one_screen_says_it_all(night: Night) -> None:
 def test_a_person_promotes_and_rolls_back_by_command(night: Night) -> None:
     """Each move is in the ledger under the person's name; the ledger is as it was written."""
     home, store = night.home, night.store
-    assert "v2" in printed(lambda: people.candidates(home))
-    assert "v2 serves" in printed(lambda: people.promote(home, TASK, None))
+    assert "v2" in printed(lambda: decisions.candidates(home))
+    assert "v2 serves" in printed(lambda: decisions.promote(home, TASK, None))
     assert store.champion(TASK) == 2
     entry = ledger.entries(home)[-1]
     assert entry.who.endswith("by command")
     assert (entry.before, entry.after) == (1, 2)
-    assert "v1 serves" in printed(lambda: people.rollback(home, TASK))
+    assert "v1 serves" in printed(lambda: decisions.rollback(home, TASK))
     assert store.champion(TASK) == 1
     with pytest.raises(Refused, match="no task of the registry is called 'nothing'"):
-        people.promote(home, "nothing", None)
+        decisions.promote(home, "nothing", None)
     with pytest.raises(Refused, match="has no version 9"):
-        people.promote(home, TASK, 9)
-    assert f"{len(ledger.entries(home))} lines" in printed(lambda: people.verify(home))
+        decisions.promote(home, TASK, 9)
+    assert f"{len(ledger.entries(home))} lines" in printed(lambda: decisions.verify(home))
 
 
 def test_an_answer_has_a_lineage(night: Night) -> None:
     """From the header of an answer to the version, its run and its data, and who promoted it."""
     line = next(line for line in served.journal(night.home) if line["reason"] == "served")
-    told = printed(lambda: people.lineage(night.home, line["id"]))
+    told = printed(lambda: decisions.lineage(night.home, line["id"]))
     assert f"answered by  {line['answered_by']}" in told
     assert "version      v1" in told
     assert re.search(r"MLflow run +[0-9a-f]{32}", told)
     assert "ledger" in told
     with pytest.raises(Refused, match="no call nothing is in the journal"):
-        people.lineage(night.home, "nothing")
+        decisions.lineage(night.home, "nothing")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from serving import body as bodies
+from serving import request_body as bodies
 from serving.exchange import CHAT, reply_fields
 from serving.relay import Passed
 from tasks.core.records import Json
