@@ -34,7 +34,7 @@ from serving import audit_history, chat_response, escalate, teacher_reply
 from serving.accepted_keys import AcceptedKeys
 from serving.ask_student import Students
 from serving.audit import Audits
-from serving.body_limits import MEGABYTE, Intake, NotTaken
+from serving.body_limits import MEGABYTE, BodyLimits, NotTaken
 from serving.caller import Caller, Left
 from serving.client import Client
 from serving.client_keys import ClientKey, ClientKeys
@@ -75,10 +75,10 @@ class Gateway:
     replay: bool = False
     metrics: Metrics = field(default_factory=Metrics)
     audits: Audits = field(init=False)
-    intake: Intake = field(init=False)
+    bodies: BodyLimits = field(init=False)
 
     def __post_init__(self) -> None:
-        self.intake = Intake(self.settings.max_body * MEGABYTE)
+        self.bodies = BodyLimits(self.settings.max_body * MEGABYTE)
         parts = self.students.keys, self.journal, self.metrics, self.shadows
         self.audits = Audits(self.teacher, *parts, self.students.evidence)
         self.students.evidence.revoked = self.metrics.revoked
@@ -104,12 +104,12 @@ class Gateway:
         self, incoming: Incoming, api: str | None, caller: Caller, key: ClientKey | None
     ) -> None:
         """Pass a request through, or answer it as a call. Raises Left and NotTaken."""
-        start, at, largest = time.perf_counter(), self._time(incoming), self.intake.largest
+        start, at, largest = time.perf_counter(), self._time(incoming), self.bodies.largest
         if api is None and not incoming.names_model():
             body = await body_of(incoming, caller)
             await Relay(self.teacher, incoming.with_body(body), caller).run()
             return
-        async with self.intake.room(incoming):
+        async with self.bodies.room(incoming):
             incoming = incoming.with_body(await caller.body(largest))
             if api is None:
                 await Relay(self.teacher, incoming, caller).run()

@@ -23,7 +23,7 @@ from upstream import upstream
 
 from flows.cli.stack import free_port
 from serving import body_limits, caller, http_server
-from serving.body_limits import MEGABYTE, Intake, NotTaken
+from serving.body_limits import MEGABYTE, BodyLimits, NotTaken
 from serving.teacher import Incoming
 
 ROOT = Path(__file__).parents[1]
@@ -153,7 +153,7 @@ def test_large_bodies_wait_for_one_another() -> None:
     """No more is held at once than there is room for; who waits too long is told to try again."""
 
     async def run(wait: float) -> int:
-        built, held = Intake(MEGABYTE), 0
+        built, held = BodyLimits(MEGABYTE), 0
 
         async def one() -> None:
             nonlocal held
@@ -175,7 +175,7 @@ def test_who_waits_too_long_for_room_is_told_so(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(body_limits, "WAIT_SECONDS", 0.01)
 
     async def run() -> None:
-        built = Intake(MEGABYTE)
+        built = BodyLimits(MEGABYTE)
         async with AsyncExitStack() as stack:
             for _ in range(body_limits.BODIES):
                 await stack.enter_async_context(built.room(sized(MEGABYTE)))

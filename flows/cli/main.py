@@ -129,7 +129,7 @@ def promote(
 ) -> None:
     """Make a version champion, if a task is named; then make the pool match the registry."""
     _moved(
-        home.resolve(), lambda people, at: decisions.promote(at, task, version) if task else None
+        home.resolve(), lambda decisions, at: decisions.promote(at, task, version) if task else None
     )
 
 
@@ -138,7 +138,7 @@ def rollback(
     task: Annotated[str, typer.Argument(help="Whose champion gives way.")], home: Home = LIVE
 ) -> None:
     """Give a task back to the version that served before, or to the teacher."""
-    _moved(home.resolve(), lambda people, at: decisions.rollback(at, task))
+    _moved(home.resolve(), lambda decisions, at: decisions.rollback(at, task))
 
 
 def _moved(home: Path, move: Callable[[ModuleType, Path], None]) -> None:
