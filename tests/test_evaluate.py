@@ -21,7 +21,7 @@ from tasks.core.rows import Row, rows
 from tasks.core.scorecard import Scorecard
 from tasks.core.stage import Refused
 from tasks.dataset.splits import SPLITS
-from tasks.evaluate import statistics
+from tasks.evaluate import significance
 from tasks.evaluate.answers import Answered, Answers, answered, read_answers, unadapted
 from tasks.evaluate.evaluate import evaluate, evaluate_all, newest
 from tasks.evaluate.table import baselines, slices
@@ -203,26 +203,26 @@ def test_baselines_know_what_words_tell() -> None:
 def test_wilson_holds_the_share(hits: int, n: int) -> None:
     """The interval holds what was seen, stays within 0 and 1, and narrows with more rows."""
     share = min(hits, n) / n
-    low, high = statistics.wilson(share, n)
+    low, high = significance.wilson(share, n)
     assert 0 <= low <= share + 1e-12
     assert share - 1e-12 <= high <= 1
-    wide, narrow = high - low, statistics.wilson(share, 4 * n)
+    wide, narrow = high - low, significance.wilson(share, 4 * n)
     assert narrow[1] - narrow[0] < wide
 
 
 def test_mcnemar_needs_differences() -> None:
     """Equal counts say nothing, ten to none says much."""
-    assert statistics.mcnemar(0, 0) == 1.0
-    assert statistics.mcnemar(4, 4) == 1.0
-    assert statistics.mcnemar(10, 0) == pytest.approx(2 / 1024)
+    assert significance.mcnemar(0, 0) == 1.0
+    assert significance.mcnemar(4, 4) == 1.0
+    assert significance.mcnemar(10, 0) == pytest.approx(2 / 1024)
 
 
 def test_weights_shape_a_share() -> None:
     """A row that stands for nine calls counts nine times, at fewer effective rows."""
-    share, effective = statistics.weighted([True, False], [9.0, 1.0])
+    share, effective = significance.weighted([True, False], [9.0, 1.0])
     assert share == 0.9
     assert effective == pytest.approx(100 / 82)
-    assert statistics.weighted([], []) == (0.0, 0.0)
+    assert significance.weighted([], []) == (0.0, 0.0)
 
 
 def test_a_cascade_costs_what_is_escalated_and_audited() -> None:

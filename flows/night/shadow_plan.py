@@ -30,7 +30,7 @@ from tasks.core.records import Call, read
 from tasks.core.rows import rows
 from tasks.core.task import Task, load_one
 from tasks.evaluate.answers import answered, read_answers
-from tasks.evaluate.statistics import LARGEST
+from tasks.evaluate.significance import LARGEST
 from tasks.students.adapters import adapter_digest, open_student
 from tasks.students.encoder import EncoderStudent
 from tasks.train.folds import out_of_fold, unlearned

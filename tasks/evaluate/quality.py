@@ -22,7 +22,7 @@ from tasks.core.contract import Contract, normal
 from tasks.core.scorecard import Difference
 from tasks.evaluate import sql
 from tasks.evaluate.baselines import closed
-from tasks.evaluate.statistics import wilson
+from tasks.evaluate.significance import wilson
 
 DRAWS, SEED = 1_000, 0
 NO_TOOL = ["no tool"]

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from tasks.core.contract import Contract, agree, normal, violation
 from tasks.core.rows import Row
 from tasks.core.scorecard import ScorecardLine
-from tasks.evaluate import quality, statistics
+from tasks.evaluate import quality, significance
 from tasks.evaluate.answers import Answered, Answers
 from tasks.evaluate.baselines import closed, majority, tfidf
 
@@ -28,8 +28,8 @@ def line(
 ) -> ScorecardLine:
     """One line of the table from answers of any origin; `hits` says which agree, where known."""
     hits = hits or [agree(e, g, contract) for e, g in zip(expected, given, strict=True)]
-    share, effective = statistics.weighted(hits, weights)
-    low, high = statistics.wilson(share, effective)
+    share, effective = significance.weighted(hits, weights)
+    low, high = significance.wilson(share, effective)
     valid = sum(violation(answer, contract) is None for answer in given) / len(given)
     parts = quality.parts(expected, given, contract)
     return ScorecardLine(

@@ -1,4 +1,4 @@
-"""Statistics of shares: intervals, exact tests, and rows of a group that count together."""
+"""What of a share may be chance: intervals, exact tests, rows of a group that count together."""
 
 from __future__ import annotations
 
