@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.calibrate.calibrate import CertificateRequest, certify, confidence, even, held_out
-from tasks.calibrate.threshold import plan, schedule, threshold, walk
+from tasks.calibrate.threshold import choose, plan, schedule, walk
 from tasks.core.certificate import Certificate, Refusal, spent
 from tasks.core.params import Calibrate
 from tasks.evaluate.answers import Answered, Answers
@@ -54,7 +54,7 @@ def test_a_threshold_is_proven_by_its_counts(
     rows: list[tuple[float, bool]], alpha: float, delta: float
 ) -> None:
     """What is accepted is exactly what scores at least the threshold, and its test rejects."""
-    step = threshold([s for s, _ in rows], [c for _, c in rows], alpha, delta)
+    step = choose(walk([s for s, _ in rows], [c for _, c in rows], alpha, delta), delta)
     if step is None:
         return
     accepted = [right for score, right in rows if score >= step.threshold]
@@ -103,8 +103,8 @@ def test_a_minority_of_sure_answers_is_certified() -> None:
     assert begin.start < 0.4
     assert begin.chance > 0.9
     scores, right = zip(*pilot(200, 300), strict=True)
-    assert threshold(scores, right, ALPHA, DELTA) is None
-    step = threshold(scores, right, ALPHA, DELTA, begin.start)
+    assert choose(walk(scores, right, ALPHA, DELTA), DELTA) is None
+    step = choose(walk(scores, right, ALPHA, DELTA, start=begin.start), DELTA)
     assert step is not None
     assert 170 <= step.accepted <= 210
 
@@ -149,7 +149,7 @@ def test_the_served_risk_seldom_exceeds_alpha(name: str, wrong: object) -> None:
         rng = random.Random(f"{name} {seed}")
         ranks = [rng.random() for _ in range(200)]
         right = [rng.random() >= wrong(u) for u in ranks]
-        step = threshold([-u for u in ranks], right, ALPHA, DELTA)
+        step = choose(walk([-u for u in ranks], right, ALPHA, DELTA), DELTA)
         if step:
             inside = [-step.threshold * (i + 0.5) / 200 for i in range(200)]
             broken += sum(map(wrong, inside)) / 200 > ALPHA
