@@ -115,9 +115,9 @@ def _filled_in(name: str, pairs: Sequence[Pair]) -> Field | None:
     """A copied field in which one value ("", "N/A") stands for nothing."""
     counts = Counter(value for _, value in pairs if isinstance(value, str))
     for value, count in counts.most_common(1):
-        said = sum(bool(places(prompt, value, "text")) for prompt, own in pairs if own == value)
+        copied = sum(bool(places(prompt, value, "text")) for prompt, own in pairs if own == value)
         how = _way([pair for pair in pairs if pair[1] != value])
-        if how and said <= RARELY * count:
+        if how and copied <= RARELY * count:
             return Field(name=name, how=how, values=(value,))
     return None
 
