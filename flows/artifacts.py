@@ -1,4 +1,4 @@
-"""What the Prefect UI shows beside a run: tables and notes that a person can read."""
+"""The Prefect UI's artifacts beside a run: tables and notes that a person can read."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a person reads in the MLflow UI about a task's model and each of its versions: Markdown."""
+"""Model cards: the MLflow UI's page of a task's model and of each of its versions, in Markdown."""
 
 from __future__ import annotations
 

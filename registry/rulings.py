@@ -1,4 +1,4 @@
-"""What the ledger says about the watch's revocations, and what people made of them. Pure."""
+"""Rulings of the ledger: the watch's revocations, and people's moves after them. Pure."""
 
 from __future__ import annotations
 

@@ -107,7 +107,7 @@ def _digest(secret: str) -> str:
 
 @dataclass(slots=True)
 class _Bucket:
-    """What is left of a rate: full at first, and again a minute after it was emptied."""
+    """The rest of a rate: full at first, and again a minute after it was emptied."""
 
     limit: int
     left: float

@@ -1,4 +1,4 @@
-"""What went by of a teacher's answer, as the journal keeps it."""
+"""The teacher's reply that went by, as the journal keeps it."""
 
 from __future__ import annotations
 

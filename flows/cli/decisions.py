@@ -1,4 +1,4 @@
-"""What a person decides by command: promote, roll back; and what the ledger and a call say."""
+"""Commands of a person: candidates, promote, roll back, verify the ledger, a call's lineage."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where a threshold is chosen: the loosest that is proven, by fixed-sequence Learn-then-Test.
+"""The choice of a threshold: the loosest that is proven, by fixed-sequence Learn-then-Test.
 
 `walk` tests thresholds from a start on, `choose` takes one; `certify` (`calibrate.py`) does both
 on a student's calibration rows. A shadow's is chosen on live calls, by `shadow_proof.py`.

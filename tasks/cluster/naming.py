@@ -1,4 +1,4 @@
-"""What a task is called, in words that a person understands, and what kind of work it is."""
+"""Names of tasks, in words that a person understands, and their kind of work."""
 
 from __future__ import annotations
 

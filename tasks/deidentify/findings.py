@@ -1,4 +1,4 @@
-"""What a detector hands on, and how overlapping findings are resolved."""
+"""Findings of detectors, and how overlapping ones are resolved."""
 
 from __future__ import annotations
 

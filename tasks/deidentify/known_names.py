@@ -54,7 +54,7 @@ def _in_chain(text: str, chain: re.Match[str], tongue: str) -> Iterator[Finding]
 
 
 def _is_cued(text: str, start: int) -> bool:
-    """Whether a cue stands in front of a word, or of its particles: `Mevrouw De Smet`."""
+    """Return whether a cue stands in front of a word, or of its particles: `Mevrouw De Smet`."""
     before = _PARTICLES.sub("", text[max(0, start - 40) : start])
     return NAME_CUE.search(before) is not None
 

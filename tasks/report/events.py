@@ -1,4 +1,4 @@
-"""What the watch wrote into the ledger: revocations, and changes of the teacher."""
+"""Events that the watch wrote into the ledger: revocations, and changes of the teacher."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the flywheel did: a table for the terminal and one self-contained page for the browser.
+"""The report: a table for the terminal and one self-contained page for the browser.
 
 `days` reads the journal, `nights` the nights' folders. Run it: `python -m tasks.report HOME`.
 """

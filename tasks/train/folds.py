@@ -1,4 +1,4 @@
-"""What training rows got out of fold, and which head had not learned a row: for the certificate."""
+"""Out-of-fold confidences of training rows, and which head had not learned a row."""
 
 from __future__ import annotations
 

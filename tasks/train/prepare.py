@@ -1,4 +1,4 @@
-"""What a training starts from: a base model with a fresh adapter, its rows, how it is written."""
+"""Preparation of a training: a base model with a fresh adapter, its rows, how it is written."""
 
 from __future__ import annotations
 
