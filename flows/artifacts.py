@@ -1,4 +1,4 @@
-"""What the Prefect UI shows beside a run: tables and notes that a person can read."""
+"""The Prefect UI's artifacts beside a run: tables and notes that a person can read."""
 
 from __future__ import annotations
 
@@ -24,9 +24,11 @@ from tasks.train.loop import Progress
 PAUSE = 2.0  # seconds between two looks at a training
 
 
-def revoked(said: Sequence[str]) -> None:
+def revoked(sentences: Sequence[str]) -> None:
     """Return what the watch took out of service, and why."""
-    create_markdown_artifact("\n\n".join(said), key="revoked", description="Taken out of service")
+    create_markdown_artifact(
+        "\n\n".join(sentences), key="revoked", description="Taken out of service"
+    )
 
 
 def hops(night: Night) -> None:

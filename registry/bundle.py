@@ -88,9 +88,9 @@ def pack(
 
 def proven(folder: Path, to: Path, proof: Certificate) -> Path:
     """A copy of a student's bundle at `to`, with the certificate that it has earned."""
-    with fresh(to) as made:
-        shutil.copytree(folder, made, dirs_exist_ok=True)
-        write_atomic(made / "certificate.json", msgspec.json.encode(proof))
+    with fresh(to) as copy:
+        shutil.copytree(folder, copy, dirs_exist_ok=True)
+        write_atomic(copy / "certificate.json", msgspec.json.encode(proof))
     return to
 
 
@@ -133,10 +133,10 @@ def scorecard(bundle: Path) -> Scorecard:
 
 def signature(bundle: Path, about: Sequence[str], key: bytes) -> str:
     """HMAC-SHA256, hexadecimal, of what a version says of a bundle and of every file in it."""
-    made = hmac.new(key, b"flywheel bundle", "sha256")
+    mac = hmac.new(key, b"flywheel bundle", "sha256")
     for part in (*(word.encode() for word in about), *_files(bundle)):
-        made.update(len(part).to_bytes(8, "big") + part)
-    return made.hexdigest()
+        mac.update(len(part).to_bytes(8, "big") + part)
+    return mac.hexdigest()
 
 
 def check_signature(bundle: Path, about: Sequence[str], key: bytes, signed: str) -> None:

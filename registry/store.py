@@ -82,11 +82,11 @@ class Store:
 
         `candidate` moves to it when the gate let it pass. `champion` never moves here.
         """
-        made = adapter_digest(bundle / "adapter")
-        bundles.check(bundle, made)
+        adapter = adapter_digest(bundle / "adapter")
+        bundles.check(bundle, adapter)
         proof = digest(msgspec.json.encode(certificate)) if certificate else ""
         proven = (v for v in self.versions(task.id) if v.certificate == proof)
-        same = next((v for v in proven if v.adapter_digest == made), None)
+        same = next((v for v in proven if v.adapter_digest == adapter), None)
         if same is None:
             signed = (task.id, PASSED if verdict.passed else REFUSED, lineage.domain or TASK)
             tags = {
@@ -94,7 +94,7 @@ class Store:
                 "agreement": f"{scorecard.agreement:.1%}",
                 "coverage": f"{certificate.coverage if certificate else 0:.1%}",
                 "night": lineage.night,
-                "adapter_digest": made,
+                "adapter_digest": adapter,
                 "dataset": lineage.dataset,
                 "scope": signed[2],
                 "certificate": proof,
