@@ -10,6 +10,7 @@ from pathlib import Path
 
 from flows import console
 from flows.cli import processes, stack
+from flows.cli.credentials import credentials
 from tasks.core.params import load
 from tasks.core.stage import Refused
 
@@ -68,6 +69,7 @@ def run(home: Path, calls: int, days: int, seed: int, shift: bool = False) -> No
             MLFLOW_TRACKING_URI=services["mlflow"].url,
             POOL_URL=services["pool"].url,
             PREFECT_HOME=str(home / "prefect"),
+            **credentials(home).clients,
         )
         stack.prepare(home)
         console.say("Starting Prefect, MLflow, the simulated teacher, the pool and the gateway")
