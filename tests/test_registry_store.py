@@ -215,12 +215,16 @@ def test_what_was_changed_in_the_registry_is_not_served(
 
 
 def test_what_somebody_else_registered_is_not_served(store: Store, tmp_path: Path) -> None:
-    """Neither with another key, nor without a signature, nor a genuine one of another task."""
+    """Neither with another key, nor unsigned, nor as one of another task, verdict or scope."""
     subject = students.task("foreign-1")
     foreign = register(Store(store.uri, b"another key"), tmp_path, subject)
     genuine = register(store, tmp_path, students.task("foreign-2"))
     moved = dataclasses.replace(genuine, name="foreign-1", number=1)
-    for version in (foreign, dataclasses.replace(foreign, signature=""), moved):
+    changed = [
+        dataclasses.replace(genuine, **change)
+        for change in ({"passed": False}, {"scope": "domain-desk"}, {"signature": "ä"})
+    ]
+    for version in (foreign, dataclasses.replace(foreign, signature=""), moved, *changed):
         with pytest.raises(Refused, match="somebody else registered or changed it"):
             store.fetch(version, tmp_path / "there")
 
