@@ -7,7 +7,7 @@ import sys
 import time
 from dataclasses import dataclass
 
-from serving import body as bodies
+from serving import request_body
 from serving.client import Headers
 from serving.client_keys import ClientKey
 from serving.route import Match
@@ -57,7 +57,7 @@ class Exchange:
         """Return how many bytes what is read out of the body may take; a packed one: any number."""
         assert isinstance(self.incoming.body, bytes)
         packed = self.incoming.header(b"content-encoding")
-        return sys.maxsize if packed else bodies.memory(self.incoming.body)
+        return sys.maxsize if packed else request_body.memory(self.incoming.body)
 
     def read(self, most: int) -> int:
         """Read the request out of the body, as far as it can be, and within so many bytes.
@@ -66,15 +66,17 @@ class Exchange:
         """
         assert isinstance(self.incoming.body, bytes)
         try:
-            body = bodies.unpacked(self.incoming.body, self.incoming.header(b"content-encoding"))
-            size = bodies.memory(body)
+            body = request_body.unpacked(
+                self.incoming.body, self.incoming.header(b"content-encoding")
+            )
+            size = request_body.memory(body)
         except ValueError:
             return 0
         if size > most:
             return 0
         try:
-            self.request, self.plain = bodies.read(body), True
-        except bodies.NotPlain as error:
+            self.request, self.plain = request_body.read(body), True
+        except request_body.NotPlain as error:
             self.request = error.request
         return size
 

@@ -26,10 +26,10 @@ from test_serving_limits import CHAT, call, connected
 from upstream import upstream
 
 from registry import card, figures
-from serving import body, intake
+from serving import body_limits, request_body
+from serving.body_limits import MEGABYTE, BodyLimits, NotTaken
 from serving.exchange import CHAT as CHATS
 from serving.exchange import Exchange
-from serving.intake import MEGABYTE, Intake, NotTaken
 from serving.teacher import Incoming
 from tasks.cluster.naming import name_of
 from tasks.core.contract import Contract, violation
@@ -115,11 +115,11 @@ def test_a_schema_is_written_out_to_a_bounded_size() -> None:
 )
 def test_a_hostile_body_gets_its_model_in_no_time(text: bytes) -> None:
     """80 KB used to hold up everybody for 22 seconds."""
-    assert seconds(lambda: body.with_model(text, "m")) < SOON
+    assert seconds(lambda: request_body.with_model(text, "m")) < SOON
 
 
 BOMBS: dict[str, Callable[[], bytes]] = {
-    "gzip": lambda: gzip.compress(bytes(body.LARGEST - 9), 1) * 16,
+    "gzip": lambda: gzip.compress(bytes(request_body.LARGEST - 9), 1) * 16,
     "x-gzip": lambda: gzip.compress(b"") * 200_000,
     "zstd": lambda: zstandard.compress(bytes(1 << 30)),
     "gzip, gzip": lambda: gzip.compress(gzip.compress(bytes(1 << 28), 1)),
@@ -134,7 +134,7 @@ def test_what_is_packed_small_is_unpacked_within_bounds(encoding: str) -> None:
     packed, process = BOMBS[encoding](), psutil.Process()
     before, start = process.memory_info().rss, time.process_time()
     with suppress(ValueError):
-        assert len(body.unpacked(packed, encoding)) < body.LARGEST
+        assert len(request_body.unpacked(packed, encoding)) < request_body.LARGEST
     assert process.memory_info().rss - before < 250 * MEGABYTE
     assert time.process_time() - start < 10
 
@@ -160,7 +160,7 @@ def exchange(content: bytes, *headers: tuple[bytes, bytes]) -> Exchange:
 
 def test_a_body_whose_objects_would_fill_the_memory_is_not_read() -> None:
     """Ten million lists in 30 MB are the teacher's to read; a packed one that small fits."""
-    room = Intake(MEGABYTE)
+    room = BodyLimits(MEGABYTE)
 
     async def read(one: Exchange) -> bool:
         async with room.reading(one):
@@ -174,11 +174,11 @@ def test_a_body_whose_objects_would_fill_the_memory_is_not_read() -> None:
 
 def test_what_is_read_at_a_time_has_its_room(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two of the largest are read at once; what they held is free afterwards."""
-    monkeypatch.setattr(intake, "WAIT_SECONDS", 0.01)
+    monkeypatch.setattr(body_limits, "WAIT_SECONDS", 0.01)
     large = call("x" * 300_000).decode().replace("hello", "").encode() + b"," * 70_000
 
     async def run() -> None:
-        room = Intake(MEGABYTE)
+        room = BodyLimits(MEGABYTE)
         one, two, three = (exchange(large) for _ in range(3))
         async with room.reading(one), room.reading(two):
             with pytest.raises(NotTaken, match="too many large requests"):

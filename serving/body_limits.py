@@ -1,4 +1,4 @@
-"""How much of a request is taken in: the size of its body, and what all bodies hold together."""
+"""Limits of request bodies: the size of each, and of all that are held at the same time."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class Space:
 
 
 @dataclass(slots=True)
-class Intake:
+class BodyLimits:
     """Room for the bodies that are read as a whole, each of at most `largest` bytes.
 
     What is read out of them takes other room: who holds that waits for nobody's body.
