@@ -25,14 +25,14 @@ PAUSE = 2.0  # seconds between two looks at a training
 
 
 def revoked(sentences: Sequence[str]) -> None:
-    """Return what the watch took out of service, and why."""
+    """Show what the watch took out of service, and why."""
     create_markdown_artifact(
         "\n\n".join(sentences), key="revoked", description="Taken out of service"
     )
 
 
 def hops(night: Night) -> None:
-    """Return what each hop kept and dropped, with the reasons."""
+    """Show what each hop kept and dropped, with the reasons."""
     done = [counts for hop in stage.HOPS if (counts := stage.counts(night.out(hop)))]
     create_table_artifact(
         [
@@ -109,7 +109,7 @@ def _became(outcome: Outcome) -> str:
 
 
 def student(outcome: Outcome) -> None:
-    """Return what became of one student."""
+    """Show what became of one student."""
     create_markdown_artifact(
         f"**{outcome.task}**: {_became(outcome)}\n\n"
         f"{outcome.reason}\n\n"
@@ -120,7 +120,7 @@ def student(outcome: Outcome) -> None:
 
 
 def night(day: str, outcomes: Sequence[Outcome]) -> None:
-    """Return what became of every task that night."""
+    """Show what became of every task that night."""
     create_table_artifact(
         [
             {

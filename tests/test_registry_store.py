@@ -8,10 +8,9 @@ import shutil
 import socket
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
-import pandas
 import pytest
 import students
 import tiny
@@ -26,6 +25,9 @@ from tasks.core.contract import Contract
 from tasks.core.stage import Refused
 from tasks.core.task import Task, load_one, save
 from tasks.students.causal import Student
+
+if TYPE_CHECKING:
+    import pandas
 
 PASSED = Verdict(True, "It answers 86% of the calls by itself.")
 DRAWN = plots.plots
@@ -59,6 +61,8 @@ def aliases(store: Store, name: str) -> dict[str, int]:
 
 
 def table(path: str) -> pandas.DataFrame:
+    import pandas
+
     return pandas.read_json(path, orient="split")
 
 
@@ -286,6 +290,7 @@ def test_bundle_keeps_the_questions_it_was_most_confident_about(tmp_path: Path) 
 def test_a_champion_can_be_asked_through_mlflow(store: Store, tmp_path: Path) -> None:
     """`mlflow.pyfunc.load_model` gives the student, without running code from the registry."""
     import mlflow
+    import pandas
 
     base = tiny.base(tmp_path / "base")
     students.lora(base, tmp_path / "trained" / "adapter")

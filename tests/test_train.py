@@ -11,7 +11,6 @@ from pathlib import Path
 import msgspec
 import pytest
 import tiny
-import torch
 
 from tasks.core.contract import Contract
 from tasks.core.params import Train
@@ -185,6 +184,7 @@ def test_a_killed_training_has_the_time_of_one(
     dataset: Path, params: Train, tmp_path: Path
 ) -> None:
     """Its minutes do not begin again, and it says what it took in all."""
+    import torch
 
     def killed(step: int, steps: int, loss: float) -> None:
         if step == 11:

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 import tiny
-import torch
 
 from tasks.core.params import Train
 from tasks.students.causal import load_base
@@ -27,6 +26,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_fused_layers_compute_the_same(base: Path) -> None:
     """Outputs and gradients of the fused forms are those of PEFT and transformers."""
+    import torch
     from peft import LoraConfig, get_peft_model
 
     torch.manual_seed(0)
@@ -68,6 +68,8 @@ def test_the_rate_falls_with_the_width(base: Path) -> None:
 
 def test_muon_moves_adapters_of_the_bundled_base(base: Path) -> None:
     """Unless a team says otherwise; other bases, the encoder, heads and vectors are Adam's."""
+    import torch
+
     assert rated(Train(), "causal").muon
     assert not rated(Train(), "encoder").muon
     assert rated(Train(muon=True), "encoder").muon
@@ -88,6 +90,8 @@ def test_muon_moves_adapters_of_the_bundled_base(base: Path) -> None:
 
 def test_what_is_kept_is_a_mean_of_the_last_steps() -> None:
     """Weights that rise by one a step: their mean lags behind by a ninth of the way."""
+    import torch
+
     fitter = Fitter(torch.nn.Linear(1, 1), [], [], Train(), "", completion, Team())
     for step in range(1, 901):
         for master in fitter.masters:

@@ -103,7 +103,7 @@ def _revoked(entries: list[Entry]) -> Iterator[str]:
 
 
 def _unlike(home: Path) -> Iterator[str]:
-    """Return what is wrong with the ledger, and which routes broke their promise."""
+    """Yield what is wrong with the ledger, and which routes broke their promise."""
     try:
         ledger.verify(home)
     except Refused as error:

@@ -137,7 +137,7 @@ class Originals:
 
 
 def _candidates(text: str) -> Iterator[tuple[int, int]]:
-    """Return what may be a value.
+    """Yield what may be a value.
 
     A word, an address or token as it stands, words and numbers in a row.
     """

@@ -41,7 +41,7 @@ def slots(text: str, prompt: str, literal: frozenset[str], path: str) -> tuple[s
 
 
 def _pieces(text: str, prompt: str, literal: frozenset[str]) -> Iterator[tuple[int, int]]:
-    """Return where the values of a sentence stand.
+    """Yield where the values of a sentence stand.
 
     Words of the prompt, else what is quoted, numbers.
     """
