@@ -40,8 +40,8 @@ class Validate(Section, frozen=True):
 
     `scripts` are the Unicode scripts that may be read (`LATIN`, `GREEK`, ...); none means any.
     Shares are of the batch. `max_rejected` stops the night, everything else is a warning.
-    `volume` and `drift` are the factors by which calls and median tokens may differ from the
-    trailing week; `new` is the share that may be of models, tools or system prompts unseen there.
+    `volume` and `drift` are factors of calls and median tokens to the trailing week; `new` is the
+    share that may be of models, tools or system prompts unseen there.
     """
 
     max_characters: int = 200_000
@@ -101,8 +101,8 @@ class Dataset(Section, frozen=True):
 
     `shares` of the groups (conversations, near-duplicates) go to the four splits; calibration is
     large because the certificate is proved on it. `similar` is the Jaccard likeness of two prompts
-    that are near-duplicates. Below `min_rows` rows or `min_readiness` nothing trains;
-    what there are too few rows to prove, calls prove that a shadow student answers.
+    that are near-duplicates. Below `min_rows` or `min_readiness` nothing trains. `client_share`
+    limits the training rows of one of several clients.
     """
 
     min_rows: int = 40
@@ -112,6 +112,7 @@ class Dataset(Section, frozen=True):
     calibration: Share = 0.35
     test: Share = 0.1
     similar: Share = 0.9
+    client_share: Share = 0.8
     seed: int = 0
 
 
@@ -167,10 +168,9 @@ class Train(Section, frozen=True):
     def rate(self, width: int = 256) -> float:
         """The peak learning rate on a base so many units wide, when the team sets none.
 
-        LoRA takes about ten times the rate of full fine-tuning, less on wider models (5e-4 at 2000,
-        falling with width^.78 on Llamas: Schulman et al. 2025, "LoRA Without Regret"). Here 2e-3,
-        tried on the bundled base of 256, falls with the width, Adam's law for hidden matrices
-        (muP, Yang et al. 2022, arXiv 2203.03466): 5e-4 at 1024, 2e-4 at 2560.
+        LoRA takes about ten times the rate of full fine-tuning (Schulman et al. 2025, "LoRA Without
+        Regret"). Here 2e-3, tried on the bundled base of 256, falls with the width, Adam's law for
+        hidden matrices (muP, Yang et al. 2022, arXiv 2203.03466): 5e-4 at 1024, 2e-4 at 2560.
         """
         return self.learning_rate or 2e-3 * 256 / width
 
@@ -272,9 +272,10 @@ class Schedule(Section, frozen=True):
 
 
 class Retention(Section, frozen=True):
-    """The days that raw calls stay in a home; 0 keeps them for ever."""
+    """The `days` that raw calls stay in a home (0: for ever), and the journal's size at most."""
 
     days: Annotated[int, Meta(ge=0)] = 30
+    journal: Annotated[float, Meta(gt=0)] = 50.0
 
 
 class Params(Section, frozen=True):

@@ -66,6 +66,7 @@ def parse(document: object, source: str) -> Iterable[Call]:
         error=error if isinstance(error, str | None) else shape.dumps(error),
         weight=1 / rate if audited and served != TEACHER else 1.0,
         rate=rate,
+        key=shape.text(line.get("key")),
     )
 
 
