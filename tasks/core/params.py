@@ -170,7 +170,7 @@ class Train(Section, frozen=True):
 
         LoRA takes about ten times the rate of full fine-tuning (Schulman et al. 2025, "LoRA Without
         Regret"). Here 2e-3, tried on the bundled base of 256, falls with the width, Adam's law for
-        hidden matrices (muP, Yang et al. 2022, arXiv 2203.03466): 5e-4 at 1024, 2e-4 at 2560.
+        hidden matrices (muP, Yang et al. 2022, arXiv 2203.03466).
         """
         return self.learning_rate or 2e-3 * 256 / width
 
@@ -178,8 +178,8 @@ class Train(Section, frozen=True):
 class Evaluate(Section, frozen=True):
     """The measurement of students: the newest `max_rows` test rows, answers up to `max_tokens`.
 
-    Of tasks with free text the teacher compares the newest `referee` answers with its own, by the
-    `rubric`, in both orders: for teams whose answers may be worded in many ways. It costs calls.
+    Of free texts the teacher compares the newest `referee` with its own by the `rubric`, in both
+    orders: for teams whose answers may be worded in many ways. It costs calls.
     """
 
     max_rows: int = 400
@@ -229,8 +229,8 @@ class Judge(Section, frozen=True):
 class Serve(Section, frozen=True):
     """The gateway: how long (seconds, tokens) an answer may be, and the share that is audited.
 
-    `shadow` is the share of the pool's time in which students that still lack proof are asked in
-    the background; 0 leaves them out. `max_body` is in megabytes (2^20 bytes).
+    `shadow` is the share of the pool's time in which students that lack proof are asked (0: none).
+    `max_body` is in megabytes (2^20 bytes).
     """
 
     student_timeout: float = 2.0
@@ -260,10 +260,7 @@ class Economics(Section, frozen=True):
 
 
 class Schedule(Section, frozen=True):
-    """The schedule of `flywheel up`: nights as a cron expression, the rest in seconds.
-
-    The cron is read in `timezone` (`Europe/Berlin`): at two o'clock there, in summer and in winter.
-    """
+    """When `flywheel up` runs what: nights as a cron in `timezone` (in summer and in winter)."""
 
     nightly: str = "0 2 * * *"
     timezone: str = "UTC"
@@ -272,7 +269,7 @@ class Schedule(Section, frozen=True):
 
 
 class Retention(Section, frozen=True):
-    """The `days` that raw calls stay in a home (0: for ever), and the journal's size at most."""
+    """How many days raw calls stay in a home (0: all), and the journal's gigabytes at most."""
 
     days: Annotated[int, Meta(ge=0)] = 30
     journal: Annotated[float, Meta(gt=0)] = 50.0
