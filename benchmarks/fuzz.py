@@ -192,6 +192,8 @@ def schemathesis(name: str, url: str, seconds: float, seed: int, *more: str) -> 
             capture_output=True, text=True, cwd=scratch, timeout=seconds + 300,
         )  # fmt: skip
     cases = re.search(r"([\d,]+) generated", found.stdout)
+    if "Empty test suite" in found.stdout:  # there was no time for one
+        return {"schemathesis": 0, "schemathesis failed": 0}
     if found.returncode not in (0, 1) or not cases:
         raise SystemExit(found.stdout[-2000:] + found.stderr[-2000:])
     if found.returncode:
