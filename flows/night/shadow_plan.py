@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 
-from flows.night import champions, domains, leaks
+from flows.night import champions, domains, leak_guard
 from flows.night.champions import Champion
 from flows.night.folders import Night, ended
 from registry import bundle, gate
@@ -30,7 +30,7 @@ from tasks.core.records import Call, read
 from tasks.core.rows import rows
 from tasks.core.task import Task, load_one
 from tasks.evaluate.answers import answered, read_answers
-from tasks.evaluate.metrics import LARGEST
+from tasks.evaluate.significance import LARGEST
 from tasks.students.adapters import adapter_digest, open_student
 from tasks.students.encoder import EncoderStudent
 from tasks.train.folds import out_of_fold, proving, raw, unlearned
@@ -54,7 +54,7 @@ def waiting(night: Night, judged: Sequence[JudgedStudent]) -> JudgedStudent | No
         return None
     task, rung = best.scorecard.task, best.rung
     folders = domains.trained(night, task, rung), night.out("evaluate", task, rung)
-    return None if leaks.count(night, folders) else best
+    return None if leak_guard.count(night, folders) else best
 
 
 def plan(
@@ -96,7 +96,7 @@ def _plan(
     before = tuple(_before(night, task, one.rung))
     sizes = Counter(one_before.conversation for one_before in before)
     learned = _conversations(night, task, one.rung) - set(sizes)
-    made = ShadowPlan(
+    plan = ShadowPlan(
         task=task,
         adapter_digest=adapter_digest(domains.trained(night, task, one.rung) / "adapter"),
         alpha=alpha,
@@ -110,8 +110,8 @@ def _plan(
         largest=min(LARGEST, max(sizes.values(), default=1)),
     )
     a_night = load_one(night.out("dataset", task)).size / len(night.clean())
-    enough = shadow_proof.calls_needed(made, guide) <= len(made.before) + SOON * a_night
-    return made if enough else None
+    enough = shadow_proof.calls_needed(plan, guide) <= len(plan.before) + SOON * a_night
+    return plan if enough else None
 
 
 def _guide(night: Night, task: str, rung: Rung) -> list[tuple[float, bool]]:
@@ -120,15 +120,15 @@ def _guide(night: Night, task: str, rung: Rung) -> list[tuple[float, bool]]:
     Of test and validation rows, and of the training rows out of fold where that is known.
     """
     data, trained = domains.dataset(night, task, rung), domains.trained(night, task, rung)
-    found = list(read_answers(night.out("evaluate", task, rung) / "answers.parquet").rows)
+    answers = list(read_answers(night.out("evaluate", task, rung) / "answers.parquet").rows)
     if checked := rows(data / "validation.parquet"):
         how, cache, contract = (
             night.params.evaluate,
             night.home / "answers",
             load_one(data).contract,
         )
-        found += answered(checked, contract, trained / "adapter", how, cache=cache).rows
-    return [*((score(row), row.agrees) for row in found), *out_of_fold(trained)]
+        answers += answered(checked, contract, trained / "adapter", how, cache=cache).rows
+    return [*((score(row), row.agrees) for row in answers), *out_of_fold(trained)]
 
 
 def _on_its_way(night: Night, task: str, one: JudgedStudent) -> bool:
@@ -157,10 +157,10 @@ def _raw(night: Night, only: Set[str]) -> Iterator[Call]:
 def _conversations(night: Night, task: str, rung: Rung) -> set[str]:
     """The conversations of all calls in a task's dataset."""
     data = domains.dataset(night, task, rung)
-    known, held = load_one(data), ("validation", "test")
+    learned, held = load_one(data), ("validation", "test")
     every = [*raw(data), *(row for split in held for row in rows(data / f"{split}.parquet"))]
     calls = _raw(night, {row.id for row in every})
-    named = ((call.id, _conversation(call, known)) for call in calls)
+    named = ((call.id, _conversation(call, learned)) for call in calls)
     return {name for own, name in named if name != own}
 
 
@@ -214,7 +214,7 @@ def plan_of(folder: Path) -> ShadowPlan:
 
 def seen_of(home: Path, version: Version, proven: Certificate) -> Standing:
     """Return what live calls say about a candidate that waits for a person: nothing is tested."""
-    made = ShadowPlan(
+    plan = ShadowPlan(
         task=version.name,
         adapter_digest=version.adapter_digest,
         alpha=proven.alpha,
@@ -223,7 +223,7 @@ def seen_of(home: Path, version: Version, proven: Certificate) -> Standing:
         thresholds=(proven.threshold,),
         loaded=version.at,
     )
-    return shadow_proof.standing(made, seen(home, version.name, version.number))
+    return shadow_proof.standing(plan, seen(home, version.name, version.number))
 
 
 def standing(home: Path, version: Version, folder: Path) -> Standing:

@@ -34,8 +34,8 @@ def out_of_fold(trained: Path) -> list[tuple[float, bool]]:
     path = trained / FILE
     if not path.exists():
         return []
-    found = pq.read_table(path, columns=["confidence", "agrees"]).to_pydict()
-    return list(zip(found["confidence"], found["agrees"], strict=True))
+    columns = pq.read_table(path, columns=["confidence", "agrees"]).to_pydict()
+    return list(zip(columns["confidence"], columns["agrees"], strict=True))
 
 
 def unlearned(trained: Path) -> dict[str, int]:

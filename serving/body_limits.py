@@ -1,4 +1,4 @@
-"""How much of a request is taken in: the size of its body, and what all bodies hold together."""
+"""Limits of request bodies: the size of each, and of all that are held at the same time."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class NotTaken(Exception):  # noqa: N818 - it reads as what happened to the requ
 
 
 @dataclass(slots=True)
-class Intake:
+class BodyLimits:
     """Room for the bodies that are read as a whole, each of at most `largest` bytes."""
 
     largest: int
