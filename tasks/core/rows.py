@@ -10,6 +10,8 @@ from random import Random
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+UNCURATED = "uncurated.parquet"  # the training rows as they came
+
 _SCHEMA = pa.schema(
     [
         pa.field(name, pa.float64() if name in ("at", "weight") else pa.string(), nullable=False)
