@@ -78,6 +78,7 @@ def test_raw_values_stand_in_raw_folders_alone(home: Path, values: Values) -> No
     found = raw_search.search(home, values)
     assert {path.split("/")[0] for path in found} == {"journal", "nights"}
     assert not raw_search.leaks(found)
+    assert home.stat().st_mode & 0o777 == 0o700  # and only its owner may enter any of them
 
 
 def test_nothing_is_left_after_the_retention(home: Path, values: Values, tmp_path: Path) -> None:
