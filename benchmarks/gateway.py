@@ -110,7 +110,12 @@ def running(home: Path) -> Iterator[tuple[str, str, int]]:
     urls = [f"http://127.0.0.1:{port}" for port in ports]
     uvicorn = ["-m", "uvicorn", "--log-level", "warning", "--port", str(ports[0])]
     gateway = ["-m", "serving.gateway", "--home", str(home), "--port", str(ports[1])]
-    env = {**os.environ, "TEACHER_BASE_URL": f"{urls[0]}/v1", "POOL_URL": urls[0]}
+    env = {
+        **os.environ,
+        "TEACHER_BASE_URL": f"{urls[0]}/v1",
+        "POOL_URL": urls[0],
+        "POOL_TOKEN": "t",
+    }
     programs = [
         subprocess.Popen([sys.executable, *command], env=env)
         for command in ([*uvicorn, "benchmarks.gateway:upstream"], gateway)

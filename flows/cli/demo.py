@@ -16,6 +16,7 @@ import httpx
 
 from flows import console
 from flows.cli import processes, stack
+from flows.cli.credentials import credentials
 from tasks.core.params import load
 from tasks.core.stage import Refused
 
@@ -94,6 +95,7 @@ def run(home: Path, calls: int, days: int, seed: int, shift: bool = False) -> No
             MLFLOW_TRACKING_URI=services["mlflow"].url,
             POOL_URL=services["pool"].url,
             PREFECT_HOME=str(home / "prefect"),
+            **credentials(home).clients,
         )
         stack.prepare(home)
         console.say("Starting Prefect, MLflow, the simulated teacher, the pool and the gateway")

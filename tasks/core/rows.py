@@ -53,6 +53,8 @@ class Candidate:
     row: Row
     source: str = ""
     flaw: str = ""
+    client: str = ""  # the name of the key that it came with
+    settings: tuple[str, ...] = ()  # what it asked of the teacher beside its text
     carried: bool = False  # a test row of an earlier night whose call was not read tonight
 
 

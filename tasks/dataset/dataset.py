@@ -29,8 +29,15 @@ from tasks.core.rows import UNCURATED, Candidate, Row, rows, write_rows
 from tasks.core.stage import finish, hop, write_atomic
 from tasks.core.task import Task, save
 from tasks.core.task import load as load_tasks
+from tasks.dataset import clients
 from tasks.dataset.answer_formats import replaced
-from tasks.dataset.candidates import Aside, candidate_of, without_refusals
+from tasks.dataset.candidates import (
+    Aside,
+    candidate_of,
+    without_excess,
+    without_refusals,
+    without_steered,
+)
 from tasks.dataset.curate import curate
 from tasks.dataset.history import HOMES, Past, hold, recall
 from tasks.dataset.readiness import readiness
@@ -136,7 +143,8 @@ def _make(
     """Write one task's splits; returns its part of the manifest and how many calls are in them."""
     ids = {candidate.row.id for candidate in candidates}
     hurt = harm.of(ids)
-    candidates = without_refusals(task, candidates)
+    candidates = without_refusals(task, without_steered(task, candidates, aside))
+    shares = clients.shares(candidates)
     candidates += [Candidate(row, carried=True) for row in past.test if row.id not in ids]
     candidates.sort(key=lambda candidate: (candidate.row.at, candidate.row.id))
     clean = scrubber.scrub(candidates, task.contract)
@@ -144,7 +152,8 @@ def _make(
     candidates = _current(task, clean.found, aside)
     parts, twins, uncurated = _split(task, candidates, params, past, aside)
     homes = {c.row.id: split for split in SPLITS for c in parts[split]}
-    curated = curate(parts["train"], task.contract, twins)
+    train, twins = without_excess(task, parts["train"], twins, params.client_share, aside)
+    curated = curate(train, task.contract, twins)
     for candidate, reason in curated.dropped:
         aside.drop([candidate], reason, task.id)
     parts["train"] = curated.kept
@@ -154,7 +163,7 @@ def _make(
     index = readiness(final["train"], [c.row for c in every], lost, task.contract, hurt.share)
     figures: Json = {split: len(final[split]) for split in SPLITS}
     figures |= {"carried": sum(c.carried for c in every), "readiness": index}
-    figures |= {"cleaned again": clean.cleaned, "rows": len(every)}
+    figures |= {"cleaned again": clean.cleaned, "rows": len(every), "clients": shares}
     refused = clean.failed or hurt.over(harm.limit) or _not_ready(len(every), index.score, params)
     if refused:
         short = (COLLECTING, NOT_READY)
