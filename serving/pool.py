@@ -26,9 +26,9 @@ REFUSALS = (400, 404, 413, 422)  # of one request or adapter; another may still 
 class PoolError(Exception):
     """No usable answer. `reason` is one of `serving.escalate`, the text a sentence."""
 
-    def __init__(self, reason: str, detail: str) -> None:
+    def __init__(self, reason: str, detail: str, *, unreachable: bool = False) -> None:
         super().__init__(detail)
-        self.reason = reason
+        self.reason, self.unreachable = reason, unreachable
 
 
 class Pool:
@@ -92,7 +92,7 @@ class Pool:
         except Unreachable as error:
             if error.late:
                 raise PoolError(TIMEOUT, f"{self.url} gave nothing within {timeout:g} s") from None
-            raise PoolError(POOL_ERROR, f"{self.url}: {error}") from None
+            raise PoolError(POOL_ERROR, f"{self.url}: {error}", unreachable=True) from None
         if reply.status != OK:
             reason = POOL_REFUSED if reply.status in REFUSALS else POOL_ERROR
             raise PoolError(reason, f"{reply.status}: {_complaint(answer, reply.status)}")
