@@ -142,7 +142,10 @@ def _on_its_way(night: Night, task: str, one: JudgedStudent) -> bool:
         start = shadow_proof.standing(plan_of(folder), ()).lacking
     except stage.Refused:  # a person gave the alias to a version that was proven at night
         return False
-    hopeless = standing(night.home, version, folder).lacking > 2 * start
+    now = standing(night.home, version, folder)
+    if now.proven:  # it serves, and is only asked on for looser thresholds
+        return False
+    hopeless = now.lacking > 2 * start
     return not hopeless and one.scorecard.agreement < bundle.scorecard(folder).agreement + BETTER
 
 

@@ -34,8 +34,8 @@ SECRET_KINDS = frozenset(
 class Public:
     """Counts in how many conversations each line with findings was seen, and from whom.
 
-    Conversations are what clients call so: of those of one client only half as many count as are
-    needed, where a night has several.
+    Conversations are told apart by their first words, not by ids that clients give them, and of
+    those of one client only half as many count as are needed, where a night has several.
     """
 
     def __init__(self, conversations: int) -> None:

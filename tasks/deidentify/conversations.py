@@ -9,8 +9,11 @@ from tasks.core.records import Call, digest, text_of
 
 def conversation_of(call: Call) -> str:
     """Whose surrogates a call shares: its conversation's, or those of the same first user text."""
-    if call.conversation:
-        return call.conversation
+    return call.conversation or first_words(call)
+
+
+def first_words(call: Call) -> str:
+    """Return what a conversation begins with, which is told apart by no id that a client gives."""
     users = (m for m in call.messages if m.get("role") == "user")
     return "first:" + digest(text_of(next(users, {}).get("content")))
 

@@ -24,7 +24,7 @@ from tasks.core.stage import Refused
 from tasks.deidentify import damage
 from tasks.deidentify.boilerplate import Public
 from tasks.deidentify.cleaner import Cleaner, Quarantined, Text, strings
-from tasks.deidentify.conversations import conversation_of, sealed
+from tasks.deidentify.conversations import conversation_of, first_words, sealed
 from tasks.deidentify.damage import Comparison, Damage, Harm
 from tasks.deidentify.detectors import Detector, version
 from tasks.deidentify.languages import language
@@ -71,7 +71,7 @@ class Deidentifier:
         count = 0
         waiting: list[tuple[str, str, str]] = []
         for count, call in enumerate(calls, 1):  # noqa: B007 - the count is the result
-            conversation, client = conversation_of(call), call.key or call.client
+            conversation, client = first_words(call), call.key or call.client
             self._public.meet(client)
             for _, path, text in strings(call):
                 if text:
