@@ -268,6 +268,14 @@ def test_what_nobody_can_read_is_passed_on_as_it_came(
     assert passed[-1].content == sent
 
 
+@pytest.mark.parametrize("role", [[], {}, None, 7, ["system"]])
+def test_a_role_that_is_none_is_only_another_prompt(role: object) -> None:
+    """Two of them are turns of no known kind: never an error that fills the log."""
+    messages = [{"role": role, "content": "a"}, {"role": role, "content": "b"}]
+    found = Template(turns=True).payload({"messages": messages})
+    assert found is None or [one["role"] for one in found.rest] == [role, role]
+
+
 def test_names_of_clients_reach_mlflow_without_line_breaks() -> None:
     """A task is called after words of its tools, and figures lose what MLflow does not take."""
     tool = {"type": "function", "function": {"name": "find\r\n\0order'; drop"}}
