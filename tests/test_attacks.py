@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from io import BytesIO
+from itertools import count
 from typing import Any
 
 import httpx
@@ -40,6 +41,7 @@ from tasks.ingest.encoding import BLOCK, MAX_LINE, lines_of
 from tasks.validate.checks import misfit
 
 Json = dict[str, Any]
+NAMES = count()
 SOON = 2.0  # seconds: what grew with the square of its input, or faster, takes minutes
 
 
@@ -154,8 +156,9 @@ def test_a_line_of_a_gigabyte_is_one_line_too_long(pack: Callable[[bytes], bytes
 
 
 def exchange(content: bytes, *headers: tuple[bytes, bytes]) -> Exchange:
-    """A call with this body."""
-    return Exchange("c", 0.0, 0.0, CHATS, Incoming("POST", b"/v1", b"", headers, content))
+    """A call with this body, from a client of its own."""
+    asked = Incoming("POST", b"/v1", b"", headers, content)
+    return Exchange("c", 0.0, 0.0, CHATS, asked, address=str(next(NAMES)))
 
 
 def test_a_body_whose_objects_would_fill_the_memory_is_not_read() -> None:
