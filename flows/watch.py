@@ -19,10 +19,10 @@ from flows.night.folders import registry_of
 def watch(home: str = ".flywheel/live") -> list[str]:
     """Take out what broke its certificate, and let the pool follow; raises Refused."""
     registry_of(Path(home).resolve()).reach()
-    sentences: list[str] = steps.watch(home)
-    for sentence in sentences:
+    said: list[str] = steps.watch(home)
+    for sentence in said:
         console.say(f"  {sentence}")
-    if sentences:
-        artifacts.revoked(sentences)
+    if said:
+        artifacts.revoked(said)
         steps.promote(home)
-    return sentences
+    return said

@@ -1,4 +1,4 @@
-"""Rulings of the ledger: the watch's revocations, and people's moves after them. Pure."""
+"""What the ledger says about the watch's revocations, and what people made of them. Pure."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ def changes(ledger: Sequence[Entry]) -> dict[str, float]:
 
     What a person put back was no breach.
     """
-    breaches: dict[str, Entry] = {}
+    found: dict[str, Entry] = {}
     for entry in ledger:
         if entry.breach:
-            breaches[entry.task] = entry
-        elif (breach := breaches.get(entry.task)) and _put_back(entry, breach):
-            del breaches[entry.task]
-    return {task: e.breach.changed for task, e in breaches.items() if e.breach and e.breach.teacher}
+            found[entry.task] = entry
+        elif (known := found.get(entry.task)) and _put_back(entry, known):
+            del found[entry.task]
+    return {task: e.breach.changed for task, e in found.items() if e.breach and e.breach.teacher}
 
 
 def _put_back(entry: Entry, breach: Entry) -> bool:

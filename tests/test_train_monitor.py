@@ -7,6 +7,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import torch
 
 from tasks.train import monitor
 
@@ -53,7 +54,6 @@ def test_long_runs_are_sampled_sparsely(monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_gpus_are_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     """Memory of each, and how busy it is where the driver's library can be asked."""
-    import torch
 
     def silent(number: int) -> float:
         raise ModuleNotFoundError("nvidia-ml-py")

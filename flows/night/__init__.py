@@ -1,1 +1,1 @@
-"""The steps of a night. No Prefect here."""
+"""What a night does, step by step. No Prefect here."""

@@ -1,4 +1,4 @@
-"""The outcome of a night for one task."""
+"""What a night says of one task."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Registration of a task's students at the end of its night: promoted, candidates, or shadows."""
+"""What becomes of a task's students at the end of its night: registered, promoted, or shadowed."""
 
 from __future__ import annotations
 

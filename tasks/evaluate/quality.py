@@ -21,8 +21,7 @@ from numpy.typing import NDArray
 from tasks.core.contract import Contract, normal
 from tasks.core.scorecard import Difference
 from tasks.evaluate import sql
-from tasks.evaluate.baselines import closed
-from tasks.evaluate.significance import wilson
+from tasks.evaluate.metrics import closed, wilson
 
 DRAWS, SEED = 1_000, 0
 NO_TOOL = ["no tool"]

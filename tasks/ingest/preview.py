@@ -1,4 +1,4 @@
-"""A preview of a log, in a few lines, for someone who has just pointed us at it."""
+"""What a log holds, in a few lines, for someone who has just pointed us at it."""
 
 from __future__ import annotations
 

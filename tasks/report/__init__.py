@@ -1,1 +1,1 @@
-"""Reports for people: days, nights, charts and the page."""
+"""What people read: days, nights, charts and the page."""

@@ -1,1 +1,1 @@
-"""Parts that the dialects share: streams, spans, other providers' words in OpenAI's shape."""
+"""What the dialects share: streams, spans, other providers' words in OpenAI's shape."""
