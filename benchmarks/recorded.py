@@ -24,7 +24,8 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from flows.cli import processes, stack
-from serving.completion import written
+from flows.cli.credentials import credentials
+from serving.chat_response import written
 from tasks.core.params import Ingest, load
 from tasks.core.records import Call, Json, read
 from tasks.core.stage import Refused
@@ -157,6 +158,7 @@ def services(home: Path, teacher: str, offline: bool) -> Iterator[str]:
         TEACHER_BASE_URL=teacher,
         POOL_URL=named["pool"],
         PREFECT_HOME=str(home / "prefect"),
+        **credentials(home).clients,
         **stack.QUIET,
     )
     if not offline:

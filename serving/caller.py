@@ -8,10 +8,11 @@ from contextlib import contextmanager
 
 from starlette.types import Receive, Send
 
+from serving.body_limits import NotTaken, too_large
 from serving.client import Headers
-from serving.intake import NotTaken, too_large
 
 BODY_SECONDS = 60.0  # between two parts of a body
+SLOWEST = 100 << 10  # bytes a second, after as many seconds, of one that is held until it is whole
 
 
 class Left(Exception):  # noqa: N818 - it reads as what happened
@@ -21,8 +22,8 @@ class Left(Exception):  # noqa: N818 - it reads as what happened
 class Caller:
     """Reads one request and writes one reply."""
 
-    def __init__(self, receive: Receive, send: Send) -> None:
-        self._receive, self._send = receive, send
+    def __init__(self, receive: Receive, send: Send, address: str = "") -> None:
+        self._receive, self._send, self.address = receive, send, address
         self._sent = asyncio.Event()  # the whole request is here
         self.left = False
         self.started = False
@@ -30,11 +31,15 @@ class Caller:
     async def body(self, largest: int) -> bytes:
         """The whole body, of at most so many bytes. Raises Left and NotTaken."""
         parts, size = list[bytes](), 0
-        async for part in self.parts():
-            size += len(part)
-            if size > largest:
-                raise too_large(largest)
-            parts.append(part)
+        try:
+            async with asyncio.timeout(BODY_SECONDS + largest / SLOWEST):
+                async for part in self.parts():
+                    size += len(part)
+                    if size > largest:
+                        raise too_large(largest)
+                    parts.append(part)
+        except TimeoutError:
+            raise NotTaken(408, f"the body came at less than {SLOWEST >> 10} KB a second") from None
         return b"".join(parts)
 
     async def parts(self) -> AsyncIterator[bytes]:

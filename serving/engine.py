@@ -4,6 +4,7 @@ vLLM can take its place unchanged: /health, /v1/models, /v1/load_lora_adapter,
 /v1/unload_lora_adapter and /v1/chat/completions have its fields, errors and status codes. Answers
 are greedy. One worker thread decodes; requests that wait for the same adapter are one batch.
 
+    export POOL_TOKEN=...    (any long random text)
     python -m serving.engine --base bundled --adapters .flywheel/adapters --port 8100
 """
 
@@ -31,10 +32,10 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response, Strea
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from serving import chat_request, completion
+from serving import chat_request, chat_response
 from serving.chat_request import BadRequest, ChatRequest
 from serving.decoder import DecodeJob, Engine
-from serving.listen import LOOPBACK, listen
+from serving.http_server import listen
 from tasks.core.stage import Refused
 from tasks.students.causal import Student, base_path
 from tasks.students.encoder import EncoderStudent
@@ -116,18 +117,20 @@ async def chat(request: Request) -> Response:
         answer = await asyncio.wrap_future(engine.submit(job))
     except KeyError:
         raise missing from None
-    body = completion.completion(
+    body = chat_response.completion(
         uuid4().hex,
         asked.model,
         {"role": "assistant", "content": answer.text, "tool_calls": []},
         created=int(time.time()),
         finish_reason=answer.finish_reason,
         tokens=(len(job.ask.ids), len(answer.tokens)),
-        logprobs=completion.logprobs(answer, student.speller(answer)) if asked.logprobs else None,
+        logprobs=chat_response.logprobs(answer, student.speller(answer))
+        if asked.logprobs
+        else None,
     )
     if not asked.stream:
         return JSONResponse(body)
-    events = completion.chunks(body, asked.stream_options)
+    events = chat_response.chunks(body, asked.stream_options)
     return StreamingResponse(events, media_type="text/event-stream")
 
 
@@ -206,10 +209,10 @@ def run(arguments: argparse.Namespace) -> None:
     import torch
 
     token = os.environ.get(arguments.token_env)
-    if not token and arguments.host not in LOOPBACK:
+    if not token:
         raise Refused(
-            f"{arguments.token_env} is empty: a pool that listens on {arguments.host} takes orders "
-            "to load weights, so it needs a token"
+            f"{arguments.token_env} is empty: a pool takes orders to load weights, so it needs a "
+            "token, any long random text"
         )
     torch.set_num_threads(arguments.threads)
     place = listen(arguments.host, arguments.port)

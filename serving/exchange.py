@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+import sys
 import time
 from dataclasses import dataclass
 
-from serving import body as bodies
+from serving import request_body
 from serving.client import Headers
 from serving.client_keys import ClientKey
 from serving.route import Match
@@ -37,7 +38,7 @@ class Exchange:
 
     `start` is the clock's reading at its arrival, `at` its time in seconds since the epoch.
     `request` is None where its body cannot be read; `plain` where it is JSON to the letter. `key`
-    is the client's, where the gateway asks for keys of its own.
+    is the client's, where the gateway asks for keys of its own; `address` is where it calls from.
     """
 
     id: str
@@ -46,23 +47,44 @@ class Exchange:
     api: str
     incoming: Incoming
     key: ClientKey | None = None
+    address: str = ""
     request: Json | None = None
     plain: bool = False
     match: Match | None = None
     reason: str = ""
     student: Json | None = None
 
-    def read(self) -> None:
-        """Read the request out of the body, as far as it can be."""
+    def memory(self) -> int:
+        """Return how many bytes what is read out of the body may take; a packed one: any number."""
+        assert isinstance(self.incoming.body, bytes)
+        packed = self.incoming.header(b"content-encoding")
+        return sys.maxsize if packed else request_body.memory(self.incoming.body)
+
+    def read(self, most: int) -> int:
+        """Read the request out of the body, as far as it can be, and within so many bytes.
+
+        Return how many bytes it takes.
+        """
         assert isinstance(self.incoming.body, bytes)
         try:
-            encoding = self.incoming.header(b"content-encoding")
-            self.request = bodies.read(bodies.unpacked(self.incoming.body, encoding))
-            self.plain = True
-        except bodies.NotPlain as error:
-            self.request = error.request
+            body = request_body.unpacked(
+                self.incoming.body, self.incoming.header(b"content-encoding")
+            )
+            size = request_body.memory(body)
         except ValueError:
-            self.request = None
+            return 0
+        if size > most:
+            return 0
+        try:
+            self.request, self.plain = request_body.read(body), True
+        except request_body.NotPlain as error:
+            self.request = error.request
+        return size
+
+    @property
+    def client(self) -> str:
+        """Who calls, as far as the gateway knows: the key's name, else the address."""
+        return self.key.name if self.key else self.address
 
     def is_chat(self) -> bool:
         """Return whether this is a chat request at all: lists of objects where they belong."""

@@ -30,18 +30,19 @@ import msgspec
 from starlette.applications import Starlette
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from serving import completion, escalate, pooled, transcript
+from serving import audit_history, chat_response, escalate, teacher_reply
 from serving.accepted_keys import AcceptedKeys
 from serving.ask_student import Students
 from serving.audit import Audits
+from serving.body_limits import MEGABYTE, BodyLimits, NotTaken
 from serving.caller import Caller, Left
 from serving.client import Client
 from serving.client_keys import ClientKey, ClientKeys
 from serving.evidence import Evidence, JournalLine, drawn
 from serving.exchange import CHAT, Exchange, api_of, reply_fields
-from serving.intake import MEGABYTE, Intake, NotTaken
+from serving.http_server import LOOPBACK, SHUTDOWN_SECONDS, listen, server
 from serving.journal import Journal
-from serving.listen import LOOPBACK, SHUTDOWN_SECONDS, listen, server
+from serving.journal_quota import GIGABYTE
 from serving.metrics import Metrics
 from serving.pages import pages
 from serving.pool import pools
@@ -75,17 +76,17 @@ class Gateway:
     replay: bool = False
     metrics: Metrics = field(default_factory=Metrics)
     audits: Audits = field(init=False)
-    intake: Intake = field(init=False)
+    bodies: BodyLimits = field(init=False)
 
     def __post_init__(self) -> None:
-        self.intake = Intake(self.settings.max_body * MEGABYTE)
+        self.bodies = BodyLimits(self.settings.max_body * MEGABYTE)
         parts = self.students.keys, self.journal, self.metrics, self.shadows
         self.audits = Audits(self.teacher, *parts, self.students.evidence)
         self.students.evidence.revoked = self.metrics.revoked
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Everything under /v1 and /openai: what is not learned from is passed through."""
-        caller = Caller(receive, send)
+        caller = Caller(receive, send, (scope.get("client") or ("",))[0])
         incoming = Incoming(
             scope["method"], scope["raw_path"], scope["query_string"], scope["headers"]
         )
@@ -96,7 +97,7 @@ class Gateway:
                 key, incoming = self.clients.admit(incoming, time.time())
                 await self._handle(incoming, api_of(incoming.method, scope["path"]), caller, key)
             except NotTaken as refusal:
-                error = completion.error(str(refusal), "invalid_request_error")
+                error = chat_response.error(str(refusal), "invalid_request_error")
                 closing = (b"connection", b"close")
                 await caller.reply(refusal.status, [JSON, closing], msgspec.json.encode(error))
 
@@ -104,22 +105,23 @@ class Gateway:
         self, incoming: Incoming, api: str | None, caller: Caller, key: ClientKey | None
     ) -> None:
         """Pass a request through, or answer it as a call. Raises Left and NotTaken."""
-        start, at, largest = time.perf_counter(), self._time(incoming), self.intake.largest
+        start, at, largest = time.perf_counter(), self._time(incoming), self.bodies.largest
         if api is None and not incoming.names_model():
             body = await body_of(incoming, caller)
             await Relay(self.teacher, incoming.with_body(body), caller).run()
             return
-        async with self.intake.room(incoming):
+        client = key.name if key else caller.address
+        async with self.bodies.room(incoming, client):
             incoming = incoming.with_body(await caller.body(largest))
             if api is None:
                 await Relay(self.teacher, incoming, caller).run()
             else:
-                made = Exchange(uuid.uuid4().hex, at, start, api, incoming, key)
-                await self._answer(made, caller)
+                exchange = Exchange(uuid.uuid4().hex, at, start, api, incoming, key, caller.address)
+                async with self.bodies.reading(exchange):
+                    await self._answer(exchange, caller)
 
     async def _answer(self, exchange: Exchange, caller: Caller) -> None:
         """Answer one call: a student's answer where it may be served, else the teacher's."""
-        exchange.read()
         self.metrics.calls.labels(exchange.api).inc()
         try:
             answer = await self.students.ask(exchange)
@@ -149,12 +151,12 @@ class Gateway:
         assert exchange.match is not None  # no answer without a route
         assert exchange.request is not None
         route = exchange.match.route
-        body = completion.of_student(exchange, route, answer)
+        body = chat_response.of_student(exchange, route, answer)
         reply = replies.read(body)
         rate = self._audit_rate(exchange)
         line = exchange.line(rate, **reply_fields(reply), answered_by=route.adapter)
         self.clients.spend(line)
-        written = completion.written(body, exchange.request)
+        written = chat_response.written(body, exchange.request)
         if drawn(exchange.id, rate):
             self.audits.start(exchange, line, route.task.contract, answer.text)
         else:
@@ -173,7 +175,7 @@ class Gateway:
             exchange.incoming,
             caller,
             exchange.headers(TEACHER),
-            lambda passed: transcript.whole(exchange.api, passed),
+            lambda passed: teacher_reply.whole(exchange.api, passed),
         )
         try:
             await relay.run()
@@ -185,7 +187,9 @@ class Gateway:
         self.metrics.teacher.labels(str(passed.status)).inc()
         if exchange.api == CHAT:
             self.students.keys.learn(exchange.incoming, exchange.model, passed.status)
-        line = exchange.line(self._audit_rate(exchange)) | transcript.fields(exchange.api, passed)
+        line = exchange.line(self._audit_rate(exchange)) | teacher_reply.fields(
+            exchange.api, passed
+        )
         if line["error"] is None and exchange.is_chat():
             self.shadows.offer(line, line["reply"])
             if line["student"]:
@@ -204,13 +208,15 @@ class Gateway:
             "routes": self.students.evidence.state(),
             "shadows": {"asked": self.shadows.asked, "waiting": self.shadows.waiting},
             "teacher": self.teacher.url,
+            "journal": str(self.journal.quota),
         }
 
     @contextlib.asynccontextmanager
     async def lifespan(self, _: Starlette) -> AsyncIterator[None]:
         """Sync the journal every second and ask shadows; at the end wait for the audits."""
+        self.journal.quota.measure()
         self.journal.recover()
-        self.students.evidence.recall(pooled.look(self.journal.folder.parent))
+        self.students.evidence.recall(audit_history.look(self.journal.folder.parent))
         self.clients.recall(self.journal.folder, time.time())
         beside = [asyncio.create_task(self._sync()), asyncio.create_task(self.shadows.run())]
         async with self.teacher.client:
@@ -226,6 +232,7 @@ class Gateway:
             await asyncio.sleep(SYNC_SECONDS)
             try:
                 await asyncio.to_thread(self.journal.sync)
+                self.metrics.journaled(self.journal.quota)
             except OSError as problem:
                 log.error("the journal is not synced: %s", problem)
 
@@ -254,7 +261,8 @@ def build(home: Path, env: Mapping[str, str], chosen: Params, replay: bool) -> G
     keys = AcceptedKeys(open=key is not None)
     students = Students(routes, servers, settings, keys, Evidence(routes, alarm))
     shadows = Shadows(routes, servers, settings, home / FOLDER)
-    journal, clients = Journal(home / "journal"), ClientKeys(home, chosen.economics)
+    most = chosen.retention.journal * GIGABYTE
+    journal, clients = Journal(home / "journal", most), ClientKeys(home, chosen.economics)
     return Gateway(students, teacher, journal, settings, shadows, clients, replay)
 
 

@@ -16,6 +16,7 @@ import typer
 
 from flows import console
 from flows.cli import keys
+from flows.cli.credentials import join
 from registry.server import answer, reach
 from tasks.core.params import load
 from tasks.core.stage import Refused
@@ -46,8 +47,7 @@ def _joined(home: Path) -> Iterator[None]:
 
     load()  # what is wrong there is said before anything starts
     local.prepare(home)
-    for name, value in local.stack(home).items():
-        os.environ.setdefault(name, value)
+    join(home, local.stack(home))
     reach(os.environ.get("MLFLOW_TRACKING_URI", ""))
     if api := os.environ.get("PREFECT_API_URL"):
         answer("Prefect", f"{api.rstrip('/')}/health", api)
@@ -55,10 +55,11 @@ def _joined(home: Path) -> Iterator[None]:
         return
     with local.lock(home):
         services = [local.prefect_server(home, local.free_port())]
-        os.environ["PREFECT_API_URL"] = services[0].url + "/api"
+        addresses = {"PREFECT_API_URL": services[0].url + "/api"}
         if not os.environ.get("MLFLOW_TRACKING_URI"):
             services.append(local.mlflow_server(home, local.free_port()))
-            os.environ["MLFLOW_TRACKING_URI"] = services[1].url
+            addresses["MLFLOW_TRACKING_URI"] = services[1].url
+        join(home, addresses)
         with processes.running(services, home):
             yield
 
@@ -101,6 +102,14 @@ def down(home: Home = LIVE) -> None:
 
 
 @app.command()
+def ui(home: Home = LIVE) -> None:
+    """Say where MLflow's and Prefect's UIs are, and the user and password that they ask for."""
+    from flows.cli import up as live
+
+    live.uis(home.resolve())
+
+
+@app.command()
 def nightly(
     home: Home = LIVE,
     source: Annotated[
@@ -128,7 +137,9 @@ def promote(
     home: Home = LIVE,
 ) -> None:
     """Make a version champion, if a task is named; then make the pool match the registry."""
-    _moved(home.resolve(), lambda people, at: people.promote(at, task, version) if task else None)
+    _moved(
+        home.resolve(), lambda decisions, at: decisions.promote(at, task, version) if task else None
+    )
 
 
 @app.command()
@@ -136,18 +147,18 @@ def rollback(
     task: Annotated[str, typer.Argument(help="Whose champion gives way.")], home: Home = LIVE
 ) -> None:
     """Give a task back to the version that served before, or to the teacher."""
-    _moved(home.resolve(), lambda people, at: people.rollback(at, task))
+    _moved(home.resolve(), lambda decisions, at: decisions.rollback(at, task))
 
 
 def _moved(home: Path, move: Callable[[ModuleType, Path], None]) -> None:
     """Let a person move an alias, and the pool follow."""
     with _joined(home):
-        from flows.cli import people
+        from flows.cli import decisions
         from flows.night.folders import registry_of
         from flows.promote import promote as flow
 
         registry_of(home).reach()
-        move(people, home)
+        move(decisions, home)
         flow(home=str(home))
 
 
@@ -162,17 +173,17 @@ def status(home: Home = LIVE) -> None:
 @app.command()
 def candidates(home: Home = LIVE) -> None:
     """The students that passed the gate and wait for a person."""
-    from flows.cli import people
+    from flows.cli import decisions
 
-    people.candidates(_known(home))
+    decisions.candidates(_known(home))
 
 
 @audit.command("verify")
 def audit_verify(home: Home = LIVE) -> None:
     """Say whether every line of the ledger is as it was written."""
-    from flows.cli import people
+    from flows.cli import decisions
 
-    people.verify(_known(home))
+    decisions.verify(_known(home))
 
 
 @audit.command("show")
@@ -180,10 +191,10 @@ def audit_show(
     call: Annotated[str, typer.Argument(help="The header x-flywheel-call of an answer.")],
     home: Home = LIVE,
 ) -> None:
-    """Return where one answer came from: header, adapter, version, run, data, source lines."""
-    from flows.cli import people
+    """Show where one answer came from: header, adapter, version, run, data, source lines."""
+    from flows.cli import decisions
 
-    people.lineage(_known(home), call)
+    decisions.lineage(_known(home), call)
 
 
 def _known(home: Path) -> Path:
@@ -193,8 +204,7 @@ def _known(home: Path) -> Path:
     home = home.resolve()
     if not home.is_dir():
         raise Refused(f"there is no home at {home}; `flywheel up` makes one")
-    for name, value in local.stack(home).items():
-        os.environ.setdefault(name, value)
+    join(home, local.stack(home))
     return home
 
 
@@ -256,7 +266,7 @@ def data_get(
     registered = registry_of(home.resolve()).version(name, int(number))
     place = to or Path(f"{name}-v{number}")
     if place.exists():
-        raise Refused(f"{place} is there already")
+        raise Refused(f"{place} already exists")
     part = name if registered.scope == TASK else ""  # a domain's student learned from all its tasks
     console.say(str(ledger.restore(home.resolve(), registered.dataset, place, part)))
 

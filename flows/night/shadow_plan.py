@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 
-from flows.night import champions, domains, leaks
+from flows.night import champions, domains, leak_guard
 from flows.night.champions import Champion
 from flows.night.folders import Night, ended
 from registry import bundle, gate
@@ -30,10 +30,10 @@ from tasks.core.records import Call, read
 from tasks.core.rows import rows
 from tasks.core.task import Task, load_one
 from tasks.evaluate.answers import answered, read_answers
-from tasks.evaluate.metrics import LARGEST
+from tasks.evaluate.significance import LARGEST
 from tasks.students.adapters import adapter_digest, open_student
 from tasks.students.encoder import EncoderStudent
-from tasks.train.folds import out_of_fold, unlearned
+from tasks.train.folds import out_of_fold, proving, raw, unlearned
 
 RUNG = "shadow"  # the folder of its plan, beside those of the rungs' certificates
 PLAN = "shadow.json"
@@ -54,7 +54,7 @@ def waiting(night: Night, judged: Sequence[JudgedStudent]) -> JudgedStudent | No
         return None
     task, rung = best.scorecard.task, best.rung
     folders = domains.trained(night, task, rung), night.out("evaluate", task, rung)
-    return None if leaks.count(night, folders) else best
+    return None if leak_guard.count(night, folders) else best
 
 
 def plan(
@@ -94,10 +94,9 @@ def _plan(
     if not chosen or _on_its_way(night, task, one):
         return None
     before = tuple(_before(night, task, one.rung))
-    proving = _named(night, task, one.rung, "calibration") - {seen.conversation for seen in before}
-    learned = _named(night, task, one.rung, "train", "validation", "test") | proving
-    sizes = Counter(seen.conversation for seen in before)
-    made = ShadowPlan(
+    sizes = Counter(one_before.conversation for one_before in before)
+    learned = _conversations(night, task, one.rung) - set(sizes)
+    plan = ShadowPlan(
         task=task,
         adapter_digest=adapter_digest(domains.trained(night, task, one.rung) / "adapter"),
         alpha=alpha,
@@ -111,8 +110,8 @@ def _plan(
         largest=min(LARGEST, max(sizes.values(), default=1)),
     )
     a_night = load_one(night.out("dataset", task)).size / len(night.clean())
-    enough = shadow_proof.calls_needed(made, guide) <= len(made.before) + SOON * a_night
-    return made if enough else None
+    enough = shadow_proof.calls_needed(plan, guide) <= len(plan.before) + SOON * a_night
+    return plan if enough else None
 
 
 def _guide(night: Night, task: str, rung: Rung) -> list[tuple[float, bool]]:
@@ -121,15 +120,15 @@ def _guide(night: Night, task: str, rung: Rung) -> list[tuple[float, bool]]:
     Of test and validation rows, and of the training rows out of fold where that is known.
     """
     data, trained = domains.dataset(night, task, rung), domains.trained(night, task, rung)
-    found = list(read_answers(night.out("evaluate", task, rung) / "answers.parquet").rows)
+    answers = list(read_answers(night.out("evaluate", task, rung) / "answers.parquet").rows)
     if checked := rows(data / "validation.parquet"):
         how, cache, contract = (
             night.params.evaluate,
             night.home / "answers",
             load_one(data).contract,
         )
-        found += answered(checked, contract, trained / "adapter", how, cache=cache).rows
-    return [*((score(row), row.agrees) for row in found), *out_of_fold(trained)]
+        answers += answered(checked, contract, trained / "adapter", how, cache=cache).rows
+    return [*((score(row), row.agrees) for row in answers), *out_of_fold(trained)]
 
 
 def _on_its_way(night: Night, task: str, one: JudgedStudent) -> bool:
@@ -143,14 +142,11 @@ def _on_its_way(night: Night, task: str, one: JudgedStudent) -> bool:
         start = shadow_proof.standing(plan_of(folder), ()).lacking
     except stage.Refused:  # a person gave the alias to a version that was proven at night
         return False
-    hopeless = standing(night.home, version, folder).lacking > 2 * start
+    now = standing(night.home, version, folder)
+    if now.proven:  # it serves, and is only asked on for looser thresholds
+        return False
+    hopeless = now.lacking > 2 * start
     return not hopeless and one.scorecard.agreement < bundle.scorecard(folder).agreement + BETTER
-
-
-def _held(night: Night, task: str, rung: Rung, *splits: str) -> set[str]:
-    """The ids of the rows in some splits of a task's dataset."""
-    data = domains.dataset(night, task, rung)
-    return {row.id for split in splits for row in rows(data / f"{split}.parquet")}
 
 
 def _raw(night: Night, only: Set[str]) -> Iterator[Call]:
@@ -161,11 +157,13 @@ def _raw(night: Night, only: Set[str]) -> Iterator[Call]:
             yield from read(file, only)
 
 
-def _named(night: Night, task: str, rung: Rung, *splits: str) -> set[str]:
-    """The conversations of some splits' calls."""
-    known = load_one(domains.dataset(night, task, rung))
-    calls = _raw(night, _held(night, task, rung, *splits))
-    named = ((call.id, _conversation(call, known)) for call in calls)
+def _conversations(night: Night, task: str, rung: Rung) -> set[str]:
+    """The conversations of all calls in a task's dataset."""
+    data = domains.dataset(night, task, rung)
+    learned, held = load_one(data), ("validation", "test")
+    every = [*raw(data), *(row for split in held for row in rows(data / f"{split}.parquet"))]
+    calls = _raw(night, {row.id for row in every})
+    named = ((call.id, _conversation(call, learned)) for call in calls)
     return {name for own, name in named if name != own}
 
 
@@ -174,17 +172,17 @@ def _conversation(call: Call, task: Task) -> str:
 
 
 def _before(night: Night, task: str, rung: Rung) -> Iterator[ShadowAnswer]:
-    """Yield what the student says to the calibration rows' calls, as they came in.
+    """Yield what the student says to the calls of the rows that prove it, as they came in.
 
     Of a mixture each is answered by the head that had not learned it.
     """
-    own_task = load_one(domains.dataset(night, task, rung))
-    calls = list(_raw(night, _held(night, task, rung, "calibration")))
+    data, trained = domains.dataset(night, task, rung), domains.trained(night, task, rung)
+    own_task = load_one(data)
+    calls = list(_raw(night, {row.id for row in proving(data, trained)}))
     payloads = [(call, own_task.template.payload(call.request)) for call in calls]
     asked = [(call, own_task.template.prompt(load)) for call, load in payloads if load is not None]
     if not asked:
         return
-    trained = domains.trained(night, task, rung)
     student, heads = open_student(trained / "adapter"), unlearned(trained)
     prompts, tokens = [prompt for _, prompt in asked], night.params.serve.answer_tokens
     if heads and isinstance(student, EncoderStudent):
@@ -219,7 +217,7 @@ def plan_of(folder: Path) -> ShadowPlan:
 
 def seen_of(home: Path, version: Version, proven: Certificate) -> Standing:
     """Return what live calls say about a candidate that waits for a person: nothing is tested."""
-    made = ShadowPlan(
+    plan = ShadowPlan(
         task=version.name,
         adapter_digest=version.adapter_digest,
         alpha=proven.alpha,
@@ -228,7 +226,7 @@ def seen_of(home: Path, version: Version, proven: Certificate) -> Standing:
         thresholds=(proven.threshold,),
         loaded=version.at,
     )
-    return shadow_proof.standing(made, seen(home, version.name, version.number))
+    return shadow_proof.standing(plan, seen(home, version.name, version.number))
 
 
 def standing(home: Path, version: Version, folder: Path) -> Standing:

@@ -15,9 +15,9 @@ import msgspec
 from flows.night.folders import Night
 from registry import ledger
 from registry.ledger import WATCH, Entry
-from serving import pooled
+from serving import audit_history
 from serving.evidence import EvidenceKey, Observation, RiskTest
-from tasks.core.evidence import Proof
+from tasks.core.sequential_tests import Proof
 from tasks.core.stage import write_atomic
 
 SEEN = "teachers.json"
@@ -27,12 +27,12 @@ DAY = 86_400.0  # seconds within which tasks are revoked "at once"
 
 def events(night: Night, observations: Sequence[Observation]) -> list[str]:
     """Write new events into the ledger; return their sentences."""
-    file = night.home / pooled.FOLDER / SEEN
+    file = night.home / audit_history.FOLDER / SEEN
     names: dict[str, list[str]] = {}
     with suppress(FileNotFoundError, msgspec.DecodeError):
         names = msgspec.json.decode(file.read_bytes(), type=dict[str, list[str]])
-    found = [*_models(names, observations), *_together(ledger.entries(night.home))]
-    for changed, reason in found:
+    changes = [*_models(names, observations), *_together(ledger.entries(night.home))]
+    for changed, reason in changes:
         entry = Entry(
             at=time.time(),
             task="",
@@ -45,7 +45,7 @@ def events(night: Night, observations: Sequence[Observation]) -> list[str]:
         )
         ledger.note(night.home, entry)
     write_atomic(file, msgspec.json.encode(names))
-    return [reason for _, reason in found]
+    return [reason for _, reason in changes]
 
 
 def _models(
@@ -68,8 +68,8 @@ def _models(
 
 def _together(entries: Sequence[Entry]) -> Iterator[tuple[float, str]]:
     """Yield the revocation of several tasks within a day, where no earlier version did better."""
-    found = [(e.breach.changed, e.task) for e in entries if e.breach and e.breach.teacher]
-    latest = sorted(found)[-2:]
+    changes = [(e.breach.changed, e.task) for e in entries if e.breach and e.breach.teacher]
+    latest = sorted(changes)[-2:]
     if len({task for _, task in latest}) < 2 or latest[1][0] - latest[0][0] > DAY:
         return
     if all(entry.changed != latest[1][0] for entry in entries):
@@ -86,9 +86,11 @@ def raise_audits(
     if since:
         doubted = _unproven(tests, observations, since, night.params.calibrate.delta)
         rates = dict.fromkeys(sorted(doubted), night.params.watch.raised)
-    if rates == pooled.raised(night.home):
+    if rates == audit_history.raised(night.home):
         return False
-    write_atomic(night.home / pooled.FOLDER / pooled.RAISED, msgspec.json.encode(rates))
+    write_atomic(
+        night.home / audit_history.FOLDER / audit_history.RAISED, msgspec.json.encode(rates)
+    )
     return True
 
 

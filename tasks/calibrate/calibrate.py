@@ -20,7 +20,7 @@ from pathlib import Path
 
 import msgspec
 
-from tasks.calibrate.threshold import MIDDLE, loosest, needed, plan, walk
+from tasks.calibrate.threshold import MIDDLE, choose, needed, plan, walk
 from tasks.core import params as settings
 from tasks.core import stage
 from tasks.core.certificate import Certificate, Refusal, ThresholdTest, spent
@@ -31,11 +31,11 @@ from tasks.core.stage import Refused
 from tasks.core.task import load_one
 from tasks.evaluate.answers import Answered, Answers, answered
 from tasks.evaluate.evaluate import over_students
-from tasks.evaluate.metrics import effective, weighted, wilson
+from tasks.evaluate.significance import effective, weighted, wilson
 from tasks.train.domain import students
-from tasks.train.folds import out_of_fold, unlearned
+from tasks.train.folds import out_of_fold, proving, unlearned
 
-LIKELY = 0.4  # the chance of a proof under which no attempt is spent on it
+LIKELY = 0.2  # the chance of a proof under which no attempt is spent on it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,7 +120,7 @@ def certify(
     if isinstance(start, Refusal):
         return start
     steps = walk(scores, correct, alpha, delta, groups, start=start, risk=params.risk)
-    best = loosest(steps, delta)
+    best = choose(steps, delta)
     if best is None:
         return Refusal(refused=_unproven(steps[-1], alpha), attempt=asked.attempt)
     wrong = 1 - sum(correct) / len(correct)
@@ -212,7 +212,7 @@ def calibrate(
     params = msgspec.structs.replace(params, alpha=params.accepted(task.id, task.family))
     ask = partial(answered, params=evaluation or Evaluate(), cache=cache)
     result: Certificate | Refusal = Refusal(refused="no calibration rows")
-    if calibration := rows(dataset / "calibration.parquet"):
+    if calibration := proving(dataset, trained):
         heads = unlearned(trained)
         answers = ask(calibration, task.contract, trained / "adapter", heads=heads)
         checked = rows(dataset / "validation.parquet")

@@ -259,7 +259,7 @@ def _moved(finding: Finding, part: _Slice) -> Finding | None:
 
 
 def by_keys(leaves: Sequence[Leaf], out: list[list[Finding]], extra: Mapping[str, str]) -> None:
-    """Return what a key says goes before what its value looks like."""
+    """Put what a key says before what its value looks like."""
     homes = set()
     for index, leaf in enumerate(leaves):
         if leaf.path.startswith(ANSWER):
@@ -280,13 +280,9 @@ def _answered(leaf: Leaf, findings: list[Finding]) -> list[Finding]:
     """Findings in an answer, and the value that was asked for if nothing else covers it."""
     kind = leaf.path.removeprefix(ANSWER)
     span = answer(kind, leaf.text)
-    if span is None:
+    if span is None or any(span[0] < f.end and f.start < span[1] for f in findings):
         return findings
-    inside = [f for f in findings if kind == f.kind == "PERSON" and span[0] <= f.start < span[1]]
-    rest = [f for f in findings if f not in inside]  # half of the name that was asked for
-    if any(span[0] < f.end and f.start < span[1] for f in rest):
-        return findings
-    return sorted([*rest, Finding(*span, kind, 0.8, "asked")])
+    return sorted([*findings, Finding(*span, kind, 0.8, "asked")])
 
 
 def whole(text: str, kind: str) -> Finding:

@@ -78,18 +78,18 @@ class Surrogates(Numbers):
         return like(word, earlier)
 
     def _draw(self, pool: str, folded: str, choices: tuple[tuple[str, ...], ...]) -> str:
-        known = ""
+        name = ""
         for attempt in range(64):
             names = choices[0] if attempt < COMMON else choices[-1]
             share = self.number(f"{pool}{attempt}", folded, 1 << 32) / (1 << 32)
-            known = names[int(len(names) * (share**2 if names is choices[0] else share))]
-            own = fold(known)
+            name = names[int(len(names) * (share**2 if names is choices[0] else share))]
+            own = fold(name)
             used = own == folded or (pool, own) in self._taken or (pool, own) in self.words
             if not used and self._met.isdisjoint(own.split()):
                 break
-        self._taken.add((pool, fold(known)))
-        self.words[pool, folded] = known
-        return known
+        self._taken.add((pool, fold(name)))
+        self.words[pool, folded] = name
+        return name
 
     def _near(self, pool: str, folded: str) -> str | None:
         """A known word that this is a typo of, or the other way round."""
@@ -172,9 +172,7 @@ class Surrogates(Numbers):
         sign = _AT.search(text)
         local, domain = (text[: sign.start()], text[sign.end() :]) if sign else (text, "")
         host = domain.lower()
-        label = host.partition(".")[0]
-        known = host in wordlists.word_set("providers") or label in wordlists.PROVIDERS
-        private = not known and label != "example"
+        private = host not in wordlists.word_set("providers") and not host.startswith("example.")
         if private:
             label, dot, top = domain.partition(".")
             earlier = self.words.get(("name", fold(label)))
@@ -197,16 +195,14 @@ class Surrogates(Numbers):
             elif part.kind == "code":
                 fresh = self.shape(value)
             elif part.kind != "stays":
-                fresh = self._place(value, pools[part.kind], part.kind)
+                fresh = self._place(value, pools[part.kind])
             out += text[at : part.start] + fresh
             at = part.end
         return out + text[at:]
 
-    def _place(self, name: str, pool: tuple[str, ...], kind: str) -> str:
+    def _place(self, name: str, pool: tuple[str, ...]) -> str:
         """The surrogate of a street's or a town's name; its words are known from now on."""
         self._placed.update(fold(word) for word in name.split())
-        if kind == "street" and "-" in name:  # Adelbert-Geisel-Straße is named after a person
-            return TOKEN.sub(lambda part: self.name(part.group()), name)
         return self.word("place", name, lambda _: (pool, wordlists.places()))
 
     def _house(self, token: str) -> str:
@@ -219,7 +215,7 @@ class Surrogates(Numbers):
 
     def birth_date(self, text: str) -> str:
         """The date moved by this conversation's offset, written in the same way."""
-        return shifted(text, self.days, day_first=self.language != "en") or self.shape(text)
+        return shifted(text, self.days) or self.shape(text)
 
     def company(self, text: str) -> str:
         """Another organisation; legal forms and ordinary words kept."""

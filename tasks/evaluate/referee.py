@@ -19,7 +19,7 @@ from tasks.core.records import Json, digest
 from tasks.core.stage import write_atomic
 from tasks.core.task import Task
 from tasks.evaluate.answers import Answered
-from tasks.evaluate.metrics import wilson
+from tasks.evaluate.significance import wilson
 
 Ask = Callable[[list[Json]], str]  # a conversation to what the teacher says. Raises Silent
 Verdict = tuple[str, str]  # who won in each order: student, teacher or tie
@@ -99,8 +99,8 @@ def _better(text: str) -> str | None:
     return better if isinstance(better, str) and better in SIDES else None
 
 
-def _metrics(said: Sequence[Verdict | None]) -> dict[str, float]:
-    verdicts = [one for one in said if one]
+def _metrics(replies: Sequence[Verdict | None]) -> dict[str, float]:
+    verdicts = [one for one in replies if one]
     flipped = sum(first != second for first, second in verdicts)
     counts = Counter(first if first == second else "tie" for first, second in verdicts)
     result: dict[str, float] = {
@@ -108,7 +108,7 @@ def _metrics(said: Sequence[Verdict | None]) -> dict[str, float]:
         "referee_ties": counts["tie"],
         "referee_losses": counts["teacher"],
         "referee_flipped": flipped,
-        "referee_failed": len(said) - len(verdicts),
+        "referee_failed": len(replies) - len(verdicts),
     }
     if verdicts:
         share = 1 - counts["teacher"] / len(verdicts)

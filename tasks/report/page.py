@@ -179,8 +179,8 @@ def _shadows(told: Mapping[str, str], tasks: Sequence[TaskSummary]) -> str:
     """The students that earn their proof on live calls, and how many calls that takes at least."""
     names = {task.id: task.name for task in tasks}
     rows = [
-        f"<td><b>{escape(names.get(task, task))}</b></td><td>{escape(said)}</td>"
-        for task, said in told.items()
+        f"<td><b>{escape(names.get(task, task))}</b></td><td>{escape(sentence)}</td>"
+        for task, sentence in told.items()
     ]
     return "<h2>Asked in the background</h2>" + _table(("Task", "So far"), rows)
 
@@ -209,7 +209,7 @@ def _task(task: TaskSummary, after: Day | None) -> str:
     return (
         f'<td><b>{escape(task.name)}</b> <span class="soft">{escape(task.category)}</span>'
         f'<span class="why">{escape(why)}</span></td>'
-        + _n(f"{task.calls:,}")
+        + _n(f"{task.calls:,}", task.client)
         + f'<td class="who {who.split()[0]}">{who}</td>'
         + _n(f"{task.coverage:.0%}" if task.passed else "–", seen)
         + _n("–" if task.agreement is None else f"{task.agreement:.1%}")

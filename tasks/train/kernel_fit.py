@@ -4,9 +4,9 @@ What each row would have been answered by a head that had not learned it, or any
 chooses how much words count and how names of labels help, sets how sure the head is, and is kept:
 it is the honest confidence of training rows (out of fold), for whoever certifies the student.
 
-Rows that prove are learned as well, one after the other: the calibration rows come in `BLOCKS`, the
-first head has learned none of them, and each further one the blocks before (progressive validation,
-Blum, Kalai and Langford 1999, COLT). Each block is the proof of the head that had not seen it; the
+Rows that prove are learned as well, one after the other: all rows come in blocks, the first head
+has learned the first of them, and each further one the blocks before (progressive validation, Blum,
+Kalai and Langford 1999, COLT). Each later block is the proof of the head that had not seen it; the
 student is the mixture of all heads.
 """
 
@@ -34,7 +34,9 @@ from tasks.train.encoder import Filled
 from tasks.train.head_init import seen
 from tasks.train.ridge import Solved, inverted, solved_with
 
-BLOCKS = 4  # of the calibration rows
+BLOCKS = 4  # that prove
+BASE = (0.25, 0.55)  # of the rows, that all heads learn: least and most
+PROOF = 170  # rows that prove where that leaves enough to learn from
 MOST = 2_000  # rows; with more, linear heads are as good and cheaper
 FIELDS = 3  # choices up to which names of values help; with more they would cost too much
 READ = 800  # rows that the settings are chosen on
@@ -46,7 +48,7 @@ _SPLIT = re.compile(r"[\W_]+|(?<=[a-z])(?=[A-Z])")
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """Calibration rows, those of them that later heads learn, and how the encoder reads these."""
+    """Rows, those of them that later heads learn, and how the encoder reads these."""
 
     rows: list[Row]
     kept: list[Row]
@@ -57,7 +59,8 @@ class Block:
 class Fitted:
     """A head, and what each learned row would have got without its group.
 
-    `heads` says which head of the mixture had not learned a calibration row, by the row's id.
+    The learned rows are those of the first block. `heads` says which head of the mixture a later
+    row proves, by the row's id.
     """
 
     head: KernelHead
@@ -66,15 +69,18 @@ class Fitted:
     heads: dict[str, int]
 
 
-def blocks(found: Sequence[Row]) -> list[list[Row]]:
-    """Calibration rows in blocks of about one size; a group is never torn apart."""
+def blocks(rows: Sequence[Row]) -> list[list[Row]]:
+    """Rows in blocks, first what all heads learn; a group is never torn apart."""
     groups: defaultdict[str, list[Row]] = defaultdict(list)
-    for row in found:
+    for row in rows:
         groups[row.group or row.id].append(row)
-    made: list[list[Row]] = [[] for _ in range(BLOCKS)]
+    base = min(max(BASE[0], 1 - PROOF / len(rows)), BASE[1])
+    shares = [base, *[(1 - base) / BLOCKS] * BLOCKS]
+    split: list[list[Row]] = [[] for _ in shares]
     for name in sorted(groups, key=lambda name: digest(name, "block")):
-        min(made, key=len).extend(groups[name])
-    return [block for block in made if block]
+        place = min(range(len(shares)), key=lambda place: len(split[place]) / shares[place])
+        split[place].extend(groups[name])
+    return [block for block in split if block]
 
 
 class _Rows:
@@ -85,10 +91,10 @@ class _Rows:
         points: Floats,
         words: Sequence[list[int]],
         groups: Sequence[str],
-        known: Sequence[list[int]],
+        learned: Sequence[list[int]],
     ) -> None:
-        """`known` are the words of what the first head learns: they say how rare words are."""
-        self.points, self.groups, self.tells = unit(points), list(groups), rarity(known)
+        """`learned` are the words of what the first head learns: they say how rare words are."""
+        self.points, self.groups, self.tells = unit(points), list(groups), rarity(learned)
         self.words = table(words, self.tells)
         self.alike, self.shared = cosine(self.points, self.points), self.words @ self.words.T
         self.shared = np.asarray(self.shared.todense(), np.float32)
@@ -122,36 +128,30 @@ class _Setting:
     names: float
 
 
-def fit(
-    model: Any,
-    forms: Forms,
-    learned: Sequence[Filled],
-    rows: Sequence[Row],
-    told: str,
-    later: Sequence[Block] = (),
-) -> Fitted:
-    """The kernel head of a fresh model for rows; `told` is the prompt that may describe labels.
+def fit(model: Any, forms: Forms, parts: Sequence[Block], told: str) -> Fitted:
+    """The kernel heads of a fresh model; `told` is the prompt that may describe labels.
 
-    `later` are the blocks of calibration rows, for a mixture of heads.
+    The first block is learned by all heads; each later one proves a head, which is the only one
+    where there is none.
     """
     import torch
 
-    layout = Layout(forms)
+    layout, learned, later = Layout(forms), parts[0].learned, parts[1:]
     names = _names(layout, told) if len(layout.closed) <= FIELDS else []
-    every = [*learned, *(row for block in later for row in block.learned)]
-    known = _read(model, learned, every, [*rows, *(r for b in later for r in b.kept)], names)
-    ends = np.cumsum([len(learned), *(len(block.learned) for block in later[:-1])])
+    every = [row for block in parts for row in block.learned]
+    points = _read(model, learned, every, [row for block in parts for row in block.kept], names)
+    ends = np.cumsum([len(block.learned) for block in parts])[: max(1, len(later))]
     fitted = [_choices(layout, every[:end], names, len(every)) for end in ends]
-    setting = _chosen(known, max(fitted[0].values(), key=lambda c: len(set(c.values))))
-    heads = [_head(known, choices, setting, len(every)) for choices in fitted]
+    setting = _chosen(points, max(fitted[0].values(), key=lambda c: len(set(c.values))))
+    heads = [_head(points, choices, setting, len(every)) for choices in fitted]
     weights, bias = (np.concatenate([head[part] for head in heads], axis=-1) for part in (0, 1))
     shares = np.array([len(block.rows) for block in later] or [1], np.float32)
-    words = setting.words * (known.words.T @ weights)
-    parts = (known.points, weights, words, known.tells, bias, shares / shares.sum())
-    head = KernelHead({k: torch.tensor(v) for k, v in zip(PARTS, parts, strict=True)})
-    said = heads[0][2][: len(learned)] + heads[0][1]
+    words = setting.words * (points.words.T @ weights)
+    saved = (points.points, weights, words, points.tells, bias, shares / shares.sum())
+    head = KernelHead({k: torch.tensor(v) for k, v in zip(PARTS, saved, strict=True)})
+    scores = heads[0][2][: len(learned)] + heads[0][1]
     proven = {row.id: place for place, block in enumerate(later) for row in block.rows}
-    return Fitted(head, *_judged(layout, learned, said), proven)
+    return Fitted(head, *_judged(layout, learned, scores), proven)
 
 
 def _read(
@@ -163,7 +163,9 @@ def _read(
 ) -> _Rows:
     """All rows and names of values, as the encoder and the words see them."""
     texts = [text for text, _, _ in names]
-    read = [row.ids for row in every] + [found.ids for found in tokenizer().encode_batch(texts)]
+    read = [row.ids for row in every] + [
+        encoding.ids for encoding in tokenizer().encode_batch(texts)
+    ]
     named = [words_of(text) for text in texts]
     words = [row.words for row in every]
     groups = [row.group or row.id for row in rows] + [f"name {i}" for i in range(len(texts))]
@@ -177,26 +179,26 @@ def _choices(
 
     Names stand `before` rows further.
     """
-    found = {}
+    choices = {}
     for name, place in layout.closed.items():
         rows = [i for i, row in enumerate(learned) if name in row.closed]
         values = [learned[i].closed[name] for i in rows]
         own = [i for i, (_, f, value) in enumerate(names) if f == name and value in set(values)]
         named = [names[i][2] for i in own]
-        found[name] = _ChoiceRows(place, rows, values, [before + i for i in own], named)
-    return found
+        choices[name] = _ChoiceRows(place, rows, values, [before + i for i in own], named)
+    return choices
 
 
 def _head(
-    known: _Rows, choices: Mapping[str, _ChoiceRows], setting: _Setting, count: int
+    rows: _Rows, choices: Mapping[str, _ChoiceRows], setting: _Setting, count: int
 ) -> tuple[Floats, Floats, Floats]:
     """One head: weights, bias, and what each of `count` rows gets without its group."""
     size = max(choice.place.stop for choice in choices.values())
-    weights = np.zeros((len(known.points), size), np.float32)
+    weights = np.zeros((len(rows.points), size), np.float32)
     bias, without = np.full(size, UNSEEN, np.float32), np.zeros((count, size), np.float32)
     for choice in choices.values():
         bias[choice.place.start + np.array(sorted(set(choice.values)), int)] = 0.0
-        _fill(known, choice, setting, weights, bias, without)
+        _fill(rows, choice, setting, weights, bias, without)
     return weights, bias, without
 
 
@@ -221,14 +223,14 @@ def described(name: str, told: str) -> str:
     return f"{words}: {match[1].strip()}" if match else words
 
 
-def _solved(known: _Rows, choice: _ChoiceRows, setting: _Setting, most: int = MOST) -> Solved:
+def _solved(all_rows: _Rows, choice: _ChoiceRows, setting: _Setting, most: int = MOST) -> Solved:
     """A choice's weights: rows first, then names."""
     rows, names = choice.rows[:most], choice.names if setting.names else []
     at = [*rows, *names]
     goals = np.zeros((len(at), choice.place.stop - choice.place.start), np.float32)
     values = [*choice.values[:most], *(choice.named if setting.names else [])]
     goals[np.arange(len(at)), values] = 1
-    return solved_with(known.inverse(at, setting), goals, [known.groups[i] for i in at])
+    return solved_with(all_rows.inverse(at, setting), goals, [all_rows.groups[i] for i in at])
 
 
 def _chosen(rows: _Rows, choice: _ChoiceRows) -> _Setting:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from tasks.core.records import TEACHER, Call, Json
-from tasks.ingest.wire import outcome, replies, requests, shape, times
+from tasks.ingest.wire import finish_and_usage, replies, requests, shape, times
 from tasks.ingest.wire.build import build
 
 # UPGRADES[i] turns a line of version i + 1 into one of version i + 2.
@@ -46,6 +46,8 @@ def parse(document: object, source: str) -> Iterable[Call]:
     raw, error = merged.get("reply"), line.get("error")
     if isinstance(raw, str):
         raw = {"role": "assistant", "content": raw}
+    if line.get("full"):
+        raise ValueError(f"{shape.INCOMPLETE}: the journal was full (retention.journal)")
     if not raw and not error:
         raise ValueError(f"{shape.EMPTY}: the line has neither reply nor error")
     yield build(
@@ -54,11 +56,11 @@ def parse(document: object, source: str) -> Iterable[Call]:
         reply=_reply(raw),
         id=line.get("id"),
         at=times.seconds(line.get("at")),
-        tokens=outcome.usage(merged.get("usage")),
+        tokens=finish_and_usage.usage(merged.get("usage")),
         latency_s=line.get("latency_s"),
         conversation_id=line.get("conversation"),
         model=shape.text(merged.get("model")),
-        finish_reason=outcome.finish((audit if audited else line).get("finish_reason")),
+        finish_reason=finish_and_usage.finish((audit if audited else line).get("finish_reason")),
         client=shape.text(line.get("client")),
         hint=shape.text(line.get("hint")),
         answered_by=TEACHER if audited else served,
@@ -66,6 +68,7 @@ def parse(document: object, source: str) -> Iterable[Call]:
         error=error if isinstance(error, str | None) else shape.dumps(error),
         weight=1 / rate if audited and served != TEACHER else 1.0,
         rate=rate,
+        key=shape.text(line.get("key")),
     )
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from tasks.core.records import Call, Json
 from tasks.ingest.wire import replies, requests, shape, spans
 from tasks.ingest.wire.completion import Completion
-from tasks.ingest.wire.lenient import literal
+from tasks.ingest.wire.lenient_json import literal
 from tasks.ingest.wire.shape import loads
 from tasks.ingest.wire.spans import Span
 
@@ -71,6 +71,6 @@ def answer(span: Span) -> Completion | None:
     calls = loads(span.first("ai.response.toolCalls", "ai.result.toolCalls"))
     if text is None and not calls:
         return None
-    said = text if isinstance(text, str) else shape.dumps(text)
-    content = None if text is None or (calls and not said) else said
+    spoken = text if isinstance(text, str) else shape.dumps(text)
+    content = None if text is None or (calls and not spoken) else spoken
     return replies.read({"role": "assistant", "content": content, "tool_calls": calls or []})

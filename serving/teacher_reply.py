@@ -1,8 +1,8 @@
-"""What went by of a teacher's answer, as the journal keeps it."""
+"""The teacher's reply that went by, as the journal keeps it."""
 
 from __future__ import annotations
 
-from serving import body as bodies
+from serving import request_body
 from serving.exchange import CHAT, reply_fields
 from serving.relay import Passed
 from tasks.core.records import Json
@@ -39,13 +39,13 @@ def _ended(completion: Completion) -> bool:
 
 def _read(api: str, passed: Passed) -> Completion:
     """The reply in the bytes. Raises ValueError when there is none, or none of this API."""
-    text = bodies.unpacked(passed.content, passed.encoding).decode("utf-8", "replace")
+    text = request_body.unpacked(passed.content, passed.encoding).decode("utf-8", "replace")
     if api == CHAT:
         return completion.read(text)
     body = stream.join(list(stream.chunks(text))) if stream.is_sse(text) else shape.loads(text)
-    known = isinstance(body, dict) and (
+    readable = isinstance(body, dict) and (
         body.get("error") or body.get("object") == "response" or "type" in body
     )
-    if not known:
+    if not readable:
         raise ValueError(f"{shape.UNREADABLE}: no reply of the API {api}")
     return replies.read(body)

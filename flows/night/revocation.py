@@ -22,14 +22,14 @@ from flows.night.shadow_plan import PLAN
 from registry import bundle, ledger, rulings
 from registry.ledger import Breach, Entry
 from registry.store import Store, Version
-from serving import pooled
+from serving import audit_history
 from serving.escalate import decide
 from serving.evidence import EvidenceKey, JournalLine, Observation, RiskTest
 from tasks.calibrate.shadow_proof import ShadowPlan
 from tasks.core import stage
 from tasks.core.certificate import Certificate, Refusal, load_certificate
 from tasks.core.contract import agree, answer
-from tasks.core.evidence import ChangeDetector
+from tasks.core.sequential_tests import ChangeDetector
 from tasks.core.task import load_one
 from tasks.students.adapters import open_student
 
@@ -52,12 +52,12 @@ def watch(home: str | Path) -> list[str]:
     with FileLock(home / ".promote.lock"):
         store.reach()
         ledger.observe(home, store.serving, time.time())
-        observations = pooled.gather(home)
-        tests = pooled.tests(home, threshold, observations)
+        observations = audit_history.gather(home)
+        tests = audit_history.tests(home, threshold, observations)
         for test in tests:
             if test.alarm is not None:
                 _revoke(night, store, test)
-        done = [said for entry in ledger.entries(home) if (said := _settled(night, store, entry))]
+        done = [s for entry in ledger.entries(home) if (s := _settled(night, store, entry))]
         for version in store.shadows():
             if store.champion(version.name) == version.number:  # a person has put it back
                 store.set_shadow(version.name, None)
@@ -73,7 +73,7 @@ def _changed(
         log.warning("%s", sentence)
         alerts.send(night.params.watch.alerts, "the flywheel's teacher has changed", sentence)
     if teacher_change.raise_audits(night, tests, observations):
-        doubted = pooled.raised(night.home)
+        doubted = audit_history.raised(night.home)
         what = f"until proven anew, {night.params.watch.raised:.0%} of the answers are audited of"
         told.append(f"{what} {', '.join(doubted)}" if doubted else "all champions are proven anew")
     return told
@@ -92,7 +92,7 @@ def _revoke(night: Night, store: Store, test: RiskTest) -> None:
         return  # a person has put it back, and the gateway does not know yet
     if store.champion(task) != number:
         return
-    audits = pooled.audited(night.home, EvidenceKey.of(route))
+    audits = audit_history.audited(night.home, EvidenceKey.of(route))
     earlier = _earlier(night, store, test, audits)
     instead = f"version {earlier.number} stands on the same audits" if earlier else (
         "no earlier version does better, so the teacher answers; it is trained again on what the "
@@ -125,9 +125,9 @@ def _earlier(
     """The newest earlier version that the same audits speak for."""
     task, number = test.route.task.id, test.route.version
     entries = ledger.entries(night.home)
-    known = store.versions(task)
-    out = {v.adapter_digest for v in known if v.number == number}
-    for version in reversed([v for v in known if v.number < number and v.passed]):
+    versions = store.versions(task)
+    out = {v.adapter_digest for v in versions if v.number == number}
+    for version in reversed([v for v in versions if v.number < number and v.passed]):
         folder = night.home / "adapters" / version.bundle
         if version.adapter_digest in out or rulings.rolled_back(entries, task, version.number):
             continue
@@ -138,22 +138,22 @@ def _earlier(
 
 def _stands(night: Night, folder: Path, test: RiskTest, audits: Sequence[JournalLine]) -> bool:
     """Return whether a version would have kept its promise on these audits."""
-    proven, known = load_certificate(folder / "certificate.json"), load_one(folder)
+    proven, task = load_certificate(folder / "certificate.json"), load_one(folder)
     assert isinstance(proven, Certificate)  # else it would not be usable
     asked = [
-        (line, line.request, known.template.prompt(payload))
+        (line, line.request, task.template.prompt(payload))
         for line in audits[-AUDITS:]
-        if line.request and (payload := known.template.payload(line.request)) is not None
+        if line.request and (payload := task.template.payload(line.request)) is not None
     ]
     tokens, how = night.params.serve.answer_tokens, night.params.evaluate
     student = open_student(folder / "adapter")
-    said = student.answer([prompt for *_, prompt in asked], max_tokens=tokens, batch=how.batch)
+    answers = student.answer([prompt for *_, prompt in asked], max_tokens=tokens, batch=how.batch)
     detector, since = ChangeDetector(proven.alpha), list[bool]()
-    for (line, request, _), given in zip(asked, said, strict=True):
-        if line.audit is None or not decide(known, proven.threshold, request, given).serve:
+    for (line, request, _), given in zip(asked, answers, strict=True):
+        if line.audit is None or not decide(task, proven.threshold, request, given).serve:
             continue
-        expected = answer(line.audit.reply or {}, known.contract)
-        wrong = not agree(expected, given.text, known.contract)
+        expected = answer(line.audit.reply or {}, task.contract)
+        wrong = not agree(expected, given.text, task.contract)
         detector.see(wrong)
         since += [wrong] if line.at >= test.changed else []
     alarm = detector.alarm(night.params.watch.audits_per_false_alarm)
@@ -162,16 +162,21 @@ def _stands(night: Night, folder: Path, test: RiskTest, audits: Sequence[Journal
 
 def _settled(night: Night, store: Store, entry: Entry) -> str:
     """Do what follows a breach, once: shadow, registry, alert. What was done, or nothing."""
-    done = night.home / pooled.FOLDER / DONE / f"{entry.task}-v{entry.before}-{entry.at:.3f}.json"
+    done = (
+        night.home
+        / audit_history.FOLDER
+        / DONE
+        / f"{entry.task}-v{entry.before}-{entry.at:.3f}.json"
+    )
     if entry.breach is None or entry.before is None or done.exists():
         return ""
     version = store.version(entry.task, entry.before)
     store.revoke(version, entry.reason)
     _shadow(night, store, version, entry.breach)
-    said = f"{version.bundle}: {entry.reason}"
+    sentence = f"{version.bundle}: {entry.reason}"
     alerts.send(night.params.watch.alerts, f"flywheel revoked {version.bundle}", entry.reason)
-    stage.write_atomic(done, msgspec.json.encode({"said": said}))
-    return said
+    stage.write_atomic(done, msgspec.json.encode({"said": sentence}))
+    return sentence
 
 
 def _shadow(night: Night, store: Store, version: Version, breach: Breach) -> None:
