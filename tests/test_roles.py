@@ -240,6 +240,8 @@ def test_a_scheduled_night_registers_and_scheduled_promotions_follow(
     alias from one and gives it back, and promotions that the scheduler began do what that says.
     """
     assert night["work_pool_name"] == "flywheel"
+    judged = place / "home" / "nights" / str(YESTERDAY) / "judge.json"
+    assert served(place), judged.read_text() + (place / "worker.log").read_text()[-6000:]
     (task, number), *_ = sorted(served(place).items())
     named = {"name": task, "version": number}
     version = of_mlflow(stack, "GET", "model-versions/get", named)["model_version"]
