@@ -16,7 +16,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -241,6 +241,10 @@ def test_a_scheduled_night_registers_and_scheduled_promotions_follow(
     """
     assert night["work_pool_name"] == "flywheel"
     judged = place / "home" / "nights" / str(YESTERDAY) / "judge.json"
+    with suppress(
+        AssertionError
+    ):  # on a busy machine the next promotion loads what this one missed
+        until(lambda: served(place), 120)
     assert served(place), judged.read_text() + (place / "worker.log").read_text()[-6000:]
     (task, number), *_ = sorted(served(place).items())
     named = {"name": task, "version": number}
