@@ -241,9 +241,7 @@ def test_a_scheduled_night_registers_and_scheduled_promotions_follow(
     """
     assert night["work_pool_name"] == "flywheel"
     judged = place / "home" / "nights" / str(YESTERDAY) / "judge.json"
-    with suppress(
-        AssertionError
-    ):  # on a busy machine the next promotion loads what this one missed
+    with suppress(AssertionError):  # a busy machine: the next promotion does it
         until(lambda: served(place), 120)
     assert served(place), judged.read_text() + (place / "worker.log").read_text()[-6000:]
     (task, number), *_ = sorted(served(place).items())
