@@ -230,7 +230,8 @@ class Serve(Section, frozen=True):
     """The gateway: how long (seconds, tokens) an answer may be, and the share that is audited.
 
     `shadow` is the share of the pool's time in which students that still lack proof are asked in
-    the background; 0 leaves them out. `max_body` is in megabytes (2^20 bytes).
+    the background; 0 leaves them out. `max_body` is in megabytes (2^20 bytes). `rollout` maps the
+    shares of its conversations that a new champion answers to the audits that it takes to go on.
     """
 
     student_timeout: float = 2.0
@@ -239,6 +240,12 @@ class Serve(Section, frozen=True):
     audit: Share = 0.1
     shadow: Share = 0.2
     max_body: Count = 32
+    rollout: dict[Risk, Count] = msgspec.field(default_factory=dict)
+
+    @property
+    def steps(self) -> tuple[tuple[float, int], ...]:
+        """The steps of a roll-out, the smallest share first."""
+        return tuple(sorted(self.rollout.items()))
 
 
 class Watch(Section, frozen=True):
