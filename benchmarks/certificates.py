@@ -54,7 +54,7 @@ from tasks.cluster.signatures import user_text
 from tasks.core.certificate import spent
 from tasks.core.contract import answer_of
 from tasks.evaluate.answers import read_answers
-from tasks.evaluate.metrics import wilson
+from tasks.evaluate.significance import wilson
 from tasks.students.minilm import embed
 
 SETS = {"clinc150": "clinc150/train", "snips_nlu": "snips_nlu/train"}

@@ -34,7 +34,7 @@ from tasks.core.params import Cluster, Dataset
 from tasks.core.records import CleanCall
 from tasks.core.rows import rows
 from tasks.dataset.dataset import dataset
-from tasks.evaluate.metrics import wilson
+from tasks.evaluate.significance import wilson
 from tasks.students.minilm import embed
 
 SETS = {"snips_nlu": "snips_nlu/train", "clinc150": "clinc150/train"}

@@ -6,7 +6,7 @@ There are no retries and no time limits, and a task that fails ends the night.
 from __future__ import annotations
 
 from flows import console
-from flows.night import hops, ladder, leaks, promotion, registration, shadow_promotion
+from flows.night import hops, ladder, leak_guard, pool_update, registration, shadow_promotion
 from flows.night.champions import champion
 from flows.night.folders import Night, open_night
 from flows.night.outcome import Outcome
@@ -20,7 +20,7 @@ def night(day: str, home: str) -> None:
     one = open_night(home, day)
     for hop in (hops.ingest, hops.validate, hops.deidentify, hops.cluster, hops.dataset):
         console.hop(hop(one))
-    for note in leaks.left_out(one):
+    for note in leak_guard.left_out(one):
         console.say(f"    {note}")
     ladder.close(one, [student(one, task) for task in trainable(one)])
     promote(home)
@@ -48,4 +48,4 @@ def student(night: Night, task: str) -> Outcome:
 def promote(home: str) -> None:
     """Promote what is proven, and make the pool match the registry."""
     console.shadows(shadow_promotion.prove(home))
-    console.changes(promotion.promote(home))
+    console.changes(pool_update.promote(home))

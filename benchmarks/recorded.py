@@ -24,7 +24,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from flows.cli import processes, stack
-from serving.completion import written
+from serving.chat_response import written
 from tasks.core.params import Ingest, load
 from tasks.core.records import Call, Json, read
 from tasks.core.stage import Refused

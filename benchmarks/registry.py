@@ -27,7 +27,7 @@ import msgspec
 from sqlalchemy import create_engine, insert
 
 from flows.cli import processes, stack, status
-from flows.night import promotion, shadow_promotion
+from flows.night import pool_update, shadow_promotion
 from flows.night.folders import registry_of
 from registry import bundle, ledger
 from registry.store import CHAMPION, OURS
@@ -157,7 +157,7 @@ def measured(home: Path, adapters: list[str]) -> dict[str, float]:
 
         def promote() -> None:
             shadow_promotion.prove(home)
-            changes = promotion.promote(home)
+            changes = pool_update.promote(home)
             assert changes is not None
             assert (len(changes.serving), changes.loaded) == (len(adapters), ()), changes.refused
 

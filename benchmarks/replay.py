@@ -44,7 +44,7 @@ from tasks.core.records import Call
 from tasks.core.stage import Refused
 from tasks.core.task import Task
 from tasks.core.task import load as load_tasks
-from tasks.evaluate.metrics import wilson
+from tasks.evaluate.significance import wilson
 
 WIDE = 50
 TICKS = 4  # of a day, at which shadows are looked at

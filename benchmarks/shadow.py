@@ -27,8 +27,8 @@ from tasks.calibrate.shadow_proof import ShadowAnswer, ShadowPlan
 from tasks.calibrate.threshold import plan as planned
 from tasks.calibrate.threshold import walk
 from tasks.core.certificate import spent
-from tasks.core.evidence import Proof
-from tasks.evaluate.metrics import binomial_tail, wilson
+from tasks.core.sequential_tests import Proof
+from tasks.evaluate.significance import binomial_tail, wilson
 
 ALPHA, DELTA = 0.05, 0.1
 LIKELY = 0.25  # as in tasks.calibrate: an attempt is not spent on what is less likely

@@ -23,7 +23,7 @@ from tasks.calibrate.shadow_proof import (
 from tasks.calibrate.threshold import MIDDLE, needed, plan, walk
 from tasks.core.certificate import Certificate, spent
 from tasks.core.params import Dataset, Judge, Serve, Train
-from tasks.evaluate.metrics import binomial_tail, grouped_tail, wilson
+from tasks.evaluate.significance import binomial_tail, grouped_tail, wilson
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]

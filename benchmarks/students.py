@@ -47,8 +47,8 @@ from tasks.dataset.curate import curate
 from tasks.dataset.dataset import write_rows
 from tasks.dataset.splits import LEARNED
 from tasks.evaluate.answers import Answers, answered, write_answers
-from tasks.evaluate.metrics import closed
-from tasks.evaluate.scorecard_lines import baselines, line
+from tasks.evaluate.baselines import closed
+from tasks.evaluate.table import baselines, line
 from tasks.students.causal import Student, base_path
 from tasks.students.minilm import embed
 from tasks.train.train import ladder, train

@@ -25,8 +25,8 @@ from rich.console import Console
 from rich.table import Table
 from scipy.stats import beta
 
-from tasks.core.evidence import ChangeDetector
 from tasks.core.params import load
+from tasks.core.sequential_tests import ChangeDetector
 
 ALPHA = 0.05
 WINDOW, LEAST, EVERY = 500, 200, 20
@@ -49,7 +49,7 @@ class Rule(Protocol):
 
 
 class Evidence:
-    """`tasks.core.evidence.ChangeDetector`, for many streams at once."""
+    """`tasks.core.sequential_tests.ChangeDetector`, for many streams at once."""
 
     def __init__(self, streams: int, threshold: float) -> None:
         risks = np.array(ChangeDetector(ALPHA).risks)

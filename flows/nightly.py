@@ -15,7 +15,7 @@ from prefect import State, flow, runtime
 from prefect.states import Completed, Failed
 
 from flows import artifacts, console, steps
-from flows.night import leaks
+from flows.night import leak_guard
 from flows.night.champions import champion
 from flows.night.folders import alone, found, open_night
 from flows.night.hops import warnings
@@ -66,7 +66,7 @@ def nightly(
         console.hop(steps.validate(night), warnings(night))
         console.hop(steps.deidentify(night))
         console.hop(steps.cluster(night))
-        console.hop(steps.dataset(night), leaks.left_out(night))
+        console.hop(steps.dataset(night), leak_guard.left_out(night))
         artifacts.hops(night)
         runs = [student(task, night.day, home, return_state=True) for task in trainable(night)]
         results = [run.result(raise_on_failure=False) for run in runs]
@@ -74,7 +74,7 @@ def nightly(
         broken = [str(result) for result in results if isinstance(result, Exception)]
         artifacts.night(night.day, close(night, outcomes))
         promote(home)
-        leaks.logs(night)
+        leak_guard.logs(night)
         summary = console.night(len(found(night)), outcomes, broken)
         console.say(f"  {summary}")
         return Failed(message=summary) if broken else Completed(message=summary)

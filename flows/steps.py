@@ -10,7 +10,15 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from flows import artifacts
-from flows.night import hops, ladder, promotion, registration, retention, shadow_promotion, watching
+from flows.night import (
+    hops,
+    ladder,
+    pool_update,
+    registration,
+    retention,
+    revocation,
+    shadow_promotion,
+)
 from flows.night.champions import Champion
 from flows.night.folders import Night
 from registry.choice import Rung
@@ -56,5 +64,5 @@ calibrate = _step(ladder.calibrate, minutes=60)
 judge = _step(ladder.judge, minutes=5)
 register = _step(registration.register, minutes=10)
 prove = _step(shadow_promotion.prove, minutes=5)
-promote = _step(promotion.promote, minutes=10)
-watch = _step(watching.watch, minutes=10)
+promote = _step(pool_update.promote, minutes=10)
+watch = _step(revocation.watch, minutes=10)

@@ -11,7 +11,7 @@ from tasks.core import params
 from tasks.core.certificate import Certificate
 from tasks.core.scorecard import Scorecard
 from tasks.evaluate.answers import Answers
-from tasks.evaluate.metrics import mcnemar
+from tasks.evaluate.significance import mcnemar
 
 Rung = params.Rung | Literal["domain"]
 MARGIN = 0.02  # of the calls, that a domain's student may be certified for less than a task's own

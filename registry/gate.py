@@ -9,7 +9,7 @@ from tasks.calibrate.calibrate import HeldOut
 from tasks.core.certificate import Certificate, Risk
 from tasks.core.params import Judge
 from tasks.core.scorecard import Scorecard
-from tasks.evaluate.metrics import wilson
+from tasks.evaluate.significance import wilson
 
 NOISE = 0.05  # a paired difference less likely than this is not chance
 MARGIN = 0.02  # of the calls, that a challenger has to be certified for beyond the champion

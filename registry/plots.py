@@ -15,7 +15,7 @@ from tasks.core.certificate import Certificate
 from tasks.core.contract import Contract, normal
 from tasks.core.training import Training
 from tasks.evaluate import quality
-from tasks.evaluate.metrics import wilson
+from tasks.evaluate.significance import wilson
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

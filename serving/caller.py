@@ -8,8 +8,8 @@ from contextlib import contextmanager
 
 from starlette.types import Receive, Send
 
+from serving.body_limits import NotTaken, too_large
 from serving.client import Headers
-from serving.intake import NotTaken, too_large
 
 BODY_SECONDS = 60.0  # between two parts of a body
 

@@ -13,7 +13,7 @@ import aiohttp
 import httpx
 from yarl import URL
 
-from serving.lenient import Connector
+from serving.lenient_http import Connector
 
 Headers = Sequence[tuple[bytes, bytes]]
 Body = bytes | AsyncIterator[bytes]

@@ -21,7 +21,7 @@ from pathlib import Path
 import msgspec
 from filelock import FileLock
 
-from serving.intake import NotTaken
+from serving.body_limits import NotTaken
 from serving.teacher import KEYS, Incoming
 from tasks.core import economics
 from tasks.core.params import Economics

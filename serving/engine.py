@@ -31,10 +31,10 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response, Strea
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from serving import chat_request, completion
+from serving import chat_request, chat_response
 from serving.chat_request import BadRequest, ChatRequest
 from serving.decoder import DecodeJob, Engine
-from serving.listen import LOOPBACK, listen
+from serving.http_server import LOOPBACK, listen
 from tasks.core.stage import Refused
 from tasks.students.causal import Student, base_path
 from tasks.students.encoder import EncoderStudent
@@ -116,18 +116,20 @@ async def chat(request: Request) -> Response:
         answer = await asyncio.wrap_future(engine.submit(job))
     except KeyError:
         raise missing from None
-    body = completion.completion(
+    body = chat_response.completion(
         uuid4().hex,
         asked.model,
         {"role": "assistant", "content": answer.text, "tool_calls": []},
         created=int(time.time()),
         finish_reason=answer.finish_reason,
         tokens=(len(job.ask.ids), len(answer.tokens)),
-        logprobs=completion.logprobs(answer, student.speller(answer)) if asked.logprobs else None,
+        logprobs=chat_response.logprobs(answer, student.speller(answer))
+        if asked.logprobs
+        else None,
     )
     if not asked.stream:
         return JSONResponse(body)
-    events = completion.chunks(body, asked.stream_options)
+    events = chat_response.chunks(body, asked.stream_options)
     return StreamingResponse(events, media_type="text/event-stream")
 
 

@@ -26,8 +26,8 @@ from serving.route import Route, RouteFile
 from tasks.calibrate.shadow_proof import QUIET
 from tasks.cluster.signatures import user_text
 from tasks.core import rollout
-from tasks.core.evidence import ALARM, ChangeDetector, interval
 from tasks.core.records import TEACHER, Json, digest
+from tasks.core.sequential_tests import ALARM, ChangeDetector, interval
 from tasks.ingest.encoding import lines_of
 
 log = logging.getLogger("flywheel.gateway")

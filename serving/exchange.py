@@ -6,7 +6,7 @@ import re
 import time
 from dataclasses import dataclass
 
-from serving import body as bodies
+from serving import request_body
 from serving.client import Headers
 from serving.client_keys import ClientKey
 from serving.route import Match
@@ -57,9 +57,9 @@ class Exchange:
         assert isinstance(self.incoming.body, bytes)
         try:
             encoding = self.incoming.header(b"content-encoding")
-            self.request = bodies.read(bodies.unpacked(self.incoming.body, encoding))
+            self.request = request_body.read(request_body.unpacked(self.incoming.body, encoding))
             self.plain = True
-        except bodies.NotPlain as error:
+        except request_body.NotPlain as error:
             self.request = error.request
         except ValueError:
             self.request = None

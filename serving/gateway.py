@@ -30,18 +30,18 @@ import msgspec
 from starlette.applications import Starlette
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from serving import completion, escalate, pooled, transcript
+from serving import audit_history, chat_response, escalate, teacher_reply
 from serving.accepted_keys import AcceptedKeys
 from serving.ask_student import Students
 from serving.audit import Audits
+from serving.body_limits import MEGABYTE, BodyLimits, NotTaken
 from serving.caller import Caller, Left
 from serving.client import Client
 from serving.client_keys import ClientKey, ClientKeys
 from serving.evidence import Evidence, JournalLine, drawn
 from serving.exchange import CHAT, Exchange, api_of, reply_fields
-from serving.intake import MEGABYTE, Intake, NotTaken
+from serving.http_server import LOOPBACK, SHUTDOWN_SECONDS, listen, server
 from serving.journal import Journal
-from serving.listen import LOOPBACK, SHUTDOWN_SECONDS, listen, server
 from serving.metrics import Metrics
 from serving.pages import pages
 from serving.pool import pools
@@ -75,10 +75,10 @@ class Gateway:
     replay: bool = False
     metrics: Metrics = field(default_factory=Metrics)
     audits: Audits = field(init=False)
-    intake: Intake = field(init=False)
+    bodies: BodyLimits = field(init=False)
 
     def __post_init__(self) -> None:
-        self.intake = Intake(self.settings.max_body * MEGABYTE)
+        self.bodies = BodyLimits(self.settings.max_body * MEGABYTE)
         parts = self.students.keys, self.journal, self.metrics, self.shadows
         self.audits = Audits(self.teacher, *parts, self.students.evidence)
         self.students.evidence.revoked = self.metrics.revoked
@@ -96,7 +96,7 @@ class Gateway:
                 key, incoming = self.clients.admit(incoming, time.time())
                 await self._handle(incoming, api_of(incoming.method, scope["path"]), caller, key)
             except NotTaken as refusal:
-                error = completion.error(str(refusal), "invalid_request_error")
+                error = chat_response.error(str(refusal), "invalid_request_error")
                 closing = (b"connection", b"close")
                 await caller.reply(refusal.status, [JSON, closing], msgspec.json.encode(error))
 
@@ -104,12 +104,12 @@ class Gateway:
         self, incoming: Incoming, api: str | None, caller: Caller, key: ClientKey | None
     ) -> None:
         """Pass a request through, or answer it as a call. Raises Left and NotTaken."""
-        start, at, largest = time.perf_counter(), self._time(incoming), self.intake.largest
+        start, at, largest = time.perf_counter(), self._time(incoming), self.bodies.largest
         if api is None and not incoming.names_model():
             body = await body_of(incoming, caller)
             await Relay(self.teacher, incoming.with_body(body), caller).run()
             return
-        async with self.intake.room(incoming):
+        async with self.bodies.room(incoming):
             incoming = incoming.with_body(await caller.body(largest))
             if api is None:
                 await Relay(self.teacher, incoming, caller).run()
@@ -149,12 +149,12 @@ class Gateway:
         assert exchange.match is not None  # no answer without a route
         assert exchange.request is not None
         route = exchange.match.route
-        body = completion.of_student(exchange, route, answer)
+        body = chat_response.of_student(exchange, route, answer)
         reply = replies.read(body)
         rate = self._audit_rate(exchange)
         line = exchange.line(rate, **reply_fields(reply), answered_by=route.adapter)
         self.clients.spend(line)
-        written = completion.written(body, exchange.request)
+        written = chat_response.written(body, exchange.request)
         if drawn(exchange.id, rate):
             self.audits.start(exchange, line, route.task.contract, answer.text)
         else:
@@ -175,7 +175,7 @@ class Gateway:
             exchange.incoming,
             caller,
             exchange.headers(TEACHER),
-            lambda passed: transcript.whole(exchange.api, passed),
+            lambda passed: teacher_reply.whole(exchange.api, passed),
         )
         try:
             await relay.run()
@@ -187,7 +187,9 @@ class Gateway:
         self.metrics.teacher.labels(str(passed.status)).inc()
         if exchange.api == CHAT:
             self.students.keys.learn(exchange.incoming, exchange.model, passed.status)
-        line = exchange.line(self._audit_rate(exchange)) | transcript.fields(exchange.api, passed)
+        line = exchange.line(self._audit_rate(exchange)) | teacher_reply.fields(
+            exchange.api, passed
+        )
         if line["error"] is None and exchange.is_chat():
             self.shadows.offer(line, line["reply"])
             if line["student"]:
@@ -212,7 +214,7 @@ class Gateway:
     async def lifespan(self, _: Starlette) -> AsyncIterator[None]:
         """Sync the journal every second and ask shadows; at the end wait for the audits."""
         self.journal.recover()
-        self.students.evidence.recall(pooled.look(self.journal.folder.parent))
+        self.students.evidence.recall(audit_history.look(self.journal.folder.parent))
         self.clients.recall(self.journal.folder, time.time())
         beside = [asyncio.create_task(self._sync()), asyncio.create_task(self.shadows.run())]
         async with self.teacher.client:
@@ -254,7 +256,7 @@ def build(home: Path, env: Mapping[str, str], chosen: Params, replay: bool) -> G
     servers = pools(env, client)
     routes = RouteFile(home / "routes.json")
     keys = AcceptedKeys(open=key is not None)
-    alarm = pooled.alarm(home, watch.audits_per_false_alarm)
+    alarm = audit_history.alarm(home, watch.audits_per_false_alarm)
     evidence = Evidence(routes, alarm, watch.raised)
     students = Students(routes, servers, settings, keys, evidence)
     shadows = Shadows(routes, servers, settings, home / FOLDER)

@@ -10,9 +10,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from serving import completion
-from serving.intake import NotTaken
-from serving.listen import LOOPBACK
+from serving import chat_response
+from serving.body_limits import NotTaken
+from serving.http_server import LOOPBACK
 from serving.teacher import Incoming
 
 if TYPE_CHECKING:
@@ -55,10 +55,10 @@ async def health(_: Request) -> Response:
 async def nowhere(http: Request, _: Exception) -> Response:
     """Return what is neither the teacher's nor ours."""
     sentence = f"{http.url.path} is not here: the API is under /v1 (Azure's under /openai)"
-    return JSONResponse(completion.error(sentence, "invalid_request_error"), 404)
+    return JSONResponse(chat_response.error(sentence, "invalid_request_error"), 404)
 
 
 async def refused(_: Request, error: Exception) -> Response:
     """The sentence for who may not see it."""
     assert isinstance(error, NotTaken)
-    return JSONResponse(completion.error(str(error), "invalid_request_error"), error.status)
+    return JSONResponse(chat_response.error(str(error), "invalid_request_error"), error.status)

@@ -16,8 +16,8 @@ import msgspec
 from registry import ledger, rulings
 from registry.bundle import read
 from registry.store import Store, Version
+from serving.audit_history import raised
 from serving.pool import Pool, PoolError
-from serving.pooled import raised
 from serving.taking_over import Rollouts
 from tasks.core.certificate import load_certificate
 from tasks.core.contract import agree

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from serving import completion
+from serving import chat_response
 from serving.caller import Caller
 from serving.client import Body, Headers, Reply, Unreachable
 from serving.teacher import Incoming, Teacher, TeacherDown, back
@@ -67,7 +67,7 @@ class Relay:
                 await self._pass()
         except TeacherDown as error:
             self.passed.broken = str(error)
-            body = msgspec.json.encode(completion.error(str(error), "teacher_error"))
+            body = msgspec.json.encode(chat_response.error(str(error), "teacher_error"))
             await self.caller.reply(502, [JSON, *self.headers], body)
         except asyncio.CancelledError:
             if not self.caller.left:
@@ -141,7 +141,7 @@ class Relay:
         """An error event, after a blank line that ends what was said before."""
         chat = self.incoming.path.rstrip(b"/").endswith(b"completions")
         named = b"" if chat else b"event: error\n"
-        return b"\n\n" + named + completion.event(completion.error(sentence, "teacher_error"))
+        return b"\n\n" + named + chat_response.event(chat_response.error(sentence, "teacher_error"))
 
 
 def impassable(incoming: Incoming, path: str) -> str | None:

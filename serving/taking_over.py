@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from registry import ledger
-from serving import pooled
+from serving import audit_history
 from serving.evidence import RiskTest
 from serving.route import RouteFile
 from tasks.core.records import Json
@@ -57,8 +57,8 @@ def rollouts(home: Path, steps: Steps, audits_per_false_alarm: float) -> Rollout
     current = RouteFile(home / "routes.json").current().routes
     if all(route.share >= 1 or not route.rollout for route in current):
         return Rollouts(steps)
-    threshold = pooled.alarm(home, audits_per_false_alarm)
-    tests = pooled.tests(home, threshold, pooled.look(home))
+    threshold = audit_history.alarm(home, audits_per_false_alarm)
+    tests = audit_history.tests(home, threshold, audit_history.look(home))
     under_way = [test for test in tests if test.route.rollout and test.alarm is None]
     for test in under_way:
         if test.share > test.route.share:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from yarl import URL
 
-from serving import body as bodies
+from serving import request_body
 from serving.client import Body, Client, Headers, Reply, Unreachable
 from tasks.core.stage import Refused
 
@@ -132,9 +132,9 @@ class Teacher:
             headers = [(k, v) for k, v in headers if k != b"content-length"]
             if self.model and incoming.names_model():
                 try:
-                    body = bodies.unpacked(body, incoming.header(b"content-encoding"))
+                    body = request_body.unpacked(body, incoming.header(b"content-encoding"))
                     headers = [(k, v) for k, v in headers if k != b"content-encoding"]
-                    body = bodies.with_model(body, self.model)
+                    body = request_body.with_model(body, self.model)
                 except ValueError:
                     pass  # in an encoding of its own: the teacher's to judge
         if self.key:

@@ -21,8 +21,8 @@ from serving.client import Client
 from serving.client_keys import ClientKeys
 from serving.evidence import Evidence
 from serving.gateway import Gateway, app
+from serving.http_server import listen, server
 from serving.journal import Journal
-from serving.listen import listen, server
 from serving.pool import Pool
 from serving.route import Route, RouteFile
 from serving.shadow import FOLDER, Shadows

@@ -17,7 +17,7 @@ from tasks.calibrate.threshold import plan, schedule, threshold, walk
 from tasks.core.certificate import Certificate, Refusal, spent
 from tasks.core.params import Calibrate
 from tasks.evaluate.answers import Answered, Answers
-from tasks.evaluate.metrics import binomial_tail, effective, grouped_tail
+from tasks.evaluate.significance import binomial_tail, effective, grouped_tail
 
 ALPHA, DELTA = 0.05, 0.1
 

@@ -21,10 +21,10 @@ from tasks.core.rows import Row, rows
 from tasks.core.scorecard import Scorecard
 from tasks.core.stage import Refused
 from tasks.dataset.splits import SPLITS
-from tasks.evaluate import metrics
+from tasks.evaluate import significance
 from tasks.evaluate.answers import Answered, Answers, answered, read_answers, unadapted
 from tasks.evaluate.evaluate import evaluate, evaluate_all, newest
-from tasks.evaluate.scorecard_lines import baselines, slices
+from tasks.evaluate.table import baselines, slices
 from tasks.students.causal import adapter_base, base_digest
 from tasks.train.train import train
 
@@ -203,26 +203,26 @@ def test_baselines_know_what_words_tell() -> None:
 def test_wilson_holds_the_share(hits: int, n: int) -> None:
     """The interval holds what was seen, stays within 0 and 1, and narrows with more rows."""
     share = min(hits, n) / n
-    low, high = metrics.wilson(share, n)
+    low, high = significance.wilson(share, n)
     assert 0 <= low <= share + 1e-12
     assert share - 1e-12 <= high <= 1
-    wide, narrow = high - low, metrics.wilson(share, 4 * n)
+    wide, narrow = high - low, significance.wilson(share, 4 * n)
     assert narrow[1] - narrow[0] < wide
 
 
 def test_mcnemar_needs_differences() -> None:
     """Equal counts say nothing, ten to none says much."""
-    assert metrics.mcnemar(0, 0) == 1.0
-    assert metrics.mcnemar(4, 4) == 1.0
-    assert metrics.mcnemar(10, 0) == pytest.approx(2 / 1024)
+    assert significance.mcnemar(0, 0) == 1.0
+    assert significance.mcnemar(4, 4) == 1.0
+    assert significance.mcnemar(10, 0) == pytest.approx(2 / 1024)
 
 
 def test_weights_shape_a_share() -> None:
     """A row that stands for nine calls counts nine times, at fewer effective rows."""
-    share, effective = metrics.weighted([True, False], [9.0, 1.0])
+    share, effective = significance.weighted([True, False], [9.0, 1.0])
     assert share == 0.9
     assert effective == pytest.approx(100 / 82)
-    assert metrics.weighted([], []) == (0.0, 0.0)
+    assert significance.weighted([], []) == (0.0, 0.0)
 
 
 def test_a_cascade_costs_what_is_escalated_and_audited() -> None:

@@ -20,7 +20,7 @@ from tasks.ingest import dialect_registry
 from tasks.ingest.dialect_registry import DIALECTS
 from tasks.ingest.dialects import journal, openai
 from tasks.ingest.ingest import dry_run, ingest
-from tasks.ingest.wire import canonical, completion, outcome, shape, times
+from tasks.ingest.wire import canonical, completion, finish_and_usage, shape, times
 
 DATA = Path(os.environ.get("FLYWHEEL_EVAL_DATA") or Path(__file__).parents[2] / "shared/data")
 needs_data = pytest.mark.skipif(not DATA.is_dir(), reason=f"no evaluation data at {DATA}")
@@ -187,7 +187,7 @@ def test_a_stream_with_an_error_is_an_error() -> None:
 def test_a_stream_that_broke_off_is_not_a_whole_reply() -> None:
     """Without a finish reason a streamed reply counts as incomplete, half events are left out."""
     text = 'data: {"choices": [{"index": 0, "delta": {"content": "hal"}}]}\n\ndata: {"choi'
-    assert reply_to(text).finish_reason == outcome.INCOMPLETE
+    assert reply_to(text).finish_reason == finish_and_usage.INCOMPLETE
     assert reply_to(text).reply["content"] == "hal"
 
 

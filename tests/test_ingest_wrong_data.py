@@ -314,9 +314,9 @@ def test_files_as_text_are_not_learnt(tmp_path: Path) -> None:
 )
 def test_cached_tokens_and_thoughts_count(usage: Json, tokens: tuple[int, int]) -> None:
     """A prompt read from a cache is as long as it is; thinking is part of the answer's cost."""
-    from tasks.ingest.wire import outcome
+    from tasks.ingest.wire import finish_and_usage
 
-    assert outcome.usage(usage) == tokens
+    assert finish_and_usage.usage(usage) == tokens
 
 
 def event(text: str, **more: Any) -> str:

@@ -15,7 +15,7 @@ import tiny
 from sqlalchemy import Engine, event
 
 from flows.cli import processes, stack
-from flows.night import ladder, promotion, registration, shadow_plan, shadow_promotion
+from flows.night import ladder, pool_update, registration, shadow_plan, shadow_promotion
 from flows.night.champions import attempts
 from flows.night.folders import Night, ended
 from flows.night.outcome import Outcome
@@ -160,13 +160,13 @@ def test_live_calls_promote_the_shadow(night: Night, monkeypatch: pytest.MonkeyP
     service = stack.pool_server(night.home, stack.free_port(), "bundled")
     with processes.running([service], night.home):
         monkeypatch.setenv("POOL_URL", service.url)
-        promotion.promote(night.home)
+        pool_update.promote(night.home)
         assert night.store.champion(TASK) is None
         assert set(asyncio.run(asked(night, service.url, range(1000, 1030)))) == {"teacher"}
         assert "more confident answers" in shadow_promotion.prove(night.home)[TASK]
         assert set(asyncio.run(asked(night, service.url, range(1030, 1200)))) == {"teacher"}
         assert "Proven by" in shadow_promotion.prove(night.home)[TASK]
-        changes = promotion.promote(night.home)
+        changes = pool_update.promote(night.home)
         assert changes
         assert len(changes.serving) == 1
         found = asyncio.run(asked(night, service.url, range(1200, 1230)))

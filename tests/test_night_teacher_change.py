@@ -22,12 +22,12 @@ from sqlalchemy import Engine, event
 from examples import teacher
 from examples.desk import Case, cases
 from flows.cli import processes, stack
-from flows.night import hops, ladder, promotion, registration, watching
+from flows.night import hops, ladder, pool_update, registration, revocation
 from flows.night.champions import champion
 from flows.night.folders import open_night
 from registry import ledger, plots, rulings
 from registry.choice import JudgedStudent
-from serving import pooled
+from serving import audit_history
 from serving.pool import Pool
 from tasks.core.rows import rows
 from tasks.dataset.splits import SPLITS
@@ -80,7 +80,7 @@ def send(home: Path, calls: Sequence[Case], shift: float = float("inf")) -> list
     async def each() -> list[tuple[str, bool]]:
         built = served.gateway(home, None, large, audit=0.25)
         built.students.pools = {"encoder": Pool(os.environ["POOL_URL"], built.teacher.client)}
-        built.students.evidence.recall(pooled.look(home))
+        built.students.evidence.recall(audit_history.look(home))
         found = []
         async with served.client(built) as agent:
             for case in calls:
@@ -115,7 +115,7 @@ def learn(home: Path, number: int) -> list[ladder.Outcome]:
             judged.append(JudgedStudent(rung, card, proof, verdict))
         outcomes.append(registration.register(night, task, judged, serving))
     ladder.close(night, outcomes)
-    promotion.promote(home)
+    pool_update.promote(home)
     return outcomes
 
 
@@ -137,7 +137,7 @@ def test_the_teacher_changes_and_the_loop_follows(home: Path) -> None:
     assert {reason for reason, _ in after[-200:]} == {"revoked"}
 
     began = time.monotonic()
-    (said,) = watching.watch(home)
+    (said,) = revocation.watch(home)
     print(f"{said} ({time.monotonic() - began:.1f} s)")
     (changed,) = rulings.changes(ledger.entries(home)).values()
     assert abs(changed - noon) < 3600

@@ -14,7 +14,7 @@ from tasks.calibrate.calibrate import HeldOut
 from tasks.core.certificate import Certificate
 from tasks.core.params import Judge
 from tasks.core.scorecard import Scorecard, ScorecardLine
-from tasks.evaluate.metrics import wilson
+from tasks.evaluate.significance import wilson
 
 PARAMS = Judge()
 

@@ -25,7 +25,7 @@ from serving.chat_request import BadRequest
 from serving.client import Client
 from serving.decoder import MAX_WAITING, DecodeJob, Engine
 from serving.engine import app, run
-from serving.listen import listen
+from serving.http_server import listen
 from serving.pool import Pool
 from tasks.core.params import Train
 from tasks.core.stage import Refused

@@ -14,7 +14,7 @@ import pytest
 import served
 from served import client, gateway, large, requests, student, write_routes
 
-from serving import pooled
+from serving import audit_history
 from serving.evidence import Evidence, JournalLine, Observation, RiskTest, drawn, observed
 from serving.gateway import Gateway
 from serving.route import Promise, RouteFile
@@ -97,7 +97,7 @@ async def test_a_gateway_that_starts_knows_what_was_seen(tmp_path: Path, rotatio
     elif rotation == "renamed":
         file.rename(f"{file}.1")
     again = gateway(tmp_path, contrary, audit=1.0)
-    again.students.evidence.recall(pooled.look(tmp_path))
+    again.students.evidence.recall(audit_history.look(tmp_path))
     assert str(again.students.evidence.of(ROUTE)) == str(built.students.evidence.of(ROUTE))
     assert await reasons(again, ASKED[10:12]) == ["revoked"] * 2
 
@@ -110,7 +110,7 @@ async def test_a_person_may_overrule(tmp_path: Path) -> None:
     write_routes(tmp_path, served.route("route", since=5.0))
     assert (await reasons(built, ASKED[10:12])) == ["served"] * 2
     again = Evidence(RouteFile(tmp_path / "routes.json"))
-    again.recall(pooled.look(tmp_path))
+    again.recall(audit_history.look(tmp_path))
     assert again.of(served.route("route", since=5.0)).n == 2
 
 

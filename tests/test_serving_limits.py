@@ -22,8 +22,8 @@ import served
 from upstream import upstream
 
 from flows.cli.stack import free_port
-from serving import caller, intake, listen
-from serving.intake import MEGABYTE, Intake, NotTaken
+from serving import body_limits, caller, http_server
+from serving.body_limits import MEGABYTE, BodyLimits, NotTaken
 from serving.teacher import Incoming
 
 ROOT = Path(__file__).parents[1]
@@ -129,7 +129,7 @@ def test_headers_for_ever_are_refused(gateway: tuple[str, psutil.Process]) -> No
 
 def test_who_says_nothing_is_let_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A silent connection is closed at the deadline; half a head and half a body get status 408."""
-    monkeypatch.setattr(listen, "HEAD_SECONDS", 0.3)
+    monkeypatch.setattr(http_server, "HEAD_SECONDS", 0.3)
     monkeypatch.setattr(caller, "BODY_SECONDS", 0.3)
     with served.running(served.gateway(tmp_path, None)) as url:
         nothing, half_head, half_body = (
@@ -153,18 +153,18 @@ def test_large_bodies_wait_for_one_another() -> None:
     """No more is held at once than there is room for; who waits too long is told to try again."""
 
     async def run(wait: float) -> int:
-        built, held = Intake(MEGABYTE), 0
+        built, held = BodyLimits(MEGABYTE), 0
 
         async def one() -> None:
             nonlocal held
             async with built.room(sized(MEGABYTE)):
                 held += 1
-                assert held <= intake.BODIES
+                assert held <= body_limits.BODIES
                 await asyncio.sleep(0.01)
                 held -= 1
 
         async with asyncio.timeout(wait):
-            await asyncio.gather(*(one() for _ in range(3 * intake.BODIES)))
+            await asyncio.gather(*(one() for _ in range(3 * body_limits.BODIES)))
         return held
 
     assert asyncio.run(run(30)) == 0
@@ -172,12 +172,12 @@ def test_large_bodies_wait_for_one_another() -> None:
 
 def test_who_waits_too_long_for_room_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
     """Status 503, which clients try again by themselves."""
-    monkeypatch.setattr(intake, "WAIT_SECONDS", 0.01)
+    monkeypatch.setattr(body_limits, "WAIT_SECONDS", 0.01)
 
     async def run() -> None:
-        built = Intake(MEGABYTE)
+        built = BodyLimits(MEGABYTE)
         async with AsyncExitStack() as stack:
-            for _ in range(intake.BODIES):
+            for _ in range(body_limits.BODIES):
                 await stack.enter_async_context(built.room(sized(MEGABYTE)))
             with pytest.raises(NotTaken, match="too many large requests") as told:
                 await stack.enter_async_context(built.room(sized(1)))

@@ -16,7 +16,7 @@ import served
 from starlette.responses import JSONResponse
 from upstream import nowhere
 
-from serving import completion
+from serving import chat_response
 from serving.ask_student import UNDER_WAY
 from serving.escalate import decide
 from serving.gateway import Gateway
@@ -184,11 +184,11 @@ def test_a_full_disk_costs_no_client_its_answer(
 def test_an_answer_that_found_nothing_can_be_told() -> None:
     """JSON has no infinity; the gateway reads a logprob that no threshold reaches."""
     nothing = Answer("", (0.0, -math.inf), "stop", (0, 1), pieces=("form", "None"))
-    scores = completion.logprobs(nothing, nothing.pieces.__getitem__)
+    scores = chat_response.logprobs(nothing, nothing.pieces.__getitem__)
     message = {"role": "assistant", "content": ""}
     told = {"created": 0, "finish_reason": "stop", "tokens": (3, 2), "logprobs": scores}
-    body = completion.completion("1", "a", message, **told)
+    body = chat_response.completion("1", "a", message, **told)
     text = JSONResponse(body).body
     heard = read(json.loads(bytes(text)), "a")
-    assert heard.logprobs == (0.0, completion.LEAST)
+    assert heard.logprobs == (0.0, chat_response.LEAST)
     assert not decide(ROUTE.task, -9000.0, {}, heard).serve

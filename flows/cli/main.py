@@ -128,7 +128,9 @@ def promote(
     home: Home = LIVE,
 ) -> None:
     """Make a version champion, if a task is named; then make the pool match the registry."""
-    _moved(home.resolve(), lambda people, at: people.promote(at, task, version) if task else None)
+    _moved(
+        home.resolve(), lambda decisions, at: decisions.promote(at, task, version) if task else None
+    )
 
 
 @app.command()
@@ -136,18 +138,18 @@ def rollback(
     task: Annotated[str, typer.Argument(help="Whose champion gives way.")], home: Home = LIVE
 ) -> None:
     """Give a task back to the version that served before, or to the teacher."""
-    _moved(home.resolve(), lambda people, at: people.rollback(at, task))
+    _moved(home.resolve(), lambda decisions, at: decisions.rollback(at, task))
 
 
 def _moved(home: Path, move: Callable[[ModuleType, Path], None]) -> None:
     """Let a person move an alias, and the pool follow."""
     with _joined(home):
-        from flows.cli import people
+        from flows.cli import decisions
         from flows.night.folders import registry_of
         from flows.promote import promote as flow
 
         registry_of(home).reach()
-        move(people, home)
+        move(decisions, home)
         flow(home=str(home))
 
 
@@ -162,17 +164,17 @@ def status(home: Home = LIVE) -> None:
 @app.command()
 def candidates(home: Home = LIVE) -> None:
     """The students that passed the gate and wait for a person."""
-    from flows.cli import people
+    from flows.cli import decisions
 
-    people.candidates(_known(home))
+    decisions.candidates(_known(home))
 
 
 @audit.command("verify")
 def audit_verify(home: Home = LIVE) -> None:
     """Say whether every line of the ledger is as it was written."""
-    from flows.cli import people
+    from flows.cli import decisions
 
-    people.verify(_known(home))
+    decisions.verify(_known(home))
 
 
 @audit.command("show")
@@ -181,9 +183,9 @@ def audit_show(
     home: Home = LIVE,
 ) -> None:
     """Return where one answer came from: header, adapter, version, run, data, source lines."""
-    from flows.cli import people
+    from flows.cli import decisions
 
-    people.lineage(_known(home), call)
+    decisions.lineage(_known(home), call)
 
 
 def _known(home: Path) -> Path:

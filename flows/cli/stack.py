@@ -18,7 +18,7 @@ import msgspec
 from filelock import FileLock, Timeout
 
 from flows.cli.processes import Service
-from serving.loopback import direct
+from serving.no_proxy import direct
 from tasks.core.stage import Refused, private
 
 STACK = "stack.json"

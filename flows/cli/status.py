@@ -18,11 +18,11 @@ from flows.night.folders import registry_of
 from registry import ledger
 from registry.ledger import Entry
 from registry.store import CANDIDATE, CHAMPION, SHADOW, Store
-from serving import pooled
+from serving import audit_history
 from serving.evidence import RiskTest, files
-from tasks.core.evidence import interval
 from tasks.core.params import load
 from tasks.core.records import Json
+from tasks.core.sequential_tests import interval
 from tasks.core.stage import Refused
 
 SECONDS = 3.0  # that a service may take to answer
@@ -64,8 +64,8 @@ def _aliases(home: Path, wrong: list[str]) -> Aliases:
 
 
 def _tests(home: Path) -> list[RiskTest]:
-    threshold = pooled.alarm(home, load().watch.audits_per_false_alarm)
-    return pooled.tests(home, threshold, pooled.look(home))
+    threshold = audit_history.alarm(home, load().watch.audits_per_false_alarm)
+    return audit_history.tests(home, threshold, audit_history.look(home))
 
 
 def _runs() -> str:

@@ -20,7 +20,7 @@ from tasks.core.stage import Refused
 from tasks.core.task import load_one
 from tasks.dataset.splits import SPLITS
 from tasks.evaluate.answers import answered
-from tasks.evaluate.metrics import wilson
+from tasks.evaluate.significance import wilson
 from tasks.students.adapters import kind_of, stale
 
 FEWEST = 30  # rows newer than its proof that say something about a champion

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from flows.night import leaks
+from flows.night import leak_guard
 from flows.night.champions import champion, enough
 from flows.night.folders import Night
 from registry.choice import Rung
@@ -37,7 +37,7 @@ def domains(night: Night) -> dict[str, list[str]]:
 
 def _decide(night: Night, out: Path) -> None:
     params, data = night.params, night.out("dataset")
-    groups = domains_of([data / task.id for task in leaks.clean(night)], params.train)
+    groups = domains_of([data / task.id for task in leak_guard.clean(night)], params.train)
     groups = {n: tasks for n, tasks in groups.items() if not all(_settled(night, t) for t in tasks)}
     for name, tasks in groups.items():
         domain.gather(data, name, tasks, out / name, params.dataset, params.train.validation_rows)

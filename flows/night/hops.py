@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import msgspec
 
 from flows.night.folders import Night, ended
-from flows.night.leaks import replaced
+from flows.night.leak_guard import replaced
 from registry import ledger, rulings
 from tasks.cluster import cluster as cluster_hop
 from tasks.core import stage

@@ -11,7 +11,7 @@ import httpx
 import msgspec
 
 from flows import console
-from flows.night import champions, domains, leaks, savings
+from flows.night import champions, domains, leak_guard, savings
 from flows.night.champions import Champion, origin
 from flows.night.folders import Night, found
 from flows.night.hops import figures as night_figures
@@ -19,7 +19,7 @@ from flows.night.outcome import Outcome
 from registry import bundle, gate, router
 from registry.choice import JudgedStudent, Rung
 from registry.gate import Verdict
-from serving.referee import referee
+from serving.referee_client import referee
 from tasks.calibrate import calibrate as calibrate_hop
 from tasks.calibrate.calibrate import held_out
 from tasks.core import stage
@@ -160,7 +160,7 @@ def calibrate(
                 folder,
                 params.calibrate,
                 attempt=champions.attempts(night, task) + 1,
-                tests=len(leaks.clean(night)) if params.calibrate.correct else 1,
+                tests=len(leak_guard.clean(night)) if params.calibrate.correct else 1,
                 least=max(params.judge.min_coverage, champions.to_beat(night, serving)),
                 evaluation=params.evaluate,
                 cache=night.home / "answers",
@@ -190,7 +190,7 @@ def judge(
         held=held,
         serving=serving.certificate if serving else None,
         now=champions.standing(night, serving) if serving else None,
-        leaked=leaks.count(night, folders),
+        leaked=leak_guard.count(night, folders),
     )
 
 

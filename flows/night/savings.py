@@ -5,7 +5,7 @@ Tasks are trained in the order of the calls that a minute of training may take o
 
 from __future__ import annotations
 
-from flows.night import leaks
+from flows.night import leak_guard
 from flows.night.champions import champion
 from flows.night.folders import Night
 from tasks.core import economics, stage
@@ -70,4 +70,4 @@ def trainable(night: Night) -> list[str]:
             night, task
         )
 
-    return [task.id for task in sorted(leaks.clean(night), key=gain, reverse=True)]
+    return [task.id for task in sorted(leak_guard.clean(night), key=gain, reverse=True)]

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 
-from flows.night import champions, domains, leaks
+from flows.night import champions, domains, leak_guard
 from flows.night.champions import Champion
 from flows.night.folders import Night, ended
 from registry import bundle, gate
@@ -30,7 +30,7 @@ from tasks.core.records import Call, read
 from tasks.core.rows import rows
 from tasks.core.task import Task, load_one
 from tasks.evaluate.answers import answered, read_answers
-from tasks.evaluate.metrics import LARGEST
+from tasks.evaluate.significance import LARGEST
 from tasks.students.adapters import adapter_digest, open_student
 from tasks.students.encoder import EncoderStudent
 from tasks.train.folds import out_of_fold, unlearned
@@ -54,7 +54,7 @@ def waiting(night: Night, judged: Sequence[JudgedStudent]) -> JudgedStudent | No
         return None
     task, rung = best.scorecard.task, best.rung
     folders = domains.trained(night, task, rung), night.out("evaluate", task, rung)
-    return None if leaks.count(night, folders) else best
+    return None if leak_guard.count(night, folders) else best
 
 
 def plan(

@@ -15,9 +15,9 @@ import msgspec
 from flows.night.folders import Night
 from registry import ledger
 from registry.ledger import WATCH, Entry
-from serving import pooled
+from serving import audit_history
 from serving.evidence import EvidenceKey, Observation, RiskTest
-from tasks.core.evidence import Proof
+from tasks.core.sequential_tests import Proof
 from tasks.core.stage import write_atomic
 
 SEEN = "teachers.json"
@@ -27,7 +27,7 @@ DAY = 86_400.0  # seconds within which tasks are revoked "at once"
 
 def events(night: Night, observations: Sequence[Observation]) -> list[str]:
     """Write new events into the ledger; return their sentences."""
-    file = night.home / pooled.FOLDER / SEEN
+    file = night.home / audit_history.FOLDER / SEEN
     names: dict[str, list[str]] = {}
     with suppress(FileNotFoundError, msgspec.DecodeError):
         names = msgspec.json.decode(file.read_bytes(), type=dict[str, list[str]])
@@ -86,9 +86,11 @@ def raise_audits(
     if since:
         doubted = _unproven(tests, observations, since, night.params.calibrate.delta)
         rates = dict.fromkeys(sorted(doubted), night.params.watch.raised)
-    if rates == pooled.raised(night.home):
+    if rates == audit_history.raised(night.home):
         return False
-    write_atomic(night.home / pooled.FOLDER / pooled.RAISED, msgspec.json.encode(rates))
+    write_atomic(
+        night.home / audit_history.FOLDER / audit_history.RAISED, msgspec.json.encode(rates)
+    )
     return True
 
 

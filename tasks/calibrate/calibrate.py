@@ -31,7 +31,7 @@ from tasks.core.stage import Refused
 from tasks.core.task import load_one
 from tasks.evaluate.answers import Answered, Answers, answered
 from tasks.evaluate.evaluate import over_students
-from tasks.evaluate.metrics import effective, weighted, wilson
+from tasks.evaluate.significance import effective, weighted, wilson
 from tasks.train.domain import students
 from tasks.train.folds import out_of_fold, unlearned
 

@@ -15,8 +15,8 @@ from dataclasses import dataclass, replace
 
 from tasks.cluster.signatures import user_text
 from tasks.core.certificate import Certificate, Risk, spent
-from tasks.core.evidence import LOWER, Proof, bet
 from tasks.core.records import Json, digest
+from tasks.core.sequential_tests import LOWER, Proof, bet
 from tasks.core.task import Task
 
 TENTHS = 10

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.core.certificate import Risk, ThresholdTest
-from tasks.evaluate.metrics import binomial_tail, effective, grouped_tail
+from tasks.evaluate.significance import binomial_tail, effective, grouped_tail
 
 MIDDLE = 0.5  # where a walk starts that nothing is known about
 MARKS = 200  # thresholds of a walk for marginal risk

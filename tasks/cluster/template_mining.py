@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from tasks.cluster.slots import DATE, date_spans, form, is_today, mark_noise, name
+from tasks.cluster.template_slots import DATE, date_spans, form, is_today, mark_noise, name
 from tasks.core.records import Json
 from tasks.core.template import Head, Pattern, Slot, Template, blank, form_of, texts_of, toolset
 

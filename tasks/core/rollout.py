@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-from tasks.core.evidence import interval
 from tasks.core.records import digest
+from tasks.core.sequential_tests import interval
 
 Verdict = Literal["go on", "take back", "wait"]
 Steps = Sequence[tuple[float, int]]

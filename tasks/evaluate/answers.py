@@ -16,7 +16,7 @@ from tasks.core.contract import Contract, agree, violation
 from tasks.core.params import Evaluate
 from tasks.core.records import digest
 from tasks.core.rows import Row
-from tasks.evaluate import metrics
+from tasks.evaluate import significance
 from tasks.students.adapters import adapter_digest, open_student
 from tasks.students.causal import Student, base_digest
 from tasks.students.encoder import EncoderStudent
@@ -55,7 +55,7 @@ class Answers:
     @property
     def agreement(self) -> tuple[float, float]:
         """The weighted share that agrees, and the effective number of rows behind it."""
-        return metrics.weighted([r.agrees for r in self.rows], [r.weight for r in self.rows])
+        return significance.weighted([r.agrees for r in self.rows], [r.weight for r in self.rows])
 
 
 def answered(

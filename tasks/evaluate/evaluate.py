@@ -24,10 +24,10 @@ from tasks.core.rows import Row, retagged, rows
 from tasks.core.scorecard import Difference, Scorecard, ScorecardLine
 from tasks.core.stage import Refused
 from tasks.core.task import Task, load_one
-from tasks.evaluate import metrics, quality, referee
+from tasks.evaluate import quality, referee, significance
 from tasks.evaluate.answers import Answers, answered, unadapted, write_answers
 from tasks.evaluate.referee import Ask
-from tasks.evaluate.scorecard_lines import baselines, of, slices
+from tasks.evaluate.table import baselines, of, slices
 from tasks.students.adapters import kind_of
 from tasks.students.causal import adapter_base
 from tasks.train.domain import students
@@ -150,7 +150,7 @@ def _scorecard(
         teacher_cost=round(1000 * economics.teacher_cost(teacher, prices), 6),
         better=better,
         worse=worse,
-        p=round(metrics.mcnemar(better, worse), 5),
+        p=round(significance.mcnemar(better, worse), 5),
         ahead=_ahead(answers, old, task.contract) if old else {},
     )
 

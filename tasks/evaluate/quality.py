@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 from tasks.core.contract import Contract, normal
 from tasks.core.scorecard import Difference
 from tasks.evaluate import sql
-from tasks.evaluate.metrics import closed, wilson
+from tasks.evaluate.baselines import closed
+from tasks.evaluate.significance import wilson
 
 DRAWS, SEED = 1_000, 0
 NO_TOOL = ["no tool"]

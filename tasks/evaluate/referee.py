@@ -19,7 +19,7 @@ from tasks.core.records import Json, digest
 from tasks.core.stage import write_atomic
 from tasks.core.task import Task
 from tasks.evaluate.answers import Answered
-from tasks.evaluate.metrics import wilson
+from tasks.evaluate.significance import wilson
 
 Ask = Callable[[list[Json]], str]  # a conversation to what the teacher says. Raises Silent
 Verdict = tuple[str, str]  # who won in each order: student, teacher or tie

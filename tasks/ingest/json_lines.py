@@ -14,7 +14,7 @@ import msgspec
 
 from tasks.core.records import Rejected, digest
 from tasks.ingest.encoding import RawLine, text_of
-from tasks.ingest.wire import lenient
+from tasks.ingest.wire import lenient_json
 
 MAX_WHOLE = 512 << 20  # bytes of one JSON document that spans lines
 MAX_RAW = 1 << 20  # characters of a rejected record that quarantine keeps
@@ -105,7 +105,7 @@ def _is_jsonl(lines: Sequence[RawLine]) -> bool:
 def _several(name: str, data: bytes, first: int) -> Iterator[Document | Rejected]:
     """Documents one behind the other, over any number of lines."""
     text = text_of(data)
-    for start, end, value in lenient.documents(text):
+    for start, end, value in lenient_json.documents(text):
         place = f"{name}:{first + text.count(chr(10), 0, start)}"
         if value is ...:
             detail = "no JSON document" if end < len(text) else "the document has no end"
@@ -130,7 +130,7 @@ def _decoded(name: str, line: RawLine) -> Iterator[Document | Rejected]:
 def _lenient(source: str, data: bytes, problem: str) -> Iterator[Document | Rejected]:
     """A line that is not strictly JSON: half emojis, NaN, a comma, several documents, a prefix."""
     text = _PREFIX.sub("", text_of(data))
-    values = list(lenient.documents(text)) if text.lstrip()[:1] in ("{", "[") else []
+    values = list(lenient_json.documents(text)) if text.lstrip()[:1] in ("{", "[") else []
     if not values or any(value is ... for _, _, value in values):
         yield reject(source, "not JSON", problem, data)
         return

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from tasks.core.records import Json
-from tasks.ingest.wire import lenient
-from tasks.ingest.wire.lenient import literal
+from tasks.ingest.wire import lenient_json
+from tasks.ingest.wire.lenient_json import literal
 
 # A line as one of many fields: docker, Fluent Bit, Logstash, Vector, CloudWatch Insights, GCP,
 # journald, Splunk, EventBridge, Kafka.
@@ -57,7 +57,7 @@ def _line(text: str) -> list[object] | None:
         return None
     if isinstance(decoded := literal(text), dict | list):
         return [decoded]
-    several = [value for _, _, value in lenient.documents(text)]
+    several = [value for _, _, value in lenient_json.documents(text)]
     return None if ... in several else several
 
 

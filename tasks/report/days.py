@@ -16,7 +16,7 @@ from tasks.core import economics
 from tasks.core.params import Economics
 from tasks.core.records import TEACHER
 from tasks.core.stage import write_atomic
-from tasks.evaluate.metrics import wilson
+from tasks.evaluate.significance import wilson
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,7 +8,7 @@ from collections.abc import Collection
 
 import msgspec
 
-from tasks.ingest.wire.lenient import is_cut
+from tasks.ingest.wire.lenient_json import is_cut
 
 SHORT = 160  # characters; a longer text is no placeholder
 FILE = 512  # characters; a shorter text is no file

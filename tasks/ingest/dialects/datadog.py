@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from tasks.core.records import Call, Json
-from tasks.ingest.wire import outcome, replies, requests, shape, times
+from tasks.ingest.wire import finish_and_usage, replies, requests, shape, times
 from tasks.ingest.wire.build import build
 from tasks.ingest.wire.completion import failed
 from tasks.ingest.wire.shape import first, loads
@@ -48,7 +48,7 @@ def parse(document: Json, source: str) -> Iterable[Call]:
     error = meta.get("error") if isinstance(meta.get("error"), dict) else None
     answer = failed(error) if error and error.get("message") else replies.read(given)
     start, took = first(span, "start_ns", "start", "start_ms"), shape.real(span.get("duration"))
-    tokens = outcome.usage(span.get("metrics"))
+    tokens = finish_and_usage.usage(span.get("metrics"))
     tools = first(meta, "tool_definitions") or span.get("tool_definitions")
     fields = answer.fields()
     yield build(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from tasks.core.records import Call, Json
-from tasks.ingest.wire import outcome, replies, requests, shape, times
+from tasks.ingest.wire import finish_and_usage, replies, requests, shape, times
 from tasks.ingest.wire.build import build
 from tasks.ingest.wire.completion import NOTHING, Completion
 from tasks.ingest.wire.shape import first, loads
@@ -24,7 +24,7 @@ def parse(document: Json, source: str) -> Iterable[Call]:
     start = times.seconds(row.get("request_created_at"))
     end = times.seconds(row.get("response_created_at"))
     stated = shape.real(first(row, "latency", "delay_ms"))  # milliseconds
-    taken, output = outcome.usage(row)
+    taken, output = finish_and_usage.usage(row)
     yield build(
         source=source,
         request=requests.request({"model": row.get("model"), **asked}),

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from tasks.core.records import TEACHER, Call, Json
-from tasks.ingest.wire import outcome, replies, requests, shape, times
+from tasks.ingest.wire import finish_and_usage, replies, requests, shape, times
 from tasks.ingest.wire.build import build
 
 # UPGRADES[i] turns a line of version i + 1 into one of version i + 2.
@@ -54,11 +54,11 @@ def parse(document: object, source: str) -> Iterable[Call]:
         reply=_reply(raw),
         id=line.get("id"),
         at=times.seconds(line.get("at")),
-        tokens=outcome.usage(merged.get("usage")),
+        tokens=finish_and_usage.usage(merged.get("usage")),
         latency_s=line.get("latency_s"),
         conversation_id=line.get("conversation"),
         model=shape.text(merged.get("model")),
-        finish_reason=outcome.finish((audit if audited else line).get("finish_reason")),
+        finish_reason=finish_and_usage.finish((audit if audited else line).get("finish_reason")),
         client=shape.text(line.get("client")),
         hint=shape.text(line.get("hint")),
         answered_by=TEACHER if audited else served,

@@ -10,10 +10,10 @@ from collections.abc import Iterable, Iterator
 
 from tasks.core.records import Call, Json
 from tasks.ingest.dialects import openinference, otel
-from tasks.ingest.wire import outcome, replies, requests, shape, spans, times, traces
+from tasks.ingest.wire import finish_and_usage, replies, requests, shape, spans, times, traces
 from tasks.ingest.wire.build import build
 from tasks.ingest.wire.completion import NOTHING, Completion
-from tasks.ingest.wire.lenient import literal
+from tasks.ingest.wire.lenient_json import literal
 from tasks.ingest.wire.shape import first, loads
 from tasks.ingest.wire.spans import Span
 
@@ -85,7 +85,7 @@ def parse(document: Json, source: str) -> Iterable[Call]:
     span = _span(seen, start, end)
     given = _answer(seen, span)
     used = loads(first(seen, "usageDetails", "usage_details", "usage"))
-    tokens = outcome.usage(used if used else seen)
+    tokens = finish_and_usage.usage(used if used else seen)
     fields = {
         **given.fields(),
         "tokens": tokens if any(t is not None for t in tokens) else given.tokens,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from tasks.core.records import Call, Json
-from tasks.ingest.wire import outcome, replies, requests, shape, times
+from tasks.ingest.wire import finish_and_usage, replies, requests, shape, times
 from tasks.ingest.wire.build import build
 from tasks.ingest.wire.completion import NOTHING, Completion
 from tasks.ingest.wire.shape import first, loads
@@ -32,7 +32,7 @@ def parse(document: Json, source: str) -> Iterable[Call]:
     }
     start, end = times.seconds(run.get("start_time")), times.seconds(run.get("end_time"))
     given = _answer(run)
-    taken, output = outcome.usage(run)
+    taken, output = finish_and_usage.usage(run)
     yield build(
         source=source,
         request=requests.request(body, body.get("tools") or settings.get("functions")),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from tasks.core.records import Call, Json
-from tasks.ingest.wire import outcome, replies, requests, shape, times
+from tasks.ingest.wire import finish_and_usage, replies, requests, shape, times
 from tasks.ingest.wire.build import build
 from tasks.ingest.wire.completion import NOTHING, Completion
 from tasks.ingest.wire.shape import first, loads
@@ -37,7 +37,7 @@ def parse(document: Json, source: str) -> Iterable[Call]:
     body = {"model": line.get("model"), **settings, "messages": messages}
     tools = settings.get("tools") or settings.get("functions")
     metadata = loads(line.get("metadata"))
-    taken, output = outcome.usage(line)
+    taken, output = finish_and_usage.usage(line)
     yield build(
         source=source,
         request=requests.request(body, tools),

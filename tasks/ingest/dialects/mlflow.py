@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from tasks.core.records import Call, Json
-from tasks.ingest.wire import outcome, replies, requests, shape, spans, traces
+from tasks.ingest.wire import finish_and_usage, replies, requests, shape, spans, traces
 from tasks.ingest.wire.shape import first, loads
 
 _KINDS = ("CHAT_MODEL", "LLM")
@@ -70,6 +70,6 @@ def parse(document: object, source: str) -> Iterable[Call]:
         source,
         requests.request(body, tools or body.get("tools")),
         replies.read(given) if given else None,
-        tokens=outcome.usage(used),
+        tokens=finish_and_usage.usage(used),
         model=shape.text(named),
     )

@@ -9,7 +9,16 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from tasks.core.records import Call, Json
-from tasks.ingest.wire import canonical, completion, outcome, pairs, replies, requests, shape, times
+from tasks.ingest.wire import (
+    canonical,
+    completion,
+    finish_and_usage,
+    pairs,
+    replies,
+    requests,
+    shape,
+    times,
+)
 from tasks.ingest.wire.completion import Completion
 
 
@@ -51,7 +60,7 @@ def _plain(pair: Json, plain: canonical.Pair, source: str) -> Call:
     used = given.usage
     answer = Completion(
         reply=dict(pair["response"]["choices"][0]["message"]),
-        finish_reason=outcome.finish(given.choices[0].finish_reason),
+        finish_reason=finish_and_usage.finish(given.choices[0].finish_reason),
         tokens=(None, None) if used is None else (used.prompt_tokens, used.completion_tokens),
         model=given.model,
         id=given.id,

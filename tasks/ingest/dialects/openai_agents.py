@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from tasks.core.records import Call, Json
-from tasks.ingest.wire import outcome, replies, requests, shape, times
+from tasks.ingest.wire import finish_and_usage, replies, requests, shape, times
 from tasks.ingest.wire.build import build
 from tasks.ingest.wire.completion import Completion, failed
 from tasks.ingest.wire.shape import first
@@ -53,5 +53,5 @@ def parse(document: object, source: str) -> Iterable[Call]:
 def _fields(given: Completion, data: Json) -> Json:
     """The answer's fields with the tokens that the span states."""
     fields = given.fields()
-    stated = outcome.usage(data.get("usage"))
+    stated = finish_and_usage.usage(data.get("usage"))
     return {**fields, "tokens": stated} if any(t is not None for t in stated) else fields

@@ -7,9 +7,9 @@ from typing import Any
 
 from tasks.core.records import Call, Json
 from tasks.ingest.dialects import otel
-from tasks.ingest.wire import outcome, replies, requests, shape, spans
+from tasks.ingest.wire import finish_and_usage, replies, requests, shape, spans
 from tasks.ingest.wire.completion import Completion
-from tasks.ingest.wire.lenient import literal
+from tasks.ingest.wire.lenient_json import literal
 from tasks.ingest.wire.spans import Span
 
 
@@ -69,7 +69,7 @@ def _answer(raw: object) -> Completion | None:
     one = raw[0]
     if one.get("role") == "assistant" or "content" in one or "tool_calls" in one:
         return replies.read([{"role": "assistant", **_message(one)}])
-    if outcome.finish(one.get("finish_reason")) == "content_filter":
+    if finish_and_usage.finish(one.get("finish_reason")) == "content_filter":
         return Completion(
             reply={"role": "assistant", "content": None}, finish_reason="content_filter"
         )

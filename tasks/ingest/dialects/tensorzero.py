@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from tasks.core.records import Call, Json
-from tasks.ingest.wire import outcome, replies, requests, shape, times
+from tasks.ingest.wire import finish_and_usage, replies, requests, shape, times
 from tasks.ingest.wire.build import build
 from tasks.ingest.wire.completion import Completion
 from tasks.ingest.wire.shape import first, loads
@@ -26,8 +26,8 @@ def parse(document: Json, source: str) -> Iterable[Call]:
     asked = _raw_request(row) if model else _request(row)
     given = _raw_answer(row) if model else _answer(loads(row.get("output")))
     took = shape.real(first(row, "processing_time_ms", "response_time_ms"))
-    taken, output = outcome.usage(row)
-    reason = outcome.finish(row.get("finish_reason"))
+    taken, output = finish_and_usage.usage(row)
+    reason = finish_and_usage.finish(row.get("finish_reason"))
     fields = {
         **given.fields(),
         "tokens": (taken, output) if taken or output else given.tokens,

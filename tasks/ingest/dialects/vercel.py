@@ -11,7 +11,7 @@ from typing import Any
 from tasks.core.records import Call, Json
 from tasks.ingest.wire import replies, requests, shape, spans
 from tasks.ingest.wire.completion import Completion
-from tasks.ingest.wire.lenient import literal
+from tasks.ingest.wire.lenient_json import literal
 from tasks.ingest.wire.shape import loads
 from tasks.ingest.wire.spans import Span
 

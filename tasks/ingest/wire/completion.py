@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tasks.core.records import Json
-from tasks.ingest.wire import outcome, shape, stream, times
+from tasks.ingest.wire import finish_and_usage, shape, stream, times
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,8 +67,8 @@ def _read_body(body: Json) -> Completion:
         return _read_body(stream.assemble([body]))
     return Completion(
         reply=shape.reply(_message(choice)),
-        finish_reason=outcome.finish(choice.get("finish_reason")),
-        tokens=outcome.usage(body.get("usage")),
+        finish_reason=finish_and_usage.finish(choice.get("finish_reason")),
+        tokens=finish_and_usage.usage(body.get("usage")),
         model=shape.text(body.get("model")),
         fingerprint=shape.text(body.get("system_fingerprint")),
         id=shape.text(body.get("id")),

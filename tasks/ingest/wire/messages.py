@@ -11,7 +11,7 @@ from typing import Any
 
 from tasks.core.records import Json
 from tasks.ingest.wire import shape
-from tasks.ingest.wire.lenient import is_cut, is_envelope, is_print, literal
+from tasks.ingest.wire.lenient_json import is_cut, is_envelope, is_print, literal
 from tasks.ingest.wire.shape import first, loads
 
 _CALLS = frozenset({"tool_call", "tool_use", "tool-call", "function_call"})

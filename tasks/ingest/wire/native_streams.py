@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from tasks.core.records import Json
-from tasks.ingest.wire.lenient import decode, whole
-from tasks.ingest.wire.outcome import INCOMPLETE
+from tasks.ingest.wire.finish_and_usage import INCOMPLETE
+from tasks.ingest.wire.lenient_json import decode, whole
 
 _CONVERSE = frozenset({"messageStart", "contentBlockStart", "contentBlockDelta"})
 _ENDS = ("response.completed", "response.incomplete", "response.failed")

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from tasks.core.records import Call, Json
-from tasks.ingest.wire import completion, outcome, replies, requests, shape, times
+from tasks.ingest.wire import completion, finish_and_usage, replies, requests, shape, times
 from tasks.ingest.wire.build import build
 from tasks.ingest.wire.completion import Completion
 from tasks.ingest.wire.shape import first, loads
@@ -91,7 +91,7 @@ def observed(
     error = more.pop("error", None)
     output = loads(span.get("output"))
     answer = completion.failed(error) if error and not output else replies.read(output)
-    stated = outcome.usage(usage)
+    stated = finish_and_usage.usage(usage)
     fields = answer.fields()
     if any(t is not None for t in stated):
         fields["tokens"] = stated

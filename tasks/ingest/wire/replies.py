@@ -10,9 +10,9 @@ from __future__ import annotations
 from typing import Any
 
 from tasks.core.records import Json
-from tasks.ingest.wire import completion, outcome, shape, stream, times
+from tasks.ingest.wire import completion, finish_and_usage, shape, stream, times
 from tasks.ingest.wire.completion import NOTHING, Completion
-from tasks.ingest.wire.lenient import is_cut, is_envelope, is_print, literal
+from tasks.ingest.wire.lenient_json import is_cut, is_envelope, is_print, literal
 from tasks.ingest.wire.messages import KINDS, said
 from tasks.ingest.wire.shape import first, loads
 
@@ -267,7 +267,7 @@ def _last(messages: list[Json]) -> Completion:
         content = [p for c in contents for p in (c if isinstance(c, list) else [c])]
     joined = {**spoken[-1], "content": content, "tool_calls": calls}
     refusal = next((m["refusal"] for m in spoken if m.get("refusal")), None)
-    reason = outcome.finish(
+    reason = finish_and_usage.finish(
         next((m["finish_reason"] for m in spoken if m.get("finish_reason")), None)
     )
     reply = shape.reply({**joined, "refusal": refusal} if refusal else joined)
@@ -279,8 +279,8 @@ def _ended(body: Json) -> str | None:
     metadata = body.get("response_metadata")
     around = {**metadata, **body} if isinstance(metadata, dict) else body
     if isinstance(cut := around.get("incomplete_details"), dict) and cut:
-        return outcome.finish(cut.get("reason"))
-    return outcome.finish(first(around, *_ENDED))
+        return finish_and_usage.finish(cut.get("reason"))
+    return finish_and_usage.finish(first(around, *_ENDED))
 
 
 def _with(completion: Completion, body: Json) -> Completion:
@@ -290,7 +290,7 @@ def _with(completion: Completion, body: Json) -> Completion:
     named = first(around, "model", "model_name", "modelVersion")
     stated = first(around, "usage", "usage_metadata", "usageMetadata", "token_usage", "meta")
     counted = stated is None and bool(around.keys() & _COUNTED)
-    tokens = outcome.usage(around if counted else stated)
+    tokens = finish_and_usage.usage(around if counted else stated)
     return Completion(
         reply=completion.reply,
         finish_reason=completion.finish_reason or _ended(body),

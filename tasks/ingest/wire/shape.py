@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tasks.core.records import Json, digest, text_of
-from tasks.ingest.wire.lenient import decode
+from tasks.ingest.wire.lenient_json import decode
 
 UNREADABLE = "unreadable"
 NOT_A_CALL = "not a call"

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from tasks.core.records import Call, Json
-from tasks.ingest.wire import outcome, requests, shape, times
+from tasks.ingest.wire import finish_and_usage, requests, shape, times
 from tasks.ingest.wire.build import build
 from tasks.ingest.wire.completion import NOTHING, Completion
-from tasks.ingest.wire.lenient import literal
+from tasks.ingest.wire.lenient_json import literal
 from tasks.ingest.wire.shape import first, loads
 
 _DROPPED = (
@@ -240,7 +240,7 @@ def to_call(
     stated = (shape.whole(tokens[0]), shape.whole(tokens[1]))
     fields = {
         **answer.fields(),
-        "finish_reason": answer.finish_reason or outcome.finish(reason),
+        "finish_reason": answer.finish_reason or finish_and_usage.finish(reason),
         "tokens": tuple(
             s if s is not None else a for s, a in zip(stated, answer.tokens, strict=True)
         ),

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator
 
 from tasks.core.records import Json
 from tasks.ingest.wire import native_streams
-from tasks.ingest.wire.lenient import decode, whole
-from tasks.ingest.wire.outcome import INCOMPLETE
+from tasks.ingest.wire.finish_and_usage import INCOMPLETE
+from tasks.ingest.wire.lenient_json import decode, whole
 from tasks.ingest.wire.shape import UNREADABLE
 
 _LINE = re.compile(r"\r\n|\n|\r")  # and no other: U+2028 and U+0085 may stand in a JSON text

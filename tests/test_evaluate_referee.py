@@ -13,7 +13,7 @@ import students
 from starlette.testclient import TestClient
 
 from examples.teacher import app
-from serving.referee import referee
+from serving.referee_client import referee
 from tasks.core.contract import Contract
 from tasks.core.stage import Refused
 from tasks.evaluate.answers import Answered

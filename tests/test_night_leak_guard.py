@@ -13,7 +13,7 @@ import pytest
 import students
 import tiny
 
-from flows.night import champions, folders, hops, leaks, savings
+from flows.night import champions, folders, hops, leak_guard, savings
 from flows.night.champions import Champion, origin
 from flows.night.folders import Night
 from flows.night.ladder import aside, enough
@@ -58,8 +58,8 @@ def ready(night: Night, scores: dict[str, float]) -> None:
 
 def test_a_dataset_that_gives_away_an_original_trains_nothing(night: Night) -> None:
     """It is named with a count, never with the value; the other task goes on."""
-    assert leaks.datasets(night) == {"b-2": 2}
-    assert [task.id for task in leaks.clean(night)] == ["a-1"]
+    assert leak_guard.datasets(night) == {"b-2": 2}
+    assert [task.id for task in leak_guard.clean(night)] == ["a-1"]
     assert MAIL not in night.out("leaks.json").read_text()
 
 
@@ -71,7 +71,7 @@ def test_what_a_task_lacks_is_said(night: Night) -> None:
         "d-4": {"refused": "not ready"},
     }
     stage.finish(night.out("dataset"), Counts("dataset", 4, 4, {}), {"tasks": tasks})
-    assert leaks.left_out(night) == [
+    assert leak_guard.left_out(night) == [
         f"c-3: collecting, 17 of {night.params.dataset.min_rows} rows",
         "d-4: not ready",
         "b-2: 2 replaced values stand in its dataset",
@@ -110,11 +110,11 @@ def test_what_a_minute_may_take_over_is_trained_first(tmp_path: Path) -> None:
 
 def test_a_log_that_gives_away_an_original_is_named(night: Night) -> None:
     """The night says which file it is, without the value."""
-    leaks.logs(night)
+    leak_guard.logs(night)
     (night.home / "logs").mkdir()
     (night.home / "logs" / "gateway.log").write_text(f"asked by {MAIL}\n")
     with pytest.raises(Refused, match=r"logs/gateway.log \(1\)") as refused:
-        leaks.logs(night)
+        leak_guard.logs(night)
     assert MAIL not in str(refused.value)
 
 

@@ -13,7 +13,7 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serving.body import NotPlain, read, unpacked, with_model
+from serving.request_body import NotPlain, read, unpacked, with_model
 
 TEXT = st.text(st.characters(exclude_categories=("Cs",)))
 VALUES = st.recursive(

@@ -25,13 +25,13 @@ from sqlalchemy import Engine, event
 from test_night_shadow_plan import TASK, question
 
 from flows import console
-from flows.cli import people, processes, stack, status
-from flows.night import ladder, promotion, shadow_plan, shadow_promotion, watching
+from flows.cli import decisions, processes, stack, status
+from flows.night import ladder, pool_update, revocation, shadow_plan, shadow_promotion
 from flows.night.champions import attempts, champion, enough
 from flows.night.folders import Night, ended
 from registry import bundle, ledger, plots, rulings
 from registry.store import Version
-from serving import pooled
+from serving import audit_history
 from serving.gateway import Gateway
 from serving.pool import Pool
 from serving.reconcile import routes
@@ -139,7 +139,7 @@ def gateway(night: Night, large: Teacher) -> Gateway:
     built = served.gateway(night.home, None, large, audit=1.0, shadow=1.0)
     pools = {"encoder": Pool(os.environ["POOL_URL"], built.teacher.client)}
     built.students.pools = built.shadows.pools = pools
-    built.students.evidence.recall(pooled.look(night.home))
+    built.students.evidence.recall(audit_history.look(night.home))
     return built
 
 
@@ -171,13 +171,13 @@ def test_a_bad_champion_gives_way_to_the_one_before(night: Night) -> None:
     """Put in by alias, it is stopped within seven answers; the watch brings the first back."""
     home, store = night.home, night.store
     store.set_champion(TASK, 1)
-    promotion.promote(home)
+    pool_update.promote(home)
     found = asked(gateway(night, desk.teacher), range(100, 140))
     assert reasons(found).count("served") > 30
-    assert watching.watch(home) == []
+    assert revocation.watch(home) == []
 
     store.set_champion(TASK, 2)
-    promotion.promote(home)
+    pool_update.promote(home)
     found = asked(gateway(night, desk.teacher), range(200, 230))
     wrong = sum(said != question(n)[1] for n, (_, said) in zip(range(200, 230), found, strict=True))
     assert 3 <= wrong <= 7
@@ -199,7 +199,7 @@ def test_a_bad_champion_gives_way_to_the_one_before(night: Night) -> None:
     assert "revoked" in store.client.get_model_version(TASK, "2").tags
     assert Receiver.heard[-1]["title"].startswith("flywheel revoked")
     assert "of" in Receiver.heard[-1]["message"]
-    assert watching.watch(home) == []
+    assert revocation.watch(home) == []
     assert len(Receiver.heard) == 1
 
     found = asked(gateway(night, desk.teacher), range(300, 330))
@@ -224,7 +224,7 @@ def test_a_changed_teacher_takes_the_task_back(night: Night) -> None:
     assert set(reasons(asked(gateway(night, renamed), range(440, 445)))) == {"revoked"}
     store.set_shadow(TASK, None)
     tried = attempts(night, TASK)
-    (said,) = watching.watch(home)
+    (said,) = revocation.watch(home)
     assert "no earlier version does better" in said
     assert store.champion(TASK) is None
     (entry,) = (e for e in ledger.entries(home) if e.breach and e.breach.teacher)
@@ -240,7 +240,7 @@ def test_a_changed_teacher_takes_the_task_back(night: Night) -> None:
 
 def test_a_revoked_student_is_asked_in_the_background(night: Night) -> None:
     """Its proof begins anew; a champion from before the change is never enough."""
-    promotion.promote(night.home)
+    pool_update.promote(night.home)
     assert routes(night.home) == []
     built = gateway(night, renamed)
 
@@ -270,15 +270,15 @@ def test_a_person_may_overrule(night: Night) -> None:
     store.set_champion(TASK, 1)
     serving = champion(night, TASK)
     assert not enough(night, serving)
-    promotion.promote(home)
+    pool_update.promote(home)
     (route,) = routes(home)
     assert route["since"] > 0
     assert ledger.entries(home)[-1].who == ledger.PERSON
     assert rulings.changes(ledger.entries(home)) == {}
-    assert watching.watch(home) == []
+    assert revocation.watch(home) == []
     found = asked(gateway(night, desk.teacher), range(600, 620))
     assert reasons(found).count("served") > 15
-    assert watching.watch(home) == []
+    assert revocation.watch(home) == []
     assert isinstance(serving.certificate if serving else None, Certificate)
 
 
@@ -289,17 +289,17 @@ def test_another_model_raises_the_audit(night: Night) -> None:
         return httpx.Response(200, json=desk.teacher(request).json() | {"model": "larger"})
 
     asked(gateway(night, larger), range(700, 710))
-    event, doubt = watching.watch(night.home)
+    event, doubt = revocation.watch(night.home)
     assert event == "Calls are answered by larger, no longer by large"
     assert doubt == f"until proven anew, 50% of the answers are audited of {TASK}"
     entry = ledger.entries(night.home)[-1]
     assert (entry.who, entry.moved, entry.changed) == ("watch", False, ended(DAY) + 700)
     assert Receiver.heard[-1]["message"] == event
-    promotion.promote(night.home)
+    pool_update.promote(night.home)
     assert [route["audit"] for route in routes(night.home)] == [0.5]
     asked(gateway(night, larger), range(1000, 1200))
-    assert watching.watch(night.home) == ["all champions are proven anew"]
-    promotion.promote(night.home)
+    assert revocation.watch(night.home) == ["all champions are proven anew"]
+    pool_update.promote(night.home)
     assert [route["audit"] for route in routes(night.home)] == [0.0]
 
 
@@ -324,28 +324,28 @@ def test_one_screen_says_it_all(night: Night) -> None:
 def test_a_person_promotes_and_rolls_back_by_command(night: Night) -> None:
     """Each move is in the ledger under the person's name; the ledger is as it was written."""
     home, store = night.home, night.store
-    assert "v2" in printed(lambda: people.candidates(home))
-    assert "v2 serves" in printed(lambda: people.promote(home, TASK, None))
+    assert "v2" in printed(lambda: decisions.candidates(home))
+    assert "v2 serves" in printed(lambda: decisions.promote(home, TASK, None))
     assert store.champion(TASK) == 2
     entry = ledger.entries(home)[-1]
     assert entry.who.endswith("by command")
     assert (entry.before, entry.after) == (1, 2)
-    assert "v1 serves" in printed(lambda: people.rollback(home, TASK))
+    assert "v1 serves" in printed(lambda: decisions.rollback(home, TASK))
     assert store.champion(TASK) == 1
     with pytest.raises(Refused, match="no task of the registry is called 'nothing'"):
-        people.promote(home, "nothing", None)
+        decisions.promote(home, "nothing", None)
     with pytest.raises(Refused, match="has no version 9"):
-        people.promote(home, TASK, 9)
-    assert f"{len(ledger.entries(home))} lines" in printed(lambda: people.verify(home))
+        decisions.promote(home, TASK, 9)
+    assert f"{len(ledger.entries(home))} lines" in printed(lambda: decisions.verify(home))
 
 
 def test_an_answer_has_a_lineage(night: Night) -> None:
     """From the header of an answer to the version, its run and its data, and who promoted it."""
     line = next(line for line in served.journal(night.home) if line["reason"] == "served")
-    told = printed(lambda: people.lineage(night.home, line["id"]))
+    told = printed(lambda: decisions.lineage(night.home, line["id"]))
     assert f"answered by  {line['answered_by']}" in told
     assert "version      v1" in told
     assert re.search(r"MLflow run +[0-9a-f]{32}", told)
     assert "ledger" in told
     with pytest.raises(Refused, match="no call nothing is in the journal"):
-        people.lineage(night.home, "nothing")
+        decisions.lineage(night.home, "nothing")

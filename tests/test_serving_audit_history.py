@@ -10,7 +10,7 @@ import msgspec
 import served
 from served import requests, write_routes
 
-from serving import pooled
+from serving import audit_history
 
 ROUTE = served.route("route")
 ASKED = requests("route", 5)
@@ -41,17 +41,17 @@ def write(home: Path, name: str, *found: bytes) -> Path:
 
 
 def ids(home: Path) -> list[str]:
-    return [found.id for found in pooled.gather(home)]
+    return [found.id for found in audit_history.gather(home)]
 
 
 def test_gateways_are_pooled(tmp_path: Path) -> None:
     """Each sees too little, both together enough: the champion is found out."""
     write_routes(tmp_path, ROUTE)
     write(tmp_path, "2026-03-02.a.jsonl", *(line(n) for n in range(3)))
-    (alone,) = pooled.tests(tmp_path, 3_000, pooled.gather(tmp_path))
+    (alone,) = audit_history.tests(tmp_path, 3_000, audit_history.gather(tmp_path))
     assert (alone.n, alone.alarm) == (3, None)
     write(tmp_path, "2026-03-02.b.jsonl", *(line(n) for n in range(3, 6)))
-    (both,) = pooled.tests(tmp_path, 3_000, pooled.gather(tmp_path))
+    (both,) = audit_history.tests(tmp_path, 3_000, audit_history.gather(tmp_path))
     assert both.alarm == 5
 
 
@@ -76,9 +76,9 @@ def test_each_line_counts_once_wherever_it_lies(tmp_path: Path) -> None:
 def test_what_a_crash_tore_is_read_again(tmp_path: Path) -> None:
     """A look that died before it wrote down how far it came costs nothing."""
     write(tmp_path, "2026-03-02.jsonl", line(0), line(1))
-    pooled.gather(tmp_path)
-    (tmp_path / pooled.FOLDER / pooled.READ).unlink()
-    kept = tmp_path / pooled.FOLDER / "2026-03-02.jsonl"
+    audit_history.gather(tmp_path)
+    (tmp_path / audit_history.FOLDER / audit_history.READ).unlink()
+    kept = tmp_path / audit_history.FOLDER / "2026-03-02.jsonl"
     kept.write_bytes(kept.read_bytes()[:-30])
     assert ids(tmp_path) == ["c0", "c1"]
     assert ids(tmp_path) == ["c0", "c1"]

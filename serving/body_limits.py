@@ -23,7 +23,7 @@ class NotTaken(Exception):  # noqa: N818 - it reads as what happened to the requ
 
 
 @dataclass(slots=True)
-class Intake:
+class BodyLimits:
     """Room for the bodies that are read as a whole, each of at most `largest` bytes."""
 
     largest: int

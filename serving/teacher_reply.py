@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from serving import body as bodies
+from serving import request_body
 from serving.exchange import CHAT, reply_fields
 from serving.relay import Passed
 from tasks.core.records import Json
@@ -39,7 +39,7 @@ def _ended(completion: Completion) -> bool:
 
 def _read(api: str, passed: Passed) -> Completion:
     """The reply in the bytes. Raises ValueError when there is none, or none of this API."""
-    text = bodies.unpacked(passed.content, passed.encoding).decode("utf-8", "replace")
+    text = request_body.unpacked(passed.content, passed.encoding).decode("utf-8", "replace")
     if api == CHAT:
         return completion.read(text)
     body = stream.join(list(stream.chunks(text))) if stream.is_sse(text) else shape.loads(text)

@@ -22,14 +22,14 @@ from flows.night.shadow_plan import PLAN
 from registry import bundle, ledger, rulings
 from registry.ledger import Breach, Entry
 from registry.store import Store, Version
-from serving import pooled
+from serving import audit_history
 from serving.escalate import decide
 from serving.evidence import EvidenceKey, JournalLine, Observation, RiskTest
 from tasks.calibrate.shadow_proof import ShadowPlan
 from tasks.core import stage
 from tasks.core.certificate import Certificate, Refusal, load_certificate
 from tasks.core.contract import agree, answer
-from tasks.core.evidence import ChangeDetector
+from tasks.core.sequential_tests import ChangeDetector
 from tasks.core.task import load_one
 from tasks.students.adapters import open_student
 
@@ -49,12 +49,12 @@ def watch(home: str | Path) -> list[str]:
     home.mkdir(parents=True, exist_ok=True)
     night = open_night(home, _newest(home))
     store = registry_of(home)
-    threshold = pooled.alarm(home, night.params.watch.audits_per_false_alarm)
+    threshold = audit_history.alarm(home, night.params.watch.audits_per_false_alarm)
     with FileLock(home / ".promote.lock"):
         store.reach()
         ledger.observe(home, store.serving, time.time())
-        observations = pooled.gather(home)
-        tests = pooled.tests(home, threshold, observations)
+        observations = audit_history.gather(home)
+        tests = audit_history.tests(home, threshold, observations)
         for test in tests:
             if test.alarm is not None:
                 _revoke(night, store, test, tests)
@@ -74,7 +74,7 @@ def _changed(
         log.warning("%s", sentence)
         alerts.send(night.params.watch.alerts, "the flywheel's teacher has changed", sentence)
     if teacher_change.raise_audits(night, tests, observations):
-        doubted = pooled.raised(night.home)
+        doubted = audit_history.raised(night.home)
         what = f"until proven anew, {night.params.watch.raised:.0%} of the answers are audited of"
         told.append(f"{what} {', '.join(doubted)}" if doubted else "all champions are proven anew")
     return told
@@ -93,7 +93,7 @@ def _revoke(night: Night, store: Store, test: RiskTest, tests: Sequence[RiskTest
         return  # a person has put it back, and the gateway does not know yet
     if store.champion(task) != number:
         return
-    audits = pooled.audited(night.home, EvidenceKey.of(route))
+    audits = audit_history.audited(night.home, EvidenceKey.of(route))
     former = _former(night, store, test, tests)
     earlier = former or _earlier(night, store, test, audits)
     instead = f"version {earlier.number} " + (
@@ -180,7 +180,12 @@ def _stands(night: Night, folder: Path, test: RiskTest, audits: Sequence[Journal
 
 def _settled(night: Night, store: Store, entry: Entry) -> str:
     """Do what follows a breach, once: shadow, registry, alert. What was done, or nothing."""
-    done = night.home / pooled.FOLDER / DONE / f"{entry.task}-v{entry.before}-{entry.at:.3f}.json"
+    done = (
+        night.home
+        / audit_history.FOLDER
+        / DONE
+        / f"{entry.task}-v{entry.before}-{entry.at:.3f}.json"
+    )
     if entry.breach is None or entry.before is None or done.exists():
         return ""
     version = store.version(entry.task, entry.before)

@@ -1,13 +1,10 @@
-"""Metrics: shares and what may be chance about them, and what costs nothing to answer."""
+"""What of a share may be chance: intervals, exact tests, rows of a group that count together."""
 
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
-
-from tasks.core.contract import Contract, normal
 
 if TYPE_CHECKING:
     import numpy as np
@@ -17,7 +14,6 @@ if TYPE_CHECKING:
     Groups = Sequence[str] | NDArray[np.int_]
 
 Z = 1.959964  # the normal quantile of a two-sided 95 % interval
-MAX_CLOSED = 200
 LARGEST = 5  # rows of a group that count towards a proof
 
 
@@ -105,30 +101,3 @@ def mcnemar(better: int, worse: int) -> float:
     """The exact two-sided p-value of two students that differ on `better` + `worse` rows."""
     n = better + worse
     return min(1.0, 2 * binomial_tail(min(better, worse), n, 0.5)) if n else 1.0
-
-
-def closed(answers: Sequence[str], contract: Contract) -> bool:
-    """Return whether the answers are a closed set, so that a classifier could give them."""
-    if contract.kind == "labels":
-        return True
-    different = len({normal(answer, contract) for answer in answers})
-    return different <= min(MAX_CLOSED, len(answers) / 4)
-
-
-def majority(train: Sequence[str], n: int) -> list[str]:
-    """The trivial baseline: the most frequent training answer, `n` times."""
-    return [Counter(train).most_common(1)[0][0]] * n
-
-
-def tfidf(prompts: Sequence[str], answers: Sequence[str], test: Sequence[str]) -> list[str]:
-    """The cheap baseline for closed answers: TF-IDF and logistic regression."""
-    from sklearn.feature_extraction.text import TfidfVectorizer
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.pipeline import make_pipeline
-
-    if len(set(answers)) < 2:
-        return majority(answers, len(test))
-    features = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, token_pattern=r"\S+")
-    model = make_pipeline(features, LogisticRegression(C=10.0, max_iter=300))
-    model.fit(prompts, answers)
-    return [str(answer) for answer in model.predict(test)]

@@ -1,4 +1,4 @@
-"""Evidence that may be looked at after every answer."""
+"""Tests of a risk that may be looked at after every answer."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.core.evidence import ALARM, ChangeDetector, Proof, interval
+from tasks.core.sequential_tests import ALARM, ChangeDetector, Proof, interval
 
 ALPHA, DELTA = 0.05, 0.1
 

@@ -10,7 +10,7 @@ import socket
 import uvicorn
 from starlette.types import ASGIApp
 
-from serving.lenient import Requests
+from serving.lenient_http import Requests
 from tasks.core.stage import Refused
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")

@@ -1,4 +1,4 @@
-"""The lines of a scorecard: the student, some of its rows, and what it is compared to."""
+"""The table of a scorecard: the student, slices of its rows, and what it is compared to."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from collections.abc import Callable, Sequence
 from tasks.core.contract import Contract, agree, normal, violation
 from tasks.core.rows import Row
 from tasks.core.scorecard import ScorecardLine
-from tasks.evaluate import metrics, quality
+from tasks.evaluate import quality, significance
 from tasks.evaluate.answers import Answered, Answers
+from tasks.evaluate.baselines import closed, majority, tfidf
 
 DAY = 86_400
 FEWEST = 5  # rows of a slice
@@ -27,8 +28,8 @@ def line(
 ) -> ScorecardLine:
     """One line of the table from answers of any origin; `hits` says which agree, where known."""
     hits = hits or [agree(e, g, contract) for e, g in zip(expected, given, strict=True)]
-    share, effective = metrics.weighted(hits, weights)
-    low, high = metrics.wilson(share, effective)
+    share, effective = significance.weighted(hits, weights)
+    low, high = significance.wilson(share, effective)
     valid = sum(violation(answer, contract) is None for answer in given) / len(given)
     parts = quality.parts(expected, given, contract)
     return ScorecardLine(
@@ -60,12 +61,12 @@ def slices(
     lengths = sorted(len(row.prompt) for row in test)
     long, newest_day = lengths[3 * len(lengths) // 4], max(row.at // DAY for row in test)
     counts = Counter(normal(row.answer, contract) for row in train)
-    closed = metrics.closed([row.answer for row in train], contract)
+    few_answers = closed([row.answer for row in train], contract)
     tests: dict[str, Callable[[Row], bool]] = {
         "long prompts": lambda row: len(row.prompt) > long,
         "other scripts": lambda row: sum(map(str.isascii, row.prompt)) < MOSTLY * len(row.prompt),
         "rare answers": lambda row: (
-            closed and counts[normal(row.answer, contract)] < RARE * len(train)
+            few_answers and counts[normal(row.answer, contract)] < RARE * len(train)
         ),
         "liked answers": lambda row: (row.feedback or 0) > 0,
         "newest day": lambda row: row.at // DAY == newest_day,
@@ -88,9 +89,9 @@ def baselines(train: Sequence[Row], test: Sequence[Row], contract: Contract) -> 
     """
     answers, expected = [row.answer for row in train], [row.answer for row in test]
     weights = [row.weight for row in test]
-    given = {"majority answer": metrics.majority(answers, len(test))}
-    if metrics.closed(answers, contract):
+    given = {"majority answer": majority(answers, len(test))}
+    if closed(answers, contract):
         prompts = [row.prompt for row in train]
-        predicted = metrics.tfidf(prompts, answers, [row.prompt for row in test])
+        predicted = tfidf(prompts, answers, [row.prompt for row in test])
         given["TF-IDF + logistic regression"] = predicted
     return [line(name, expected, predicted, weights, contract) for name, predicted in given.items()]
