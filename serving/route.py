@@ -51,7 +51,7 @@ class Route:
     since: float = 0.0
     audit: float = 0.0
     rollout: tuple[tuple[float, int], ...] = ()
-    share: float = 0.0
+    share: float = 1.0
     former: Route | None = None
 
 
