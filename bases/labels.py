@@ -74,7 +74,7 @@ def intent(rng: Random) -> Example:
 
 
 def topic(rng: Random) -> Example:
-    """Return what is this text about? Words against the name of their field."""
+    """Texts and what they are about: words against the name of their field."""
     options = rng.sample(base_categories(), 2 + int(rng.random() * 8))
     right, roll = pick(rng, options), rng.random()
     members = categories()[right]

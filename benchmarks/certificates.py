@@ -49,7 +49,7 @@ from benchmarks.streams import (
     ours,
 )
 from tasks.calibrate.calibrate import score
-from tasks.calibrate.threshold import MIDDLE, plan, threshold
+from tasks.calibrate.threshold import MIDDLE, choose, plan, walk
 from tasks.cluster.signatures import user_text
 from tasks.core.certificate import spent
 from tasks.core.contract import answer_of
@@ -106,19 +106,22 @@ def learned(some: Scores, pilot: Scores) -> float:
     """Ours: a walk from the start that other answers choose."""
     known = list(zip(pilot.sure.tolist(), pilot.right.tolist(), strict=True))
     found = plan(known, len(some.sure), ALPHA, FIRST)
-    step = threshold(some.sure, some.right, ALPHA, FIRST, found.start if found else MIDDLE)
+    start = found.start if found else MIDDLE
+    step = choose(walk(some.sure, some.right, ALPHA, FIRST, start=start), FIRST)
     return step.threshold if step else math.inf
 
 
 def middle(some: Scores, pilot: Scores) -> float:
     """A walk from the middle."""
-    step = threshold(some.sure, some.right, ALPHA, FIRST)
+    step = choose(walk(some.sure, some.right, ALPHA, FIRST), FIRST)
     return step.threshold if step else math.inf
 
 
 def four(some: Scores, pilot: Scores) -> float:
     """The loosest threshold of four walks, at a quarter of δ each."""
-    steps = [threshold(some.sure, some.right, ALPHA, FIRST / len(FOUR), start) for start in FOUR]
+    delta = FIRST / len(FOUR)
+    walks = [walk(some.sure, some.right, ALPHA, delta, start=start) for start in FOUR]
+    steps = [choose(steps, delta) for steps in walks]
     return min((step.threshold for step in steps if step), default=math.inf)
 
 
@@ -146,14 +149,12 @@ def regret(name: str, known: Scores, draws: int, seed: int) -> list[Result]:
         some = max(20, min(draws, draws * 1_000 // n))
         pairs = [(known.drawn(n, rng), known.drawn(round(PILOT * n), rng)) for _ in range(some)]
         row: Result = {"scores": name, "oracle": oracle, "n": n, "draws": some}
-        for rule, choose in RULES.items():
-            limits = [choose(*pair) for pair in pairs]
+        for rule, limit in RULES.items():
+            limits = [limit(*pair) for pair in pairs]
             served = np.searchsorted(-known.sure, -np.array(limits), side="right")
             risks = np.where(served > 0, known.risks[np.maximum(served - 1, 0)], 0.0)
             row[rule] = float(served.mean() / len(known.sure) / max(oracle, 1e-9))
-            row["broken" if choose is learned else f"broken, {rule}"] = float(
-                (risks > ALPHA).mean()
-            )
+            row["broken" if limit is learned else f"broken, {rule}"] = float((risks > ALPHA).mean())
         results.append(row)
     return results
 

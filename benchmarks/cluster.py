@@ -131,10 +131,7 @@ def ours(calls: Sequence[CleanCall], home: Path, truth: Truth) -> Scores:
 
 
 def peers(calls: Sequence[CleanCall], truth: Truth) -> dict[str, Scores]:
-    """Return what is usually done.
-
-    A hash of the system prompt, k-means or HDBSCAN of words or meaning.
-    """
+    """The usual ways: a hash of the system prompt, k-means or HDBSCAN of words or meaning."""
     from sklearn.cluster import HDBSCAN, KMeans
     from sklearn.decomposition import TruncatedSVD
     from sklearn.feature_extraction.text import TfidfVectorizer

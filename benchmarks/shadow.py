@@ -24,8 +24,8 @@ from rich.table import Table
 
 from tasks.calibrate import shadow_proof
 from tasks.calibrate.shadow_proof import ShadowAnswer, ShadowPlan
+from tasks.calibrate.threshold import choose, walk
 from tasks.calibrate.threshold import plan as planned
-from tasks.calibrate.threshold import walk
 from tasks.core.certificate import spent
 from tasks.core.sequential_tests import Proof
 from tasks.evaluate.significance import binomial_tail, wilson
@@ -89,9 +89,9 @@ def by_night(curve: Risk, nights: int, each: int, rng: random.Random) -> tuple[s
         if hope and hope.chance >= LIKELY:
             attempts += 1
             scores, right = zip(*held, strict=True)
-            steps = [s for s in walk(scores, right, ALPHA, level, start=hope.start) if s.p <= level]
-            if steps:
-                return "held out", steps[-1].threshold
+            step = choose(walk(scores, right, ALPHA, level, start=hope.start), level)
+            if step:
+                return "held out", step.threshold
         if waiting and night - waiting[0] < STAY:
             waiting[2].extend(_seen(night, today))
         else:

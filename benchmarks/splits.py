@@ -23,7 +23,7 @@ from rich.table import Table
 from benchmarks import sets
 from benchmarks.curation import read
 from benchmarks.streams import ALPHA, DELTA, Flags, Floats
-from tasks.calibrate.threshold import MIDDLE, plan, threshold
+from tasks.calibrate.threshold import MIDDLE, choose, plan, walk
 from tasks.cluster.signatures import user_text
 from tasks.core.certificate import spent
 from tasks.core.contract import answer_of
@@ -60,7 +60,8 @@ def served(rows: Pairs, later: Pairs, split: Sequence[float]) -> float:
     sure, right = ask(proof)
     delta = spent(DELTA, 1)
     chosen = plan(list(zip(*ask(checked), strict=True)), len(proof), ALPHA, delta)
-    step = threshold(sure, right, ALPHA, delta, chosen.start if chosen else MIDDLE)
+    start = chosen.start if chosen else MIDDLE
+    step = choose(walk(sure, right, ALPHA, delta, start=start), delta)
     return float((ask(later)[0] >= step.threshold).mean()) if step else 0.0
 
 

@@ -20,7 +20,7 @@ from tasks.calibrate.shadow_proof import (
     standing,
     thresholds,
 )
-from tasks.calibrate.threshold import MIDDLE, needed, plan, walk
+from tasks.calibrate.threshold import MIDDLE, choose, needed, plan, walk
 from tasks.core.certificate import Certificate, spent
 from tasks.core.params import Dataset, Judge, Serve, Train
 from tasks.evaluate.significance import binomial_tail, grouped_tail, wilson
@@ -184,11 +184,10 @@ def before(month: Month) -> None:
     kept, part = month.kept(month.nights, known=False)
     proof = kept & (part > 0.45) & (part <= 0.85)
     n = int(proof.sum())
-    steps = walk(-ranks[proof], ~wrong[proof], ALPHA, DELTA)
-    proven = [step for step in steps if step.p <= DELTA]
+    step = choose(walk(-ranks[proof], ~wrong[proof], ALPHA, DELTA), DELTA)
     rival = month.serving.coverage if month.serving else 0.0
-    if proven and wilson(proven[-1].accepted / n, n)[1] >= rival:
-        month.promote(-proven[-1].threshold, n, 1)
+    if step and wilson(step.accepted / n, n)[1] >= rival:
+        month.promote(-step.threshold, n, 1)
 
 
 def ours(month: Month) -> None:
@@ -209,10 +208,9 @@ def ours(month: Month) -> None:
     if n >= needed(ALPHA, delta) and (not chosen or chosen.chance >= LIKELY):
         month.attempts += 1
         start = chosen.start if chosen else MIDDLE
-        steps = walk(-ranks[proof], ~wrong[proof], ALPHA, delta, start=start)
-        proven = [step for step in steps if step.p <= delta]
-        if proven and proven[-1].accepted / n >= least:
-            month.promote(-proven[-1].threshold, n, month.attempts)
+        step = choose(walk(-ranks[proof], ~wrong[proof], ALPHA, delta, start=start), delta)
+        if step and step.accepted / n >= least:
+            month.promote(-step.threshold, n, month.attempts)
             month.shadow = None
             return
     tested = kept & (part > limits[-1])
@@ -304,9 +302,8 @@ def filtered(
         wrong = off | (rng.random(n) < curve(ranks))
         for counted in broken:
             used = np.ones(n, bool) if counted else ~off
-            steps = walk(-ranks[used], ~wrong[used], ALPHA, DELTA)
-            proven = [step for step in steps if step.p <= DELTA]
-            if proven:
-                risk = true[max(0, round(-proven[-1].threshold * GRID) - 1)]
+            step = choose(walk(-ranks[used], ~wrong[used], ALPHA, DELTA), DELTA)
+            if step:
+                risk = true[max(0, round(-step.threshold * GRID) - 1)]
                 broken[counted] += bool(slips + (1 - slips) * risk > ALPHA)
     return broken[True] / draws, broken[False] / draws

@@ -1,4 +1,4 @@
-"""What the Prefect UI shows beside a run: tables and notes that a person can read."""
+"""The Prefect UI's artifacts beside a run: tables and notes that a person can read."""
 
 from __future__ import annotations
 
@@ -24,13 +24,15 @@ from tasks.train.loop import Progress
 PAUSE = 2.0  # seconds between two looks at a training
 
 
-def revoked(said: Sequence[str]) -> None:
-    """Return what the watch took out of service, and why."""
-    create_markdown_artifact("\n\n".join(said), key="revoked", description="Taken out of service")
+def revoked(sentences: Sequence[str]) -> None:
+    """Show what the watch took out of service, and why."""
+    create_markdown_artifact(
+        "\n\n".join(sentences), key="revoked", description="Taken out of service"
+    )
 
 
 def hops(night: Night) -> None:
-    """Return what each hop kept and dropped, with the reasons."""
+    """Show what each hop kept and dropped, with the reasons."""
     done = [counts for hop in stage.HOPS if (counts := stage.counts(night.out(hop)))]
     create_table_artifact(
         [
@@ -107,7 +109,7 @@ def _became(outcome: Outcome) -> str:
 
 
 def student(outcome: Outcome) -> None:
-    """Return what became of one student."""
+    """Show what became of one student."""
     create_markdown_artifact(
         f"**{outcome.task}**: {_became(outcome)}\n\n"
         f"{outcome.reason}\n\n"
@@ -118,7 +120,7 @@ def student(outcome: Outcome) -> None:
 
 
 def night(day: str, outcomes: Sequence[Outcome]) -> None:
-    """Return what became of every task that night."""
+    """Show what became of every task that night."""
     create_table_artifact(
         [
             {

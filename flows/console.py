@@ -1,4 +1,4 @@
-"""What a person sees in the terminal while a flow runs: a line per hop and a bar per long stage."""
+"""The terminal's output while a flow runs: a line per hop and a bar per long stage."""
 
 from __future__ import annotations
 

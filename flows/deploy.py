@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import yaml
 from prefect.client.orchestration import get_client
@@ -21,12 +21,11 @@ from prefect.exceptions import ObjectNotFound
 
 from flows import dead_runs
 from tasks.core.params import Schedule, load
+from tasks.core.records import Json
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import PrefectClient
     from prefect.client.schemas.responses import DeploymentResponse
-
-Json = dict[str, Any]
 
 
 def _prefect(*arguments: str) -> None:

@@ -1,4 +1,4 @@
-"""When the flows run on one machine: the runner that `flywheel up` keeps alive.
+"""Schedules of the flows on one machine: the runner that `flywheel up` keeps alive.
 
     python -m flows.schedule .flywheel/live 8200
 

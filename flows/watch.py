@@ -19,10 +19,10 @@ from flows.night.folders import registry_of
 def watch(home: str = ".flywheel/live") -> list[str]:
     """Take out what broke its certificate, and let the pool follow; raises Refused."""
     registry_of(Path(home).resolve()).reach()
-    said: list[str] = steps.watch(home)
-    for sentence in said:
+    sentences: list[str] = steps.watch(home)
+    for sentence in sentences:
         console.say(f"  {sentence}")
-    if said:
-        artifacts.revoked(said)
+    if sentences:
+        artifacts.revoked(sentences)
         steps.promote(home)
-    return said
+    return sentences

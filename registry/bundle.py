@@ -88,9 +88,9 @@ def pack(
 
 def proven(folder: Path, to: Path, proof: Certificate) -> Path:
     """A copy of a student's bundle at `to`, with the certificate that it has earned."""
-    with fresh(to) as made:
-        shutil.copytree(folder, made, dirs_exist_ok=True)
-        write_atomic(made / "certificate.json", msgspec.json.encode(proof))
+    with fresh(to) as copy:
+        shutil.copytree(folder, copy, dirs_exist_ok=True)
+        write_atomic(copy / "certificate.json", msgspec.json.encode(proof))
     return to
 
 
@@ -131,19 +131,22 @@ def scorecard(bundle: Path) -> Scorecard:
     return msgspec.json.decode((bundle / "scorecard.json").read_bytes(), type=Scorecard)
 
 
-def signature(bundle: Path, task: str, key: bytes) -> str:
-    """HMAC-SHA256, hexadecimal, of the task that a bundle is for and of every file in it."""
-    made = hmac.new(key, b"flywheel bundle", "sha256")
-    for part in (task.encode(), *_files(bundle)):
-        made.update(len(part).to_bytes(8, "big") + part)
-    return made.hexdigest()
+def signature(bundle: Path, about: Sequence[str], key: bytes) -> str:
+    """HMAC-SHA256, hexadecimal, of what a version says of a bundle and of every file in it."""
+    mac = hmac.new(key, b"flywheel bundle", "sha256")
+    for part in (*(word.encode() for word in about), *_files(bundle)):
+        mac.update(len(part).to_bytes(8, "big") + part)
+    return mac.hexdigest()
 
 
-def check_signature(bundle: Path, task: str, key: bytes, signed: str) -> None:
-    """Raise Refused for a bundle that is not as it was signed with this key."""
-    if not hmac.compare_digest(signature(bundle, task, key), signed):
+def check_signature(bundle: Path, about: Sequence[str], key: bytes, signed: str) -> None:
+    """Raise Refused for a bundle that is not as it was signed with this key; its task comes first.
+
+    What is compared are bytes: a tag of MLflow's may hold any text.
+    """
+    if not hmac.compare_digest(signature(bundle, about, key).encode(), signed.encode()):
         raise Refused(
-            f"this version of {task!r} does not have this flywheel's signature: somebody else "
+            f"this version of {about[0]!r} does not have this flywheel's signature: somebody else "
             "registered or changed it, or the key is another one"
         )
 

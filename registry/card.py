@@ -1,4 +1,4 @@
-"""What a person reads in the MLflow UI about a task's model and each of its versions: Markdown."""
+"""Model cards: the MLflow UI's page of a task's model and of each of its versions, in Markdown."""
 
 from __future__ import annotations
 
@@ -109,11 +109,12 @@ def shadow(evidence: Standing, risk: Risk) -> str:
     return f"{told}At least {evidence.lacking:,} more {what}, all of them right, prove it."
 
 
-def waiting(found: Standing) -> str:
+def waiting(evidence: Standing) -> str:
     """Return what live calls say about a candidate that is proven and waits for a person."""
     return (
-        f"Asked in the background about {found.live:,} live calls, it would have answered "
-        f"{found.accepted:,} of them by itself, {found.wrong:,} wrongly. It waits for a person."
+        f"Asked in the background about {evidence.live:,} live calls, it would have answered "
+        f"{evidence.accepted:,} of them by itself, {evidence.wrong:,} wrongly. "
+        "It waits for a person."
     )
 
 

@@ -34,14 +34,14 @@ def verify(path: Path) -> tuple[int, str]:
     whole = _whole(path.read_bytes()) if path.exists() else b""
     lines, done, before = whole.split(b"\n")[:-1], 0, b""
     for number, line in enumerate(lines, 1):
-        found = _HASHED.search(line)
-        if found is None and before:
+        match = _HASHED.search(line)
+        if match is None and before:
             raise Refused(f"{path}: line {number} has no hash: it was not written by flywheel")
-        if found:
-            body = line[: found.start()] + b"}"
-            if _next(before or _sum(whole[:done]), body) != found[1]:
+        if match:
+            body = line[: match.start()] + b"}"
+            if _next(before or _sum(whole[:done]), body) != match[1]:
                 raise Refused(f"{path}: line {number}, or one before it, was changed")
-            before = found[1]
+            before = match[1]
         done += len(line) + 1
     return len(lines), before.decode()
 
@@ -61,5 +61,5 @@ def _next(before: bytes, body: bytes) -> bytes:
 
 def _last(whole: bytes) -> bytes:
     """The hash that the next line begins with: the last line's, or that of lines without one."""
-    found = _HASHED.search(whole[whole[:-1].rfind(b"\n") + 1 :])
-    return found[1] if found else _sum(whole)
+    match = _HASHED.search(whole[whole[:-1].rfind(b"\n") + 1 :])
+    return match[1] if match else _sum(whole)

@@ -1,4 +1,4 @@
-"""Which of a task's students is kept: its own, or the one that it shares with its domain. Pure."""
+"""Choice among a task's students: its own, or the one that it shares with its domain. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What was promoted, when, by whom and why; and the DVC snapshot of each night's datasets.
+"""The ledger of promotions: when, by whom and why; and the DVC snapshot of each night's datasets.
 
 Aliases in MLflow have no compare-and-set. The ledger has: `promote` moves `champion` only when it
 still points where the decision saw it. A person who moves the alias in the UI is written down by

@@ -1,4 +1,4 @@
-"""What the ledger says about the watch's revocations, and what people made of them. Pure."""
+"""Rulings of the ledger: the watch's revocations, and people's moves after them. Pure."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ def changes(ledger: Sequence[Entry]) -> dict[str, float]:
 
     What a person put back was no breach.
     """
-    found: dict[str, Entry] = {}
+    breaches: dict[str, Entry] = {}
     for entry in ledger:
         if entry.breach:
-            found[entry.task] = entry
-        elif (known := found.get(entry.task)) and _put_back(entry, known):
-            del found[entry.task]
-    return {task: e.breach.changed for task, e in found.items() if e.breach and e.breach.teacher}
+            breaches[entry.task] = entry
+        elif (breach := breaches.get(entry.task)) and _put_back(entry, breach):
+            del breaches[entry.task]
+    return {task: e.breach.changed for task, e in breaches.items() if e.breach and e.breach.teacher}
 
 
 def _put_back(entry: Entry, breach: Entry) -> bool:

@@ -1,4 +1,4 @@
-"""What MLflow shows of one student beside its files: figures, curves, data, tables and pictures."""
+"""The MLflow run of one student, beside its files: figures, curves, data, tables and pictures."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether a server answers, asked before anything waits for it."""
+"""A check that a server answers, before anything waits for it."""
 
 from __future__ import annotations
 

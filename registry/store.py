@@ -24,7 +24,7 @@ from registry import card, run
 from registry.bundle import Lineage
 from registry.gate import Verdict
 from registry.server import reach
-from registry.version import TASK, version_of
+from registry.version import PASSED, REFUSED, TASK, version_of
 from registry.version import Version as Version  # part of what a store gives
 from tasks.core.certificate import Certificate
 from tasks.core.records import digest
@@ -83,22 +83,23 @@ class Store:
 
         `candidate` moves to it when the gate let it pass. `champion` never moves here.
         """
-        made = adapter_digest(bundle / "adapter")
-        bundles.check(bundle, made)
+        adapter = adapter_digest(bundle / "adapter")
+        bundles.check(bundle, adapter)
         proof = digest(msgspec.json.encode(certificate)) if certificate else ""
         proven = (v for v in self.versions(task.id) if v.certificate == proof)
-        same = next((v for v in proven if v.adapter_digest == made), None)
+        same = next((v for v in proven if v.adapter_digest == adapter), None)
         if same is None:
+            signed = (task.id, PASSED if verdict.passed else REFUSED, lineage.domain or TASK)
             tags = {
-                "verdict": "passed" if verdict.passed else "refused",
+                "verdict": signed[1],
                 "agreement": f"{scorecard.agreement:.1%}",
                 "coverage": f"{certificate.coverage if certificate else 0:.1%}",
                 "night": lineage.night,
-                "adapter_digest": made,
+                "adapter_digest": adapter,
                 "dataset": lineage.dataset,
-                "scope": lineage.domain or TASK,
+                "scope": signed[2],
                 "certificate": proof,
-                "signature": bundles.signature(bundle, task.id, self._key),
+                "signature": bundles.signature(bundle, signed, self._key),
             }
             note = card.version(task, scorecard, certificate, verdict, lineage)
             same = self._add(task, bundle, scorecard, certificate, lineage, tags, note)
@@ -225,7 +226,7 @@ class Store:
 
     def _check(self, folder: Path, version: Version) -> None:
         bundles.check(folder, version.adapter_digest)
-        bundles.check_signature(folder, version.name, self._key, version.signature)
+        bundles.check_signature(folder, version.signed, self._key, version.signature)
 
     def record(self, day: str, figures: Mapping[str, float]) -> None:
         """The figures of one night as a run of its own; a night that is run again has one run."""

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
 
 TASK = "task"  # the scope of a student that has one task
+PASSED, REFUSED = "passed", "refused"  # by the gate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,7 +19,7 @@ class Version:
     """One registered student. `scope` is `task`, or the domain whose tasks have it in common.
 
     `certificate` names the proof that it was registered with, empty without one; `signature` is
-    what who registered it made of its bundle with the home's key.
+    what who registered it made of its bundle, and of what is signed of it, with the home's key.
     """
 
     name: str
@@ -31,6 +32,11 @@ class Version:
     scope: str = TASK
     certificate: str = ""
     signature: str = ""
+
+    @property
+    def signed(self) -> tuple[str, str, str]:
+        """What its signature covers beside its bundle: task, the gate's verdict, scope."""
+        return self.name, PASSED if self.passed else REFUSED, self.scope
 
     @property
     def bundle(self) -> str:
@@ -54,7 +60,7 @@ def version_of(version: ModelVersion) -> Version:
         adapter_digest=version.tags.get("adapter_digest", ""),
         dataset=version.tags.get("dataset", ""),
         run=version.run_id or "",
-        passed=version.tags.get("verdict") == "passed",
+        passed=version.tags.get("verdict") == PASSED,
         at=version.creation_timestamp / 1000,
         scope=version.tags.get("scope", TASK),
         certificate=version.tags.get("certificate", ""),

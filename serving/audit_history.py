@@ -36,7 +36,7 @@ def gather(home: Path) -> list[Observation]:
 def look(home: Path, *, keep: bool = False) -> list[Observation]:
     """Return the same; nothing is written unless told."""
     folder = home / FOLDER
-    known = {found.id: found for found in _kept(folder)}
+    by_id = {observation.id: observation for observation in _kept(folder)}
     offsets = _offsets(folder)
     for file in evidence.files(home / "journal"):
         stat = file.stat()
@@ -45,14 +45,14 @@ def look(home: Path, *, keep: bool = False) -> list[Observation]:
         if stat.st_size <= start:
             continue
         end = _end(file, start, stat.st_size)
-        new = [found for found in _new(file, start, end) if found.id not in known]
-        known |= {found.id: found for found in new}
+        new = [observation for observation in _new(file, start, end) if observation.id not in by_id]
+        by_id |= {observation.id: observation for observation in new}
         offsets[name] = end
         if keep:
             _keep(folder / f"{file.name[:10]}.jsonl", new)
     if keep:
         write_atomic(folder / READ, msgspec.json.encode(offsets))
-    return list(known.values())
+    return list(by_id.values())
 
 
 def raised(home: Path) -> dict[str, float]:
@@ -78,32 +78,32 @@ def tests(home: Path, threshold: float, observations: list[Observation]) -> list
 
     Those that are taken over from come last.
     """
-    made = {
+    by_student = {
         EvidenceKey.of(route): RiskTest(route, threshold)
         for route in RouteFile(home / "routes.json").current().answering
     }
     for one in observations:
-        if (test := made.get(one.key)) and test.alarm is None:
+        if (test := by_student.get(one.key)) and test.alarm is None:
             test.see(one)
-    return list(made.values())
+    return list(by_student.values())
 
 
 def audited(home: Path, key: EvidenceKey) -> list[JournalLine]:
     """Return the audited calls of a student, whole, oldest first."""
-    found = (line for file in evidence.files(home / "journal") for line in evidence.lines(file))
-    mine = {line.id: line for line in found if line.audit and _about(line, key)}
+    lines = (line for file in evidence.files(home / "journal") for line in evidence.lines(file))
+    mine = {line.id: line for line in lines if line.audit and _about(line, key)}
     return sorted(mine.values(), key=lambda line: line.at)
 
 
 def _about(line: JournalLine, key: EvidenceKey) -> bool:
-    found = observed(line)
-    return found is not None and found.key == key
+    observation = observed(line)
+    return observation is not None and observation.key == key
 
 
 def _new(file: Path, start: int, end: int) -> Iterator[Observation]:
     for line in evidence.lines(file, start, end):
-        if found := observed(line):
-            yield found
+        if observation := observed(line):
+            yield observation
 
 
 def _end(file: Path, start: int, size: int) -> int:
@@ -113,9 +113,9 @@ def _end(file: Path, start: int, size: int) -> int:
             return size
         for back in range(size, start, -(1 << 20)):
             opened.seek(max(start, back - (1 << 20)))
-            found = opened.read(back - opened.tell()).rfind(b"\n")
-            if found >= 0:
-                return max(start, back - (1 << 20)) + found + 1
+            at = opened.read(back - opened.tell()).rfind(b"\n")
+            if at >= 0:
+                return max(start, back - (1 << 20)) + at + 1
     return start
 
 
@@ -134,7 +134,7 @@ def _kept(folder: Path) -> Iterator[Observation]:
                 yield decode(line)
 
 
-def _keep(file: Path, found: list[Observation]) -> None:
-    if found:
+def _keep(file: Path, observations: list[Observation]) -> None:
+    if observations:
         with file.open("ab") as opened:
-            opened.write(b"".join(b"\n" + msgspec.json.encode(one) for one in found) + b"\n")
+            opened.write(b"".join(b"\n" + msgspec.json.encode(one) for one in observations) + b"\n")

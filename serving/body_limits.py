@@ -1,4 +1,4 @@
-"""How much of a request is taken in: the size of its body, and what all bodies hold together."""
+"""Limits of request bodies: the size of each, and of all that are held at the same time."""
 
 from __future__ import annotations
 

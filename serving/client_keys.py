@@ -73,8 +73,8 @@ def add(home: Path, name: str, now: float, **limits: object) -> str:
         keys = read(home)
         if any(key.name == name and key.revoked is None for key in keys):
             raise Refused(f"{name!r} already has a key; revoke it first")
-        made = {"name": name, "sha256": _digest(secret), "made": now, **limits}
-        _write(home, [*keys, msgspec.convert(made, ClientKey)])
+        fields = {"name": name, "sha256": _digest(secret), "made": now, **limits}
+        _write(home, [*keys, msgspec.convert(fields, ClientKey)])
     return secret
 
 
@@ -107,7 +107,7 @@ def _digest(secret: str) -> str:
 
 @dataclass(slots=True)
 class _Bucket:
-    """What is left of a rate: full at first, and again a minute after it was emptied."""
+    """The rest of a rate: full at first, and again a minute after it was emptied."""
 
     limit: int
     left: float

@@ -1,4 +1,4 @@
-"""Whether a student's answer is served or the call goes to the teacher, and why. Pure.
+"""The decision whether a student's answer is served or the call goes to the teacher, and why. Pure.
 
 A reason is a short phrase: one of these, `serving.route`'s or the pool's. It is counted, journaled
 and sent in a header.

@@ -115,7 +115,7 @@ def observed(line: JournalLine) -> Observation | None:
     served = line.answered_by != TEACHER
     if line.audit is None if served else not drawn(line.id, line.audit_rate):
         return None
-    said = line.audit if served and line.audit else line
+    reply = line.audit if served and line.audit else line
     return Observation(
         id=line.id,
         at=line.at,
@@ -124,7 +124,7 @@ def observed(line: JournalLine) -> Observation | None:
         conversation=line.conversation and digest(line.conversation),
         opening=digest(user_text(request)),
         request=digest(msgspec.json.encode(request).decode()),
-        teacher=" ".join(filter(None, (said.model, said.fingerprint))),
+        teacher=" ".join(filter(None, (reply.model, reply.fingerprint))),
         asked=str(request.get("model") or ""),
     )
 
@@ -155,14 +155,14 @@ class RiskTest:
         """Return when the answers became worse, as it looks from here."""
         return self.times[min(self.detector.changed, self.n - 1)] if self.times else 0.0
 
-    def see(self, found: Observation) -> bool:
+    def see(self, observation: Observation) -> bool:
         """Take in one answer; return whether it counted."""
         everything = self.route.certificate.risk == "marginal"
-        if (found.wrong is None and not everything) or not self._first(found):
+        if (observation.wrong is None and not everything) or not self._first(observation):
             return False
-        self.detector.see(bool(found.wrong))
-        self.wrong += bool(found.wrong)
-        self.times.append(found.at)
+        self.detector.see(bool(observation.wrong))
+        self.wrong += bool(observation.wrong)
+        self.times.append(observation.at)
         if self.alarm is None and (self.detector.alarm(self.threshold) or self._taken_back()):
             self.alarm = self.n
         return True
@@ -182,13 +182,13 @@ class RiskTest:
         self.steps += said == "go on"
         return said == "take back"
 
-    def _first(self, found: Observation) -> bool:
+    def _first(self, observation: Observation) -> bool:
         """Return whether nothing of its conversation counted within the last ten minutes."""
-        own = found.opening if self.route.task.template.turns else found.request
-        name = found.conversation or own
-        if abs(found.at - self._heard.get(name, -math.inf)) <= QUIET:
+        own = observation.opening if self.route.task.template.turns else observation.request
+        name = observation.conversation or own
+        if abs(observation.at - self._heard.get(name, -math.inf)) <= QUIET:
             return False
-        self._heard[name] = found.at
+        self._heard[name] = observation.at
         self._heard.move_to_end(name)
         if len(self._heard) > REMEMBERED:
             self._heard.popitem(last=False)

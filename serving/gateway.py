@@ -114,8 +114,8 @@ class Gateway:
             if api is None:
                 await Relay(self.teacher, incoming, caller).run()
             else:
-                made = Exchange(uuid.uuid4().hex, at, start, api, incoming, key)
-                await self._answer(made, caller)
+                exchange = Exchange(uuid.uuid4().hex, at, start, api, incoming, key)
+                await self._answer(exchange, caller)
 
     async def _answer(self, exchange: Exchange, caller: Caller) -> None:
         """Answer one call: a student's answer where it may be served, else the teacher's."""

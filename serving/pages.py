@@ -1,4 +1,4 @@
-"""What the gateway has beside the API: its health, its state and its counters."""
+"""The gateway's pages beside the API: its health, its state and its counters."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ from registry.store import Store, Version
 from serving.audit_history import raised
 from serving.pool import Pool, PoolError
 from serving.taking_over import Rollouts
-from tasks.core.certificate import load_certificate
+from tasks.core.certificate import Certificate, load_certificate
 from tasks.core.contract import agree
 from tasks.core.records import Json, digest
 from tasks.core.stage import Refused, write_atomic
@@ -53,13 +53,13 @@ def routes(home: Path) -> list[Json]:
 def _route(home: Path, version: Version, bundle: Path, shadow: bool) -> dict[str, object]:
     """Return what the gateway is to know of a version.
 
-    Raises Refused where nothing proves a champion.
+    Raises Refused where the gate or its proof does not stand behind a champion.
     """
     if (name := load_one(bundle).id) != version.name:
         raise Refused(f"its bundle is of the task {name}")
     certificate = load_certificate(bundle / "certificate.json")
-    if isinstance(certificate, str) and not shadow:
-        raise Refused(f"it has no certificate: {certificate}")
+    if not shadow:
+        _stands(version, certificate)
     return {
         "task": read(bundle, "task"),
         "adapter": version.adapter,
@@ -70,6 +70,17 @@ def _route(home: Path, version: Version, bundle: Path, shadow: bool) -> dict[str
         "audit": raised(home).get(version.name, 0.0),
         "since": rulings.overruled(ledger.entries(home), version.name, version.number),
     }
+
+
+def _stands(version: Version, certificate: Certificate | str) -> None:
+    """Raise Refused for a champion that the gate refused, or that its certificate is not of."""
+    if isinstance(certificate, str):
+        raise Refused(f"it has no certificate: {certificate}")
+    proven = certificate.task, certificate.adapter_digest
+    if proven != (version.name, version.adapter_digest):
+        raise Refused(f"its certificate is of the adapter {proven[1]} of {proven[0]}")
+    if not version.passed:
+        raise Refused("the gate has not let it pass")
 
 
 async def _canary(pool: Pool, version: Version, bundle: Path) -> str | None:

@@ -134,7 +134,7 @@ def with_model(body: bytes, model: str) -> bytes:
 
 
 def _values(body: bytes, name: str) -> Iterator[tuple[int, int]]:
-    """Return where the values of a top-level key begin and end.
+    """Yield where the values of a top-level key begin and end.
 
     A key that is there twice has two.
     """

@@ -1,4 +1,4 @@
-"""Which student, if any, a request belongs to: the templates of the tasks that have a champion.
+"""The route of a request to a student, if any: the templates of the tasks that have a champion.
 
 `home/routes.json` says what is served; `promote` replaces it, and `RouteFile` notices.
 """

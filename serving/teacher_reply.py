@@ -1,4 +1,4 @@
-"""What went by of a teacher's answer, as the journal keeps it."""
+"""The teacher's reply that went by, as the journal keeps it."""
 
 from __future__ import annotations
 
@@ -43,9 +43,9 @@ def _read(api: str, passed: Passed) -> Completion:
     if api == CHAT:
         return completion.read(text)
     body = stream.join(list(stream.chunks(text))) if stream.is_sse(text) else shape.loads(text)
-    known = isinstance(body, dict) and (
+    readable = isinstance(body, dict) and (
         body.get("error") or body.get("object") == "response" or "type" in body
     )
-    if not known:
+    if not readable:
         raise ValueError(f"{shape.UNREADABLE}: no reply of the API {api}")
     return replies.read(body)

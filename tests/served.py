@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import date
@@ -160,3 +162,46 @@ class running:  # noqa: N801 - a context manager
     def __exit__(self, *_: object) -> None:
         self.server.should_exit = True
         self.thread.join(30)
+
+
+REQUEST = {"model": "large", **requests("route", 1, seed=9)[0]}
+
+
+def post(
+    built: Gateway,
+    request: Any = REQUEST,
+    path: str = "/v1/chat/completions",
+    **headers: str,
+) -> httpx.Response:
+    """One call, its audit included."""
+
+    async def call() -> httpx.Response:
+        async with client(built) as http:
+            body = request if isinstance(request, bytes) else json.dumps(request).encode()
+            named = {name.replace("_", "-"): value for name, value in headers.items()}
+            response = await http.post(path, content=body, headers=named)
+            await built.audits.finish(5)
+        built.journal.close()
+        return response
+
+    return asyncio.run(call())
+
+
+def get(built: Gateway, path: str) -> httpx.Response:
+    async def call() -> httpx.Response:
+        async with client(built) as http:
+            return await http.get(path)
+
+    return asyncio.run(call())
+
+
+def reply(response: httpx.Response) -> Any:
+    return response.json()["choices"][0]["message"]
+
+
+def sse(response: httpx.Response) -> Iterator[Any]:
+    """The events of a stream, which must end with [DONE]."""
+    assert response.headers["content-type"].startswith("text/event-stream")
+    events = [part.removeprefix("data: ") for part in response.text.strip().split("\n\n")]
+    assert events[-1] == "[DONE]"
+    return map(json.loads, events[:-1])

@@ -193,7 +193,7 @@ def bundle(
     answers(hops, digest, subject)
     parts = {
         "evaluated/scorecard": scorecard(digest),
-        "calibrated/certificate": certificate(digest),
+        "calibrated/certificate": certificate(digest, task=subject.id),
     }
     for name, part in parts.items():
         write_atomic(hops / f"{name}.json", msgspec.json.encode(part))

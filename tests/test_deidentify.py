@@ -6,22 +6,16 @@ import stat
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from tasks.core import records, stage
 from tasks.core.params import Deidentify
-from tasks.core.records import CALLS, Call, read_clean, read_rejected, write
+from tasks.core.records import Call, read_clean, read_rejected, write
 from tasks.core.stage import Refused
-from tasks.deidentify.call_texts import pieces, rewrite
-from tasks.deidentify.cleaner import INCONSISTENT, norm
-from tasks.deidentify.conversations import conversation_of, is_sealed, sealed
-from tasks.deidentify.deidentify import Deidentifier, deidentify, judge, load_key, probe
-from tasks.deidentify.findings import Finding
+from tasks.deidentify.cleaner import norm
+from tasks.deidentify.conversations import is_sealed, sealed
+from tasks.deidentify.deidentify import deidentify, judge, load_key, probe
 from tasks.deidentify.languages import frequency
 from tasks.deidentify.leak_check import Originals, leaks
-from tasks.deidentify.patterns import by_key
-from tasks.deidentify.scanner import Scanner, leaves, spans
 from tasks.report.review import sample
 
 KEY = b"k" * 32
@@ -321,148 +315,3 @@ def test_the_key_comes_from_the_environment_or_a_private_file(tmp_path, monkeypa
         load_key(tmp_path)
     monkeypatch.setenv("FLYWHEEL_PII_KEY", "from the environment")
     assert load_key(tmp_path) == b"from the environment"
-
-
-def test_calls_of_one_dialogue_share_a_conversation_without_an_id():
-    """The first user text names it."""
-    first, later = call("1", "hello"), call("2", "hello")
-    later.request["messages"] += [
-        {"role": "assistant", "content": "hi"},
-        {"role": "user", "content": "x"},
-    ]
-    assert conversation_of(first) == conversation_of(later) != conversation_of(call("3", "bye"))
-
-
-def test_images_do_not_pass():
-    """The bytes of an image are neither read nor kept."""
-    part = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
-    from tasks.deidentify.call_texts import each_message
-
-    message = {"role": "user", "content": [part, {"type": "text", "text": "look"}]}
-    kept = each_message(message, lambda path, text: text.upper())
-    assert kept["content"][0]["image_url"]["url"] == "data:,"
-    assert kept["content"][1]["text"] == "LOOK"
-
-
-@pytest.mark.parametrize(
-    ("path", "value", "kind"),
-    [
-        ("user.first_name", "Mia", "PERSON"),
-        ("dateOfBirth", "1990-05-03", "BIRTH_DATE"),
-        ("customer.phone", "5551234567", "PHONE_NUMBER"),
-        ("last_four", "1167", "CARD_LAST_FOUR"),
-        ("last_four", "null", None),
-        ("email", "unknown", None),
-        ("order_id", "#W1", None),
-        ("token", "hello", None),
-    ],
-)
-def test_a_key_says_what_its_value_is(path, value, kind):
-    """When the value fits."""
-    assert by_key(path, value, {}) == kind
-
-
-JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.text(max_size=12),
-    lambda inner: (
-        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=6), inner, max_size=3)
-    ),
-    max_leaves=10,
-)
-
-
-@given(JSON, st.booleans(), st.text(max_size=10))
-def test_json_stays_json_with_the_same_keys(document, ascii_only, around):
-    """Only string values change; nothing else of the text does."""
-    body = json.dumps(document, ensure_ascii=ascii_only)
-    text = around.replace("{", "").replace("[", "") + body
-
-    def shape(value):
-        if isinstance(value, dict):
-            return {k: shape(v) for k, v in value.items()}
-        return (
-            [shape(v) for v in value]
-            if isinstance(value, list)
-            else isinstance(value, str) or value
-        )
-
-    changed = rewrite(body, lambda path, leaf: leaf + "x" if path else leaf)
-    assert shape(json.loads(changed)) == shape(document)
-    assert rewrite(text, lambda path, leaf: leaf) == text
-
-
-@given(st.text(max_size=300))
-def test_every_character_of_a_string_belongs_to_one_piece(text):
-    """Without gaps and overlaps."""
-    assert "".join(text[p.start : p.end] for p in pieces(text)) == text
-
-
-@given(st.text("ab .\n", max_size=6000))
-def test_a_long_text_is_cut_without_losing_a_character(text):
-    """Each character is scanned once."""
-    assert "".join(text[a:b] for a, b in spans(text)) == text
-
-
-def test_json_inside_json_is_reached():
-    """A string that holds JSON is read as JSON."""
-    inner = json.dumps({"email": "a@gmail.com"})
-    assert [(p.path, p.text) for p in leaves(json.dumps({"body": inner}))] == [
-        ("body.email", "a@gmail.com")
-    ]
-
-
-class Seeing:
-    """A detector that sees a name in sentences alone, as taggers do; or in titles too."""
-
-    def __init__(self, *names: str) -> None:
-        self.names = names
-
-    def scan(self, texts):
-        """The names in each text."""
-        return [
-            [
-                Finding(text.index(name), text.index(name) + len(name), "PERSON", 0.9, "tagger")
-                for name in self.names
-                if name in text
-            ]
-            for text in texts
-        ]
-
-
-@pytest.mark.parametrize("names", [("Starfleet Academy",), ("tune Ola",), ("Ola Trek",), ()])
-def test_what_a_reply_copies_stays_a_copy(names):
-    """A title in which a name was seen is written as in the prompt, whatever is seen in it alone.
-
-    Where a name reaches beyond the title, the reply has what is found there.
-    """
-    told = call("1", "find the tune Ola Trek of Starfleet Academy", '{"title": "Ola Trek"}')
-    deidentifier = Deidentifier(RULES, KEY, Scanner(Seeing(*names), {}, KEY))
-    deidentifier.survey([told])
-    done = deidentifier.clean(told)
-    if names != ("tune Ola",):
-        assert json.loads(done.reply["content"])["title"] in user_text(done)
-    assert ("Ola Trek" in user_text(done)) == (names in ((), ("Starfleet Academy",)))
-
-
-class Hiding:
-    """A detector that takes a text for a secret."""
-
-    def scan(self, texts):
-        """The whole of each text that says `ola`."""
-        return [[Finding(0, len(t), "SECRET", 0.9, "shape")] if "ola" in t else [] for t in texts]
-
-
-def test_an_id_with_a_name_in_it_ends_no_night():
-    """Its surrogate has no name in it, and would not be looked at again."""
-    told = call("chatcmpl-ola", "hello", "hi ola")
-    deidentifier = Deidentifier(RULES, KEY, Scanner(Hiding(), {}, KEY))
-    deidentifier.survey([told])
-    done = deidentifier.clean(told)
-    assert "ola" not in done.id
-    assert "ola" not in done.reply["content"]
-
-
-def test_a_reply_that_no_longer_copies_is_set_aside():
-    """The reason is a word that quarantine and manifest use."""
-    assert INCONSISTENT == "inconsistent surrogates"
-    assert CALLS.metadata[b"kind"] == b"calls"

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
-import openai
 import pytest
 import served
 from hypothesis import given, settings
@@ -203,6 +202,8 @@ def test_every_phrase_can_be_said() -> None:
 
 def talk_to(built: Gateway, calls: int) -> list[agent.Outcome]:
     """The agent's traffic through a real OpenAI client into the gateway's application."""
+    import openai
+
     outcomes: list[agent.Outcome] = []
 
     async def send() -> None:
@@ -248,6 +249,8 @@ def test_the_agent_goes_on_when_calls_fail(tmp_path: Path) -> None:
 
 def test_the_teacher_streams_what_it_says() -> None:
     """Put together, a stream is the answer that the same request gets at once."""
+    import openai
+
     request = {"model": "m", **served.requests("extract", 1)[0]}
 
     async def ask() -> tuple[str, Any]:

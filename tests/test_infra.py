@@ -21,8 +21,6 @@ import pytest
 import yaml
 from roles import image_name
 
-from flows.deploy import paused
-
 ROOT = Path(__file__).parents[1]
 INFRA = ROOT / "infra"
 IMAGES = sorted((INFRA / "images").glob("*.Dockerfile"))
@@ -98,6 +96,8 @@ def test_prefect_finds_the_flows() -> None:
 
 def test_what_a_person_paused_stays_paused() -> None:
     """A worker that starts registers its deployments as paused and switched off as they are."""
+    from flows.deploy import paused
+
     wanted = {"name": "nightly", "schedules": [{"cron": "0 2 * * *"}]}
     assert paused(wanted, None) == wanted
 

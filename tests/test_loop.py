@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import re
 import shutil
@@ -153,11 +154,12 @@ def second_version(home: Path, stack: dict[str, str], route: dict[str, Any]) -> 
         calibrated=home / "adapters" / store.version(task.id, route["version"]).bundle,
         lineage=lineage,
     )
-    proof = load_certificate(packed / "certificate.json")
-    assert not isinstance(proof, str)
-    return store.register(
-        task, packed, bundle.scorecard(packed), proof, Verdict(True, "Another seed."), lineage
-    )
+    first = load_certificate(packed / "certificate.json")
+    assert not isinstance(first, str)
+    card = bundle.scorecard(packed)
+    proof = dataclasses.replace(first, adapter_digest=card.adapter_digest)
+    (packed / "certificate.json").write_bytes(msgspec.json.encode(proof))
+    return store.register(task, packed, card, proof, Verdict(True, "Another seed."), lineage)
 
 
 def asked(home: Path, stack: dict[str, str], name: str) -> set[str]:

@@ -11,7 +11,7 @@ from sqlalchemy import Engine, event
 from test_night_revocation import asked, gateway, night_of, printed, reasons, registered
 from test_night_shadow_plan import TASK, question, teacher
 
-from flows.cli import people, processes, stack, status
+from flows.cli import decisions, processes, stack, status
 from flows.night import pool_update, revocation
 from flows.night.folders import Night
 from registry import ledger, plots, rulings
@@ -94,7 +94,7 @@ def test_one_command_aborts(night: Night) -> None:
     night.store.set_shadow(TASK, None)
     champion(night, 2)  # a person overrules the watch: no roll-out
     assert routes(night.home)[0]["share"] == 1.0
-    people.rollback(night.home, TASK)
+    decisions.rollback(night.home, TASK)
     pool_update.promote(night.home)
     (route,) = routes(night.home)
     assert (route["version"], route["share"]) == (1, 1.0)

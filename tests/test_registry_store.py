@@ -8,10 +8,9 @@ import shutil
 import socket
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
-import pandas
 import pytest
 import students
 import tiny
@@ -26,6 +25,9 @@ from tasks.core.contract import Contract
 from tasks.core.stage import Refused
 from tasks.core.task import Task, load_one, save
 from tasks.students.causal import Student
+
+if TYPE_CHECKING:
+    import pandas
 
 PASSED = Verdict(True, "It answers 86% of the calls by itself.")
 DRAWN = plots.plots
@@ -59,6 +61,8 @@ def aliases(store: Store, name: str) -> dict[str, int]:
 
 
 def table(path: str) -> pandas.DataFrame:
+    import pandas
+
     return pandas.read_json(path, orient="split")
 
 
@@ -211,12 +215,16 @@ def test_what_was_changed_in_the_registry_is_not_served(
 
 
 def test_what_somebody_else_registered_is_not_served(store: Store, tmp_path: Path) -> None:
-    """Neither with another key, nor without a signature, nor a genuine one of another task."""
+    """Neither with another key, nor unsigned, nor as one of another task, verdict or scope."""
     subject = students.task("foreign-1")
     foreign = register(Store(store.uri, b"another key"), tmp_path, subject)
     genuine = register(store, tmp_path, students.task("foreign-2"))
     moved = dataclasses.replace(genuine, name="foreign-1", number=1)
-    for version in (foreign, dataclasses.replace(foreign, signature=""), moved):
+    changed = [
+        dataclasses.replace(genuine, **change)
+        for change in ({"passed": False}, {"scope": "domain-desk"}, {"signature": "ä"})
+    ]
+    for version in (foreign, dataclasses.replace(foreign, signature=""), moved, *changed):
         with pytest.raises(Refused, match="somebody else registered or changed it"):
             store.fetch(version, tmp_path / "there")
 
@@ -282,6 +290,7 @@ def test_bundle_keeps_the_questions_it_was_most_confident_about(tmp_path: Path) 
 def test_a_champion_can_be_asked_through_mlflow(store: Store, tmp_path: Path) -> None:
     """`mlflow.pyfunc.load_model` gives the student, without running code from the registry."""
     import mlflow
+    import pandas
 
     base = tiny.base(tmp_path / "base")
     students.lora(base, tmp_path / "trained" / "adapter")

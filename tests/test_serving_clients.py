@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import httpx
-import openai
 import provider
 import pydantic
 import pytest
@@ -23,6 +22,7 @@ from tasks.ingest.dialects import journal as dialect
 
 if TYPE_CHECKING:
     import anthropic
+    import openai
 
 HELLO = [{"role": "user", "content": "hi"}]
 KEY = "k"
@@ -55,6 +55,8 @@ class Person(pydantic.BaseModel):
 
 
 def client(url: str, key: str = KEY) -> openai.OpenAI:
+    import openai
+
     return openai.OpenAI(base_url=f"{url}/v1", api_key=key, max_retries=0)
 
 
@@ -73,6 +75,8 @@ def streamed(url: str) -> Any:
 
 
 def asynchronous(url: str) -> Any:
+    import openai
+
     async def run() -> Any:
         async with openai.AsyncOpenAI(base_url=f"{url}/v1", api_key=KEY) as made:
             whole = await made.chat.completions.create(model="large", messages=HELLO)  # type: ignore[arg-type]
@@ -132,12 +136,16 @@ def files(url: str) -> Any:
 
 
 def azure(url: str) -> Any:
+    import openai
+
     made = openai.AzureOpenAI(azure_endpoint=url, api_key=KEY, api_version="2024-10-21")
     found = made.chat.completions.create(model="large", messages=HELLO)  # type: ignore[arg-type]
     return found.model_dump()
 
 
 def refused(url: str) -> Any:
+    import openai
+
     with pytest.raises(openai.AuthenticationError) as caught:
         client(url, "wrong").chat.completions.create(model="large", messages=HELLO)  # type: ignore[arg-type]
     return str(caught.value), caught.value.body

@@ -72,27 +72,45 @@ class Desk:
         self.store = Store(f"sqlite:///{home}/mlflow.db", b"key")
         self.versions = {name: self.register(name) for name in ("a-1", "b-2")}
 
-    def register(self, name: str, trained: Path | None = None) -> Version:
-        """A version of a task's own; `trained` holds its real adapter, if any."""
+    def register(
+        self,
+        name: str,
+        trained: Path | None = None,
+        *,
+        store: Store | None = None,
+        passed: bool = True,
+        seed: int = 0,
+        **proof: Any,
+    ) -> Version:
+        """A version of a task's own; `trained` holds its real adapter, if any.
+
+        The gate let it pass or not, and its certificate says what `proof` does.
+        """
         subject = students.task(name)
         subject = replace(subject, template=replace(subject.template, tag=tag(name)))
         folder, digest, lineage = students.bundle(
-            self.home / "made", subject=subject, trained=trained
+            self.home / "made", subject=subject, trained=trained, seed=seed
         )
         questions = [
             {"prompt": tag(name) + q["prompt"], "answer": q["answer"]}
             for q in msgspec.json.decode((folder / "canary.json").read_bytes())
         ]
         (folder / "canary.json").write_bytes(msgspec.json.encode(questions))
-        card, proof = students.scorecard(digest), students.certificate(digest, task=name)
-        verdict, lineage = students.PASSED, replace(lineage, domain=NAME)
-        return self.store.register(subject, folder, card, proof, verdict, lineage)
+        certificate = replace(students.certificate(digest, task=name), **proof)
+        (folder / "certificate.json").write_bytes(msgspec.json.encode(certificate))
+        verdict, lineage = replace(students.PASSED, passed=passed), replace(lineage, domain=NAME)
+        card = students.scorecard(digest)
+        return (store or self.store).register(subject, folder, card, certificate, verdict, lineage)
 
     def promote(self, *names: str) -> Changes:
         """Make these the champions, and no others; then reconcile."""
         for name, version in self.versions.items():
             if name in names or self.store.champion(name) is not None:
                 self.store.set_champion(name, version.number if name in names else None)
+        return self.reconcile()
+
+    def reconcile(self) -> Changes:
+        """Make the pool match the registry."""
 
         async def act() -> Changes:
             async with Client() as client:
@@ -167,6 +185,44 @@ def test_one_champion_that_cannot_be_fetched_stops_no_other(desk: Desk) -> None:
         assert [r["task"]["id"] for r in routes(desk.home)] == ["a-1"]
     finally:
         place.with_name("gone").rename(place)
+
+
+def tried(desk: Desk, version: Version) -> str:
+    """Why a version that somebody has made champion does not serve, nor is loaded."""
+    before = desk.promote("a-1").serving
+    desk.store.set_champion(version.name, version.number)
+    changes = desk.reconcile()
+    assert changes.serving == before
+    assert all(route["version"] == 1 for route in routes(desk.home))
+    assert list(changes.refused) == [version.bundle]
+    return changes.refused[version.bundle]
+
+
+def test_a_version_that_somebody_else_made_is_not_served(desk: Desk) -> None:
+    """Who writes to MLflow has a template, a threshold, an adapter and the alias, not the key."""
+    stranger = Store(desk.store.uri, b"a guess")
+    forged = desk.register("a-1", store=stranger, seed=66, threshold=-1e9)
+    assert "does not have this flywheel's signature" in tried(desk, forged)
+    genuine = desk.versions["a-1"].signature
+    desk.store.client.set_model_version_tag("a-1", str(forged.number), "signature", genuine)
+    signed = desk.store.version("a-1", forged.number)
+    assert "does not have this flywheel's signature" in tried(desk, signed)
+
+
+def test_a_version_that_the_gate_refused_is_not_served(desk: Desk) -> None:
+    """Nor where its verdict was changed since."""
+    refused = desk.register("a-1", seed=67, passed=False)
+    assert tried(desk, refused) == "the gate has not let it pass"
+    desk.store.client.set_model_version_tag("a-1", str(refused.number), "verdict", "passed")
+    changed = desk.store.version("a-1", refused.number)
+    assert "does not have this flywheel's signature" in tried(desk, changed)
+
+
+def test_a_certificate_of_another_student_proves_nothing(desk: Desk) -> None:
+    """It is for one task and one adapter."""
+    for seed, other in enumerate(({"task": "b-2"}, {"adapter_digest": "00c0ffee"}), 68):
+        version = desk.register("a-1", seed=seed, **other)
+        assert tried(desk, version).startswith("its certificate is of the adapter")
 
 
 def without(name: str) -> Damage:

@@ -94,7 +94,7 @@ def test_sentences_have_gaps_where_they_copy() -> None:
     said = "Customer Bo asks for order X-1; call back."
     form, values = reader.read("Bo here: X-1", said)
     assert forms.write(form, values) == said
-    with pytest.raises(ValueError, match="a gap without its value"):
+    with pytest.raises(ValueError, match="a slot without its value"):
         forms.write(form, {**values, next(iter(values)): ABSENT})
 
 
@@ -108,7 +108,7 @@ def test_an_answer_that_is_copied_whole_needs_its_value() -> None:
 
 
 def test_queries_are_one_form_with_values_copied_or_usual() -> None:
-    """Quoted values and numbers are gaps: copied, or one of a few; equal ones are one field."""
+    """Quoted values and numbers are slots: copied, or one of a few; equal ones are one field."""
     terms = {"autumn": "FA", "spring": "SP"}
     rows = [
         (

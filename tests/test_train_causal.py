@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 import pytest
 import tiny
-import torch
 
 from tasks.core.params import Train
 from tasks.core.stage import Refused
@@ -17,6 +17,9 @@ from tasks.train import causal, fused
 from tasks.train.causal import Example, adapted, completion
 from tasks.train.prepare import save
 from tasks.train.train import train
+
+if TYPE_CHECKING:
+    import torch
 
 ROWS = [Example([1, 5 + n, *range(20, 30 + n), 2], 4 + n) for n in range(5)]
 
@@ -29,6 +32,8 @@ def params(tmp_path_factory: pytest.TempPathFactory) -> Train:
 
 def gradients(params: Train) -> tuple[bool, list[torch.Tensor]]:
     """Whether activations are computed again, and the gradients of one batch."""
+    import torch
+
     model, _ = adapted(Path(params.base), params, None)
     for name, weight in model.named_parameters():
         if "lora_B" in name:
@@ -46,6 +51,8 @@ def test_activations_that_are_computed_again_change_nothing(
     params: Train, dora: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where memory is short they are not kept; the gradients are the same bits, fused or not."""
+    import torch
+
     params = msgspec.structs.replace(params, dora=dora)
     kept, plain = gradients(params)
     monkeypatch.setattr(causal, "free_memory", lambda: 1_000_000)
@@ -71,6 +78,8 @@ KINDS = ["llama", "qwen3", "smollm3", "gemma2", "gemma3_text", "phi3", "cohere",
 @pytest.mark.parametrize("kind", KINDS)
 def test_any_causal_model_learns_and_answers(kind: str, tmp_path: Path) -> None:
     """The loss is that of the model's own logits, scaled or capped; batches change no answer."""
+    import torch
+
     base = tiny.base(tmp_path / "base", kind=kind)
     model, _ = adapted(base, Train(base=str(base), rank=8), None)
     losses, _ = completion(model.eval(), ROWS)
@@ -97,6 +106,8 @@ def test_a_base_in_4_bits_learns(
     params: Train, short: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """QLoRA leaves an adapter as any other, repeatably; it is served on the whole base."""
+    import torch
+
     pytest.importorskip("bitsandbytes")
     monkeypatch.setattr(causal, "crowded", lambda *_: short)
     params = msgspec.structs.replace(params, quantize=True)

@@ -11,7 +11,6 @@ from typing import Any, ClassVar
 import msgspec
 import pytest
 import tiny
-import torch
 
 from tasks.core.params import Train
 from tasks.core.rows import rows
@@ -56,6 +55,7 @@ class Paired(Team):
 
 def fitter(base: Path, dataset: Path, params: Train, team: Team) -> Fitter:
     """A training in float32, where rounding is small."""
+    import torch
     from peft import LoraConfig, get_peft_model
 
     model, tokenizer = load_base(base, "float32")
@@ -73,6 +73,8 @@ def test_a_team_takes_the_same_steps(base: Path, dataset: Path, params: Train) -
 
     The last batch of an epoch has one row: one process has nothing to do there.
     """
+    import torch
+
     made = [fitter(base, dataset, params, team) for team in (Team(), Paired(2, 0), Paired(2, 1))]
     with ThreadPoolExecutor() as pool:
         alone, *ours = pool.map(lambda one: one.fit(time.monotonic() + 60, None, None), made)
@@ -122,6 +124,8 @@ def test_a_refused_launch_says_why(dataset: Path, params: Train, tmp_path: Path)
 
 def test_each_gpu_gets_a_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """With 0 processes as many as there are GPUs, one without; the encoder is never launched."""
+    import torch
+
     assert processes(Train(), "causal") == processes(Train(processes=0), "causal") == 1
     assert processes(Train(processes=4), "causal") == 4
     assert processes(Train(processes=4), "encoder") == 1

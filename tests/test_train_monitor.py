@@ -7,7 +7,6 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-import torch
 
 from tasks.train import monitor
 
@@ -54,6 +53,7 @@ def test_long_runs_are_sampled_sparsely(monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_gpus_are_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     """Memory of each, and how busy it is where the driver's library can be asked."""
+    import torch
 
     def silent(number: int) -> float:
         raise ModuleNotFoundError("nvidia-ml-py")

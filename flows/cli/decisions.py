@@ -1,4 +1,4 @@
-"""What a person decides by command: promote, roll back; and what the ledger and a call say."""
+"""Commands of a person: candidates, promote, roll back, verify the ledger, a call's lineage."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from tasks.core.stage import Refused
 def candidates(home: Path) -> None:
     """Print the candidates that wait for a person."""
     store = registry_of(home)
-    found = waiting(store.aliases())
-    for task, (number, serving) in found.items():
+    waits = waiting(store.aliases())
+    for task, (number, serving) in waits.items():
         now = f"v{serving} serves" if serving else "the teacher answers"
         console.say(f"{task}  v{number}  ({now}; `flywheel promote {task}`)")
-    if not found:
+    if not waits:
         console.say("no candidate waits")
 
 
@@ -100,8 +100,8 @@ def _line(home: Path, call: str) -> Json:
     for file in sorted((home / "journal").glob("*.jsonl"), reverse=True):
         with file.open("rb") as lines:
             for raw in lines:
-                if wanted in raw and (found := msgspec.json.decode(raw))["id"] == call:
-                    return dict(found)
+                if wanted in raw and (line := msgspec.json.decode(raw))["id"] == call:
+                    return dict(line)
     raise Refused(f"no call {call} is in the journal of {home}")
 
 

@@ -182,7 +182,7 @@ def audit_show(
     call: Annotated[str, typer.Argument(help="The header x-flywheel-call of an answer.")],
     home: Home = LIVE,
 ) -> None:
-    """Return where one answer came from: header, adapter, version, run, data, source lines."""
+    """Show where one answer came from: header, adapter, version, run, data, source lines."""
     from flows.cli import decisions
 
     decisions.lineage(_known(home), call)
@@ -258,7 +258,7 @@ def data_get(
     registered = registry_of(home.resolve()).version(name, int(number))
     place = to or Path(f"{name}-v{number}")
     if place.exists():
-        raise Refused(f"{place} is there already")
+        raise Refused(f"{place} already exists")
     part = name if registered.scope == TASK else ""  # a domain's student learned from all its tasks
     console.say(str(ledger.restore(home.resolve(), registered.dataset, place, part)))
 

@@ -102,7 +102,7 @@ def _revoked(entries: list[Entry]) -> Iterator[str]:
 
 
 def _unlike(home: Path) -> Iterator[str]:
-    """Return what is wrong with the ledger, and which routes broke their promise."""
+    """Yield what is wrong with the ledger, and which routes broke their promise."""
     try:
         ledger.verify(home)
     except Refused as error:
@@ -114,12 +114,12 @@ def _table(title: str, *head: str) -> Table:
 
 
 def _champions(aliases: Aliases, tests: Mapping[str, RiskTest]) -> None:
-    made = _table("\nChampions", "task", "version", "agrees live", "risk", "accepted")
+    table = _table("\nChampions", "task", "version", "agrees live", "risk", "accepted")
     named = {task: of[CHAMPION] for task, of in aliases.items() if CHAMPION in of}
     for task, number in list(named.items())[:SHOWN]:
         test = tests.get(task)
         if test is None or test.route.version != number:
-            made.add_row(task, f"v{number}", "not served yet", "", "")
+            table.add_row(task, f"v{number}", "not served yet", "", "")
             continue
         low, high = interval(test.wrong, test.n)
         agrees = f"{1 - test.wrong / test.n:.1%} (n={test.n:,})" if test.n else "no audit yet"
@@ -127,15 +127,15 @@ def _champions(aliases: Aliases, tests: Mapping[str, RiskTest]) -> None:
         alpha, version = f"{test.route.certificate.alpha:.1%}", f"v{number}"
         if test.share < 1:
             version += f", of {test.share:.0%} of the conversations"
-        made.add_row(task, version, agrees, state, alpha)
-    _print(made, len(named))
+        table.add_row(task, version, agrees, state, alpha)
+    _print(table, len(named))
 
 
-def _print(made: Table, count: int) -> None:
+def _print(table: Table, count: int) -> None:
     if count:
-        console.console.print(made)
+        console.console.print(table)
     else:
-        console.say(f"{made.title}: none")
+        console.say(f"{table.title}: none")
     if count > SHOWN:
         console.say(f"… and {count - SHOWN:,} more")
 
@@ -145,10 +145,10 @@ def _shadows(home: Path, aliases: Aliases) -> None:
     with suppress(FileNotFoundError, msgspec.DecodeError):
         told = msgspec.json.decode((home / "shadows.json").read_bytes(), type=dict[str, str])
     named = {task: of[SHADOW] for task, of in aliases.items() if SHADOW in of}
-    made = _table("\nIn shadow", "task", "version", "how far its proof is")
+    table = _table("\nIn shadow", "task", "version", "how far its proof is")
     for task, number in list(named.items())[:SHOWN]:
-        made.add_row(task, f"v{number}", told.get(task, "not looked at yet"))
-    _print(made, len(named))
+        table.add_row(task, f"v{number}", told.get(task, "not looked at yet"))
+    _print(table, len(named))
 
 
 def waiting(aliases: Aliases) -> dict[str, tuple[int, int | None]]:
@@ -158,11 +158,11 @@ def waiting(aliases: Aliases) -> dict[str, tuple[int, int | None]]:
 
 
 def _candidates(aliases: Aliases) -> None:
-    made = _table("\nCandidates", "task", "version", "serves now")
-    found = waiting(aliases)
-    for task, (number, serving) in list(found.items())[:SHOWN]:
-        made.add_row(task, f"v{number}", f"v{serving}" if serving else "the teacher")
-    _print(made, len(found))
+    table = _table("\nCandidates", "task", "version", "serves now")
+    candidates = waiting(aliases)
+    for task, (number, serving) in list(candidates.items())[:SHOWN]:
+        table.add_row(task, f"v{number}", f"v{serving}" if serving else "the teacher")
+    _print(table, len(candidates))
 
 
 def _night(home: Path) -> None:
@@ -176,19 +176,19 @@ def _night(home: Path) -> None:
 
 def _chart(home: Path) -> None:
     """The share that the teacher answered, of the newest days."""
-    found: dict[str, list[int]] = {}
+    counts: dict[str, list[int]] = {}
     for file in files(home / "journal"):
-        found.setdefault(file.name[:10], [0, 0])
-    for day in sorted(found)[-DAYS:]:
+        counts.setdefault(file.name[:10], [0, 0])
+    for day in sorted(counts)[-DAYS:]:
         for file in sorted((home / "journal").glob(f"{day}*.jsonl")):
             with file.open("rb") as lines:
                 for line in lines:
-                    found[day][0] += 1
-                    found[day][1] += b'"answered_by":"teacher"' in line
-    if found:
+                    counts[day][0] += 1
+                    counts[day][1] += b'"answered_by":"teacher"' in line
+    if counts:
         console.say("\nCalls that the teacher answered")
-    for day in sorted(found)[-DAYS:]:
-        calls, escalated = found[day]
+    for day in sorted(counts)[-DAYS:]:
+        calls, escalated = counts[day]
         share = escalated / calls if calls else 0.0
         console.say(f"  {day}  {'█' * round(WIDE * share):<{WIDE}} {share:>4.0%} of {calls:,}")
 
@@ -199,7 +199,9 @@ def _planned() -> Iterator[str]:
         return
     with suppress(httpx.HTTPError), httpx.Client(base_url=api, timeout=SECONDS) as client:
         answer = client.post("/deployments/filter", json={}).raise_for_status()
-        found = msgspec.json.decode(answer.content, type=list[up.Deployment])
-        planned = {one.name: None if one.paused else up.next_run(client, one) for one in found}
+        deployments = msgspec.json.decode(answer.content, type=list[up.Deployment])
+        planned = {
+            one.name: None if one.paused else up.next_run(client, one) for one in deployments
+        }
         times = {n: f"{at:%Y-%m-%d %H:%M} UTC" if at else "paused" for n, at in planned.items()}
         yield "\nNext: " + ", ".join(f"{name} {at}" for name, at in sorted(times.items()))

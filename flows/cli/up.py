@@ -93,7 +93,7 @@ def _stay(look: Look, api: str) -> None:
 
 
 class Every(msgspec.Struct):
-    """When a schedule is due: every so many seconds, or else by a cron expression."""
+    """The times of a schedule: every so many seconds, or else by a cron expression."""
 
     interval: float | None = None
 

@@ -1,1 +1,1 @@
-"""What a night does, step by step. No Prefect here."""
+"""The steps of a night. No Prefect here."""

@@ -19,8 +19,8 @@ def send(urls: Sequence[str], title: str, body: str) -> bool:
     from apprise import Apprise
 
     sender = Apprise()
-    known = [bool(sender.add(os.path.expandvars(url))) for url in urls]
+    added = [bool(sender.add(os.path.expandvars(url))) for url in urls]
     sent = bool(len(sender)) and bool(sender.notify(title=title, body=body))
-    if not sent or not all(known):
+    if not sent or not all(added):
         log.error("an alert of watch.alerts in the params file could not be sent: %s", title)
-    return sent and all(known)
+    return sent and all(added)

@@ -1,4 +1,4 @@
-"""Who serves a task now: the version with the alias `champion`, and what is made of it."""
+"""The champion of a task: the version with the alias `champion`, its bundle and how it stands."""
 
 from __future__ import annotations
 

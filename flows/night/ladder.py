@@ -1,4 +1,4 @@
-"""What a night does for one task: train, evaluate, calibrate, judge, register. No Prefect here."""
+"""The ladder of one task's night: train, evaluate, calibrate, judge, register. No Prefect here."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a night says of one task."""
+"""The outcome of a night for one task."""
 
 from __future__ import annotations
 

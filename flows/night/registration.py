@@ -1,4 +1,4 @@
-"""What becomes of a task's students at the end of its night: registered, promoted, or shadowed."""
+"""Registration of a task's students at the end of its night: promoted, candidates, or shadows."""
 
 from __future__ import annotations
 

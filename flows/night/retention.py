@@ -1,4 +1,4 @@
-"""What a home forgets: raw calls leave it after some days; counts, fingerprints and proofs stay.
+"""Retention of a home's data: raw calls leave after days; counts, fingerprints and proofs stay.
 
 Raw calls are in the journal, in what each night read and validated (with what it quarantined
 there), and, as far as they repeat the payload, in the answers of shadows. Nothing else in a home

@@ -143,9 +143,9 @@ def _earlier(
     """The newest earlier version that the same audits speak for."""
     task, number = test.route.task.id, test.route.version
     entries = ledger.entries(night.home)
-    known = store.versions(task)
-    out = {v.adapter_digest for v in known if v.number == number}
-    for version in reversed([v for v in known if v.number < number and v.passed]):
+    versions = store.versions(task)
+    out = {v.adapter_digest for v in versions if v.number == number}
+    for version in reversed([v for v in versions if v.number < number and v.passed]):
         folder = night.home / "adapters" / version.bundle
         if version.adapter_digest in out or rulings.rolled_back(entries, task, version.number):
             continue
@@ -156,22 +156,22 @@ def _earlier(
 
 def _stands(night: Night, folder: Path, test: RiskTest, audits: Sequence[JournalLine]) -> bool:
     """Return whether a version would have kept its promise on these audits."""
-    proven, known = load_certificate(folder / "certificate.json"), load_one(folder)
+    proven, task = load_certificate(folder / "certificate.json"), load_one(folder)
     assert isinstance(proven, Certificate)  # else it would not be usable
     asked = [
-        (line, line.request, known.template.prompt(payload))
+        (line, line.request, task.template.prompt(payload))
         for line in audits[-AUDITS:]
-        if line.request and (payload := known.template.payload(line.request)) is not None
+        if line.request and (payload := task.template.payload(line.request)) is not None
     ]
     tokens, how = night.params.serve.answer_tokens, night.params.evaluate
     student = open_student(folder / "adapter")
-    said = student.answer([prompt for *_, prompt in asked], max_tokens=tokens, batch=how.batch)
+    answers = student.answer([prompt for *_, prompt in asked], max_tokens=tokens, batch=how.batch)
     detector, since = ChangeDetector(proven.alpha), list[bool]()
-    for (line, request, _), given in zip(asked, said, strict=True):
-        if line.audit is None or not decide(known, proven.threshold, request, given).serve:
+    for (line, request, _), given in zip(asked, answers, strict=True):
+        if line.audit is None or not decide(task, proven.threshold, request, given).serve:
             continue
-        expected = answer(line.audit.reply or {}, known.contract)
-        wrong = not agree(expected, given.text, known.contract)
+        expected = answer(line.audit.reply or {}, task.contract)
+        wrong = not agree(expected, given.text, task.contract)
         detector.see(wrong)
         since += [wrong] if line.at >= test.changed else []
     alarm = detector.alarm(night.params.watch.audits_per_false_alarm)
@@ -191,10 +191,10 @@ def _settled(night: Night, store: Store, entry: Entry) -> str:
     version = store.version(entry.task, entry.before)
     store.revoke(version, entry.reason)
     _shadow(night, store, version, entry.breach)
-    said = f"{version.bundle}: {entry.reason}"
+    sentence = f"{version.bundle}: {entry.reason}"
     alerts.send(night.params.watch.alerts, f"flywheel revoked {version.bundle}", entry.reason)
-    stage.write_atomic(done, msgspec.json.encode({"said": said}))
-    return said
+    stage.write_atomic(done, msgspec.json.encode({"said": sentence}))
+    return sentence
 
 
 def _shadow(night: Night, store: Store, version: Version, breach: Breach) -> None:

@@ -1,4 +1,4 @@
-"""What a task's student may take over, and save: a night's time is limited.
+"""Savings that a task's student may bring: a night's time is limited.
 
 Tasks are trained in the order of the calls that a minute of training may take over.
 """

@@ -97,7 +97,7 @@ def _plan(
     proving = _named(night, task, one.rung, "calibration") - {seen.conversation for seen in before}
     learned = _named(night, task, one.rung, "train", "validation", "test") | proving
     sizes = Counter(seen.conversation for seen in before)
-    made = ShadowPlan(
+    plan = ShadowPlan(
         task=task,
         adapter_digest=adapter_digest(domains.trained(night, task, one.rung) / "adapter"),
         alpha=alpha,
@@ -111,8 +111,8 @@ def _plan(
         largest=min(LARGEST, max(sizes.values(), default=1)),
     )
     a_night = load_one(night.out("dataset", task)).size / len(night.clean())
-    enough = shadow_proof.calls_needed(made, guide) <= len(made.before) + SOON * a_night
-    return made if enough else None
+    enough = shadow_proof.calls_needed(plan, guide) <= len(plan.before) + SOON * a_night
+    return plan if enough else None
 
 
 def _guide(night: Night, task: str, rung: Rung) -> list[tuple[float, bool]]:
@@ -121,15 +121,15 @@ def _guide(night: Night, task: str, rung: Rung) -> list[tuple[float, bool]]:
     Of test and validation rows, and of the training rows out of fold where that is known.
     """
     data, trained = domains.dataset(night, task, rung), domains.trained(night, task, rung)
-    found = list(read_answers(night.out("evaluate", task, rung) / "answers.parquet").rows)
+    answers = list(read_answers(night.out("evaluate", task, rung) / "answers.parquet").rows)
     if checked := rows(data / "validation.parquet"):
         how, cache, contract = (
             night.params.evaluate,
             night.home / "answers",
             load_one(data).contract,
         )
-        found += answered(checked, contract, trained / "adapter", how, cache=cache).rows
-    return [*((score(row), row.agrees) for row in found), *out_of_fold(trained)]
+        answers += answered(checked, contract, trained / "adapter", how, cache=cache).rows
+    return [*((score(row), row.agrees) for row in answers), *out_of_fold(trained)]
 
 
 def _on_its_way(night: Night, task: str, one: JudgedStudent) -> bool:
@@ -163,9 +163,9 @@ def _raw(night: Night, only: Set[str]) -> Iterator[Call]:
 
 def _named(night: Night, task: str, rung: Rung, *splits: str) -> set[str]:
     """The conversations of some splits' calls."""
-    known = load_one(domains.dataset(night, task, rung))
+    learned = load_one(domains.dataset(night, task, rung))
     calls = _raw(night, _held(night, task, rung, *splits))
-    named = ((call.id, _conversation(call, known)) for call in calls)
+    named = ((call.id, _conversation(call, learned)) for call in calls)
     return {name for own, name in named if name != own}
 
 
@@ -219,7 +219,7 @@ def plan_of(folder: Path) -> ShadowPlan:
 
 def seen_of(home: Path, version: Version, proven: Certificate) -> Standing:
     """Return what live calls say about a candidate that waits for a person: nothing is tested."""
-    made = ShadowPlan(
+    plan = ShadowPlan(
         task=version.name,
         adapter_digest=version.adapter_digest,
         alpha=proven.alpha,
@@ -228,7 +228,7 @@ def seen_of(home: Path, version: Version, proven: Certificate) -> Standing:
         thresholds=(proven.threshold,),
         loaded=version.at,
     )
-    return shadow_proof.standing(made, seen(home, version.name, version.number))
+    return shadow_proof.standing(plan, seen(home, version.name, version.number))
 
 
 def standing(home: Path, version: Version, folder: Path) -> Standing:

@@ -1,4 +1,4 @@
-"""What live calls have proven of the shadows, looked at every minute.
+"""Promotion of shadows that live calls have proven, looked at every minute.
 
 A proven one becomes a version of its own with its certificate, `candidate` at once and `champion`
 where the policy may promote.

@@ -31,8 +31,8 @@ def events(night: Night, observations: Sequence[Observation]) -> list[str]:
     names: dict[str, list[str]] = {}
     with suppress(FileNotFoundError, msgspec.DecodeError):
         names = msgspec.json.decode(file.read_bytes(), type=dict[str, list[str]])
-    found = [*_models(names, observations), *_together(ledger.entries(night.home))]
-    for changed, reason in found:
+    changes = [*_models(names, observations), *_together(ledger.entries(night.home))]
+    for changed, reason in changes:
         entry = Entry(
             at=time.time(),
             task="",
@@ -45,7 +45,7 @@ def events(night: Night, observations: Sequence[Observation]) -> list[str]:
         )
         ledger.note(night.home, entry)
     write_atomic(file, msgspec.json.encode(names))
-    return [reason for _, reason in found]
+    return [reason for _, reason in changes]
 
 
 def _models(
@@ -68,8 +68,8 @@ def _models(
 
 def _together(entries: Sequence[Entry]) -> Iterator[tuple[float, str]]:
     """Yield the revocation of several tasks within a day, where no earlier version did better."""
-    found = [(e.breach.changed, e.task) for e in entries if e.breach and e.breach.teacher]
-    latest = sorted(found)[-2:]
+    changes = [(e.breach.changed, e.task) for e in entries if e.breach and e.breach.teacher]
+    latest = sorted(changes)[-2:]
     if len({task for _, task in latest}) < 2 or latest[1][0] - latest[0][0] > DAY:
         return
     if all(entry.changed != latest[1][0] for entry in entries):

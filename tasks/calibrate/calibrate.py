@@ -20,7 +20,7 @@ from pathlib import Path
 
 import msgspec
 
-from tasks.calibrate.threshold import MIDDLE, loosest, needed, plan, walk
+from tasks.calibrate.threshold import MIDDLE, choose, needed, plan, walk
 from tasks.core import params as settings
 from tasks.core import stage
 from tasks.core.certificate import Certificate, Refusal, ThresholdTest, spent
@@ -120,7 +120,7 @@ def certify(
     if isinstance(start, Refusal):
         return start
     steps = walk(scores, correct, alpha, delta, groups, start=start, risk=params.risk)
-    best = loosest(steps, delta)
+    best = choose(steps, delta)
     if best is None:
         return Refusal(refused=_unproven(steps[-1], alpha), attempt=asked.attempt)
     wrong = 1 - sum(correct) / len(correct)

@@ -172,8 +172,8 @@ def standing(plan: ShadowPlan, live: Iterable[ShadowAnswer]) -> Standing:
     """Return what the calls seen so far prove; those of the time that training saw do not count."""
     before = list(once(plan.before, plan.learned, plan.largest))
     later = (seen for seen in live if seen.at >= plan.loaded)
-    known = (*plan.learned, *(seen.conversation for seen in plan.before))
-    after = list(once(later, known, plan.largest))
+    earlier = (*plan.learned, *(seen.conversation for seen in plan.before))
+    after = list(once(later, earlier, plan.largest))
     counted, proofs = [*before, *after], [Proof(plan.alpha) for _ in plan.thresholds]
     _see(plan, proofs, before)
     for proof in proofs:

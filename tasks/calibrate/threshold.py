@@ -1,4 +1,7 @@
-"""From the strictest threshold to the loosest that is proven: fixed-sequence Learn-then-Test.
+"""The choice of a threshold: the loosest that is proven, by fixed-sequence Learn-then-Test.
+
+`walk` tests thresholds from a start on, `choose` takes one; `certify` (`calibrate.py`) does both
+on a student's calibration rows. A shadow's is chosen on live calls, by `shadow_proof.py`.
 
 An exact binomial test of "more than α of the answers served here are wrong" at each threshold, from
 a start downwards, until one fails to be rejected at δ. The start is chosen from answers that are no
@@ -122,17 +125,10 @@ def walk(
     return steps
 
 
-def loosest(steps: Sequence[ThresholdTest], delta: float) -> ThresholdTest | None:
-    """The loosest threshold of a walk that is proven, the certificate's; None without any."""
+def choose(steps: Sequence[ThresholdTest], delta: float) -> ThresholdTest | None:
+    """Return the threshold of a certificate: the loosest of a walk that is proven, or None."""
     proven = [step for step in steps if step.p <= delta]
     return proven[-1] if proven else None
-
-
-def threshold(
-    scores: Scores, correct: Flags, alpha: float, delta: float, start: float = MIDDLE
-) -> ThresholdTest | None:
-    """The threshold that one walk over these answers chooses, as `calibrate.certify` does it."""
-    return loosest(walk(scores, correct, alpha, delta, start=start), delta)
 
 
 def plan(

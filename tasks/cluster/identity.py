@@ -1,4 +1,4 @@
-"""Which of tonight's tasks were there last night: ids stay, and every change is an event.
+"""Identity of tasks over nights: ids stay, and every change is an event.
 
 Each task leaves a *fingerprint*: its template evidence, tools, answer shape and words, as stable
 hashes. Tonight's groups are paired with the fingerprints of the nights before, best pairs first;

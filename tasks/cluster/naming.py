@@ -1,15 +1,15 @@
-"""What a task is called, in words that a person understands, and what kind of work it is."""
+"""Names of tasks, in words that a person understands, and their kind of work."""
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from tasks.cluster import wording
 from tasks.cluster.signatures import tool_names, user_text
 from tasks.core.contract import Contract, answer_of, structure
-from tasks.core.records import CleanCall
+from tasks.core.records import CleanCall, strings
 from tasks.core.schema import functions
 from tasks.core.task import Category
 from tasks.core.template import Template
@@ -123,7 +123,7 @@ def _structured(calls: Sequence[CleanCall], answers: Sequence[str]) -> Category:
     pairs = [
         (value.lower(), user_text(call.request).lower())
         for call, answer in zip(calls, answers, strict=True)
-        for value in _strings(structure(answer))
+        for value in strings(structure(answer))
         if value
     ]
     copied = sum(value in asked for value, asked in pairs)
@@ -137,14 +137,6 @@ def _structured(calls: Sequence[CleanCall], answers: Sequence[str]) -> Category:
     ):
         return "classification"
     return "extraction" if 2 * copied >= len(pairs) else "structured generation"
-
-
-def _strings(value: object) -> Iterable[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, dict | list):
-        for item in value.values() if isinstance(value, dict) else value:
-            yield from _strings(item)
 
 
 def _output(contract: Contract) -> str:

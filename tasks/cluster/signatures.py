@@ -1,4 +1,4 @@
-"""What a call looks like to the clustering: its signature, and how similar two of them are.
+"""Signatures: what clustering sees of a call, and how similar two of them are.
 
 Template evidence is what many prompts share: 4-token shingles of the system prompt and of the
 first user message, digits and days masked, that stand in long runs. A signature is that evidence,

@@ -225,3 +225,12 @@ def text_of(content: object) -> str:
     if not isinstance(content, list):
         return ""
     return "\n".join(str(p.get("text") or "") for p in content if isinstance(p, dict))
+
+
+def strings(value: object) -> Iterator[str]:
+    """Every string in a JSON value; keys are none."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict | list):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from strings(item)

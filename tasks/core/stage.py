@@ -1,4 +1,4 @@
-"""How a hop's output gets onto disk, and how `python -m tasks.<hop>` runs under DVC.
+"""Stages: how a hop's output gets onto disk, and how `python -m tasks.<hop>` runs under DVC.
 
 A hop writes into a folder of its own; the folder appears under its final name only when it is
 complete, with a `manifest.json` beside the data. A hop whose complete output is there is skipped.

@@ -119,7 +119,7 @@ class Template:
 
     @property
     def characters(self) -> int:
-        """Return how many characters of a prompt are constant: the more, the surer a match."""
+        """Return how many characters of a prompt are constant: more is a safer match."""
         patterns = [p for head in self.heads for p in head.patterns] + list(self.first)
         return sum(pattern.characters for pattern in patterns)
 

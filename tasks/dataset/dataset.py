@@ -105,18 +105,18 @@ def _renewed(
     since: Mapping[str, float],
 ) -> dict[str, Task]:
     """The tasks, with contracts of what the teacher says since it has changed."""
-    found: defaultdict[str, list[CleanCall]] = defaultdict(list)
+    by_task: defaultdict[str, list[CleanCall]] = defaultdict(list)
     for call in _calls(clean):
         name = assigned.get(call.id, "")
         if call.answered_by == TEACHER and name in since and call.at >= since[name]:
-            found[name].append(call)
-    made = dict(tasks)
-    for name, calls in found.items():
+            by_task[name].append(call)
+    renewed = dict(tasks)
+    for name, calls in by_task.items():
         if task := tasks.get(name):
             tools = task.contract.kind == "tools"
-            said = [answer_of(call.reply, tools=tools) for call in calls]
-            made[name] = replace(task, contract=infer([call.request for call in calls], said))
-    return made
+            answers = [answer_of(call.reply, tools=tools) for call in calls]
+            renewed[name] = replace(task, contract=infer([call.request for call in calls], answers))
+    return renewed
 
 
 def _calls(clean: Sequence[Path]) -> Iterator[CleanCall]:

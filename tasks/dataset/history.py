@@ -1,4 +1,4 @@
-"""What earlier nights did with a task's rows: a row that was learned never becomes a test row.
+"""The history of a task's rows in earlier nights: a row that was learned never becomes a test row.
 
 A task without a dataset tonight keeps its earlier splits under `held/<task id>`, so that its test
 set is still the same when it comes back.

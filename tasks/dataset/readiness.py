@@ -1,4 +1,4 @@
-"""Whether a task's data is good enough to train on: an index of 0 to 100, part by part.
+"""Readiness of a task's data for training: an index of 0 to 100, part by part.
 
 The index is the weighted geometric mean of its parts, so that one bad part cannot hide behind good
 ones; the lowest part says what to do.

@@ -1,4 +1,4 @@
-"""Which rows go to train, validation, calibration and test: by group, and once and for all.
+"""Splits of the rows into train, validation, calibration and test: by group, and once and for all.
 
 A group (a conversation, equal or near-equal prompts) is never torn apart. Groups are shared out
 night by night, stratified by their answers, and keep their place: so each split holds its share of

@@ -1,4 +1,4 @@
-"""What belongs to everybody: the values of an organisation in its prompts.
+"""Boilerplate, which belongs to everybody: the values of an organisation in its prompts.
 
 That a value recurs proves nothing: a team of three writes the same signature a hundred times. A
 value stays only where two things come together: its line recurs, and the value itself shows that it

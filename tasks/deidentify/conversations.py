@@ -1,4 +1,4 @@
-"""Which conversation a call belongs to, and the sealed name that its clean calls carry."""
+"""Conversations of calls, and the sealed name that its clean calls carry."""
 
 from __future__ import annotations
 

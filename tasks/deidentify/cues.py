@@ -1,4 +1,4 @@
-"""What stands in front of names, streets and an organisation's own values, in seven languages.
+"""Cues in front of names, streets and an organisation's own values, in seven languages.
 
 Plain tables of words; `name_check`, `organisations` and `patterns` read them.
 """

@@ -1,4 +1,4 @@
-"""How much de-identification changes that is nobody's: measured every night, beside recall.
+"""Damage of de-identification: nobody's words that it changes, measured every night.
 
 A sample of the night's calls is compared before and after, word by word. A word that went is taken
 for ordinary when a dictionary of its language has it and no list of names does, when the log keeps

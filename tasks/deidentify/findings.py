@@ -1,4 +1,4 @@
-"""What a detector hands on, and how overlapping findings are resolved."""
+"""Findings of detectors, and how overlapping ones are resolved."""
 
 from __future__ import annotations
 
@@ -50,11 +50,13 @@ def resolve(text: str, findings: Sequence[Finding]) -> list[Finding]:
     return sorted([*whole, *_births(text, whole)])
 
 
-def _births(text: str, found: Sequence[Finding]) -> Iterator[Finding]:
+def _births(text: str, findings: Sequence[Finding]) -> Iterator[Finding]:
     """Dates of long ago directly behind a name: `Mia Li, 29.12.1969`."""
-    for finding in found:
+    for finding in findings:
         match = _BORN.match(text, finding.end) if finding.kind == "PERSON" else None
-        if match and not any(f.start < match.end("v") and match.start("v") < f.end for f in found):
+        if match and not any(
+            f.start < match.end("v") and match.start("v") < f.end for f in findings
+        ):
             yield Finding(*match.span("v"), "BIRTH_DATE", 0.6, "shape")
 
 

@@ -54,7 +54,7 @@ def _in_chain(text: str, chain: re.Match[str], tongue: str) -> Iterator[Finding]
 
 
 def _is_cued(text: str, start: int) -> bool:
-    """Whether a cue stands in front of a word, or of its particles: `Mevrouw De Smet`."""
+    """Return whether a cue stands in front of a word, or of its particles: `Mevrouw De Smet`."""
     before = _PARTICLES.sub("", text[max(0, start - 40) : start])
     return NAME_CUE.search(before) is not None
 
@@ -100,16 +100,16 @@ _JOINED = re.compile(r"(?<![^\W_])([^\W\d_]{2,})[._-]([^\W\d_]{3,})(?![^\W_])")
 
 def joined_names(text: str) -> list[Finding]:
     """A given and a family name in one token: `anna.kowalczyk-cv`, `CV_Anna_Kowalczyk.pdf`."""
-    found: list[Finding] = []
+    findings: list[Finding] = []
     at = 0
     while match := _JOINED.search(text, at):
         at = match.start(2)
         first, second = fold(match[1]), fold(match[2])
         given = roles().get(first) in {"female", "male"} and first not in ordinary()
         often = max(frequency(match[2], "en"), frequency(second, "en"))
-        known = second in all_roles() and second not in ordinary() and often < SURNAMES
+        common = second in all_roles() and second not in ordinary() and often < SURNAMES
         rare = len(first) > 3 and len(second) > 3 and often < KNOWN
         double = "-" in match.group() and not match.group().islower()  # Jean-Claude
-        if given and (known or rare) and not double:
-            found.append(Finding(match.start(1), match.end(2), "USERNAME", 0.6, "names"))
-    return found
+        if given and (common or rare) and not double:
+            findings.append(Finding(match.start(1), match.end(2), "USERNAME", 0.6, "names"))
+    return findings

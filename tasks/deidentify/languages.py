@@ -1,4 +1,4 @@
-"""Which language a text is in, and how common a word is in it: wordfreq's lists and py3langid.
+"""The language of a text, and how common a word is in it: wordfreq's lists and py3langid.
 
 Names, places and addresses are found in the languages of `SUPPORTED`. A text in another language
 is named by `foreign`, so that it can be set aside: nothing in it would be found, or everything.

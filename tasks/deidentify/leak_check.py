@@ -20,6 +20,7 @@ from urllib.parse import unquote
 
 import pyarrow.parquet as pq
 
+from tasks.core.records import strings
 from tasks.core.stage import write_atomic
 from tasks.deidentify.boilerplate import SECRET_KINDS, dictionary
 
@@ -136,7 +137,7 @@ class Originals:
 
 
 def _candidates(text: str) -> Iterator[tuple[int, int]]:
-    """Return what may be a value.
+    """Yield what may be a value.
 
     A word, an address or token as it stands, words and numbers in a row.
     """
@@ -206,19 +207,11 @@ def texts(path: Path) -> Iterator[str]:
     if path.suffix == ".parquet":
         for batch in pq.ParquetFile(path).iter_batches():
             for row in batch.to_pylist():
-                yield "\n".join(_strings(row))
+                yield "\n".join(strings(row))
         return
     with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
         for line in file:
             yield plain(line.decode("utf-8", "replace"))
-
-
-def _strings(value: object) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, dict | list):
-        for item in value.values() if isinstance(value, dict) else value:
-            yield from _strings(item)
 
 
 def plain(line: str) -> str:

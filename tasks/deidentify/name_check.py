@@ -1,4 +1,4 @@
-"""Whether what a model took for a name is one: vocabulary, spelling and what stands around it.
+"""Checks of what a model took for a name: vocabulary, spelling and what stands around it.
 
 A small model reads a word that it never saw as a name: a German noun, a drug, a daemon, a typo. So
 its findings are held against the words of the language (`languages`), and keep what is no word,
@@ -105,7 +105,7 @@ def _names(text: str, finding: Finding, tongue: str) -> Iterator[Finding]:
 
 
 def _is_eponym(text: str, tokens: list[re.Match[str]]) -> bool:
-    """Whether a name stands for what is called after it: `Murphy sign`, `Jenkins pipeline`."""
+    """Return whether something is called after a name: `Murphy sign`, `Jenkins pipeline`."""
     if len(tokens) != 1 or NAME_CUE.search(
         text[max(0, tokens[0].start() - 40) : tokens[0].start()]
     ):

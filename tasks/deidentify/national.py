@@ -1,4 +1,4 @@
-"""What a country writes in its own way: streets, dates of birth, numbers of documents.
+"""National forms: streets, dates of birth, numbers of documents.
 
 Tables and patterns for the languages that are read; `patterns` is the English of it. Numbers with a
 checksum are checked by python-stdnum, so that no order number is taken for a citizen.

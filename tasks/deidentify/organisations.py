@@ -1,4 +1,4 @@
-"""Whether a value shows that it is an organisation's and nobody's: what it is, and its cue."""
+"""Values that show to be an organisation's and nobody's: by what they are, and by their cue."""
 
 from __future__ import annotations
 

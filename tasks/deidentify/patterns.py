@@ -1,4 +1,4 @@
-"""What can be found by its shape: secrets, cued numbers, handles, streets; and which key says what.
+"""Patterns of what has a shape: secrets, cued numbers, handles, streets; and which key says what.
 
 Plain tables and regular expressions without back-tracking traps; `tasks.deidentify.detectors` hands them to
 Presidio. Each pattern marks the part to replace with the group `v`, or is replaced whole.

@@ -72,8 +72,8 @@ def country_of(text: str, language: str) -> tuple[str, str]:
     """The country that an address is written in the way of, and its state if it names one."""
     if state := _POSTAL.search(text):
         return "us", state[1]
-    found = (country for country, pattern in _COUNTRIES if pattern.search(text))
-    return next(found, "us" if language in {"", "en"} else language), ""
+    countries = (country for country, pattern in _COUNTRIES if pattern.search(text))
+    return next(countries, "us" if language in {"", "en"} else language), ""
 
 
 def parts(text: str, country: str) -> Iterator[AddressPart]:

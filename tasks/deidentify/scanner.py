@@ -259,7 +259,7 @@ def _moved(finding: Finding, part: _Slice) -> Finding | None:
 
 
 def by_keys(leaves: Sequence[Leaf], out: list[list[Finding]], extra: Mapping[str, str]) -> None:
-    """Return what a key says goes before what its value looks like."""
+    """Put what a key says before what its value looks like."""
     homes = set()
     for index, leaf in enumerate(leaves):
         if leaf.path.startswith(ANSWER):

@@ -78,18 +78,18 @@ class Surrogates(Numbers):
         return like(word, earlier)
 
     def _draw(self, pool: str, folded: str, choices: tuple[tuple[str, ...], ...]) -> str:
-        known = ""
+        name = ""
         for attempt in range(64):
             names = choices[0] if attempt < COMMON else choices[-1]
             share = self.number(f"{pool}{attempt}", folded, 1 << 32) / (1 << 32)
-            known = names[int(len(names) * (share**2 if names is choices[0] else share))]
-            own = fold(known)
+            name = names[int(len(names) * (share**2 if names is choices[0] else share))]
+            own = fold(name)
             used = own == folded or (pool, own) in self._taken or (pool, own) in self.words
             if not used and self._met.isdisjoint(own.split()):
                 break
-        self._taken.add((pool, fold(known)))
-        self.words[pool, folded] = known
-        return known
+        self._taken.add((pool, fold(name)))
+        self.words[pool, folded] = name
+        return name
 
     def _near(self, pool: str, folded: str) -> str | None:
         """A known word that this is a typo of, or the other way round."""

@@ -29,11 +29,11 @@ class TaggerModel:
 
         fast = torch.cpu._is_avx512_bf16_supported()
         self.type = torch.bfloat16 if fast else torch.float32
-        found = {name: part.to(self.type) for name, part in _weights(adapter).items()}
+        weights = {name: part.to(self.type) for name, part in _weights(adapter).items()}
         config = msgspec.json.decode((encoder_folder() / "config.json").read_bytes())
         self._heads, self._eps = config["num_attention_heads"], config["layer_norm_eps"]
-        self._outer = found
-        self._layers = list(_layers(found, config["num_hidden_layers"]))
+        self._outer = weights
+        self._layers = list(_layers(weights, config["num_hidden_layers"]))
 
     def __call__(self, ids: torch.Tensor, mask: torch.Tensor, cases: torch.Tensor) -> torch.Tensor:
         """Scores [rows, tokens, labels]; `mask` is true where a token is."""
@@ -77,24 +77,24 @@ def _weights(adapter: Path) -> Weights:
 
     if not (adapter / "head.safetensors").exists():
         raise Refused(f"{adapter} holds no tagger; train it: python -m bases.tagger.train")
-    found: Weights = load_file(encoder_folder() / "model.safetensors")
+    weights: Weights = load_file(encoder_folder() / "model.safetensors")
     config = msgspec.json.decode((adapter / "adapter_config.json").read_bytes())
     scale = config["lora_alpha"] / config["r"]
     lora = load_file(adapter / "adapter_model.safetensors")
     for name in [name for name in lora if ".lora_A." in name]:
         up, down = lora[name.replace(".lora_A.", ".lora_B.")].float(), lora[name].float()
         layer = name.removeprefix("base_model.model.").partition(".lora_A.")[0]
-        found[f"{layer}.weight"] += (up @ down) * scale
-    return found | load_file(adapter / "head.safetensors")
+        weights[f"{layer}.weight"] += (up @ down) * scale
+    return weights | load_file(adapter / "head.safetensors")
 
 
-def _layers(found: Weights, count: int) -> Iterator[Weights]:
+def _layers(weights: Weights, count: int) -> Iterator[Weights]:
     """Each layer's weights by their names inside it."""
     import torch
 
     for number in range(count):
         start = f"encoder.layer.{number}."
-        own = {k.removeprefix(start): v for k, v in found.items() if k.startswith(start)}
+        own = {k.removeprefix(start): v for k, v in weights.items() if k.startswith(start)}
         for part in ("weight", "bias"):
             three = [own.pop(f"attention.self.{n}.{part}") for n in ("query", "key", "value")]
             own[f"all.{part}"] = torch.cat(three)

@@ -107,8 +107,8 @@ def names_for(folded: str, language: str) -> tuple[tuple[str, ...], ...]:
 @cache
 def _short_forms() -> dict[str, str]:
     """Each common name, street and town of one word, by what is left when it loses a letter."""
-    known = {fold(w) for name in _pools() for w in pool(name) if w.isalpha() and len(w) > 4}
-    return {w[:i] + w[i + 1 :]: w for w in sorted(known) for i in range(1, len(w))}
+    long_words = {fold(w) for name in _pools() for w in pool(name) if w.isalpha() and len(w) > 4}
+    return {w[:i] + w[i + 1 :]: w for w in sorted(long_words) for i in range(1, len(w))}
 
 
 @cache
@@ -117,8 +117,8 @@ def meant(folded: str) -> str:
     if len(folded) < 5 or folded in all_roles() or folded in _known_places():
         return folded
     shorter = [folded, *(folded[:i] + folded[i + 1 :] for i in range(1, len(folded)))]
-    found = (_short_forms().get(form, "") for form in shorter)
-    return next((w for w in found if w and slip(w, folded)), folded)
+    candidates = (_short_forms().get(form, "") for form in shorter)
+    return next((w for w in candidates if w and slip(w, folded)), folded)
 
 
 @cache

@@ -94,7 +94,7 @@ def _refereed(
     if not ask or not params.referee or task.contract.kind != "text":
         return {}
     prompts = {row.id: row.prompt for row in questions}
-    pairs = [(prompts[said.id], said) for said in answers.rows[-params.referee :]]
+    pairs = [(prompts[answer.id], answer) for answer in answers.rows[-params.referee :]]
     file = cache / f"referee-{task.id}.json" if cache else None
     return referee.compared(task, pairs, params.rubric, ask, file)
 

@@ -99,8 +99,8 @@ def _better(text: str) -> str | None:
     return better if isinstance(better, str) and better in SIDES else None
 
 
-def _metrics(said: Sequence[Verdict | None]) -> dict[str, float]:
-    verdicts = [one for one in said if one]
+def _metrics(replies: Sequence[Verdict | None]) -> dict[str, float]:
+    verdicts = [one for one in replies if one]
     flipped = sum(first != second for first, second in verdicts)
     counts = Counter(first if first == second else "tie" for first, second in verdicts)
     result: dict[str, float] = {
@@ -108,7 +108,7 @@ def _metrics(said: Sequence[Verdict | None]) -> dict[str, float]:
         "referee_ties": counts["tie"],
         "referee_losses": counts["teacher"],
         "referee_flipped": flipped,
-        "referee_failed": len(said) - len(verdicts),
+        "referee_failed": len(replies) - len(verdicts),
     }
     if verdicts:
         share = 1 - counts["teacher"] / len(verdicts)

@@ -1,4 +1,4 @@
-"""What of a share may be chance: intervals, exact tests, rows of a group that count together."""
+"""Significance of shares: intervals, exact tests, rows of a group that count together."""
 
 from __future__ import annotations
 

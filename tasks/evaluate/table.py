@@ -83,10 +83,7 @@ def slices(
 
 
 def baselines(train: Sequence[Row], test: Sequence[Row], contract: Contract) -> list[ScorecardLine]:
-    """Return what costs nothing.
-
-    The most frequent answer and, for closed answers, a linear classifier.
-    """
+    """The trivial baselines: the most frequent answer and, for closed ones, a linear classifier."""
     answers, expected = [row.answer for row in train], [row.answer for row in test]
     weights = [row.weight for row in test]
     given = {"majority answer": majority(answers, len(test))}

@@ -1,4 +1,4 @@
-"""What a log holds, in a few lines, for someone who has just pointed us at it."""
+"""A preview of a log, in a few lines, for someone who has just pointed us at it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where ingested calls land: one Parquet file per day, each call once, the rest in quarantine.
+"""Shards of ingested calls: one Parquet file per day, each call once, the rest in quarantine.
 
 Memory stays flat: waiting rows are written as soon as they hold `SPILL` bytes of JSON, whatever
 day they belong to; what was seen is remembered as 128 bits per call.

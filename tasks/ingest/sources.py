@@ -1,4 +1,4 @@
-"""Where records come from: files, globs, folders, buckets and servers, as decoded documents.
+"""Sources of records: files, globs, folders, buckets and servers, as decoded documents.
 
 Plain, gzip and zstd; JSON lines, whole JSON documents, CSV and Parquet. Nothing here raises on bad
 content: what cannot be read comes out as a `Rejected` with its file and line.

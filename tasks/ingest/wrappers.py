@@ -1,4 +1,4 @@
-"""What carries log lines: container runtimes, log shippers, queues and pages around the records.
+"""Wrappers of log lines: container runtimes, log shippers, queues and pages around the records.
 
 `unwrap` opens what no dialect recognises; `Lines` puts together lines that a runtime cut in pieces.
 """

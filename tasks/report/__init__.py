@@ -1,1 +1,1 @@
-"""What people read: days, nights, charts and the page."""
+"""Reports for people: days, nights, charts and the page."""

@@ -1,4 +1,4 @@
-"""What the watch wrote into the ledger: revocations, and changes of the teacher."""
+"""Events that the watch wrote into the ledger: revocations, and changes of the teacher."""
 
 from __future__ import annotations
 
@@ -29,19 +29,19 @@ class WatchEvent:
 def events(home: Path) -> list[WatchEvent]:
     """Read what the watch did, newest first."""
     file = home / LEDGER
-    found = []
+    lines = []
     for line in file.read_bytes().split(b"\n") if file.exists() else ():
         with suppress(msgspec.DecodeError):
-            found.append(msgspec.json.decode(line, type=WatchEvent))
-    return [event for event in reversed(found) if event.who == WATCH]
+            lines.append(msgspec.json.decode(line, type=WatchEvent))
+    return [event for event in reversed(lines) if event.who == WATCH]
 
 
-def section(found: Sequence[WatchEvent]) -> str:
+def section(revoked: Sequence[WatchEvent]) -> str:
     """The report's part about them; nothing where nothing happened."""
     rows = "".join(
         f'<tr><td><b>{_about(event)}</b> <span class="soft">{_day(event.at)}</span>'
         f'<span class="why">{escape(event.reason)}</span></td></tr>'
-        for event in found
+        for event in revoked
     )
     return f"<h2>Taken out of service</h2><table>{rows}</table>" if rows else ""
 

@@ -1,4 +1,4 @@
-"""What each night left in its folder, for the report: counts of the hops, and the tasks found."""
+"""Summaries of nights, from their folders: counts of the hops, and the tasks found."""
 
 from __future__ import annotations
 

@@ -179,8 +179,8 @@ def _shadows(told: Mapping[str, str], tasks: Sequence[TaskSummary]) -> str:
     """The students that earn their proof on live calls, and how many calls that takes at least."""
     names = {task.id: task.name for task in tasks}
     rows = [
-        f"<td><b>{escape(names.get(task, task))}</b></td><td>{escape(said)}</td>"
-        for task, said in told.items()
+        f"<td><b>{escape(names.get(task, task))}</b></td><td>{escape(sentence)}</td>"
+        for task, sentence in told.items()
     ]
     return "<h2>Asked in the background</h2>" + _table(("Task", "So far"), rows)
 

@@ -1,4 +1,4 @@
-"""What the flywheel did: a table for the terminal and one self-contained page for the browser.
+"""The report: a table for the terminal and one self-contained page for the browser.
 
 `days` reads the journal, `nights` the nights' folders. Run it: `python -m tasks.report HOME`.
 """
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 def write(home: Path, traffic: Sequence[Day], *, now: datetime, target: float = 0.95) -> Path:
     """Write `home/report.html` and return its path. `target` is the agreement asked for."""
     done = nights(home)
-    path, said = home / "report.html", advice(traffic, done, target)
-    html = page.render(traffic, done, said, target, now, shadows(home), events(home))
+    path, sentence = home / "report.html", advice(traffic, done, target)
+    html = page.render(traffic, done, sentence, target, now, shadows(home), events(home))
     write_atomic(path, html.encode())
     return path
 

@@ -23,8 +23,8 @@ from tasks.core.contract import Contract, structure
 from tasks.core.records import Json
 from tasks.students.flatten import Flat, Lists, built, flatten, places_of
 from tasks.students.list_slots import listed, menus
-from tasks.students.sentences import gaps, literal_words
-from tasks.students.slots import ABSENT, GAP, Field, Pair, Path, field_of, gap_of, named
+from tasks.students.sentences import literal_words, slots
+from tasks.students.slots import ABSENT, SLOT, Field, Pair, Path, field_of, named, slot_of
 
 Read = tuple[str, Flat, Json]  # a prompt, an answer, and the values in it
 
@@ -33,10 +33,10 @@ RARE = 0.002  # share of a form's answers under which a path is none of it
 
 
 class Fixed(msgspec.Struct, frozen=True, kw_only=True):
-    """A value that is always the same, or a sentence with gaps, one for each name in `gaps`."""
+    """A value that is always the same, or a sentence with slots, one for each name in `slots`."""
 
     value: Any
-    gaps: tuple[str, ...] = ()
+    slots: tuple[str, ...] = msgspec.field(default=(), name="gaps")  # as in adapters on disk
 
 
 class Form(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,7 +48,7 @@ class Form(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def names(self) -> list[str]:
         """The fields that it needs."""
-        parts = ([p] if isinstance(p, str) else list(p.gaps) for p in self.parts)
+        parts = ([p] if isinstance(p, str) else list(p.slots) for p in self.parts)
         return list(dict.fromkeys(name for names in parts for name in names))
 
 
@@ -78,7 +78,7 @@ class Forms(msgspec.Struct, frozen=True, kw_only=True):
 class Reader:
     """Takes answers apart. `literal` are the words of each path's sentences that are not copied.
 
-    Form by form, `paths` are those that it has, and `twins` gaps that always hold the same as
+    Form by form, `paths` are those that it has, and `twins` slots that always hold the same as
     another one.
     """
 
@@ -121,7 +121,7 @@ class Reader:
             elif field is not None and field.how != "listed":
                 values[field.name] = value
             elif isinstance(value, str) and path in self.literal:
-                sentence, fillings = gaps(value, prompt, self.literal[path], named(path))
+                sentence, fillings = slots(value, prompt, self.literal[path], named(path))
                 kept.append([path, sentence, list(fillings)])
                 values |= fillings
             else:
@@ -175,14 +175,14 @@ def _lists(prompts: Sequence[str], answers: Sequence[str]) -> Lists:
 def _needed(
     forms: Sequence[Form], fields: Mapping[Path, Field], rows: Sequence[Read]
 ) -> tuple[Field, ...]:
-    """The fields that the forms name; those of gaps are learned from what stood in them."""
+    """The fields that the forms name; those of slots are learned from what stood in them."""
     by_name = {field.name: field for field in fields.values()}
     stood: dict[str, list[Pair]] = defaultdict(list)
     for prompt, _, values in rows:
         for name, value in values.items():
             stood[name].append((prompt, value))
     names = dict.fromkeys(name for form in forms for name in form.names)
-    return tuple(by_name.get(name) or gap_of(name, stood[name]) for name in names)
+    return tuple(by_name.get(name) or slot_of(name, stood[name]) for name in names)
 
 
 def _twins(key: str, group: Sequence[Read]) -> dict[str, str]:
@@ -232,12 +232,12 @@ def _columns(
 
 
 def _spoken(part: Fixed, values: Mapping[str, Any]) -> object:
-    if not part.gaps:
+    if not part.slots:
         return part.value
-    if any(values[name] == ABSENT for name in part.gaps):
-        raise ValueError(f"a gap without its value: {part.value}")
-    pieces = part.value.split(GAP)
-    filled = [piece + str(values[name]) for piece, name in zip(pieces, part.gaps, strict=False)]
+    if any(values[name] == ABSENT for name in part.slots):
+        raise ValueError(f"a slot without its value: {part.value}")
+    pieces = part.value.split(SLOT)
+    filled = [piece + str(values[name]) for piece, name in zip(pieces, part.slots, strict=False)]
     return "".join(filled) + pieces[-1]
 
 
@@ -246,8 +246,8 @@ def _form(key: str, flats: Sequence[Flat], reader: Reader, twins: Mapping[str, s
     counts = Counter(path for flat in flats for path in flat)
     kept = [path for path, count in counts.items() if count >= max(2, RARE * len(flats))]
     fixed = {
-        tuple(path): Fixed(value=value, gaps=tuple(twins.get(name, name) for name in gaps))
-        for path, value, gaps in (row for row in json.loads(key) if len(row) == 3)
+        tuple(path): Fixed(value=value, slots=tuple(twins.get(name, name) for name in slots))
+        for path, value, slots in (row for row in json.loads(key) if len(row) == 3)
     }
     parts = tuple(fixed[path] if path in fixed else reader.fields[path].name for path in kept)
     return Form(paths=tuple(kept), parts=parts)

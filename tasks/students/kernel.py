@@ -86,9 +86,9 @@ class KernelHead:
     """
 
     def __init__(self, parts: Mapping[str, torch.Tensor]) -> None:
-        known = {"shares": parts["bias"].new_ones(1), **parts}  # one head, as of old
-        self._parts = {name: known[name].half() for name in PARTS if name != "shares"}
-        self._parts["shares"] = known["shares"].float()
+        tensors = {"shares": parts["bias"].new_ones(1), **parts}  # one head, as of old
+        self._parts = {name: tensors[name].half() for name in PARTS if name != "shares"}
+        self._parts["shares"] = tensors["shares"].float()
         self._points, self._weights, self._words, self._tells, self._bias, shares = (
             part.float().cpu().numpy() for part in self._parts.values()
         )

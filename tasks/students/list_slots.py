@@ -1,7 +1,7 @@
 """Lists in answers, of any length: of what stands in the prompt, or of a few values.
 
 In the first, an item is a text of the prompt, in its order, or an object that holds one beside
-values from a small set. Its *kind* is the item with a gap in place of the text. A student tags the
+values from a small set. Its *kind* is the item with a slot in place of the text. A student tags the
 words of the prompt (Ramshaw and Marcus 1995, cmp-lg/9505040), and every tagged piece is an item.
 The others are picked from a *menu*: each of its values is there or not, in the menu's order.
 """
@@ -19,7 +19,7 @@ import numpy as np
 
 from tasks.core.records import Json
 from tasks.students.minilm import reach, tokenizer
-from tasks.students.slots import GAP, MOSTLY, Field, Path, named, places
+from tasks.students.slots import MOSTLY, SLOT, Field, Path, named, places
 
 if TYPE_CHECKING:
     import torch
@@ -147,11 +147,11 @@ def _key(values: Sequence[object]) -> str:
 def _item(value: Any, key: str) -> Item | None:
     """An item's kind and text, or None when it is none."""
     if isinstance(value, str):
-        return json.dumps(GAP), value
+        return json.dumps(SLOT), value
     flat = isinstance(value, dict) and not any(isinstance(v, dict | list) for v in value.values())
     if not flat or not isinstance(value.get(key), str):
         return None
-    return json.dumps({**value, key: GAP}), value[key]
+    return json.dumps({**value, key: SLOT}), value[key]
 
 
 def _spans(prompt: str, items: Sequence[Item], once: bool) -> list[tuple[Span, str]]:
@@ -213,7 +213,7 @@ def _text_key(field: Field) -> str:
     """Return which value of its items, where they are objects, is the text."""
     kinds = [json.loads(kind) for kind in field.values]
     items = (kind.items() for kind in kinds if isinstance(kind, dict))
-    return next((key for pairs in items for key, value in pairs if value == GAP), "")
+    return next((key for pairs in items for key, value in pairs if value == SLOT), "")
 
 
 def read_off(
@@ -255,4 +255,4 @@ def _items(field: Field, number: int, pieces: Sequence[tuple[int, str]]) -> list
 
 def _filled(kind: str, text: str) -> Any:
     item = json.loads(kind)
-    return text if item == GAP else {k: text if v == GAP else v for k, v in item.items()}
+    return text if item == SLOT else {k: text if v == SLOT else v for k, v in item.items()}

@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from tasks.students.slots import GAP, places
+from tasks.students.slots import SLOT, places
 
 NEARLY = 0.95  # share of a word's sights in answers that must be in the prompt, too, to be copied
 OFTEN = 0.3  # share of the texts from which a word belongs to the sentence
@@ -27,8 +27,8 @@ def literal_words(pairs: Sequence[tuple[str, str]]) -> frozenset[str]:
     return frozenset(w for w, n in seen.items() if n >= often or missing[w] > (1 - NEARLY) * n)
 
 
-def gaps(text: str, prompt: str, literal: frozenset[str], path: str) -> tuple[str, dict[str, str]]:
-    """A sentence with gaps in place of its values, and what stood in them by the gap's name."""
+def slots(text: str, prompt: str, literal: frozenset[str], path: str) -> tuple[str, dict[str, str]]:
+    """A sentence with slots in place of its values, and what stood in them by the slot's name."""
     out, values, end = "", dict[str, str](), 0
     for start, stop in _pieces(text, prompt, literal):
         before = _WORD.findall(out + text[end:start])
@@ -36,12 +36,12 @@ def gaps(text: str, prompt: str, literal: frozenset[str], path: str) -> tuple[st
         while name in values:
             name += "+"
         values[name] = text[start:stop]
-        out, end = out + text[end:start] + GAP, stop
+        out, end = out + text[end:start] + SLOT, stop
     return out + text[end:], values
 
 
 def _pieces(text: str, prompt: str, literal: frozenset[str]) -> Iterator[tuple[int, int]]:
-    """Return where the values of a sentence stand.
+    """Yield where the values of a sentence stand.
 
     Words of the prompt, else what is quoted, numbers.
     """

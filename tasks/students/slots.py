@@ -28,7 +28,7 @@ _JOINED = re.compile(r"[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff\uac00-\ud7a3\uf9
 # The letters that are capitals in a title: "Bank of Nova Scotia".
 _SMALL = r"(?:a|an|and|at|by|de|for|in|la|of|on|or|the|to|with)\b"
 _FIRST = re.compile(rf"^\w|(?<=[\s-])(?!{_SMALL})\w")
-GAP = "\x00"  # what stands in a sentence or an item in place of what differs
+SLOT = "\x00"  # what stands in a sentence or an item in place of what differs
 
 
 class Field(msgspec.Struct, frozen=True, kw_only=True):
@@ -115,15 +115,15 @@ def _filled_in(name: str, pairs: Sequence[Pair]) -> Field | None:
     """A copied field in which one value ("", "N/A") stands for nothing."""
     counts = Counter(value for _, value in pairs if isinstance(value, str))
     for value, count in counts.most_common(1):
-        said = sum(bool(places(prompt, value, "text")) for prompt, own in pairs if own == value)
+        copied = sum(bool(places(prompt, value, "text")) for prompt, own in pairs if own == value)
         how = _way([pair for pair in pairs if pair[1] != value])
-        if how and said <= RARELY * count:
+        if how and copied <= RARELY * count:
             return Field(name=name, how=how, values=(value,))
     return None
 
 
-def gap_of(name: str, pairs: Sequence[Pair]) -> Field:
-    """The field of a gap in a sentence: copied where it stands in the prompt, else closed."""
+def slot_of(name: str, pairs: Sequence[Pair]) -> Field:
+    """The field of a slot in a sentence: copied where it stands in the prompt, else closed."""
     ways: tuple[How, ...] = ("text", "upper", "lower", "title")
     fit = {how: [_fits(prompt, value, how) for prompt, value in pairs] for how in ways}
     how = max(ways, key=lambda way: sum(fit[way]) * (1 if way == "text" else NEARLY))

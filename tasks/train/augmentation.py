@@ -31,12 +31,12 @@ def swapped(rows: Sequence[Row], copies: int, seed: int) -> list[Row]:
     free = {path for path, values in seen.items() if len(values) > FEW and _own(path)}
     pairs = [(row, _said(row, flat, free)) for row, flat in zip(rows, flats, strict=False)]
     bank: dict[str, list[str]] = defaultdict(list)
-    for _, said in pairs:
-        for kind, value in said.items():
+    for _, exchangeable in pairs:
+        for kind, value in exchangeable.items():
             bank[kind].append(value)
     rng = random.Random(seed)
     turns = pairs * copies
-    return [copy for row, said in turns if (copy := _swapped(row, said, bank, rng))]
+    return [copy for row, exchangeable in turns if (copy := _swapped(row, exchangeable, bank, rng))]
 
 
 def _own(path: Path) -> bool:

@@ -61,7 +61,7 @@ def adapted(base: Path, params: Train, warm: Path | None) -> tuple[Any, Any]:
         # The other kind of checkpoint wants inputs with gradients, and a frozen base has none.
         model.activation_checkpointing_enable({"use_reentrant": False})
     if warm:
-        made = PeftModel.from_pretrained(
+        wrapped = PeftModel.from_pretrained(
             model, warm, is_trainable=True, autocast_adapter_dtype=False
         )
     else:
@@ -74,9 +74,9 @@ def adapted(base: Path, params: Train, warm: Path | None) -> tuple[Any, Any]:
             use_dora=params.dora,
             task_type="CAUSAL_LM",
         )
-        made = get_peft_model(model, config, autocast_adapter_dtype=False)
-    fuse(made)
-    return made, tokenizer
+        wrapped = get_peft_model(model, config, autocast_adapter_dtype=False)
+    fuse(wrapped)
+    return wrapped, tokenizer
 
 
 def crowded(model: Any, params: Train) -> bool:

@@ -1,4 +1,4 @@
-"""What training rows got out of fold, and which head had not learned a row: for the certificate."""
+"""Out-of-fold confidences of training rows, and which head had not learned a row."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ def out_of_fold(trained: Path) -> list[tuple[float, bool]]:
     path = trained / FILE
     if not path.exists():
         return []
-    found = pq.read_table(path, columns=["confidence", "agrees"]).to_pydict()
-    return list(zip(found["confidence"], found["agrees"], strict=True))
+    columns = pq.read_table(path, columns=["confidence", "agrees"]).to_pydict()
+    return list(zip(columns["confidence"], columns["agrees"], strict=True))
 
 
 def unlearned(trained: Path) -> dict[str, int]:

@@ -66,15 +66,15 @@ class Fitted:
     heads: dict[str, int]
 
 
-def blocks(found: Sequence[Row]) -> list[list[Row]]:
+def blocks(rows: Sequence[Row]) -> list[list[Row]]:
     """Calibration rows in blocks of about one size; a group is never torn apart."""
     groups: defaultdict[str, list[Row]] = defaultdict(list)
-    for row in found:
+    for row in rows:
         groups[row.group or row.id].append(row)
-    made: list[list[Row]] = [[] for _ in range(BLOCKS)]
+    split: list[list[Row]] = [[] for _ in range(BLOCKS)]
     for name in sorted(groups, key=lambda name: digest(name, "block")):
-        min(made, key=len).extend(groups[name])
-    return [block for block in made if block]
+        min(split, key=len).extend(groups[name])
+    return [block for block in split if block]
 
 
 class _Rows:
@@ -85,10 +85,10 @@ class _Rows:
         points: Floats,
         words: Sequence[list[int]],
         groups: Sequence[str],
-        known: Sequence[list[int]],
+        learned: Sequence[list[int]],
     ) -> None:
-        """`known` are the words of what the first head learns: they say how rare words are."""
-        self.points, self.groups, self.tells = unit(points), list(groups), rarity(known)
+        """`learned` are the words of what the first head learns: they say how rare words are."""
+        self.points, self.groups, self.tells = unit(points), list(groups), rarity(learned)
         self.words = table(words, self.tells)
         self.alike, self.shared = cosine(self.points, self.points), self.words @ self.words.T
         self.shared = np.asarray(self.shared.todense(), np.float32)
@@ -139,19 +139,19 @@ def fit(
     layout = Layout(forms)
     names = _names(layout, told) if len(layout.closed) <= FIELDS else []
     every = [*learned, *(row for block in later for row in block.learned)]
-    known = _read(model, learned, every, [*rows, *(r for b in later for r in b.kept)], names)
+    points = _read(model, learned, every, [*rows, *(r for b in later for r in b.kept)], names)
     ends = np.cumsum([len(learned), *(len(block.learned) for block in later[:-1])])
     fitted = [_choices(layout, every[:end], names, len(every)) for end in ends]
-    setting = _chosen(known, max(fitted[0].values(), key=lambda c: len(set(c.values))))
-    heads = [_head(known, choices, setting, len(every)) for choices in fitted]
+    setting = _chosen(points, max(fitted[0].values(), key=lambda c: len(set(c.values))))
+    heads = [_head(points, choices, setting, len(every)) for choices in fitted]
     weights, bias = (np.concatenate([head[part] for head in heads], axis=-1) for part in (0, 1))
     shares = np.array([len(block.rows) for block in later] or [1], np.float32)
-    words = setting.words * (known.words.T @ weights)
-    parts = (known.points, weights, words, known.tells, bias, shares / shares.sum())
+    words = setting.words * (points.words.T @ weights)
+    parts = (points.points, weights, words, points.tells, bias, shares / shares.sum())
     head = KernelHead({k: torch.tensor(v) for k, v in zip(PARTS, parts, strict=True)})
-    said = heads[0][2][: len(learned)] + heads[0][1]
+    scores = heads[0][2][: len(learned)] + heads[0][1]
     proven = {row.id: place for place, block in enumerate(later) for row in block.rows}
-    return Fitted(head, *_judged(layout, learned, said), proven)
+    return Fitted(head, *_judged(layout, learned, scores), proven)
 
 
 def _read(
@@ -163,7 +163,9 @@ def _read(
 ) -> _Rows:
     """All rows and names of values, as the encoder and the words see them."""
     texts = [text for text, _, _ in names]
-    read = [row.ids for row in every] + [found.ids for found in tokenizer().encode_batch(texts)]
+    read = [row.ids for row in every] + [
+        encoding.ids for encoding in tokenizer().encode_batch(texts)
+    ]
     named = [words_of(text) for text in texts]
     words = [row.words for row in every]
     groups = [row.group or row.id for row in rows] + [f"name {i}" for i in range(len(texts))]
@@ -177,26 +179,26 @@ def _choices(
 
     Names stand `before` rows further.
     """
-    found = {}
+    choices = {}
     for name, place in layout.closed.items():
         rows = [i for i, row in enumerate(learned) if name in row.closed]
         values = [learned[i].closed[name] for i in rows]
         own = [i for i, (_, f, value) in enumerate(names) if f == name and value in set(values)]
         named = [names[i][2] for i in own]
-        found[name] = _ChoiceRows(place, rows, values, [before + i for i in own], named)
-    return found
+        choices[name] = _ChoiceRows(place, rows, values, [before + i for i in own], named)
+    return choices
 
 
 def _head(
-    known: _Rows, choices: Mapping[str, _ChoiceRows], setting: _Setting, count: int
+    rows: _Rows, choices: Mapping[str, _ChoiceRows], setting: _Setting, count: int
 ) -> tuple[Floats, Floats, Floats]:
     """One head: weights, bias, and what each of `count` rows gets without its group."""
     size = max(choice.place.stop for choice in choices.values())
-    weights = np.zeros((len(known.points), size), np.float32)
+    weights = np.zeros((len(rows.points), size), np.float32)
     bias, without = np.full(size, UNSEEN, np.float32), np.zeros((count, size), np.float32)
     for choice in choices.values():
         bias[choice.place.start + np.array(sorted(set(choice.values)), int)] = 0.0
-        _fill(known, choice, setting, weights, bias, without)
+        _fill(rows, choice, setting, weights, bias, without)
     return weights, bias, without
 
 
@@ -221,14 +223,14 @@ def described(name: str, told: str) -> str:
     return f"{words}: {match[1].strip()}" if match else words
 
 
-def _solved(known: _Rows, choice: _ChoiceRows, setting: _Setting, most: int = MOST) -> Solved:
+def _solved(all_rows: _Rows, choice: _ChoiceRows, setting: _Setting, most: int = MOST) -> Solved:
     """A choice's weights: rows first, then names."""
     rows, names = choice.rows[:most], choice.names if setting.names else []
     at = [*rows, *names]
     goals = np.zeros((len(at), choice.place.stop - choice.place.start), np.float32)
     values = [*choice.values[:most], *(choice.named if setting.names else [])]
     goals[np.arange(len(at)), values] = 1
-    return solved_with(known.inverse(at, setting), goals, [known.groups[i] for i in at])
+    return solved_with(all_rows.inverse(at, setting), goals, [all_rows.groups[i] for i in at])
 
 
 def _chosen(rows: _Rows, choice: _ChoiceRows) -> _Setting:

@@ -1,4 +1,4 @@
-"""What a training starts from: a base model with a fresh adapter, its rows, how it is written."""
+"""Preparation of a training: a base model with a fresh adapter, its rows, how it is written."""
 
 from __future__ import annotations
 
@@ -174,17 +174,19 @@ def _encoder(
     return TrainingSetup(fitter, len(learned), too_long, minilm.NAME, minilm.DIGEST, write)
 
 
-def _forms(known: Sequence[Row], contract: Contract) -> tuple[Forms, Reader]:
+def _forms(examples: Sequence[Row], contract: Contract) -> tuple[Forms, Reader]:
     """The forms of some rows' answers. Raises Refused where they have none."""
-    found = answer_templates.learn([r.prompt for r in known], [r.answer for r in known], contract)
-    if isinstance(found, str):
-        raise Refused(f"the encoder cannot fill in these answers: {found}")
-    return found
+    forms = answer_templates.learn(
+        [r.prompt for r in examples], [r.answer for r in examples], contract
+    )
+    if isinstance(forms, str):
+        raise Refused(f"the encoder cannot fill in these answers: {forms}")
+    return forms
 
 
-def _learnable(found: Sequence[Row], contract: Contract, params: Train) -> list[Row]:
+def _learnable(candidates: Sequence[Row], contract: Contract, params: Train) -> list[Row]:
     """Those of calibration rows that may be learned from once they have been proof."""
-    good = [r for r in found if (r.feedback or 0) >= 0 and not violation(r.answer, contract)]
+    good = [r for r in candidates if (r.feedback or 0) >= 0 and not violation(r.answer, contract)]
     return encoder.readable(good, params.max_length)
 
 

@@ -1,4 +1,4 @@
-"""Whether one call may be learnt from: pure checks, each with a reason for the quarantine."""
+"""Checks of one call, whether it may be learned from: each with a reason for the quarantine."""
 
 from __future__ import annotations
 

@@ -122,15 +122,15 @@ def _all_events(span: Span) -> list[tuple[str, Json]]:
 
 def _event_messages(span: Span) -> list[Json]:
     """Messages that were logged as one event each."""
-    made: list[Json] = []
+    logged: list[Json] = []
     for name, inner in _all_events(span):
         role = name.removeprefix("gen_ai.").removesuffix(".message")
         if role in ("system", "user", "assistant", "tool") and name.endswith(".message"):
             fields = {k: loads(v) if k == "tool_calls" else v for k, v in inner.items()}
-            made.append({"tool_call_id": inner.get("id"), **fields, "role": role})
+            logged.append({"tool_call_id": inner.get("id"), **fields, "role": role})
         elif name == "gen_ai.content.prompt":
-            made.extend(messages.said(literal(inner.get("gen_ai.prompt"))))
-    return made
+            logged.extend(messages.said(literal(inner.get("gen_ai.prompt"))))
+    return logged
 
 
 def received(span: Span) -> Completion | None:

@@ -71,6 +71,6 @@ def answer(span: Span) -> Completion | None:
     calls = loads(span.first("ai.response.toolCalls", "ai.result.toolCalls"))
     if text is None and not calls:
         return None
-    said = text if isinstance(text, str) else shape.dumps(text)
-    content = None if text is None or (calls and not said) else said
+    spoken = text if isinstance(text, str) else shape.dumps(text)
+    content = None if text is None or (calls and not spoken) else spoken
     return replies.read({"role": "assistant", "content": content, "tool_calls": calls or []})

@@ -1,1 +1,1 @@
-"""What the dialects share: streams, spans, other providers' words in OpenAI's shape."""
+"""Parts that the dialects share: streams, spans, other providers' words in OpenAI's shape."""

@@ -1,4 +1,4 @@
-"""What a chat model sent back, in whichever form it was logged, as one typed value."""
+"""A chat model's reply, in whichever form it was logged, as one typed value."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How an answer ended and what it cost: finish reasons and token counts of all providers."""
+"""The end of an answer and its cost: finish reasons and token counts of all providers."""
 
 from __future__ import annotations
 
