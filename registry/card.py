@@ -41,7 +41,9 @@ def model(task: Task) -> str:
         f"### What goes out\n{contract(task)}",
         HOW,
     )
-    return "\n\n".join(part for part in parts if part)
+    return "\n\n".join(part for part in parts if part).replace(
+        "\0", "\ufffd"
+    )  # Postgres has no NUL
 
 
 def prompt_shape(task: Task) -> str:

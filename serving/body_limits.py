@@ -6,9 +6,14 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from serving.teacher import Incoming
 
+if TYPE_CHECKING:
+    from serving.exchange import Exchange
+
+OBJECTS = 5  # times a body's size that what is read out of it may take
 BODIES = 8  # largest ones that are held at the same time; others wait for them
 WAIT_SECONDS = 30.0  # for the bodies of others
 MEGABYTE = 1 << 20
@@ -23,15 +28,52 @@ class NotTaken(Exception):  # noqa: N818 - it reads as what happened to the requ
 
 
 @dataclass(slots=True)
-class BodyLimits:
-    """Room for the bodies that are read as a whole, each of at most `largest` bytes."""
+class Space:
+    """Bytes that requests share: who finds too few of them free waits for the others."""
 
-    largest: int
+    total: int
     _free: int = field(init=False)
     _freed: asyncio.Event = field(default_factory=asyncio.Event)
 
     def __post_init__(self) -> None:
-        self._free = BODIES * self.largest
+        self._free = self.total
+
+    async def take(self, size: int) -> None:
+        """Take so many bytes. Raises NotTaken after `WAIT_SECONDS`."""
+        try:
+            async with asyncio.timeout(None if self._free >= size else WAIT_SECONDS):
+                while self._free < size:
+                    self._freed.clear()
+                    await self._freed.wait()
+        except TimeoutError:
+            raise NotTaken(503, "too many large requests at once: try again") from None
+        self._free -= size
+
+    def give(self, size: int) -> None:
+        """Give so many bytes back."""
+        self._free += size
+        self._freed.set()
+
+
+@dataclass(slots=True)
+class BodyLimits:
+    """Room for the bodies that are read as a whole, each of at most `largest` bytes.
+
+    What is read out of them takes other room: who holds that waits for nobody's body.
+    """
+
+    largest: int
+    bodies: Space = field(init=False)
+    objects: Space = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.bodies = Space(BODIES * self.largest)
+        self.objects = Space(2 * self.readable)
+
+    @property
+    def readable(self) -> int:
+        """Return how many bytes of memory the objects of one body may take: else it is not read."""
+        return OBJECTS * self.largest
 
     @asynccontextmanager
     async def room(self, incoming: Incoming) -> AsyncIterator[None]:
@@ -45,22 +87,27 @@ class BodyLimits:
             size = self.largest
         if size > self.largest:
             raise too_large(self.largest)
-        await self._take(size)
+        await self.bodies.take(size)
         try:
             yield
         finally:
-            self._free += size
-            self._freed.set()
+            self.bodies.give(size)
 
-    async def _take(self, size: int) -> None:
+    @asynccontextmanager
+    async def reading(self, exchange: Exchange) -> AsyncIterator[None]:
+        """Read a request out of its body, and hold room for it. Raises NotTaken.
+
+        A packed body may hold as much as any until it is unpacked.
+        """
+        held = min(exchange.memory(), self.readable)
+        await self.objects.take(held)
         try:
-            async with asyncio.timeout(None if self._free >= size else WAIT_SECONDS):
-                while self._free < size:
-                    self._freed.clear()
-                    await self._freed.wait()
-        except TimeoutError:
-            raise NotTaken(503, "too many large requests at once: try again") from None
-        self._free -= size
+            rest = held - exchange.read(self.readable)
+            self.objects.give(rest)
+            held -= rest
+            yield
+        finally:
+            self.objects.give(held)
 
 
 def too_large(largest: int) -> NotTaken:

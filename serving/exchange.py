@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 import time
 from dataclasses import dataclass
 
@@ -52,17 +53,32 @@ class Exchange:
     reason: str = ""
     student: Json | None = None
 
-    def read(self) -> None:
-        """Read the request out of the body, as far as it can be."""
+    def memory(self) -> int:
+        """Return how many bytes what is read out of the body may take; a packed one: any number."""
+        assert isinstance(self.incoming.body, bytes)
+        packed = self.incoming.header(b"content-encoding")
+        return sys.maxsize if packed else request_body.memory(self.incoming.body)
+
+    def read(self, most: int) -> int:
+        """Read the request out of the body, as far as it can be, and within so many bytes.
+
+        Return how many bytes it takes.
+        """
         assert isinstance(self.incoming.body, bytes)
         try:
-            encoding = self.incoming.header(b"content-encoding")
-            self.request = request_body.read(request_body.unpacked(self.incoming.body, encoding))
-            self.plain = True
+            body = request_body.unpacked(
+                self.incoming.body, self.incoming.header(b"content-encoding")
+            )
+            size = request_body.memory(body)
+        except ValueError:
+            return 0
+        if size > most:
+            return 0
+        try:
+            self.request, self.plain = request_body.read(body), True
         except request_body.NotPlain as error:
             self.request = error.request
-        except ValueError:
-            self.request = None
+        return size
 
     def is_chat(self) -> bool:
         """Return whether this is a chat request at all: lists of objects where they belong."""

@@ -115,11 +115,11 @@ class Gateway:
                 await Relay(self.teacher, incoming, caller).run()
             else:
                 exchange = Exchange(uuid.uuid4().hex, at, start, api, incoming, key)
-                await self._answer(exchange, caller)
+                async with self.bodies.reading(exchange):
+                    await self._answer(exchange, caller)
 
     async def _answer(self, exchange: Exchange, caller: Caller) -> None:
         """Answer one call: a student's answer where it may be served, else the teacher's."""
-        exchange.read()
         self.metrics.calls.labels(exchange.api).inc()
         try:
             answer = await self.students.ask(exchange)

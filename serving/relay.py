@@ -150,6 +150,8 @@ def impassable(incoming: Incoming, path: str) -> str | None:
         return f"{path}: WebSockets are not passed on; connect to the teacher itself"
     if ".." in path.split("/"):
         return f"{path}: a path is passed on as it is, and may not lead out of the API"
+    if incoming.header(b"transfer-encoding").strip().lower() not in ("", "chunked"):
+        return f"{path}: a body comes in chunks or with its length, in no other transfer encoding"
     return None
 
 

@@ -12,9 +12,14 @@ import msgspec
 from tasks.core.records import Json
 
 LARGEST = 64 << 20  # bytes of an unpacked body; more is left packed
+OBJECT = 64  # bytes of a small object and its place
+BLOCK = 4 << 10  # bytes that are unpacked at a time, to at most a thousand times as many
+ENCODINGS = 4  # of one body, one around the other
+TOO_LARGE = "larger than may be unpacked"
 
 _BOM = b"\xef\xbb\xbf"
-_TOKEN = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[{}\[\],:]', re.DOTALL)
+# A text without end is one token, too: else each of its quotes would be tried as a beginning.
+_TOKEN = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*(?:"|\\?\Z)|[{}\[\],:]', re.DOTALL)
 
 
 class NotPlain(Exception):  # noqa: N818 - it reads as what the body is
@@ -76,9 +81,19 @@ def _odd_numbers(value: object) -> bool:
     return any(map(_odd_numbers, items))
 
 
+def memory(body: bytes) -> int:
+    """Return how many bytes the objects of a JSON text may take, at most roughly so many."""
+    wide = 4 if b"\\u" in body or not body.isascii() else 1  # one emoji makes a whole text wide
+    items = body.count(b",") + body.count(b"[") + 4 * body.count(b"{")
+    return wide * len(body) + OBJECT * items
+
+
 def unpacked(body: bytes, encoding: str) -> bytes:
     """A body without its `content-encoding`. Raises ValueError when that is unknown or untrue."""
-    for name in reversed([part.strip().lower() for part in encoding.split(",")]):
+    names = [part.strip().lower() for part in encoding.split(",")]
+    if len(names) > ENCODINGS:
+        raise ValueError("packed too often")
+    for name in reversed(names):
         body = _unpacked(body, name)
     return body
 
@@ -107,27 +122,34 @@ def _unpacked(body: bytes, name: str) -> bytes:
 
 def _bounded(out: bytes) -> bytes:
     if len(out) >= LARGEST:
-        raise ValueError("larger than may be unpacked")
+        raise ValueError(TOO_LARGE)
     return out
 
 
 def _inflated(body: bytes, window: int) -> bytes:
     """All members of a gzip file, or a zlib stream; what was cut off is left out."""
-    out: list[bytes] = []
-    while body:
-        member = zlib.decompressobj(window)
-        out.append(_bounded(member.decompress(body, LARGEST)))
-        body = member.unused_data
-    return b"".join(out)
+    out, at, member = bytearray(), 0, zlib.decompressobj(window)
+    while at < len(body):
+        block = body[at : at + BLOCK]
+        out += member.decompress(block)
+        if len(out) >= LARGEST:
+            raise ValueError(TOO_LARGE)
+        at += len(block) - len(member.unused_data)
+        if member.eof:
+            member = zlib.decompressobj(window)
+    return bytes(out)
 
 
 def with_model(body: bytes, model: str) -> bytes:
     """The body with another top-level `model`, every other byte as it was."""
     name = json.dumps(model).encode()
-    spans = list(_values(body, "model"))
-    for start, end in reversed(spans):
-        body = body[:start] + name + body[end:]
-    if spans or not (brace := re.match(rb"(?:\xef\xbb\xbf)?\s*\{\s*", body)):
+    parts, at = list[bytes](), 0
+    for start, end in _values(body, "model"):
+        parts += [body[at:start], name]
+        at = end
+    if parts:
+        return b"".join([*parts, body[at:]])
+    if not (brace := re.match(rb"(?:\xef\xbb\xbf)?\s*\{\s*", body)):
         return body
     comma = b"" if body[brace.end() : brace.end() + 1] == b"}" else b", "
     return body[: brace.end()] + b'"model": ' + name + comma + body[brace.end() :]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from serving.client import Body, Client, Headers, Reply, Unreachable
 from tasks.core.stage import Refused
 
 REDIRECTS = 3
+LARGE = 1 << 20  # bytes of a body that are looked through beside the other requests
 _MOVED = (307, 308)  # the same request at another address
 _HOP_BY_HOP = frozenset(
     {b"connection", b"keep-alive", b"proxy-authenticate", b"proxy-authorization", b"te"}
@@ -64,6 +66,11 @@ class Incoming:
         """A header's value, the first if there are several; empty where there is none."""
         return next((v.decode("latin-1") for k, v in self.headers if k == name), "")
 
+    @property
+    def size(self) -> int:
+        """Return the bytes of the body, where it is here."""
+        return len(self.body) if isinstance(self.body, bytes) else 0
+
     def with_body(self, body: Body) -> Incoming:
         """The same request with its body."""
         return Incoming(self.method, self.path, self.query, self.headers, body)
@@ -89,7 +96,11 @@ class Teacher:
 
     async def send(self, incoming: Incoming) -> Reply:
         """Send a request on; the reply's body is still to come. Raises TeacherDown."""
-        url, (headers, body) = self.address(incoming), self._onward(incoming)
+        url = self.address(incoming)
+        if incoming.size > LARGE:
+            headers, body = await asyncio.to_thread(self._onward, incoming)
+        else:
+            headers, body = self._onward(incoming)
         try:
             reply = await self.client.send(
                 incoming.method, url, headers, body, seconds=self.seconds

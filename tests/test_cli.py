@@ -3,24 +3,50 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import subprocess
 import sys
 import time
+import warnings
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 
+from flows.cli.main import main
 from flows.night.folders import open_night
 from tasks.core.stage import Refused
 
 ROOT = Path(__file__).parents[1]
+Command = Callable[..., tuple[object, str]]
 
 
 def flywheel(*args: str, cwd: Path, **env: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "flows.cli", *args]
     env = {**os.environ, **env}
     return subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, timeout=60)
+
+
+@pytest.fixture
+def here(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Command]:
+    """The command in this process: its exit status, and what it prints in one line."""
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+    mask = os.umask(0o077)
+
+    def run(*args: str, cwd: Path, **env: str) -> tuple[object, str]:
+        monkeypatch.setattr(sys, "argv", ["flywheel", *args])
+        monkeypatch.chdir(cwd)
+        with pytest.raises(SystemExit) as ended, patch.dict(os.environ, env):
+            main()
+        return ended.value.code, " ".join("".join(capsys.readouterr()).split())
+
+    with warnings.catch_warnings():
+        yield run
+    os.umask(mask)
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
 
 
 @pytest.mark.parametrize(
@@ -33,13 +59,22 @@ def flywheel(*args: str, cwd: Path, **env: str) -> subprocess.CompletedProcess[s
         (["data", "get", "routing"], "expected task/number"),
     ],
 )
-def test_bad_input_gets_one_sentence(tmp_path: Path, args: list[str], sentence: str) -> None:
+def test_bad_input_gets_one_sentence(
+    here: Command, tmp_path: Path, args: list[str], sentence: str
+) -> None:
     """It goes to the terminal without a traceback."""
-    ended = flywheel(*args, cwd=tmp_path)
-    said = " ".join((ended.stdout + ended.stderr).split())
-    assert ended.returncode == 2
+    status, said = here(*args, cwd=tmp_path)
+    assert status == 2
     assert sentence in said
     assert "Traceback" not in said
+
+
+def test_the_command_of_a_shell_says_the_same(tmp_path: Path) -> None:
+    """In a process of its own: on the standard output, in red where that is a terminal."""
+    ended = flywheel("down", "--home", "nowhere", cwd=tmp_path)
+    assert ended.returncode == 2
+    assert " ".join(ended.stdout.split()).startswith("flywheel: nothing runs on ")
+    assert not ended.stderr
 
 
 @pytest.mark.parametrize(
@@ -59,13 +94,12 @@ def test_bad_input_gets_one_sentence(tmp_path: Path, args: list[str], sentence: 
     ],
 )
 def test_surroundings_that_cannot_be_used_get_one_sentence(
-    tmp_path: Path, args: list[str], env: dict[str, str], sentence: str
+    here: Command, tmp_path: Path, args: list[str], env: dict[str, str], sentence: str
 ) -> None:
     """Addresses, homes and params that are none; nothing is started."""
     (tmp_path / "file").write_text("a: [")
-    ended = flywheel(*args, cwd=tmp_path, **env)
-    said = " ".join((ended.stdout + ended.stderr).split())
-    assert ended.returncode == 2, said
+    status, said = here(*args, cwd=tmp_path, **env)
+    assert status == 2, said
     assert sentence in said
     assert "Traceback" not in said
 
@@ -75,6 +109,7 @@ def test_a_day_is_written_in_one_way(tmp_path: Path) -> None:
         open_night(tmp_path, "yesterday")
 
 
+@pytest.mark.flow  # processes of their own, which wait for an answer
 @pytest.mark.parametrize("listens", [False, True])
 def test_a_registry_that_is_away_is_said_within_seconds(listens: bool, tmp_path: Path) -> None:
     """In one sentence, by each command that needs it, also where a port takes calls for ever."""

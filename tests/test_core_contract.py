@@ -218,7 +218,7 @@ def test_a_tools_contract_knows_its_functions() -> None:
     assert "lookup" in str(violation(answer(called("lookup", {"id": 1}), contract), contract))
 
 
-@pytest.mark.parametrize("form", [{"pattern": r"^\p{L}"}, {"type": "text"}, {"$ref": "http://x/y"}])
+@pytest.mark.parametrize("form", [{"pattern": "^(?=b)"}, {"type": "text"}, {"$ref": "http://x/y"}])
 def test_a_schema_that_cannot_be_checked_is_never_met(form: dict[str, str]) -> None:
     """An agent may declare anything; nothing is fetched, and no student serves such an answer."""
     contract = Contract(kind="json", schema={"type": "object", "properties": {"a": form}})

@@ -35,6 +35,7 @@ HOMES = {
     "llguidance": {"tasks/students/causal.py"},
     "sqlglot": {"tasks/evaluate/sql.py"},
     "apprise": {"flows/night/alerts.py"},
+    "re2": {"tasks/core/schema_check.py"},
     "datasketch": {"tasks/dataset/dataset.py"},
     "starlette": {"serving", "examples/teacher.py"},
     "openai": {"examples", "flows/cli/demo.py"},

@@ -21,6 +21,7 @@ import msgspec
 from tasks.core.labels import MOST, closed, core
 from tasks.core.records import Json, digest, text_of
 from tasks.core.schema import call_schema, functions, inline, schema_of
+from tasks.core.schema_check import Uncheckable, first_error
 
 Kind = Literal["labels", "json", "tools", "text"]
 
@@ -248,18 +249,10 @@ def _labels(labels: tuple[str, ...]) -> dict[str, str]:
     return {core(label): label for label in labels}
 
 
-@lru_cache(maxsize=256)
-def _validator(schema: bytes) -> Any:
-    from jsonschema import Draft202012Validator
-    from referencing import Registry
-
-    return Draft202012Validator(msgspec.json.decode(schema), registry=Registry())  # fetches nothing
-
-
 def _against(schema: Json, value: Any) -> str | None:
     try:
-        error = next(_validator(msgspec.json.encode(schema)).iter_errors(value), None)
-    except Exception as problem:  # of an agent's own schema: a type, pattern or $ref that is none
+        error = first_error(schema, value)
+    except Uncheckable as problem:  # an agent's own schema
         return f"the schema cannot be checked: {problem}"[:200]
     return None if error is None else f"{error.json_path}: {error.message[:120]}"
 

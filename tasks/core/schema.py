@@ -19,6 +19,8 @@ MAX_VALUES = 200
 CLOSED = 0.985  # share of the values that a closed set must cover
 MAX_DEPTH = 12
 MAX_FUNCTIONS = 128
+MAX_COPIES = 5_000  # objects that references of one schema write out, of a schema that doubles
+_DROPPED = ("$defs", "$schema")
 
 
 def schema_of(values: Sequence[object], depth: int = 0) -> Json:
@@ -37,7 +39,7 @@ def schema_of(values: Sequence[object], depth: int = 0) -> Json:
 
 def inline(schema: Json) -> Json:
     """A schema with its local `$ref`s written out, so that it can stand inside another one."""
-    result = _inline(schema, schema, 0)
+    result = _inline(schema, schema, 0, [MAX_COPIES])
     assert isinstance(result, dict)  # a schema object stays one
     return result
 
@@ -89,19 +91,21 @@ def functions(schema: Json) -> list[Json]:
     return list(items.get("anyOf", [items]))
 
 
-def _inline(node: object, root: Json, depth: int) -> object:
+def _inline(node: object, root: Json, depth: int, left: list[int]) -> object:
     if isinstance(node, list):
-        return [_inline(item, root, depth) for item in node]
+        return [_inline(item, root, depth, left) for item in node]
     if not isinstance(node, dict):
         return node
+    left[0] -= depth > 0
     reference = node.get("$ref")
     if isinstance(reference, str) and reference.startswith("#"):
         target: object = root
         for step in reference.strip("#/").split("/") if reference.strip("#/") else ():
             target = target.get(step, {}) if isinstance(target, dict) else {}
-        # A recursive type is left open below this depth.
-        return _inline(target, root, depth + 1) if depth < MAX_DEPTH else {}
-    return {k: _inline(v, root, depth) for k, v in node.items() if k not in ("$defs", "$schema")}
+        # A recursive type is left open below this depth, and where it has become too large.
+        fits = depth < MAX_DEPTH and left[0] > 0
+        return _inline(target, root, depth + 1, left) if fits else {}
+    return {k: _inline(v, root, depth, left) for k, v in node.items() if k not in _DROPPED}
 
 
 def _kind(value: object) -> str:

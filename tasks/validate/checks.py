@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ import msgspec
 from tasks.core.contract import spoken
 from tasks.core.params import Validate
 from tasks.core.records import Json, text_of
+from tasks.core.schema_check import Uncheckable, first_error
 from tasks.validate import texts
 
 Problem = tuple[str, str]  # (reason, detail); a detail never holds message text
@@ -203,25 +203,27 @@ def misfit(value: object, schema: object) -> str:
     """
     if not isinstance(schema, dict) or _surely_fits(value, schema):
         return ""
-    from jsonschema import Draft202012Validator, SchemaError
-    from jsonschema.exceptions import UnknownType
-    from referencing import Registry
-    from referencing.exceptions import Unresolvable
-
-    # An empty registry: references to the network are never followed.
-    validator = Draft202012Validator(schema, registry=Registry())
     try:
-        error = next(validator.iter_errors(value), None)
-        if error is not None:
-            Draft202012Validator.check_schema(schema)
-    except (Unresolvable, UnknownType, SchemaError, RecursionError, re.error):
+        error = first_error(schema, value)
+        if error is not None and not _is_sound(schema):
+            return ""
+    except Uncheckable:
         return ""
-    except (TypeError, AttributeError, ValueError):
-        return ""  # what a schema of the wrong types causes in there
     if error is None:
         return ""
     where = ".".join(str(p) for p in error.absolute_path if isinstance(p, int) or len(p) < 40)
     return f"{where or 'the arguments'} break `{error.validator}`"
+
+
+def _is_sound(schema: Json) -> bool:
+    """Return whether a schema is one: what a broken one finds is no fault of the value."""
+    from jsonschema import Draft202012Validator, FormatChecker, SchemaError
+
+    try:
+        Draft202012Validator.check_schema(schema, FormatChecker(formats=()))
+    except (SchemaError, RecursionError):
+        return False
+    return True
 
 
 _SIMPLE = frozenset({"type", "properties", "required", "enum", "items", "additionalProperties"})
