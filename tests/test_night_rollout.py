@@ -27,7 +27,7 @@ def night(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Night]:
     event.listen(Engine, "connect", lambda database, _: database.execute("PRAGMA synchronous=OFF"))
     home = tmp_path_factory.mktemp("home")
     found = yaml.safe_load((ROOT / "params.yaml").read_text())
-    found["serve"]["rollout"] = {0.25: 5, 0.5: 10}
+    found["serve"]["rollout"] = [[0.25, 5], [0.5, 10]]
     (home / "params.yaml").write_text(yaml.safe_dump(found))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(plots, "plots", lambda *_: {})

@@ -230,8 +230,8 @@ class Serve(Section, frozen=True):
     """The gateway: how long (seconds, tokens) an answer may be, and the share that is audited.
 
     `shadow` is the share of the pool's time in which students that still lack proof are asked in
-    the background; 0 leaves them out. `max_body` is in megabytes (2^20 bytes). `rollout` maps the
-    shares of its conversations that a new champion answers to the audits that it takes to go on.
+    the background; 0 leaves them out. `max_body` is in megabytes (2^20 bytes). `rollout` are
+    the shares of its conversations that a new champion answers, with the audits to go on from each.
     """
 
     student_timeout: float = 2.0
@@ -240,12 +240,14 @@ class Serve(Section, frozen=True):
     audit: Share = 0.1
     shadow: Share = 0.2
     max_body: Count = 32
-    rollout: dict[Risk, Count] = msgspec.field(default_factory=dict)
+    rollout: list[tuple[Risk, Count]] = msgspec.field(
+        default_factory=lambda: [(0.25, 5), (0.5, 15)]
+    )
 
     @property
     def steps(self) -> tuple[tuple[float, int], ...]:
         """The steps of a roll-out, the smallest share first."""
-        return tuple(sorted(self.rollout.items()))
+        return tuple(sorted(self.rollout))
 
 
 class Watch(Section, frozen=True):
