@@ -94,7 +94,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--streams", type=int, default=400)
     chosen = parser.parse_args()
-    plans = {**PLANS, "params.yaml": load().serve.steps}
+    plans = {**PLANS, "params.yaml": load().serve.rollout}
     found = {name: figures(steps, chosen.streams) for name, steps in plans.items()}
     made = Table("plan", *(f"calls until all, {r:g}" for r in GOOD[:3]), "stopped, α/2 / .8 α / α",
         *(f"wrong, {r:g}" for r in BAD))  # fmt: skip

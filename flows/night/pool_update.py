@@ -31,7 +31,7 @@ def promote(home: str | Path) -> Changes | None:
     async def act() -> Changes:
         async with Client() as client:
             base, alarm = params.train.base, params.watch.audits_per_false_alarm
-            steps = rollouts(home, params.serve.steps, alarm)
+            steps = rollouts(home, sorted(params.serve.rollout), alarm)
             return await reconcile(home, store, pools(os.environ, client), base, steps)
 
     stage.private(home)

@@ -240,14 +240,7 @@ class Serve(Section, frozen=True):
     audit: Share = 0.1
     shadow: Share = 0.2
     max_body: Count = 32
-    rollout: list[tuple[Risk, Count]] = msgspec.field(
-        default_factory=lambda: [(0.25, 5), (0.5, 15)]
-    )
-
-    @property
-    def steps(self) -> tuple[tuple[float, int], ...]:
-        """The steps of a roll-out, the smallest share first."""
-        return tuple(sorted(self.rollout))
+    rollout: tuple[tuple[Risk, Count], ...] = ((0.25, 5), (0.5, 15))
 
 
 class Watch(Section, frozen=True):
