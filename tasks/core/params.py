@@ -230,8 +230,8 @@ class Serve(Section, frozen=True):
     """The gateway: how long (seconds, tokens) an answer may be, and the share that is audited.
 
     `shadow` is the share of the pool's time in which students that still lack proof are asked in
-    the background; 0 leaves them out. `max_body` is in megabytes (2^20 bytes). `rollout` are
-    the shares of its conversations that a new champion answers, with the audits to go on from each.
+    the background. `max_body` is in megabytes (2^20 bytes). `rollout` are the shares of its
+    conversations that a new champion answers, and the audits to go on from each.
     """
 
     student_timeout: float = 2.0
