@@ -12,7 +12,7 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,7 +24,7 @@ from registry import card, run
 from registry.bundle import Lineage
 from registry.gate import Verdict
 from registry.server import reach
-from registry.version import PASSED, REFUSED, TASK, version_of
+from registry.version import PASSED, REFUSED, TASK, many, version_of
 from registry.version import Version as Version  # part of what a store gives
 from tasks.core.certificate import Certificate
 from tasks.core.records import digest
@@ -44,7 +44,6 @@ ABOUT = {
     ROUTERS: "Which task a call belongs to: the templates of all tasks, a version for each change.",
 }
 OURS = {"made_by": "flywheel"}
-AT_ONCE = 50  # names in a question to the registry's server: it must fit into a URL
 CANDIDATE, CHAMPION, SHADOW = "candidate", "champion", "shadow"
 
 
@@ -138,20 +137,8 @@ class Store:
             token = page.token or ""
 
     def _named(self, alias: str) -> list[Version]:
-        """The versions with an alias, in order of their tasks: many at a time, by their number."""
-        numbered: dict[int, list[str]] = {}
-        for model in self._models():
-            if alias in model.aliases:
-                numbered.setdefault(int(model.aliases[alias]), []).append(model.name)
-        found = [
-            version_of(version)
-            for number, names in numbered.items()
-            for at in range(0, len(names), AT_ONCE)
-            for version in self.client.search_model_versions(
-                f"version_number = {number} AND name IN ({_quoted(names[at : at + AT_ONCE])})"
-            )
-        ]
-        return sorted(found, key=lambda version: version.name)
+        numbers = {task: of[alias] for task, of in self.aliases().items() if alias in of}
+        return sorted(many(self.client, numbers), key=lambda version: version.name)
 
     def note(self, version: Version, text: str) -> None:
         """Put what live calls say about a version at the top of its page."""
@@ -321,7 +308,3 @@ class Store:
             self.client.update_registered_model(task.id, card.model(task))
         else:
             self.client.create_registered_model(task.id, tags, card.model(task))
-
-
-def _quoted(names: Sequence[str]) -> str:
-    return ", ".join(f"'{name}'" for name in names)
