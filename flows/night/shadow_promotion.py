@@ -72,10 +72,12 @@ def _certified(home: Path, version: Version, folder: Path, proof: Certificate) -
         night.params.judge,
         serving=serving.certificate if serving else None,
     )
-    night.store.set_shadow(version.name, None)
     if not verdict.passed:
+        night.store.set_shadow(version.name, None)
         return verdict.reason
     packed = bundle.proven(folder, home / "proven" / version.bundle, proof)
     registered = night.store.register(load_one(packed), packed, scorecard, proof, verdict, lineage)
     reason = f"{verdict.reason} Proven by {proof.n} live calls."
-    return f"v{registered.number}: {promote(night, registered, reason, serving)[1]}"
+    said = promote(night, registered, reason, serving)[1]
+    night.store.set_shadow(version.name, None)  # last: who is killed before begins again
+    return f"v{registered.number}: {said}"
