@@ -1,6 +1,8 @@
 # Two commands are enough: `make run` and `make test`. Each sets up .venv the first time.
 PYTHON ?= python3.11
 BIN := .venv/bin
+# Without compiled files each worker of the suite, and each process that a test starts, compiles all.
+export PYTHONDONTWRITEBYTECODE :=
 .PHONY: run up down test logic fuzz soak vllm repro check docs format clean
 
 run: .venv/ready        ## watch the loop turn: three days of traffic, two nights

@@ -58,7 +58,7 @@ async def upstream(scope: Json, receive: Any, send: Any) -> None:
         body += event.get("body", b"")
         if not event.get("more_body"):
             break
-    asked = msgspec.json.decode(body) if body else {}
+    asked = _asked(body)
     choice: Json = {"index": 0, "finish_reason": "stop"}
     choice["message"] = {"role": "assistant", "content": "other"}
     if asked.get("logprobs"):
@@ -69,6 +69,14 @@ async def upstream(scope: Json, receive: Any, send: Any) -> None:
     headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(data))]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     await send({"type": "http.response.body", "body": data})
+
+
+def _asked(body: bytes) -> Json:
+    try:
+        asked = msgspec.json.decode(body)
+    except ValueError:
+        return {}
+    return asked if isinstance(asked, dict) else {}
 
 
 def routes() -> list[Route]:
@@ -110,14 +118,19 @@ def running(home: Path) -> Iterator[tuple[str, str, int]]:
     urls = [f"http://127.0.0.1:{port}" for port in ports]
     uvicorn = ["-m", "uvicorn", "--log-level", "warning", "--port", str(ports[0])]
     gateway = ["-m", "serving.gateway", "--home", str(home), "--port", str(ports[1])]
-    env = {**os.environ, "TEACHER_BASE_URL": f"{urls[0]}/v1", "POOL_URL": urls[0]}
+    env = {
+        **os.environ,
+        "TEACHER_BASE_URL": f"{urls[0]}/v1",
+        "POOL_URL": urls[0],
+        "POOL_TOKEN": "t",
+    }
     programs = [
         subprocess.Popen([sys.executable, *command], env=env)
         for command in ([*uvicorn, "benchmarks.gateway:upstream"], gateway)
     ]
     try:
         for url, path in ((urls[0], "/"), (urls[1], "/healthz")):
-            _await(url + path)
+            wait_for(url + path)
         yield urls[0], urls[1], programs[1].pid
     finally:
         for program in programs:
@@ -126,7 +139,8 @@ def running(home: Path) -> Iterator[tuple[str, str, int]]:
             program.wait(15)
 
 
-def _await(url: str, seconds: float = 60.0) -> None:
+def wait_for(url: str, seconds: float = 60.0) -> None:
+    """Wait until something answers there."""
     end = time.monotonic() + seconds
     while True:
         try:
@@ -240,7 +254,7 @@ def many(home: Path, connections: list[int], seconds: float, peer: str | None) -
         if peer:
             port = free_port()
             program = stack.enter_context(load.litellm(peer, up, port, home))
-            _await(f"http://127.0.0.1:{port}/health/liveliness", 180)
+            wait_for(f"http://127.0.0.1:{port}/health/liveliness", 180)
             servers["LiteLLM"] = (f"http://127.0.0.1:{port}{PATH}", program.pid)
         for _, one in servers.values():
             load.one_core(one)

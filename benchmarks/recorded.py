@@ -24,6 +24,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from flows.cli import processes, stack
+from flows.cli.credentials import credentials
 from serving.chat_response import written
 from tasks.core.params import Ingest, load
 from tasks.core.records import Call, Json, read
@@ -157,6 +158,7 @@ def services(home: Path, teacher: str, offline: bool) -> Iterator[str]:
         TEACHER_BASE_URL=teacher,
         POOL_URL=named["pool"],
         PREFECT_HOME=str(home / "prefect"),
+        **credentials(home).clients,
         **stack.QUIET,
     )
     if not offline:

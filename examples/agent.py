@@ -15,7 +15,7 @@ import gzip
 import json
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -55,18 +55,17 @@ def conversations(calls: int, day: date, seed: int) -> list[desk.Case]:
 async def traffic(
     client: openai.AsyncOpenAI,
     model: str,
+    cases: Iterable[desk.Case],
     calls: int,
-    day: date,
-    seed: int,
     concurrency: int = 8,
     on_call: Callable[[Outcome], None] = lambda outcome: None,
 ) -> int:
-    """Hold a day's conversations, `concurrency` at a time; return how many calls were made.
+    """Hold conversations, `concurrency` at a time, of `calls` calls at most; return how many.
 
     Every call says in `x-flywheel-at` when it would have happened (for `gateway --replay`).
     A conversation whose call fails ends there.
     """
-    waiting = iter(conversations(calls, day, seed))
+    waiting = iter(cases)
     made = 0
 
     async def hold(case: desk.Case) -> None:
@@ -188,9 +187,8 @@ async def _send(chosen: argparse.Namespace) -> list[Outcome]:
         await traffic(
             client,
             chosen.model,
+            conversations(chosen.calls, chosen.day, chosen.seed),
             chosen.calls,
-            chosen.day,
-            chosen.seed,
             chosen.concurrency,
             outcomes.append,
         )

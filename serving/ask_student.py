@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+
+from cachetools import TTLCache
 
 from serving import escalate
 from serving.accepted_keys import AcceptedKeys
@@ -25,6 +27,8 @@ from tasks.students.causal import Answer
 log = logging.getLogger("flywheel.gateway")
 
 UNDER_WAY = 32  # calls of one adapter at a time: what is more goes to the teacher at once
+OF_ONE_CLIENT = 24  # of them: a client's flood leaves room for the others of its task
+REMEMBERED, SECONDS = 10_000, 60.0  # breakers, and how long one is kept that nothing happens to
 
 
 @dataclass(slots=True)
@@ -36,10 +40,10 @@ class Students:
     settings: Serve
     keys: AcceptedKeys
     evidence: Evidence
-    _breakers: dict[str, CircuitBreaker] = field(
-        default_factory=lambda: defaultdict(CircuitBreaker)
+    _breakers: TTLCache[str, CircuitBreaker] = field(
+        default_factory=lambda: TTLCache(REMEMBERED, SECONDS)
     )
-    _asking: Counter[str] = field(default_factory=Counter)  # calls under way, by adapter
+    _asking: Counter[str] = field(default_factory=Counter)  # calls under way, by adapter and client
 
     async def ask(self, exchange: Exchange) -> Answer | None:
         """The student's answer if it may be served; else `exchange.reason` says why not."""
@@ -107,38 +111,51 @@ class Students:
             exchange.reason = escalate.NO_POOL
             return None
         adapter = match.route.adapter
-        if not all(self._breakers[name].allows() for name in (adapter, pool.url)):
+        own = f"{adapter} {exchange.client}"
+        if not all(self._breaker(name).allows() for name in (own, pool.url)):
             exchange.reason = escalate.CIRCUIT_OPEN
             return None
-        if self._asking[adapter] >= UNDER_WAY:
+        if self._asking[adapter] >= UNDER_WAY or self._asking[own] >= OF_ONE_CLIENT:
             exchange.reason = escalate.BUSY
             return None
         try:
-            answer = await self._ask_pool(pool, match)
+            answer = await self._ask_pool(pool, match, own)
         except (TimeoutError, PoolError) as error:
             exchange.reason = error.reason if isinstance(error, PoolError) else escalate.TIMEOUT
             log.warning("call %s: %s", exchange.id, exchange.reason)
-            self._note(pool, adapter, exchange.reason)
+            self._failed(pool, own, error)
             return None
-        self._note(pool, adapter, "")
+        for name in (own, pool.url):
+            self._breaker(name).succeeded()
         return answer
 
-    def _note(self, pool: Pool, adapter: str, problem: str) -> None:
-        """Count what went wrong: what is slow is one task's, whose flood rests nobody else."""
-        slow, broken = problem == escalate.TIMEOUT, problem == escalate.POOL_ERROR
-        for name, failed in ((adapter, slow), (pool.url, broken)):
-            if failed:
-                self._breakers[name].failed()
-            elif not slow and not broken:
-                self._breakers[name].succeeded()
+    def _breaker(self, name: str) -> CircuitBreaker:
+        breaker = self._breakers[name] = self._breakers.get(name) or CircuitBreaker()
+        return breaker
 
-    async def _ask_pool(self, pool: Pool, match: Match) -> Answer:
+    def _failed(self, pool: Pool, own: str, error: TimeoutError | PoolError) -> None:
+        """Count what went wrong: what is slow or broken is one client's use of one adapter.
+
+        A pool that cannot be reached is everybody's; one that refuses a request is well.
+        """
+        reason = error.reason if isinstance(error, PoolError) else escalate.TIMEOUT
+        if isinstance(error, PoolError) and error.unreachable:
+            self._breaker(pool.url).failed()
+        elif reason in (escalate.TIMEOUT, escalate.POOL_ERROR):
+            self._breaker(own).failed()
+        else:
+            for name in (own, pool.url):
+                self._breaker(name).succeeded()
+
+    async def _ask_pool(self, pool: Pool, match: Match, own: str) -> Answer:
         route, limit = match.route, self.settings.student_timeout
-        self._asking[route.adapter] += 1
+        self._asking.update((route.adapter, own))
         try:
             async with asyncio.timeout(limit):
                 return await pool.answer(
                     route.adapter, match.prompt, self.settings.answer_tokens, limit
                 )
         finally:
-            self._asking[route.adapter] -= 1
+            self._asking.subtract((route.adapter, own))
+            if not self._asking[own]:
+                del self._asking[own]

@@ -21,8 +21,8 @@ class Left(Exception):  # noqa: N818 - it reads as what happened
 class Caller:
     """Reads one request and writes one reply."""
 
-    def __init__(self, receive: Receive, send: Send) -> None:
-        self._receive, self._send = receive, send
+    def __init__(self, receive: Receive, send: Send, address: str = "") -> None:
+        self._receive, self._send, self.address = receive, send, address
         self._sent = asyncio.Event()  # the whole request is here
         self.left = False
         self.started = False

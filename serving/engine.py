@@ -4,6 +4,7 @@ vLLM can take its place unchanged: /health, /v1/models, /v1/load_lora_adapter,
 /v1/unload_lora_adapter and /v1/chat/completions have its fields, errors and status codes. Answers
 are greedy. One worker thread decodes; requests that wait for the same adapter are one batch.
 
+    export POOL_TOKEN=...    (any long random text)
     python -m serving.engine --base bundled --adapters .flywheel/adapters --port 8100
 """
 
@@ -34,7 +35,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from serving import chat_request, chat_response
 from serving.chat_request import BadRequest, ChatRequest
 from serving.decoder import DecodeJob, Engine
-from serving.http_server import LOOPBACK, listen
+from serving.http_server import listen
 from tasks.core.stage import Refused
 from tasks.students.causal import Student, base_path
 from tasks.students.encoder import EncoderStudent
@@ -208,10 +209,10 @@ def run(arguments: argparse.Namespace) -> None:
     import torch
 
     token = os.environ.get(arguments.token_env)
-    if not token and arguments.host not in LOOPBACK:
+    if not token:
         raise Refused(
-            f"{arguments.token_env} is empty: a pool that listens on {arguments.host} takes orders "
-            "to load weights, so it needs a token"
+            f"{arguments.token_env} is empty: a pool takes orders to load weights, so it needs a "
+            "token, any long random text"
         )
     torch.set_num_threads(arguments.threads)
     place = listen(arguments.host, arguments.port)

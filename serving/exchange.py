@@ -38,7 +38,7 @@ class Exchange:
 
     `start` is the clock's reading at its arrival, `at` its time in seconds since the epoch.
     `request` is None where its body cannot be read; `plain` where it is JSON to the letter. `key`
-    is the client's, where the gateway asks for keys of its own.
+    is the client's, where the gateway asks for keys of its own; `address` is where it calls from.
     """
 
     id: str
@@ -47,6 +47,7 @@ class Exchange:
     api: str
     incoming: Incoming
     key: ClientKey | None = None
+    address: str = ""
     request: Json | None = None
     plain: bool = False
     match: Match | None = None
@@ -79,6 +80,11 @@ class Exchange:
         except request_body.NotPlain as error:
             self.request = error.request
         return size
+
+    @property
+    def client(self) -> str:
+        """Who calls, as far as the gateway knows: the key's name, else the address."""
+        return self.key.name if self.key else self.address
 
     def is_chat(self) -> bool:
         """Return whether this is a chat request at all: lists of objects where they belong."""

@@ -42,6 +42,7 @@ from serving.evidence import Evidence, JournalLine, drawn
 from serving.exchange import CHAT, Exchange, api_of, reply_fields
 from serving.http_server import LOOPBACK, SHUTDOWN_SECONDS, listen, server
 from serving.journal import Journal
+from serving.journal_quota import GIGABYTE
 from serving.metrics import Metrics
 from serving.pages import pages
 from serving.pool import pools
@@ -85,7 +86,7 @@ class Gateway:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Everything under /v1 and /openai: what is not learned from is passed through."""
-        caller = Caller(receive, send)
+        caller = Caller(receive, send, (scope.get("client") or ("",))[0])
         incoming = Incoming(
             scope["method"], scope["raw_path"], scope["query_string"], scope["headers"]
         )
@@ -114,7 +115,7 @@ class Gateway:
             if api is None:
                 await Relay(self.teacher, incoming, caller).run()
             else:
-                exchange = Exchange(uuid.uuid4().hex, at, start, api, incoming, key)
+                exchange = Exchange(uuid.uuid4().hex, at, start, api, incoming, key, caller.address)
                 async with self.bodies.reading(exchange):
                     await self._answer(exchange, caller)
 
@@ -208,11 +209,13 @@ class Gateway:
             "routes": self.students.evidence.state(),
             "shadows": {"asked": self.shadows.asked, "waiting": self.shadows.waiting},
             "teacher": self.teacher.url,
+            "journal": str(self.journal.quota),
         }
 
     @contextlib.asynccontextmanager
     async def lifespan(self, _: Starlette) -> AsyncIterator[None]:
         """Sync the journal every second and ask shadows; at the end wait for the audits."""
+        self.journal.quota.measure()
         self.journal.recover()
         self.students.evidence.recall(audit_history.look(self.journal.folder.parent))
         self.clients.recall(self.journal.folder, time.time())
@@ -230,6 +233,7 @@ class Gateway:
             await asyncio.sleep(SYNC_SECONDS)
             try:
                 await asyncio.to_thread(self.journal.sync)
+                self.metrics.journaled(self.journal.quota)
             except OSError as problem:
                 log.error("the journal is not synced: %s", problem)
 
@@ -260,7 +264,8 @@ def build(home: Path, env: Mapping[str, str], chosen: Params, replay: bool) -> G
     evidence = Evidence(routes, alarm, watch.raised)
     students = Students(routes, servers, settings, keys, evidence)
     shadows = Shadows(routes, servers, settings, home / FOLDER)
-    journal, clients = Journal(home / "journal"), ClientKeys(home, chosen.economics)
+    most = chosen.retention.journal * GIGABYTE
+    journal, clients = Journal(home / "journal", most), ClientKeys(home, chosen.economics)
     return Gateway(students, teacher, journal, settings, shadows, clients, replay)
 
 

@@ -15,6 +15,7 @@ folder of this gateway; what a killed gateway left there, the next one to start 
 from __future__ import annotations
 
 import logging
+import math
 import os
 import shutil
 import threading
@@ -26,6 +27,7 @@ from pathlib import Path
 import msgspec
 from filelock import FileLock, Timeout
 
+from serving.journal_quota import JournalQuota
 from tasks.core.records import Json
 
 log = logging.getLogger("flywheel.gateway")
@@ -38,11 +40,12 @@ ASIDE = ".aside-"
 class Journal:
     """Appends lines to the files of one folder.
 
-    The texts in it are as personal as the calls are: only the owner may read the files.
+    The texts in it are as personal as the calls are: only the owner may read the files. Beyond
+    `most` bytes lines have none.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, most: float = math.inf) -> None:
+        self.folder, self.quota = folder, JournalQuota(folder, most)
         writer = os.environ.get("JOURNAL_WRITER", "")
         self._suffix = f".{writer}.jsonl" if writer else ".jsonl"
         self._files: dict[str, int] = {}
@@ -58,7 +61,8 @@ class Journal:
                 self._aside.mkdir(parents=True, mode=0o700)
                 self._alive = FileLock(self._aside / "lock", thread_local=False)
                 self._alive.acquire()
-            (self._aside / f"{line['id']}.json").write_bytes(msgspec.json.encode(line))
+            kept = msgspec.json.encode(self.quota.kept(line))
+            (self._aside / f"{line['id']}.json").write_bytes(kept)
         except OSError as error:
             log.error("call %s is not kept aside: %s", line["id"], error)
 
@@ -94,7 +98,8 @@ class Journal:
     def append(self, line: Json) -> None:
         """Write one call; `line["at"]` (seconds since the epoch) names the file."""
         day = _day(line)
-        data = memoryview(msgspec.json.encode({"v": VERSION, **line}) + b"\n")
+        data = memoryview(msgspec.json.encode({"v": VERSION, **self.quota.kept(line)}) + b"\n")
+        size = len(data)
         file = self._open(day)
         try:
             while data:  # a write is whole but for a full disk or a signal
@@ -103,6 +108,7 @@ class Journal:
             self._drop(day)  # opened anew, what is torn is closed with a line break
             raise
         self._unsynced.add(day)
+        self.quota.wrote(size)
 
     def keep(self, line: Json) -> bool:
         """Append a line whose call is over: on a full disk it is lost, and the log says so."""
@@ -134,6 +140,7 @@ class Journal:
 
     def sync(self) -> None:
         """Bring everything written so far to the disk. May run in a thread of its own."""
+        self.quota.measure()
         while self._unsynced:
             day = self._unsynced.pop()
             with self._closing:

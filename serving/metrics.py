@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+from serving.journal_quota import JournalQuota
 
 LABELS = 200  # different values of a label; a client could think of any number of option names
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)
@@ -37,10 +39,22 @@ class Metrics:
             registry=self._registry,
             buckets=SECONDS,
         )
+        self._journal = self._gauge("journal_bytes", "Bytes of the journal's files.")
+        self._bare = self._gauge(
+            "calls_without_texts", "Calls whose texts were not kept, as the journal is full."
+        )
         self._reasons: set[str] = set()
+
+    def journaled(self, quota: JournalQuota) -> None:
+        """Note what the journal holds."""
+        self._journal.set(quota.held)
+        self._bare.set(quota.bare)
 
     def _counter(self, name: str, text: str, *labels: str) -> Counter:
         return Counter(f"flywheel_{name}", text, labels, registry=self._registry)
+
+    def _gauge(self, name: str, text: str) -> Gauge:
+        return Gauge(f"flywheel_{name}", text, registry=self._registry)
 
     def escalated(self, reason: str) -> None:
         """Count an escalation."""

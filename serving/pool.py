@@ -14,6 +14,7 @@ from yarl import URL
 from serving.client import Client, Unreachable
 from serving.escalate import NO_LOGPROBS, POOL_ERROR, POOL_REFUSED, TIMEOUT
 from tasks.core.records import Json
+from tasks.core.stage import Refused
 from tasks.students.causal import ask
 from tasks.students.decoding import Answer
 
@@ -25,9 +26,9 @@ REFUSALS = (400, 404, 413, 422)  # of one request or adapter; another may still 
 class PoolError(Exception):
     """No usable answer. `reason` is one of `serving.escalate`, the text a sentence."""
 
-    def __init__(self, reason: str, detail: str) -> None:
+    def __init__(self, reason: str, detail: str, *, unreachable: bool = False) -> None:
         super().__init__(detail)
-        self.reason = reason
+        self.reason, self.unreachable = reason, unreachable
 
 
 class Pool:
@@ -91,7 +92,7 @@ class Pool:
         except Unreachable as error:
             if error.late:
                 raise PoolError(TIMEOUT, f"{self.url} gave nothing within {timeout:g} s") from None
-            raise PoolError(POOL_ERROR, f"{self.url}: {error}") from None
+            raise PoolError(POOL_ERROR, f"{self.url}: {error}", unreachable=True) from None
         if reply.status != OK:
             reason = POOL_REFUSED if reply.status in REFUSALS else POOL_ERROR
             raise PoolError(reason, f"{reply.status}: {_complaint(answer, reply.status)}")
@@ -99,14 +100,16 @@ class Pool:
 
 
 def pools(env: Mapping[str, str], client: Client) -> dict[str, Pool]:
-    """The server of each kind of student; empty where there is none.
+    """The server of each kind of student; empty where there is none. Raises Refused.
 
     `$POOL_URL` serves all of them, but where it is vLLM, which cannot serve students of the
     encoder: those are served at `$ENCODER_URL`, by the embedded engine.
     """
-    token, url = env.get("POOL_TOKEN") or None, env.get("POOL_URL")
+    token, url = env.get("POOL_TOKEN"), env.get("POOL_URL")
     if not url:
         return {}
+    if not token:
+        raise Refused(f"POOL_TOKEN is empty: the pool at {url} obeys only who has its token")
     shared = Pool(url, client, token)
     apart = env.get("ENCODER_URL")
     return {"causal": shared, "encoder": Pool(apart, client, token) if apart else shared}

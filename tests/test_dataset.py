@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from tasks.cluster.cluster import cluster
 from tasks.core.params import Cluster, Dataset
 from tasks.core.records import CleanCall, Counts, read_rejected
-from tasks.core.rows import Row, rows
+from tasks.core.rows import UNCURATED, Row, rows
 from tasks.core.stage import Refused, manifest
 from tasks.core.task import load_one
 from tasks.dataset.dataset import dataset
@@ -54,7 +54,8 @@ def test_every_call_is_in_one_split_or_dropped_with_the_reason(tmp_path: Path) -
     calls = [*tickets(200), *orders(100)]
     out, counts = night(tmp_path, calls)
     assert counts.read == 300 == counts.kept + sum(counts.dropped.values())
-    named = [row.id for path in out.glob("*/*.parquet") for row in rows(path)]
+    paths = (path for path in out.glob("*/*.parquet") if path.name != UNCURATED)
+    named = [row.id for path in paths for row in rows(path)]
     aside = [r.id for r in read_rejected(out / "quarantine.parquet")]
     assert sorted(named + aside) == sorted(c.id for c in calls)
 
@@ -118,15 +119,21 @@ def test_what_the_teacher_did_not_answer_is_set_aside(tmp_path: Path) -> None:
 def test_slips_are_measured_with_and_never_learned(
     tmp_path: Path, reason: str, slip: Callable[[int], dict[str, object]]
 ) -> None:
-    """A reply off contract or disliked is a calibration or test row, as live calls get such too."""
-    calls = tickets(4, seed=9, start=500)
+    """A reply off contract or disliked is a calibration or test row, as live calls get such too.
+
+    Those that would train are kept as they came, for students that are proven before they learn.
+    """
+    calls = tickets(8, seed=9, start=500)
     made = [dataclasses.replace(c, **slip(number)) for number, c in enumerate(calls)]
     out, counts = night(tmp_path, [*tickets(200), *made])
     ids = {call.id for call in made}
     found = {split: sum(row.id in ids for row in kept) for split, kept in parts(one(out)).items()}
     assert found["train"] == found["validation"] == 0
     assert found["calibration"] + found["test"] > 0
-    assert sum(found.values()) + counts.dropped[reason] == 4
+    assert sum(found.values()) + counts.dropped[reason] == 8
+    came = {row.id for row in rows(one(out) / UNCURATED)}
+    assert 0 < len(came & ids) <= counts.dropped[reason]
+    assert {row.id for row in rows(one(out) / "train.parquet")} < came
 
 
 def test_the_test_set_only_grows(tmp_path: Path) -> None:

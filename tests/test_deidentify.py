@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from tasks.core import records, stage
+from tasks.core import stage
 from tasks.core.params import Deidentify
 from tasks.core.records import Call, read_clean, read_rejected, write
 from tasks.core.stage import Refused
 from tasks.deidentify.cleaner import norm
-from tasks.deidentify.conversations import is_sealed, sealed
+from tasks.deidentify.conversations import sealed
 from tasks.deidentify.deidentify import deidentify, judge, load_key, probe
 from tasks.deidentify.languages import frequency
 from tasks.deidentify.leak_check import Originals, leaks
@@ -94,21 +94,13 @@ def test_the_same_key_gives_the_same_bytes_and_another_key_another_text(tmp_path
     assert [user_text(c) for c in first] != [user_text(c) for c in other]
 
 
-def test_clean_calls_pass_unchanged(tmp_path):
-    """Idempotent: what this key has cleaned is not cleaned again."""
-    _, first = clean(tmp_path / "a", [call("1", "write to mia.li@gmail.com, born 1990-05-03")])
-    again = [Call(**{f: getattr(c, f) for f in records.CALLS.names}) for c in first]
-    _, second = clean(tmp_path / "b", again)
-    assert second == first
-    assert is_sealed(KEY, first[0].conversation)
-    assert not is_sealed(b"other", first[0].conversation)
-
-
-@pytest.mark.parametrize("name", ["", "c-", "c-0123456789abcdef-0123456789abcdef", "mia_li_3668"])
-def test_nobody_can_name_a_conversation_clean_without_the_key(name):
-    """A forged name does not let a raw call pass."""
-    assert not is_sealed(KEY, name)
-    assert is_sealed(KEY, sealed(KEY, name))
+def test_a_name_of_a_clean_conversation_lets_nothing_pass(tmp_path):
+    """Names of clean conversations are no secret: a raw call that has one is cleaned as any."""
+    text = "write to mia.li@gmail.com, born 1990-05-03"
+    known = sealed(KEY, "a")
+    _, (found,) = clean(tmp_path, [call("1", text, conversation=known)])
+    assert "mia.li@gmail.com" not in user_text(found)
+    assert found.conversation == sealed(KEY, known)
 
 
 def test_lines_that_everybody_has_keep_their_names(tmp_path):

@@ -214,7 +214,8 @@ def talk_to(built: Gateway, calls: int) -> list[agent.Outcome]:
                 base_url="http://here/v1", api_key="x", http_client=http, max_retries=0
             ) as client,
         ):
-            made = await agent.traffic(client, "m", calls, DAY, 0, 4, outcomes.append)
+            cases = agent.conversations(calls, DAY, 0)
+            made = await agent.traffic(client, "m", cases, calls, 4, outcomes.append)
             assert made == len(outcomes)
 
     asyncio.run(send())

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ import yaml
 
 from flows.cli import processes
 from flows.cli import stack as local
+from flows.cli.credentials import BELONGS, USER, credentials
 from registry import bundle
 from registry.gate import Verdict
 from registry.store import Store, Version
@@ -62,7 +64,7 @@ def stack(home: Path) -> Iterator[dict[str, str]]:
     """Teacher, pool, gateway, MLflow and Prefect on the home that the run left behind."""
     teacher = local.teacher_server(local.free_port())
     pool = local.pool_server(home, local.free_port(), "bundled")
-    os.environ["TEACHER_BASE_URL"] = teacher.url + "/v1"
+    os.environ.update(credentials(home).clients, TEACHER_BASE_URL=teacher.url + "/v1")
     services = [
         teacher,
         pool,
@@ -80,16 +82,25 @@ def promote(home: Path, stack: dict[str, str]) -> None:
         "MLFLOW_TRACKING_URI": stack["mlflow"],
         "POOL_URL": stack["pool"],
         "PREFECT_API_URL": stack["prefect"] + "/api",
+        **credentials(home).clients,
     }
     command = [sys.executable, "-m", "flows.cli", "promote", "--home", str(home)]
     subprocess.run(command, cwd=ROOT, env={**os.environ, **addresses}, check=True, timeout=120)
 
 
-def set_alias(stack: dict[str, str], name: str, number: int) -> None:
+def of_prefect(home: Path, stack: dict[str, str], path: str, body: dict[str, Any]) -> Any:
+    """What Prefect's API finds."""
+    auth = USER, credentials(home).password
+    found = httpx.post(f"{stack['prefect']}/api/{path}/filter", json=body, auth=auth)
+    return found.raise_for_status().json()
+
+
+def set_alias(home: Path, stack: dict[str, str], name: str, number: int) -> None:
     """What the MLflow UI sends when a person moves the alias `champion`."""
     body = {"name": name, "alias": "champion", "version": str(number)}
     path = "/api/2.0/mlflow/registered-models/alias"
-    httpx.post(stack["mlflow"] + path, json=body).raise_for_status()
+    auth = USER, credentials(home).password
+    httpx.post(stack["mlflow"] + path, json=body, auth=auth).raise_for_status()
 
 
 def test_nothing_vanishes_on_the_way(home: Path) -> None:
@@ -120,16 +131,16 @@ def test_students_took_calls_over(home: Path) -> None:
 def test_prefect_shows_a_sub_flow_per_task(home: Path, stack: dict[str, str]) -> None:
     """The nightly run is there, with one run of `student` for each task of that night."""
     body = {"flows": {"name": {"any_": ["student"]}}}
-    runs = httpx.post(stack["prefect"] + "/api/flow_runs/filter", json=body).json()
+    runs = of_prefect(home, stack, "flow_runs", body)
     tasks = {p.parent.name for p in (home / "nights" / DAY / "dataset").glob("*/train.parquet")}
     assert {run["name"].split(" · ")[0] for run in runs} == tasks
     assert all(run["state_type"] == "COMPLETED" for run in runs)
 
 
-def test_prefect_shows_how_far_trainings_are(stack: dict[str, str]) -> None:
+def test_prefect_shows_how_far_trainings_are(home: Path, stack: dict[str, str]) -> None:
     """Each training has a progress artifact, full at the end; those with steps tell their loss."""
     body = {"artifacts": {"type": {"any_": ["progress"]}}}
-    found = httpx.post(stack["prefect"] + "/api/artifacts/filter", json=body).json()
+    found = of_prefect(home, stack, "artifacts", body)
     assert found
     assert {float(one["data"]) for one in found} == {100.0}
     assert all("loss" in f["description"] or ", linear" in f["description"] for f in found)
@@ -178,19 +189,21 @@ def test_moving_the_alias_changes_who_answers(home: Path, stack: dict[str, str])
     route = max(routes(home), key=lambda r: r["certificate"]["coverage"])
     name, first = route["task"]["id"], route["version"]
     second = second_version(home, stack, route)
+    bearer = {"authorization": f"Bearer {credentials(home).pool_token}"}
     for number in (second.number, first):
-        set_alias(stack, name, number)
+        set_alias(home, stack, name, number)
         promote(home, stack)
         serving = {r["task"]["id"]: r["version"] for r in routes(home)}
         assert serving[name] == number
-        names = {m["id"] for m in httpx.get(stack["pool"] + "/v1/models").json()["data"]}
+        listed = httpx.get(stack["pool"] + "/v1/models", headers=bearer)
+        names = {m["id"] for m in listed.json()["data"]}
         assert any(model.startswith(f"{name}-v{number}-") for model in names)
         assert any(a.startswith(f"{name}-v{number}-") for a in asked(home, stack, name))
 
 
 def elsewhere() -> dict[str, str]:
     """The environment without the addresses of services."""
-    ours = ("MLFLOW_TRACKING_URI", "PREFECT_API_URL", "POOL_URL", "TEACHER_BASE_URL")
+    ours = {"TEACHER_BASE_URL", *BELONGS, *chain(*BELONGS.values())}
     return {name: value for name, value in os.environ.items() if name not in ours}
 
 
@@ -203,7 +216,7 @@ def test_commands_reach_the_registry_without_the_services(home: Path) -> None:
     service = local.pool_server(home, local.free_port(), "bundled")
     with processes.running([service], home):
         command = [sys.executable, "-m", "flows.cli", "promote", "--home", str(home)]
-        env = elsewhere() | {"POOL_URL": service.url}
+        env = elsewhere() | {"POOL_URL": service.url, "POOL_TOKEN": service.env["POOL_TOKEN"]}
         done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     assert (lost / "adapter").exists()

@@ -121,6 +121,7 @@ def night(tmp_path_factory: pytest.TempPathFactory, receiver: str) -> Iterator[N
         service = stack.pool_server(home, stack.free_port(), "bundled")
         with processes.running([service], home):
             patch.setenv("POOL_URL", service.url)
+            patch.setenv("POOL_TOKEN", service.env["POOL_TOKEN"])
             yield good
 
 
@@ -138,7 +139,9 @@ Teacher = Callable[[httpx.Request], httpx.Response]
 def gateway(night: Night, large: Teacher) -> Gateway:
     """A gateway that starts now, and audits each answer."""
     built = served.gateway(night.home, None, large, audit=1.0, shadow=1.0)
-    pools = {"encoder": Pool(os.environ["POOL_URL"], built.teacher.client)}
+    pools = {
+        "encoder": Pool(os.environ["POOL_URL"], built.teacher.client, os.environ["POOL_TOKEN"])
+    }
     built.students.pools = built.shadows.pools = pools
     built.students.evidence.recall(audit_history.look(night.home))
     return built

@@ -160,6 +160,7 @@ def test_live_calls_promote_the_shadow(night: Night, monkeypatch: pytest.MonkeyP
     service = stack.pool_server(night.home, stack.free_port(), "bundled")
     with processes.running([service], night.home):
         monkeypatch.setenv("POOL_URL", service.url)
+        monkeypatch.setenv("POOL_TOKEN", service.env["POOL_TOKEN"])
         pool_update.promote(night.home)
         assert night.store.champion(TASK) is None
         assert set(asyncio.run(asked(night, service.url, range(1000, 1030)))) == {"teacher"}

@@ -26,6 +26,29 @@ from tasks.deidentify.deidentify import load_key
 pytestmark = pytest.mark.flow
 
 
+def shadow(home: Path, task: str, thresholds: tuple[float, ...]) -> Version:
+    """A shadow in the registry, with what it has to prove."""
+    subject = students.task(task)
+    folder, made, lineage = students.bundle(home / task, subject=subject)
+    plan = ShadowPlan(
+        task=subject.id,
+        adapter_digest=made,
+        alpha=0.05,
+        delta=0.1,
+        attempt=2,
+        thresholds=thresholds,
+        loaded=100.0,
+    )
+    write_atomic(folder / PLAN, msgspec.json.encode(plan))
+    refused = msgspec.json.encode(Refusal(refused="It only lacks proof.", attempt=2))
+    write_atomic(folder / "certificate.json", refused)
+    store = Store(f"sqlite:///{home}/mlflow.db", load_key(home))
+    card, no = students.scorecard(made, task=subject.id), Verdict(False, "It only lacks proof.")
+    version = store.register(subject, folder, card, None, no, lineage)
+    store.set_shadow(subject.id, version.number)
+    return version
+
+
 @pytest.fixture(scope="module")
 def registered(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Version]]:
     """A home whose registry has one shadow, of one threshold."""
@@ -34,24 +57,7 @@ def registered(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path,
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(plots, "plots", lambda *_: {})
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
-        subject = students.task("route-1")
-        folder, made, lineage = students.bundle(home / "made", subject=subject)
-        plan = ShadowPlan(
-            task=subject.id,
-            adapter_digest=made,
-            alpha=0.05,
-            delta=0.1,
-            attempt=2,
-            thresholds=(-0.5,),
-            loaded=100.0,
-        )
-        write_atomic(folder / PLAN, msgspec.json.encode(plan))
-        refused = msgspec.json.encode(Refusal(refused="It only lacks proof.", attempt=2))
-        write_atomic(folder / "certificate.json", refused)
-        store = Store(f"sqlite:///{home}/mlflow.db", load_key(home))
-        card, no = students.scorecard(made, task=subject.id), Verdict(False, "It only lacks proof.")
-        version = store.register(subject, folder, card, None, no, lineage)
-        store.set_shadow(subject.id, version.number)
+        version = shadow(home, "route-1", (-0.5,))
         yield home, version
 
 
@@ -122,3 +128,60 @@ def test_a_candidate_that_waits_for_a_person_is_asked_in_the_background(
     store.set_champion(subject.id, version.number)
     shadow_promotion.prove(home)
     assert store.shadow(subject.id) is None
+
+
+def test_a_champion_serves_more_once_the_next_threshold_is_proven(
+    registered: tuple[Path, Version],
+) -> None:
+    """It is asked on in the background, and its new certificate is of the same attempt."""
+    home, _ = registered
+    store = Store(f"sqlite:///{home}/mlflow.db", load_key(home))
+    version = shadow(home, "route-3", (-0.5, -1.0))
+    sure = [
+        ShadowAnswer(call=f"e{n}", at=301.0 + n, conversation=f"e{n}", score=-0.1, agrees=True)
+        for n in range(150)
+    ]
+    doubtful = [
+        replace(call, call=f"f{n}", conversation=f"f{n}", at=call.at - 200, score=-0.8)
+        for n, call in enumerate(sure)
+    ]
+    wrong = [replace(call, agrees=n > 40) for n, call in enumerate(doubtful)]
+    live(home, version, [*wrong, *sure])
+    shadow_promotion.prove(home)
+    assert store.champion("route-3") == version.number + 1
+    assert store.shadow("route-3") == version.number
+    shadow_promotion.prove(home)
+    assert store.champion("route-3") == version.number + 1  # nothing is new
+    live(home, version, [*doubtful, *sure])
+    shadow_promotion.prove(home)
+    number = store.champion("route-3")
+    assert number == version.number + 2
+    assert store.shadow("route-3") is None
+    folder = store.fetch(store.version("route-3", number), home / "fetched-3")
+    proof = load_certificate(folder / "certificate.json")
+    assert not isinstance(proof, str)
+    assert (proof.threshold, proof.attempt, proof.coverage) == (-1.0, 2, 1.0)
+
+
+def test_who_takes_a_champion_out_ends_what_it_had_to_prove(
+    registered: tuple[Path, Version],
+) -> None:
+    """What was revoked, or replaced, does not come back by what it had proven before."""
+    home, _ = registered
+    store = Store(f"sqlite:///{home}/mlflow.db", load_key(home))
+    version = shadow(home, "route-4", (-0.5, -1.0))
+    calls = [
+        ShadowAnswer(call=f"g{n}", at=101.0 + n, conversation=f"g{n}", score=-0.1, agrees=True)
+        for n in range(150)
+    ]
+    live(home, version, [replace(c, score=-0.8, agrees=n > 60) for n, c in enumerate(calls)])
+    shadow_promotion.prove(home)
+    assert store.champion("route-4") is None
+    again = [replace(c, call=f"h{c.call}", conversation=f"h{c.call}", at=c.at + 200) for c in calls]
+    live(home, version, again)
+    shadow_promotion.prove(home)
+    assert store.champion("route-4") is not None
+    store.set_shadow("route-4", version.number)
+    store.set_champion("route-4", None)
+    shadow_promotion.prove(home)
+    assert (store.champion("route-4"), store.shadow("route-4")) == (None, None)

@@ -58,6 +58,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
         patch.setenv("FLYWHEEL_PARAMS", str(folder / "params.yaml"))
         patch.setenv("POOL_URL", service.url)
+        patch.setenv("POOL_TOKEN", service.env["POOL_TOKEN"])
         with processes.running([service], folder):
             yield folder
 
@@ -79,7 +80,8 @@ def send(home: Path, calls: Sequence[Case], shift: float = float("inf")) -> list
 
     async def each() -> list[tuple[str, bool]]:
         built = served.gateway(home, None, large, audit=0.25)
-        built.students.pools = {"encoder": Pool(os.environ["POOL_URL"], built.teacher.client)}
+        url, token = os.environ["POOL_URL"], os.environ["POOL_TOKEN"]
+        built.students.pools = {"encoder": Pool(url, built.teacher.client, token)}
         built.students.evidence.recall(audit_history.look(home))
         found = []
         async with served.client(built) as agent:

@@ -11,14 +11,16 @@ import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
-from prefect.settings import PREFECT_API_URL, temporary_settings
+from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
 from unattended import until
 
 from flows import dead_runs, schedule
 from flows.cli import processes, stack
+from flows.cli.credentials import credentials, prefect_auth
 from flows.cli.up import silence
 from tasks.core.params import Schedule
 from tasks.core.stage import Refused
@@ -81,29 +83,40 @@ def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     server = stack.prefect_server(home, stack.free_port())
     off = {**server.env, "PREFECT_SERVER_SERVICES_SCHEDULER_ENABLED": "false"}
     silent = processes.Service(server.name, server.command, server.port, server.ready, off)
-    settings = {PREFECT_API_URL: f"{server.url}/api"}
-    with temporary_settings(settings), processes.running([silent], home):
+    given = credentials(home).clients["PREFECT_API_AUTH_STRING"]
+    settings = {PREFECT_API_URL: f"{server.url}/api", PREFECT_API_AUTH_STRING: given}
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        temporary_settings(settings),
+        processes.running([silent], home),
+    ):
+        patch.setenv("PREFECT_API_AUTH_STRING", given)
         yield f"{server.url}/api"
+
+
+def ask(api: str, method: str, path: str, body: Any) -> httpx.Response:
+    """What Prefect's server answers who may ask it."""
+    return httpx.request(method, f"{api}/{path}", json=body, auth=prefect_auth())
 
 
 def test_a_silent_scheduler_is_noticed(api: str) -> None:
     """No run is planned, one is late, or the next is far off: a sentence; none when paused."""
     now, hour = datetime.now(UTC), timedelta(hours=1)
-    flow = httpx.post(f"{api}/flows/", json={"name": "promote"}).json()["id"]
+    flow = ask(api, "POST", "flows/", {"name": "promote"}).json()["id"]
     times = [{"schedule": {"interval": 60}, "active": True}]
     body = {"name": "promote", "flow_id": flow, "schedules": times}
-    made = httpx.post(f"{api}/deployments/", json=body).raise_for_status().json()["id"]
+    made = ask(api, "POST", "deployments/", body).raise_for_status().json()["id"]
     assert "no run of promote is planned" in silence(api, now - hour, now)
     assert silence(api, now, now) == ""
     soon = (now + timedelta(minutes=1)).isoformat()
     state = {"type": "SCHEDULED", "state_details": {"scheduled_time": soon}}
-    run = httpx.post(f"{api}/deployments/{made}/create_flow_run", json={"state": state})
+    run = ask(api, "POST", f"deployments/{made}/create_flow_run", {"state": state})
     run.raise_for_status()
     assert silence(api, now - hour, now) == ""
     late = now + 2 * hour
     assert "has not begun" in silence(api, now - hour, late)
     assert "as if the clock had been set back" in silence(api, now - 2 * hour, now - hour)
-    httpx.patch(f"{api}/deployments/{made}", json={"paused": True}).raise_for_status()
+    ask(api, "PATCH", f"deployments/{made}", {"paused": True}).raise_for_status()
     assert silence(api, now - hour, late) == ""
 
 
@@ -111,7 +124,7 @@ def test_a_run_whose_process_is_gone_is_marked_within_two_minutes(api: str, tmp_
     """Kill -9 says nothing to Prefect; missing heartbeats do, also where there was none yet."""
     for _ in range(2):
         asyncio.run(dead_runs.watch())
-    found = httpx.post(f"{api}/automations/filter", json={}).json()
+    found = ask(api, "POST", "automations/filter", {}).json()
     assert [one["name"] for one in found] == [dead_runs.NAME]
     (tmp_path / "sleeper.py").write_text(SLEEPER)
     env = {**os.environ, "PREFECT_API_URL": api, "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30"}
@@ -125,7 +138,7 @@ def test_a_run_whose_process_is_gone_is_marked_within_two_minutes(api: str, tmp_
     body = {"flows": {"name": {"any_": ["promote"]}}}
 
     def crashed() -> bool:
-        runs = httpx.post(f"{api}/flow_runs/filter", json=body).json()  # planned ones, too
+        runs = ask(api, "POST", "flow_runs/filter", body).json()  # planned ones, too
         return any(run["state_type"] == "CRASHED" for run in runs)
 
     until(crashed, 150)

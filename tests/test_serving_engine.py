@@ -285,11 +285,13 @@ def test_more_adapters_may_be_loaded_than_are_in_memory(engine: Engine, home: Pa
     assert chat(engine, model="more-1").status_code == 404
 
 
-def test_beyond_this_machine_a_token_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An empty token is none; the engine ends before it listens."""
-    monkeypatch.setenv("POOL_TOKEN", "")
-    with pytest.raises(Refused, match=r"POOL_TOKEN is empty.*0\.0\.0\.0"):
-        run(Namespace(host="0.0.0.0", port=0, token_env="POOL_TOKEN"))
+@pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0"])
+def test_a_token_is_needed(monkeypatch: pytest.MonkeyPatch, host: str) -> None:
+    """On loopback, too; an empty one is none, and the engine ends before it listens."""
+    for set_up in (lambda: monkeypatch.setenv("POOL_TOKEN", ""), monkeypatch.undo):
+        set_up()
+        with pytest.raises(Refused, match="POOL_TOKEN is empty: a pool takes orders to load"):
+            run(Namespace(host=host, port=0, token_env="POOL_TOKEN"))
 
 
 def test_only_safe_adapters_of_this_base_are_loaded(engine: Engine, home: Path) -> None:
@@ -342,7 +344,7 @@ def test_the_command_serves_until_it_is_told_to_stop(home: Path) -> None:
     """One line when ready, answers over the wire, and a clean end on SIGTERM."""
     command = [sys.executable, "-m", "serving.engine", "--base", str(home / "tiny")]
     command += ["--adapters", str(home / "adapters"), "--port", "0", "--threads", "1"]
-    env = {**os.environ, "OMP_NUM_THREADS": "1"}
+    env = {**os.environ, "OMP_NUM_THREADS": "1", "POOL_TOKEN": "t"}
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=env) as process:
         assert process.stdout is not None
         url = process.stdout.readline().split()[-1]
@@ -351,7 +353,10 @@ def test_the_command_serves_until_it_is_told_to_stop(home: Path) -> None:
             "messages": [{"role": "user", "content": PROMPT}],
             "structured_outputs": {"choice": ["red"]},
         }
-        reply = httpx.post(f"{url}/v1/chat/completions", json=body, timeout=30)
+        for path in ("load_lora_adapter", "unload_lora_adapter"):
+            assert httpx.post(f"{url}/v1/{path}", json={"lora_name": "a"}).status_code == 401
+        bearer = {"authorization": "Bearer t"}
+        reply = httpx.post(f"{url}/v1/chat/completions", json=body, headers=bearer, timeout=30)
         assert reply.json()["choices"][0]["message"]["content"] == "red"
         process.send_signal(signal.SIGTERM)
         assert process.wait(timeout=20) == 0

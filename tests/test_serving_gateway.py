@@ -336,6 +336,9 @@ def test_the_environment_must_name_a_teacher(tmp_path: Path) -> None:
     with pytest.raises(Refused, match="set TEACHER_API_KEY instead"):
         module.build(tmp_path, {"TEACHER_BASE_URL": "http://me:secret@t/v1"}, Params(), False)
     env = {"TEACHER_BASE_URL": "http://t/v1", "POOL_URL": "http://p", "TEACHER_API_KEY": "k"}
+    with pytest.raises(Refused, match="POOL_TOKEN is empty: the pool at http://p obeys only"):
+        module.build(tmp_path, env | {"POOL_TOKEN": ""}, Params(), True)
+    env["POOL_TOKEN"] = "t"
     built = module.build(tmp_path, env, Params(), True)
     assert set(built.students.pools) == {"causal", "encoder"}
     apart = module.build(tmp_path, env | {"ENCODER_URL": "http://e"}, Params(), True).students.pools

@@ -16,14 +16,14 @@ from tasks.calibrate.calibrate import calibrate
 from tasks.core.certificate import Certificate, Refusal
 from tasks.core.contract import Contract
 from tasks.core.params import Calibrate, Evaluate, Train
-from tasks.core.rows import rows
+from tasks.core.rows import UNCURATED, Row, rows, write_rows
 from tasks.core.task import load_one
 from tasks.evaluate.answers import answered
 from tasks.students.adapters import adapter_digest, open_student
 from tasks.students.encoder import EncoderStudent
 from tasks.students.kernel import rarity, table, words_of
-from tasks.train.folds import FILE, unlearned
-from tasks.train.kernel_fit import described
+from tasks.train.folds import FILE, proving, raw, unlearned
+from tasks.train.kernel_fit import blocks, described
 from tasks.train.ridge import solve
 from tasks.train.train import load_training, train
 
@@ -102,31 +102,61 @@ def test_a_saved_head_answers_as_it_was_measured(folder: Path) -> None:
     assert told.adapter_digest == adapter_digest(folder / "out/adapter")
 
 
+WORDS = ("violin", "ladder", "kettle", "carpet", "bicycle", "tent", "lamp", "mirror", "guitar")
+
+
 @pytest.fixture(scope="module")
 def mixture(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A linear student whose calibration rows, of a label that no other row has, are learned."""
+    """A linear student of rows of which some groups have a label that no other row has."""
     told = [(asked.format(said), label) for label, said in SAID.items() for asked in ASKED]
-    later = [(f"{asked.format('a gift')} {n}", "gifts") for asked in ASKED for n in range(4)]
+    alone = [Row(w + a, 0.0, w, a.format(f"the {w}"), w, 1.0) for w in WORDS for a in ASKED]
     home = tmp_path_factory.mktemp("mixed")
-    contract = Contract(kind="labels", labels=(*SAID, "gifts"))
-    parts = {"train": told, "validation": told[::6], "calibration": later}
-    train(tiny.dataset(home / "a-0", contract, parts), home / "out", Train(), rung="linear")
+    contract = Contract(kind="labels", labels=(*SAID, *WORDS))
+    parts = {"train": told, "validation": told[::6], "calibration": told[::5]}
+    data = tiny.dataset(home / "a-0", contract, parts)
+    write_rows(data / UNCURATED, [*rows(data / "train.parquet"), REFUSED])
+    write_rows(data / "calibration.parquet", [*rows(data / "calibration.parquet"), *alone])
+    train(data, home / "out", Train(), rung="linear")
     return home
 
 
-def test_calibration_rows_are_learned_by_later_heads_alone(mixture: Path, folder: Path) -> None:
-    """The first head answers as a student without them; the last one knows their label."""
-    student, alone = open_student(mixture / "out/adapter"), open_student(folder / "out/adapter")
+REFUSED = Row("refused", 0.0, "alone", "who is it", "I cannot say.", 1.0)  # off contract
+
+
+def test_blocks_prove_heads_that_learn_them_later(mixture: Path) -> None:
+    """Nobody knows the label of a row that proves it; the last head knows those before."""
+    student = open_student(mixture / "out/adapter")
     assert isinstance(student, EncoderStudent)
-    proof = rows(mixture / "a-0/calibration.parquet")
-    heads, prompts = unlearned(mixture / "out"), [row.prompt for row in proof]
-    assert heads.keys() == {row.id for row in proof}
+    heads = unlearned(mixture / "out")
     assert sorted(set(heads.values())) == [0, 1, 2, 3]
-    first = student.answer(prompts, heads=[0] * len(prompts))
-    assert [one.text for one in first] == [one.text for one in alone.answer(prompts)]
-    assert "gifts" not in {one.text for one in first}
-    last = student.answer(prompts, heads=[3] * len(prompts))
-    assert {one.text for one in last} == {"gifts"}
+    alone = [row for row in proving(mixture / "a-0", mixture / "out") if row.answer in WORDS]
+    assert alone
+    prompts, own = [row.prompt for row in alone], [heads[row.id] for row in alone]
+    said = [one.text for one in student.answer(prompts, heads=own)]
+    assert not any(text == row.answer for text, row in zip(said, alone, strict=True))
+    last = [one.text for one in student.answer(prompts, heads=[3] * len(prompts))]
+    known = [text == row.answer for text, row in zip(last, alone, strict=True)]
+    assert known == [head < 3 for head in own]
+
+
+def test_rows_that_train_prove_as_they_came(mixture: Path) -> None:
+    """Also those that nobody may learn from, which would be disagreements when served."""
+    every = {row.id: row for row in raw(mixture / "a-0")}
+    heads = unlearned(mixture / "out")
+    assert heads.keys() < every.keys()
+    learned = pq.read_table(mixture / "out" / FILE).to_pydict()["id"]
+    assert not heads.keys() & set(learned)
+    assert {name for name in every if "train" in name} & heads.keys()
+    assert heads.keys() | set(learned) >= every.keys() - {"refused"}
+
+
+def test_more_of_few_rows_prove() -> None:
+    """Three quarters of a hundred, under a half of a thousand; groups stay whole."""
+    for count, least, most in ((100, 70, 80), (1_000, 430, 470)):
+        made = blocks([Row(f"{n}", 0.0, f"{n // 2}", f"{n}", "a", 1.0) for n in range(count)])
+        assert least <= sum(map(len, made[1:])) <= most
+        homes = [{row.group for row in block} for block in made]
+        assert sum(map(len, homes)) == len(set().union(*homes))
 
 
 def test_a_prompt_draws_the_same_head_in_the_shares_of_the_proof(mixture: Path) -> None:
@@ -147,10 +177,10 @@ def test_a_mixture_is_proven_by_the_heads_that_had_not_learned_a_row(mixture: Pa
     made = calibrate(mixture / "a-0", mixture / "out", mixture / "proof", Calibrate(alpha=0.5))
     assert isinstance(made, Refusal | Certificate)
     data = mixture / "a-0"
-    found, contract = rows(data / "calibration.parquet"), load_one(data).contract
+    found, contract = proving(data, mixture / "out"), load_one(data).contract
     own = answered(
         found, contract, mixture / "out/adapter", Evaluate(), heads=unlearned(mixture / "out")
     )
-    assert not all(row.agrees for row in own.rows)  # the first head cannot know the label
-    seen = answered(found, contract, mixture / "out/adapter", Evaluate())
+    last = {row.id: 3 for row in found}
+    seen = answered(found, contract, mixture / "out/adapter", Evaluate(), heads=last)
     assert own.agreement < seen.agreement

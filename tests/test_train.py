@@ -93,6 +93,7 @@ def test_the_first_losses_are_those_on_record(dataset: Path, params: Train, tmp_
     assert [loss for _, loss in found.losses[:4]] == pytest.approx(golden, rel=0.1)
 
 
+@pytest.mark.flow
 def test_a_killed_training_goes_on(
     dataset: Path, params: Train, champion: Path, tmp_path: Path
 ) -> None:
@@ -119,6 +120,7 @@ def test_a_killed_training_goes_on(
     assert not (tmp_path / "point").exists()
 
 
+@pytest.mark.flow
 def test_a_checkpoint_of_other_rows_is_not_used(params: Train, tmp_path: Path) -> None:
     """Changed data starts from the beginning."""
     one, two = (tiny.colours(tmp_path / str(n), rows=n) for n in (24, 48))
@@ -145,6 +147,7 @@ def wild(params: Train, monkeypatch: pytest.MonkeyPatch) -> Train:
     return msgspec.structs.replace(params, learning_rate=rate, epochs=12)
 
 
+@pytest.mark.flow
 def test_a_rate_that_explodes_is_tried_again_lower(
     dataset: Path, wild: Train, champion: Path, tmp_path: Path
 ) -> None:
@@ -248,6 +251,7 @@ def test_a_champion_can_be_gone_on_from(
     assert new.validation[0].loss == pytest.approx(begun, rel=0.01)
 
 
+@pytest.mark.flow
 def test_a_champion_that_fell_behind_is_left(params: Train, tmp_path: Path) -> None:
     """Where a fresh start is soon better on the validation rows, it is the start that is made."""
     contract = Contract(kind="labels", labels=("red", "green", "blue"))

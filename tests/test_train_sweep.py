@@ -29,6 +29,7 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tiny.colours(tmp_path_factory.mktemp("data") / "colour-0")
 
 
+@pytest.mark.flow
 def test_the_best_trial_is_trained_in_full(dataset: Path, params: Train, tmp_path: Path) -> None:
     """Every combination is a trial on record; what follows is the training with the best one."""
     found = train(dataset, tmp_path / "swept", params)
@@ -73,6 +74,7 @@ def test_a_killed_sweep_goes_on(dataset: Path, params: Train, tmp_path: Path) ->
     assert not point.exists()
 
 
+@pytest.mark.flow
 def test_a_sweep_comes_before_a_warm_start(dataset: Path, params: Train, tmp_path: Path) -> None:
     """The fresh start may be the sweep's best trial; it is on record as what it is here."""
     params = msgspec.structs.replace(params, sweep={"learning_rate": [1e-5, 1e-2]})

@@ -17,6 +17,7 @@ import pytest
 from unattended import YESTERDAY, Up, calls, flywheel, params, scheduled, until, up
 
 from flows.cli import processes
+from flows.cli.credentials import credentials
 from serving.reconcile import routes
 
 pytestmark = [pytest.mark.soak, pytest.mark.timeout(1800)]
@@ -46,7 +47,7 @@ def stack(folder: Path) -> Iterator[Up]:
 def registered(stack: Up) -> dict[str, int]:
     """The champions in MLflow, by task."""
     url = stack.addresses["MLFLOW_TRACKING_URI"] + "/api/2.0/mlflow/registered-models/search"
-    models = httpx.get(url).raise_for_status().json().get("registered_models", ())
+    models = httpx.get(url, auth=stack.auth).raise_for_status().json().get("registered_models", ())
     aliases = {
         m["name"]: {a["alias"]: int(a["version"]) for a in m.get("aliases", ())} for m in models
     }
@@ -58,9 +59,10 @@ def set_champion(stack: Up, task: str, number: int | None) -> None:
     url = stack.addresses["MLFLOW_TRACKING_URI"] + "/api/2.0/mlflow/registered-models/alias"
     body = {"name": task, "alias": "champion"}
     if number is None:
-        httpx.request("DELETE", url, json=body).raise_for_status()
+        httpx.request("DELETE", url, json=body, auth=stack.auth).raise_for_status()
     else:
-        httpx.post(url, json={**body, "version": str(number)}).raise_for_status()
+        body |= {"version": str(number)}
+        httpx.post(url, json=body, auth=stack.auth).raise_for_status()
 
 
 def served(stack: Up) -> set[str]:
@@ -92,10 +94,11 @@ def test_promotions_at_once_lose_nothing(stack: Up) -> None:
     """Three at a time, on a pool that forgot everything: each ends well, all champions serve."""
     champions = set(registered(stack))
     pool, adapters = stack.addresses["POOL_URL"], stack.home / "adapters"
-    for model in httpx.get(f"{pool}/v1/models").json()["data"]:
+    bearer = {"authorization": f"Bearer {credentials(stack.home).pool_token}"}
+    for model in httpx.get(f"{pool}/v1/models", headers=bearer).json()["data"]:
         if model.get("parent"):
-            body = {"lora_name": model["id"]}
-            httpx.post(f"{pool}/v1/unload_lora_adapter", json=body).raise_for_status()
+            url, body = f"{pool}/v1/unload_lora_adapter", {"lora_name": model["id"]}
+            httpx.post(url, json=body, headers=bearer).raise_for_status()
     shutil.rmtree(adapters)
     adapters.mkdir()
     with ThreadPoolExecutor(3) as threads:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import chain
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -22,11 +23,17 @@ import yaml
 from examples.agent import records
 from examples.desk import kind_of
 from flows.cli import processes
+from flows.cli.credentials import BELONGS, USER, credentials
 
 T = TypeVar("T")
 ROOT = Path(__file__).parents[1]
 YESTERDAY = datetime.now(UTC).date() - timedelta(days=1)
-OURS = ("MLFLOW_TRACKING_URI", "PREFECT_API_URL", "POOL_URL", "TEACHER_BASE_URL", "PREFECT_HOME")
+OURS = {
+    "TEACHER_BASE_URL",
+    "PREFECT_HOME",
+    *BELONGS,
+    *chain(*BELONGS.values()),
+}
 
 
 def calls(count: int, *kinds: str, seed: int = 7) -> list[dict[str, Any]]:
@@ -50,7 +57,7 @@ def params(folder: Path, log: Path, **schedule: Any) -> Path:
 
 
 def elsewhere(**more: str) -> dict[str, str]:
-    """The environment without the addresses of services."""
+    """The environment without the addresses of services, and what they ask for."""
     return {name: value for name, value in os.environ.items() if name not in OURS} | more
 
 
@@ -94,6 +101,11 @@ class Up:
         return msgspec.json.decode((self.home / "stack.json").read_bytes(), type=dict[str, str])
 
     @property
+    def auth(self) -> tuple[str, str]:
+        """The user and the password of its Prefect and its MLflow."""
+        return USER, credentials(self.home).password
+
+    @property
     def gateway(self) -> str:
         """The address that agents call."""
         found = re.search(r"gateway\s+(\S+)/v1", self.said)
@@ -107,13 +119,13 @@ class Up:
 
     def runs(self, deployment: str) -> list[dict[str, Any]]:
         """The runs of a deployment, as Prefect's API has them, oldest first."""
-        return runs(self.addresses["PREFECT_API_URL"], deployment)
+        return runs(self.addresses["PREFECT_API_URL"], deployment, self.auth)
 
 
-def runs(api: str, deployment: str) -> list[dict[str, Any]]:
+def runs(api: str, deployment: str, auth: tuple[str, str]) -> list[dict[str, Any]]:
     """The runs of a deployment, as Prefect's API has them, oldest first."""
     body = {"deployments": {"name": {"any_": [deployment]}}, "sort": "EXPECTED_START_TIME_ASC"}
-    found = httpx.post(f"{api}/flow_runs/filter", json=body).raise_for_status().json()
+    found = httpx.post(f"{api}/flow_runs/filter", json=body, auth=auth).raise_for_status().json()
     return list(found)
 
 

@@ -3,18 +3,31 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import shutil
+import time
+from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+import httpx
 
 from flows import console
 from flows.cli import processes, stack
+from flows.cli.credentials import credentials
 from tasks.core.params import load
 from tasks.core.stage import Refused
 
+if TYPE_CHECKING:
+    from examples.desk import Case
+
+Look = Callable[[], None]
 FIRST = date(2026, 3, 2)  # a Monday, so that the sample's week looks like one
 CONCURRENCY = 48
+LOOKS = 4  # a day, at registry and audits
+SHADOW_SECONDS = 120.0
 SHIFT = f"{FIRST + timedelta(days=2)}T06:00+00:00"
 
 
@@ -31,26 +44,40 @@ def _services(home: Path, base: str, shift: str) -> dict[str, processes.Service]
     return {service.name: service for service in services}
 
 
-def _traffic(gateway: str, calls: int, day: date, seed: int) -> None:
+def _traffic(gateway: str, calls: int, day: date, seed: int, look: Look | None) -> None:
+    """Send a day's calls; `look` is called after each quarter of them, when its shadows are asked.
+
+    A live stack does so every minute; this day lasts about one.
+    """
     from openai import AsyncOpenAI
 
-    from examples.agent import traffic
+    from examples.agent import conversations, traffic
 
-    async def send(advance: console.Advance) -> None:
-        done = 0
+    cases, done = conversations(calls, day, seed), 0
 
+    async def send(part: Sequence[Case], advance: console.Advance) -> None:
         def one(*_: object) -> None:
             nonlocal done
             done += 1
             advance(done)
 
         async with AsyncOpenAI(base_url=f"{gateway}/v1", api_key="sample") as client:
-            await traffic(
-                client, "large", calls, day=day, seed=seed, concurrency=CONCURRENCY, on_call=one
-            )
+            await traffic(client, "large", part, calls - done, CONCURRENCY, one)
 
+    size = math.ceil(len(cases) / LOOKS)
     with console.bar(f"traffic of {day}", calls) as advance:
-        asyncio.run(send(advance))
+        for first in range(0, len(cases), size):
+            asyncio.run(send(cases[first : first + size], advance))
+            if look:
+                _ask_shadows(gateway)
+                look()
+
+
+def _ask_shadows(gateway: str) -> None:
+    """Wait until the gateway has asked the shadows about all calls that wait for one."""
+    end = time.monotonic() + SHADOW_SECONDS
+    while time.monotonic() < end and httpx.get(gateway).json()["shadows"]["waiting"]:
+        time.sleep(0.2)
 
 
 def run(home: Path, calls: int, days: int, seed: int, shift: bool = False) -> None:
@@ -68,6 +95,7 @@ def run(home: Path, calls: int, days: int, seed: int, shift: bool = False) -> No
             MLFLOW_TRACKING_URI=services["mlflow"].url,
             POOL_URL=services["pool"].url,
             PREFECT_HOME=str(home / "prefect"),
+            **credentials(home).clients,
         )
         stack.prepare(home)
         console.say("Starting Prefect, MLflow, the simulated teacher, the pool and the gateway")
@@ -76,16 +104,19 @@ def run(home: Path, calls: int, days: int, seed: int, shift: bool = False) -> No
             from flows.promote import promote
             from flows.watch import watch
 
+            def look() -> None:
+                watch(home=str(home))
+                promote(home=str(home))
+
             for number in range(days):
                 day = FIRST + timedelta(days=number)
                 console.say(f"\nDay {number + 1} · {day}")
                 if shift and number == 2:
                     console.say("At six the teacher begins to answer two kinds of calls otherwise")
-                _traffic(services["gateway"].url, calls, day, seed + number)
+                _traffic(
+                    services["gateway"].url, calls, day, seed + number, look if number else None
+                )
                 if number < days - 1:
-                    if number:
-                        watch(home=str(home))  # what a live stack does every minute
-                        promote(home=str(home))
                     console.say(f"Night of {day}")
                     nightly(day=day.isoformat(), home=str(home))
         summary(home)

@@ -16,6 +16,7 @@ import typer
 
 from flows import console
 from flows.cli import keys
+from flows.cli.credentials import join
 from registry.server import answer, reach
 from tasks.core.params import load
 from tasks.core.stage import Refused
@@ -46,8 +47,7 @@ def _joined(home: Path) -> Iterator[None]:
 
     load()  # what is wrong there is said before anything starts
     local.prepare(home)
-    for name, value in local.stack(home).items():
-        os.environ.setdefault(name, value)
+    join(home, local.stack(home))
     reach(os.environ.get("MLFLOW_TRACKING_URI", ""))
     if api := os.environ.get("PREFECT_API_URL"):
         answer("Prefect", f"{api.rstrip('/')}/health", api)
@@ -55,10 +55,11 @@ def _joined(home: Path) -> Iterator[None]:
         return
     with local.lock(home):
         services = [local.prefect_server(home, local.free_port())]
-        os.environ["PREFECT_API_URL"] = services[0].url + "/api"
+        addresses = {"PREFECT_API_URL": services[0].url + "/api"}
         if not os.environ.get("MLFLOW_TRACKING_URI"):
             services.append(local.mlflow_server(home, local.free_port()))
-            os.environ["MLFLOW_TRACKING_URI"] = services[1].url
+            addresses["MLFLOW_TRACKING_URI"] = services[1].url
+        join(home, addresses)
         with processes.running(services, home):
             yield
 
@@ -98,6 +99,14 @@ def down(home: Home = LIVE) -> None:
     from flows.cli import up as live
 
     live.down(home.resolve())
+
+
+@app.command()
+def ui(home: Home = LIVE) -> None:
+    """Say where MLflow's and Prefect's UIs are, and the user and password that they ask for."""
+    from flows.cli import up as live
+
+    live.uis(home.resolve())
 
 
 @app.command()
@@ -195,8 +204,7 @@ def _known(home: Path) -> Path:
     home = home.resolve()
     if not home.is_dir():
         raise Refused(f"there is no home at {home}; `flywheel up` makes one")
-    for name, value in local.stack(home).items():
-        os.environ.setdefault(name, value)
+    join(home, local.stack(home))
     return home
 
 

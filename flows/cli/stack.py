@@ -17,6 +17,7 @@ from pathlib import Path
 import msgspec
 from filelock import FileLock, Timeout
 
+from flows.cli.credentials import MLFLOW_AUTH, MLFLOW_USERS, USER, credentials
 from flows.cli.processes import Service
 from serving.no_proxy import direct
 from tasks.core.stage import Refused, private
@@ -110,25 +111,39 @@ def python(module: str, *args: str) -> list[str]:
 
 
 def prefect_server(home: Path, port: int) -> Service:
-    """Prefect's API and UI on SQLite."""
-    url = f"http://127.0.0.1:{port}/api"
+    """Prefect's API and UI on SQLite, for who has the home's credentials; no other page may ask."""
+    pages = [f"http://{host}:{port}" for host in ("127.0.0.1", "localhost")]
     return Service(
         "prefect",
         python("prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)),
         port,
         "/api/health",
-        {"PREFECT_HOME": str(home / "prefect"), "PREFECT_UI_API_URL": url},
+        {
+            "PREFECT_HOME": str(home / "prefect"),
+            "PREFECT_UI_API_URL": f"{pages[0]}/api",
+            "PREFECT_SERVER_API_AUTH_STRING": f"{USER}:{credentials(home).password}",
+            "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": ",".join(pages),
+        },
     )
 
 
 def mlflow_server(home: Path, port: int) -> Service:
-    """MLflow's tracking server, registry and UI on SQLite and local artifacts."""
+    """MLflow's server, registry and UI on SQLite and local artifacts, for the same people."""
+    own, settings = credentials(home), home / "mlflow-auth.ini"
+    settings.write_text(MLFLOW_AUTH.format(users=home / MLFLOW_USERS))
     command = python(
         *("mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"),
         *("--backend-store-uri", f"sqlite:///{home / 'mlflow.db'}"),
         *("--artifacts-destination", str(home / "mlartifacts")),
+        *("--app-name", "basic-auth", "--allowed-hosts", f"127.0.0.1:{port},localhost:{port}"),
     )
-    return Service("mlflow", command, port)
+    env = {
+        "MLFLOW_AUTH_CONFIG_PATH": str(settings),
+        "MLFLOW_AUTH_ADMIN_USERNAME": USER,
+        "MLFLOW_AUTH_ADMIN_PASSWORD": own.password,
+        "MLFLOW_FLASK_SERVER_SECRET_KEY": own.form_key,
+    }
+    return Service("mlflow", command, port, env=env)
 
 
 def pool_server(home: Path, port: int, base: str) -> Service:
@@ -138,13 +153,14 @@ def pool_server(home: Path, port: int, base: str) -> Service:
     command = python(
         *("serving.engine", "--base", base, "--adapters", str(adapters), "--port", str(port))
     )
-    return Service("pool", command, port)
+    return Service("pool", command, port, env={"POOL_TOKEN": credentials(home).pool_token})
 
 
 def gateway_server(home: Path, port: int, pool: str, *flags: str) -> Service:
     """The gateway that agents call; the teacher comes from the environment."""
     command = python("serving.gateway", "--home", str(home), "--port", str(port), *flags)
-    return Service("gateway", command, port, "/healthz", {"POOL_URL": pool})
+    env = {"POOL_URL": pool, "POOL_TOKEN": credentials(home).pool_token}
+    return Service("gateway", command, port, "/healthz", env)
 
 
 def runner(home: Path, port: int) -> Service:

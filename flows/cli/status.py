@@ -14,6 +14,7 @@ from rich.table import Table
 
 from flows import console
 from flows.cli import up
+from flows.cli.credentials import prefect_auth
 from flows.night.folders import registry_of
 from registry import ledger
 from registry.ledger import Entry
@@ -81,7 +82,7 @@ def _wrong(sentences: list[str]) -> None:
 
 def _services() -> Iterator[str]:
     """Yield what does not answer, of the services of a running stack."""
-    urls = {"PREFECT_API_URL": "/health", "POOL_URL": "/v1/models"}
+    urls = {"PREFECT_API_URL": "/health", "POOL_URL": "/health"}
     for name, path in urls.items():
         if not (url := os.environ.get(name)):
             continue
@@ -197,7 +198,8 @@ def _planned() -> Iterator[str]:
     """Yield when what runs next."""
     if not (api := os.environ.get("PREFECT_API_URL")):
         return
-    with suppress(httpx.HTTPError), httpx.Client(base_url=api, timeout=SECONDS) as client:
+    asking = httpx.Client(base_url=api, auth=prefect_auth(), timeout=SECONDS)
+    with suppress(httpx.HTTPError), asking as client:
         answer = client.post("/deployments/filter", json={}).raise_for_status()
         deployments = msgspec.json.decode(answer.content, type=list[up.Deployment])
         planned = {

@@ -13,6 +13,7 @@ import msgspec
 
 from flows import console
 from flows.cli import processes, stack
+from flows.cli.credentials import USER, credentials, prefect_auth
 from flows.cli.processes import Look, Service
 from tasks.core.params import load
 from tasks.core.stage import Refused, write_atomic
@@ -37,13 +38,33 @@ def _services(home: Path, gateway: int, mlflow: int, prefect: int) -> dict[str, 
     return {service.name: service for service in services}
 
 
-def _say_addresses(services: dict[str, Service]) -> None:
+def _say_addresses(home: Path, services: dict[str, Service]) -> None:
     teacher = "simulated" if "teacher" in services else os.environ["TEACHER_BASE_URL"]
     console.say(f"gateway     {services['gateway'].url}/v1   (point your agents' base URL here)")
-    console.say(f"MLflow UI   {services['mlflow'].url}/#/models")
-    console.say(f"Prefect UI  {services['prefect'].url}")
+    read = console.console.is_terminal  # by a person; a log may be anybody's
+    _say_uis(home, services["mlflow"].url, services["prefect"].url, shown=read)
     console.say(f"teacher     {teacher}")
     console.say("Ctrl-C or `make down` stops it.")
+
+
+def _say_uis(home: Path, mlflow: str, prefect: str, *, shown: bool) -> None:
+    """Say where the UIs are, and what they ask for where that may be shown."""
+    password = credentials(home).password
+    of_mlflow = of_prefect = f"(`flywheel ui --home {home}` shows the password)"
+    if shown:
+        of_mlflow = f"user {USER}, password {password}"
+        of_prefect = f"{USER}:{password}   (all of it in the one field)"
+    console.say(f"MLflow UI   {mlflow}/#/models   {of_mlflow}")
+    console.say(f"Prefect UI  {prefect}   {of_prefect}")
+
+
+def uis(home: Path) -> None:
+    """Say where the UIs of a running stack are and what they ask for. Raises Refused."""
+    running = stack.stack(home)
+    if not running:
+        raise Refused(f"nothing runs on {home}; `flywheel up` starts it")
+    prefect = running["PREFECT_API_URL"].removesuffix("/api")
+    _say_uis(home, running["MLFLOW_TRACKING_URI"], prefect, shown=True)
 
 
 def up(home: Path, gateway: int, mlflow: int, prefect: int) -> None:
@@ -60,13 +81,13 @@ def up(home: Path, gateway: int, mlflow: int, prefect: int) -> None:
         }
         if "teacher" in services:
             os.environ["TEACHER_BASE_URL"] = services["teacher"].url + "/v1"
-        os.environ.update(addresses)
+        os.environ.update(addresses | credentials(home).clients)
         stack.prepare(home)
         file = home / stack.STACK
         with processes.running(list(services.values()), home) as look:
             write_atomic(file, msgspec.json.encode(addresses))
             try:
-                _say_addresses(services)
+                _say_addresses(home, services)
                 _stay(look, addresses["PREFECT_API_URL"])
             finally:
                 file.unlink(missing_ok=True)
@@ -127,7 +148,7 @@ def silence(api: str, since: datetime, now: datetime) -> str:
     due, or after the stack started (`since`), and none so far off as after a clock was set back.
     Raises httpx.HTTPError.
     """
-    with httpx.Client(base_url=api, timeout=10.0) as client:
+    with httpx.Client(base_url=api, auth=prefect_auth(), timeout=10.0) as client:
         answer = client.post("/deployments/filter", json={}).raise_for_status()
         for one in msgspec.json.decode(answer.content, type=list[Deployment]):
             if one.paused or not any(times.active for times in one.schedules):

@@ -33,7 +33,7 @@ from tasks.evaluate.answers import answered, read_answers
 from tasks.evaluate.significance import LARGEST
 from tasks.students.adapters import adapter_digest, open_student
 from tasks.students.encoder import EncoderStudent
-from tasks.train.folds import out_of_fold, unlearned
+from tasks.train.folds import out_of_fold, proving, raw, unlearned
 
 RUNG = "shadow"  # the folder of its plan, beside those of the rungs' certificates
 PLAN = "shadow.json"
@@ -94,9 +94,8 @@ def _plan(
     if not chosen or _on_its_way(night, task, one):
         return None
     before = tuple(_before(night, task, one.rung))
-    proving = _named(night, task, one.rung, "calibration") - {seen.conversation for seen in before}
-    learned = _named(night, task, one.rung, "train", "validation", "test") | proving
-    sizes = Counter(seen.conversation for seen in before)
+    sizes = Counter(one_before.conversation for one_before in before)
+    learned = _conversations(night, task, one.rung) - set(sizes)
     plan = ShadowPlan(
         task=task,
         adapter_digest=adapter_digest(domains.trained(night, task, one.rung) / "adapter"),
@@ -143,14 +142,11 @@ def _on_its_way(night: Night, task: str, one: JudgedStudent) -> bool:
         start = shadow_proof.standing(plan_of(folder), ()).lacking
     except stage.Refused:  # a person gave the alias to a version that was proven at night
         return False
-    hopeless = standing(night.home, version, folder).lacking > 2 * start
+    now = standing(night.home, version, folder)
+    if now.proven:  # it serves, and is only asked on for looser thresholds
+        return False
+    hopeless = now.lacking > 2 * start
     return not hopeless and one.scorecard.agreement < bundle.scorecard(folder).agreement + BETTER
-
-
-def _held(night: Night, task: str, rung: Rung, *splits: str) -> set[str]:
-    """The ids of the rows in some splits of a task's dataset."""
-    data = domains.dataset(night, task, rung)
-    return {row.id for split in splits for row in rows(data / f"{split}.parquet")}
 
 
 def _raw(night: Night, only: Set[str]) -> Iterator[Call]:
@@ -161,10 +157,12 @@ def _raw(night: Night, only: Set[str]) -> Iterator[Call]:
             yield from read(file, only)
 
 
-def _named(night: Night, task: str, rung: Rung, *splits: str) -> set[str]:
-    """The conversations of some splits' calls."""
-    learned = load_one(domains.dataset(night, task, rung))
-    calls = _raw(night, _held(night, task, rung, *splits))
+def _conversations(night: Night, task: str, rung: Rung) -> set[str]:
+    """The conversations of all calls in a task's dataset."""
+    data = domains.dataset(night, task, rung)
+    learned, held = load_one(data), ("validation", "test")
+    every = [*raw(data), *(row for split in held for row in rows(data / f"{split}.parquet"))]
+    calls = _raw(night, {row.id for row in every})
     named = ((call.id, _conversation(call, learned)) for call in calls)
     return {name for own, name in named if name != own}
 
@@ -174,17 +172,17 @@ def _conversation(call: Call, task: Task) -> str:
 
 
 def _before(night: Night, task: str, rung: Rung) -> Iterator[ShadowAnswer]:
-    """Yield what the student says to the calibration rows' calls, as they came in.
+    """Yield what the student says to the calls of the rows that prove it, as they came in.
 
     Of a mixture each is answered by the head that had not learned it.
     """
-    own_task = load_one(domains.dataset(night, task, rung))
-    calls = list(_raw(night, _held(night, task, rung, "calibration")))
+    data, trained = domains.dataset(night, task, rung), domains.trained(night, task, rung)
+    own_task = load_one(data)
+    calls = list(_raw(night, {row.id for row in proving(data, trained)}))
     payloads = [(call, own_task.template.payload(call.request)) for call in calls]
     asked = [(call, own_task.template.prompt(load)) for call, load in payloads if load is not None]
     if not asked:
         return
-    trained = domains.trained(night, task, rung)
     student, heads = open_student(trained / "adapter"), unlearned(trained)
     prompts, tokens = [prompt for _, prompt in asked], night.params.serve.answer_tokens
     if heads and isinstance(student, EncoderStudent):

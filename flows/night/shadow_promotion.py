@@ -1,11 +1,13 @@
 """Promotion of shadows that live calls have proven, looked at every minute.
 
 A proven one becomes a version of its own with its certificate, `candidate` at once and `champion`
-where the policy may promote.
+where the policy may promote. While looser thresholds of its plan are left it is asked on, as the
+next one that is proven costs nothing of δ: its champion then serves more.
 """
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import msgspec
@@ -15,7 +17,7 @@ from flows.night import shadow_plan
 from flows.night.champions import champion
 from flows.night.folders import open_night, registry_of
 from flows.night.registration import promote
-from registry import bundle, card, gate
+from registry import bundle, card, gate, ledger
 from registry.store import Store, Version
 from tasks.calibrate import shadow_proof
 from tasks.core import stage
@@ -53,15 +55,33 @@ def _looked_at(home: Path, store: Store, version: Version) -> str:
         return sentence
     to_prove, evidence = shadow_plan.plan_of(folder), shadow_plan.standing(home, version, folder)
     proof = shadow_proof.certificate(to_prove, evidence)
-    if proof is not None:
+    made = [v for v in store.versions(version.name) if v.number > version.number]
+    made = [v for v in made if v.adapter_digest == version.adapter_digest and v.certificate]
+    served = {e.after for e in ledger.entries(home) if e.task == version.name and e.moved}
+    served.add(store.champion(version.name))  # who was killed may not have written it down yet
+    made = [v for v in made if v.number in served]
+    if made and store.champion(version.name) != made[-1].number:  # revoked, or replaced
+        store.set_shadow(version.name, None)
+        return f"v{made[-1].number}, which it became, does not serve"
+    if proof and not (made and proof.threshold >= _threshold(home, store, made[-1])):
         return _certified(home, version, folder, proof)
     sentence = card.shadow(evidence, to_prove.risk)
     store.note(version, sentence)
     return sentence
 
 
+def _threshold(home: Path, store: Store, version: Version) -> float:
+    """Return from which confidence on a certified version answers."""
+    folder = store.fetch(version, home / "adapters" / version.bundle)
+    certificate = load_certificate(folder / "certificate.json")
+    return certificate.threshold if isinstance(certificate, Certificate) else math.inf
+
+
 def _certified(home: Path, version: Version, folder: Path, proof: Certificate) -> str:
-    """Register a shadow with its certificate, and promote it where the policy may."""
+    """Register a shadow with its certificate, and promote it where the policy may.
+
+    It stays in shadow while looser thresholds are left to prove.
+    """
     lineage = msgspec.convert(bundle.read(folder, "lineage"), bundle.Lineage)
     night = open_night(home, lineage.night)
     serving, scorecard = champion(night, version.name), bundle.scorecard(folder)
@@ -78,6 +98,7 @@ def _certified(home: Path, version: Version, folder: Path, proof: Certificate) -
     packed = bundle.proven(folder, home / "proven" / version.bundle, proof)
     registered = night.store.register(load_one(packed), packed, scorecard, proof, verdict, lineage)
     reason = f"{verdict.reason} Proven by {proof.n} live calls."
-    said = promote(night, registered, reason, serving)[1]
-    night.store.set_shadow(version.name, None)  # last: who is killed before begins again
-    return f"v{registered.number}: {said}"
+    promoted, told = promote(night, registered, reason, serving)
+    if not promoted or proof.threshold <= min(shadow_plan.plan_of(folder).thresholds):
+        night.store.set_shadow(version.name, None)
+    return f"v{registered.number}: {told}"

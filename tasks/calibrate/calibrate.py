@@ -33,9 +33,9 @@ from tasks.evaluate.answers import Answered, Answers, answered
 from tasks.evaluate.evaluate import over_students
 from tasks.evaluate.significance import effective, weighted, wilson
 from tasks.train.domain import students
-from tasks.train.folds import out_of_fold, unlearned
+from tasks.train.folds import out_of_fold, proving, unlearned
 
-LIKELY = 0.4  # the chance of a proof under which no attempt is spent on it
+LIKELY = 0.2  # the chance of a proof under which no attempt is spent on it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -212,7 +212,7 @@ def calibrate(
     params = msgspec.structs.replace(params, alpha=params.accepted(task.id, task.family))
     ask = partial(answered, params=evaluation or Evaluate(), cache=cache)
     result: Certificate | Refusal = Refusal(refused="no calibration rows")
-    if calibration := rows(dataset / "calibration.parquet"):
+    if calibration := proving(dataset, trained):
         heads = unlearned(trained)
         answers = ask(calibration, task.contract, trained / "adapter", heads=heads)
         checked = rows(dataset / "validation.parquet")

@@ -39,8 +39,8 @@ class Validate(Section, frozen=True):
 
     `scripts` are the Unicode scripts that may be read (`LATIN`, `GREEK`, ...); none means any.
     Shares are of the batch. `max_rejected` stops the night, everything else is a warning.
-    `volume` and `drift` are the factors by which calls and median tokens may differ from the
-    trailing week; `new` is the share that may be of models, tools or system prompts unseen there.
+    `volume` and `drift` are factors of calls and median tokens to the trailing week; `new` is the
+    share that may be of models, tools or system prompts unseen there.
     """
 
     max_characters: int = 200_000
@@ -100,8 +100,8 @@ class Dataset(Section, frozen=True):
 
     `shares` of the groups (conversations, near-duplicates) go to the four splits; calibration is
     large because the certificate is proved on it. `similar` is the Jaccard likeness of two prompts
-    that are near-duplicates. Below `min_rows` rows or `min_readiness` nothing trains;
-    what there are too few rows to prove, calls prove that a shadow student answers.
+    that are near-duplicates. Below `min_rows` or `min_readiness` nothing trains. `client_share`
+    limits the training rows of one of several clients.
     """
 
     min_rows: int = 40
@@ -111,6 +111,7 @@ class Dataset(Section, frozen=True):
     calibration: Share = 0.35
     test: Share = 0.1
     similar: Share = 0.9
+    client_share: Share = 0.8
     seed: int = 0
 
 
@@ -166,10 +167,9 @@ class Train(Section, frozen=True):
     def rate(self, width: int = 256) -> float:
         """The peak learning rate on a base so many units wide, when the team sets none.
 
-        LoRA takes about ten times the rate of full fine-tuning, less on wider models (5e-4 at 2000,
-        falling with width^.78 on Llamas: Schulman et al. 2025, "LoRA Without Regret"). Here 2e-3,
-        tried on the bundled base of 256, falls with the width, Adam's law for hidden matrices
-        (muP, Yang et al. 2022, arXiv 2203.03466): 5e-4 at 1024, 2e-4 at 2560.
+        LoRA takes about ten times the rate of full fine-tuning (Schulman et al. 2025, "LoRA Without
+        Regret"). Here 2e-3, tried on the bundled base of 256, falls with the width, Adam's law for
+        hidden matrices (muP, Yang et al. 2022, arXiv 2203.03466).
         """
         return self.learning_rate or 2e-3 * 256 / width
 
@@ -177,8 +177,8 @@ class Train(Section, frozen=True):
 class Evaluate(Section, frozen=True):
     """The measurement of students: the newest `max_rows` test rows, answers up to `max_tokens`.
 
-    Of tasks with free text the teacher compares the newest `referee` answers with its own, by the
-    `rubric`, in both orders: for teams whose answers may be worded in many ways. It costs calls.
+    Of free texts the teacher compares the newest `referee` with its own by the `rubric`, in both
+    orders: for teams whose answers may be worded in many ways. It costs calls.
     """
 
     max_rows: int = 400
@@ -260,10 +260,7 @@ class Economics(Section, frozen=True):
 
 
 class Schedule(Section, frozen=True):
-    """The schedule of `flywheel up`: nights as a cron expression, the rest in seconds.
-
-    The cron is read in `timezone` (`Europe/Berlin`): at two o'clock there, in summer and in winter.
-    """
+    """When `flywheel up` runs what: nights as a cron in `timezone` (in summer and in winter)."""
 
     nightly: str = "0 2 * * *"
     timezone: str = "UTC"
@@ -272,9 +269,10 @@ class Schedule(Section, frozen=True):
 
 
 class Retention(Section, frozen=True):
-    """The days that raw calls stay in a home; 0 keeps them for ever."""
+    """How many days raw calls stay in a home (0: all), and the journal's gigabytes at most."""
 
     days: Annotated[int, Meta(ge=0)] = 30
+    journal: Annotated[float, Meta(gt=0)] = 50.0
 
 
 class Params(Section, frozen=True):

@@ -32,7 +32,8 @@ class Call:
     (`file:line`). `weight` is how many calls of the true traffic this one stands for: an audited
     answer drawn with probability p weighs 1/p. `rate` is that p where a student stood before the
     teacher, whether it answered or not, and 1 where none did. `student` keeps what a student
-    answered, if one did.
+    answered, if one did. `key` names the gateway's own key that the caller had; all else that
+    tells callers apart is only what they say.
     """
 
     id: str
@@ -54,6 +55,7 @@ class Call:
     feedback: float | None = None
     weight: float = 1.0
     rate: float = 1.0
+    key: str = ""
 
     @property
     def messages(self) -> list[Json]:

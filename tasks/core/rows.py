@@ -10,6 +10,8 @@ from random import Random
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+UNCURATED = "uncurated.parquet"  # the training rows as they came
+
 _SCHEMA = pa.schema(
     [
         pa.field(name, pa.float64() if name in ("at", "weight") else pa.string(), nullable=False)
@@ -51,6 +53,8 @@ class Candidate:
     row: Row
     source: str = ""
     flaw: str = ""
+    client: str = ""  # the name of the key that it came with
+    settings: tuple[str, ...] = ()  # what it asked of the teacher beside its text
     carried: bool = False  # a test row of an earlier night whose call was not read tonight
 
 

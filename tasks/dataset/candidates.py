@@ -13,6 +13,7 @@ from tasks.core.labels import refusal
 from tasks.core.records import REJECTED, TEACHER, CleanCall, Rejected, Writer, digest
 from tasks.core.rows import Candidate, Row
 from tasks.core.task import Task
+from tasks.dataset import clients, steering
 from tasks.deidentify import conversations
 
 OFF_CONTRACT = "off contract"
@@ -63,7 +64,8 @@ def candidate_of(call: CleanCall, task: Task | None) -> Candidate | str:
     opening = conversations.opening(call.conversation) if call.conversation else begun
     prompt = task.template.prompt(payload)
     row = Row(call.id, call.at, "", prompt, text, call.weight, call.feedback, opening, call.rate)
-    return Candidate(row, call.source, flaw=_flaw(call, text, task))
+    asked = steering.settings(call.request)
+    return Candidate(row, call.source, _flaw(call, text, task), call.key, asked)
 
 
 def _flaw(call: CleanCall, text: str, task: Task) -> str:
@@ -83,6 +85,25 @@ def _unusable(call: CleanCall) -> str | None:
     if call.error:
         return "error"
     return unanswered(call.reply, call.finish_reason)
+
+
+def without_steered(task: Task, candidates: list[Candidate], aside: Aside) -> list[Candidate]:
+    """The rows whose clients asked the teacher as the task's do; the others are set aside."""
+    reasons = steering.unexpected(candidates)
+    for candidate in candidates:
+        if reason := reasons.get(candidate.row.id):
+            aside.drop([candidate], reason, task.id)
+    return [candidate for candidate in candidates if candidate.row.id not in reasons]
+
+
+def without_excess(
+    task: Task, train: list[Candidate], alike: list[int], share: float, aside: Aside
+) -> tuple[list[Candidate], list[int]]:
+    """The training rows, and their groups, without what one client has above its share."""
+    above = clients.above(train, share)
+    aside.drop([c for c in train if c.row.id in above], clients.REASON, task.id)
+    kept = [pair for pair in zip(train, alike, strict=True) if pair[0].row.id not in above]
+    return [candidate for candidate, _ in kept], [twin for _, twin in kept]
 
 
 def without_refusals(task: Task, candidates: list[Candidate]) -> list[Candidate]:

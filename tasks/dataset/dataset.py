@@ -25,12 +25,19 @@ from numpy.typing import NDArray
 from tasks.core.contract import answer_of, infer, violation
 from tasks.core.params import Dataset, load
 from tasks.core.records import TEACHER, CleanCall, Counts, Json, read_clean
-from tasks.core.rows import Candidate, Row, rows, write_rows
+from tasks.core.rows import UNCURATED, Candidate, Row, rows, write_rows
 from tasks.core.stage import finish, hop, write_atomic
 from tasks.core.task import Task, save
 from tasks.core.task import load as load_tasks
+from tasks.dataset import clients
 from tasks.dataset.answer_formats import replaced
-from tasks.dataset.candidates import Aside, candidate_of, without_refusals
+from tasks.dataset.candidates import (
+    Aside,
+    candidate_of,
+    without_excess,
+    without_refusals,
+    without_steered,
+)
 from tasks.dataset.curate import curate
 from tasks.dataset.history import HOMES, Past, hold, recall
 from tasks.dataset.readiness import readiness
@@ -136,15 +143,17 @@ def _make(
     """Write one task's splits; returns its part of the manifest and how many calls are in them."""
     ids = {candidate.row.id for candidate in candidates}
     hurt = harm.of(ids)
-    candidates = without_refusals(task, candidates)
+    candidates = without_refusals(task, without_steered(task, candidates, aside))
+    shares = clients.shares(candidates)
     candidates += [Candidate(row, carried=True) for row in past.test if row.id not in ids]
     candidates.sort(key=lambda candidate: (candidate.row.at, candidate.row.id))
     clean = scrubber.scrub(candidates, task.contract)
     aside.drop(clean.aside, REASON, task.id)
     candidates = _current(task, clean.found, aside)
-    parts, twins = _split(task, candidates, params, past, aside)
+    parts, twins, uncurated = _split(task, candidates, params, past, aside)
     homes = {c.row.id: split for split in SPLITS for c in parts[split]}
-    curated = curate(parts["train"], task.contract, twins)
+    train, twins = without_excess(task, parts["train"], twins, params.client_share, aside)
+    curated = curate(train, task.contract, twins)
     for candidate, reason in curated.dropped:
         aside.drop([candidate], reason, task.id)
     parts["train"] = curated.kept
@@ -154,7 +163,7 @@ def _make(
     index = readiness(final["train"], [c.row for c in every], lost, task.contract, hurt.share)
     figures: Json = {split: len(final[split]) for split in SPLITS}
     figures |= {"carried": sum(c.carried for c in every), "readiness": index}
-    figures |= {"cleaned again": clean.cleaned, "rows": len(every)}
+    figures |= {"cleaned again": clean.cleaned, "rows": len(every), "clients": shares}
     refused = clean.failed or hurt.over(harm.limit) or _not_ready(len(every), index.score, params)
     if refused:
         short = (COLLECTING, NOT_READY)
@@ -164,6 +173,7 @@ def _make(
     _check_leaks(task.id, final)
     for split in SPLITS:
         write_rows(out / f"{split}.parquet", final[split])
+    write_rows(out / UNCURATED, [candidate.row for candidate in uncurated])
     write_atomic(out / HOMES, msgspec.json.encode(homes))
     save(out / "task.json", task)
     return figures, len(every) - figures["carried"]
@@ -192,8 +202,11 @@ def _not_ready(count: int, score: float, params: Dataset) -> str | None:
 
 def _split(
     task: Task, candidates: Sequence[Candidate], params: Dataset, past: Past, aside: Aside
-) -> tuple[dict[Split, list[Candidate]], list[int]]:
-    """The candidates of each split, with their groups, and the training rows' near-duplicates."""
+) -> tuple[dict[Split, list[Candidate]], list[int], list[Candidate]]:
+    """The candidates of each split, with their groups, and the training rows' near-duplicates.
+
+    Beside them those that train as they came, for students that are proven on what they learn next.
+    """
     groups, twins = Groups(len(candidates)), Groups(len(candidates))
     prompts = [candidate.row.prompt for candidate in candidates]
     for a, b in near_duplicates(prompts, params.similar, params.seed):
@@ -210,19 +223,22 @@ def _split(
     homes = {p: past.home[c.row.id] for p, c in enumerate(candidates) if c.row.id in past.home}
     splits = share_out(members, strata, homes, params)
     parts: dict[Split, list[Candidate]] = {split: [] for split in SPLITS}
-    alike: list[int] = []
+    alike, uncurated = list[int](), list[Candidate]()
     for place, candidate in enumerate(candidates):
         if place not in splits:
             aside.drop([candidate], "would leak into test", task.id)
             continue
+        group = candidates[groups.find(place)].row.id
+        grouped = replace(candidate, row=replace(candidate.row, group=group))
+        if splits[place] == "train":
+            uncurated.append(grouped)
         if candidate.flaw and splits[place] in LEARNED:
             aside.drop([candidate], candidate.flaw, task.id)
             continue
-        group = candidates[groups.find(place)].row.id
-        parts[splits[place]].append(replace(candidate, row=replace(candidate.row, group=group)))
+        parts[splits[place]].append(grouped)
         if splits[place] == "train":
             alike.append(twins.find(place))
-    return parts, alike
+    return parts, alike, uncurated
 
 
 def _stratum(answer: str) -> str:

@@ -32,22 +32,35 @@ SECRET_KINDS = frozenset(
 
 
 class Public:
-    """Counts in how many conversations each line with findings was seen."""
+    """Counts in how many conversations each line with findings was seen, and from whom.
+
+    Conversations are told apart by their first words, not by ids that clients give them, and of
+    those of one client only half as many count as are needed, where a night has several.
+    """
 
     def __init__(self, conversations: int) -> None:
         self._enough = conversations
-        self._lines: dict[str, set[str]] = defaultdict(set)
+        self._lines: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
+        self._clients: set[str] = set()
 
-    def note(self, conversation: str, mark: Location) -> None:
+    def meet(self, client: str) -> None:
+        """Know a client of the night."""
+        self._clients.add(client)
+
+    def note(self, conversation: str, mark: Location, client: str = "") -> None:
         """One more sight of a line with findings."""
-        seen = self._lines[mark.line]
+        seen = self._lines[mark.line][client]
         if len(seen) < self._enough:
             seen.add(conversation)
+
+    def _seen(self, line: str) -> int:
+        most = self._enough if len(self._clients) < 2 else self._enough // 2
+        return sum(min(most, len(seen)) for seen in self._lines[line].values())
 
     def __call__(self, role: str, mark: Location) -> bool:
         """Return whether the value is an organisation's, and its line the template's."""
         enough = min(2, self._enough) if role in SYSTEM else self._enough
-        return mark.organisational and len(self._lines[mark.line]) >= enough
+        return mark.organisational and self._seen(mark.line) >= enough
 
 
 @cache

@@ -18,11 +18,15 @@ from tasks.deidentify.wordlists import fold, is_name
 
 Change = Callable[[str, str], str]  # (key path, text) -> text
 
-SCHEMAS = frozenset({"tools", "functions", "response_format", "tool_choice", "model"})
+SCHEMAS = frozenset({"tools", "functions", "response_format", "tool_choice"})
 NAMES = frozenset({"id", "tool_call_id", "role", "type", "object"})
 TEXTS = frozenset({"content", "text", "arguments", "refusal", "reasoning_content", "answer"})
 TOLD = frozenset({"description", "enum", "const", "default", "examples", "example", "title"})
 _SAYING = re.compile(r"@|%40|\s|\d{7}|\d[ .-]\d")
+_MODEL = re.compile(r"[\w.:/+-]{1,120}")
+_DATED = re.compile(r"20\d{6}")
+_LONG_NUMBER = re.compile(r"\d{7}|\d[.-]\d{3}[.-]\d")
+_MAKERS = frozenset({"ada", "aya", "claude", "gemma", "meta", "nova", "olmo"})  # models, not people
 _NAME_PART = re.compile(r"[^\W\d_]{2,}")
 MAX_DEPTH = 6
 MAX_FAILURES = 100  # openings that are no JSON; keeps the search linear
@@ -141,6 +145,8 @@ def each_request(request: Json, each: Change, schema: Change) -> Json:
 def _field(name: str, value: object, each: Change, schema: Change) -> object:
     if name == "messages" or (name in SCHEMAS and isinstance(value, str)):
         return value
+    if name == "model" and isinstance(value, str):
+        return each("", value) if saying(value) else value
     return _schema("", value, schema) if name in SCHEMAS else _each(name, value, each)
 
 
@@ -167,6 +173,13 @@ def telling(name: str) -> bool:
         return True
     parts = _NAME_PART.findall(name) if not name.islower() or "-" in name or "." in name else ()
     return any(is_name(fold(part)) for part in parts)
+
+
+def saying(model: str) -> bool:
+    """Return whether the name of a model is more than one: words, an address, somebody's name."""
+    if not _MODEL.fullmatch(model) or _LONG_NUMBER.search(_DATED.sub("", model)):
+        return True
+    return any(is_name(fold(part)) and part not in _MAKERS for part in _NAME_PART.findall(model))
 
 
 def _each(name: str, value: object, each: Change) -> object:

@@ -17,7 +17,7 @@ from tasks.core.params import Deidentify
 from tasks.core.records import Call, Json, text_of
 from tasks.deidentify.bare_answers import asked
 from tasks.deidentify.boilerplate import SCHEMA, SYSTEM, Public
-from tasks.deidentify.call_texts import Change, each_message, each_request, rewrite, telling
+from tasks.deidentify.call_texts import Change, each_message, each_request, rewrite, saying, telling
 from tasks.deidentify.copied_values import copied
 from tasks.deidentify.findings import Finding
 from tasks.deidentify.languages import foreign
@@ -65,7 +65,8 @@ def visit(call: Call, change: Callable[[str], Change]) -> dict[str, object]:
         "student": each_message(call.student, reply) if call.student else call.student,
         "error": plain("error", call.error) if call.error else call.error,
         "client": plain("client", call.client) if call.client else call.client,
-        "hint": plain("", call.hint) if telling(call.hint) else call.hint,
+        "hint": plain("", call.hint),
+        "model": plain("", call.model) if saying(call.model) else call.model,
     }
 
 
@@ -147,8 +148,7 @@ class Cleaner:
         for number, (finding, people) in enumerate(findings):
             self.entities[finding.kind] += 1
             self.detectors[finding.detector] += 1
-            value = text[finding.start : finding.end]
-            self._originals.add(finding.kind, value, people.opening)
+            self._originals.add(finding.kind, text[finding.start : finding.end], people.opening)
             name = str(number)  # one operator per finding: types may come from two conversations
             operators[name] = OperatorConfig("custom", {"lambda": partial(people.of, finding.kind)})
             results.append(RecognizerResult(name, finding.start, finding.end, finding.score))
@@ -287,7 +287,7 @@ def _someone(located: LocatedFinding) -> bool:
 
 
 def _apart(findings: Sequence[tuple[Finding, Surrogates]]) -> list[tuple[Finding, Surrogates]]:
-    """Without overlaps; what comes first in the list stays, and of a name what it leaves free."""
+    """Without overlaps: what comes first in the list stays, and of a name what it leaves free."""
     kept: list[tuple[Finding, Surrogates]] = []
     for finding, people in findings:
         free = list(_free(finding, [k for k, _ in kept]))

@@ -24,7 +24,7 @@ from tasks.core.stage import Refused
 from tasks.deidentify import damage
 from tasks.deidentify.boilerplate import Public
 from tasks.deidentify.cleaner import Cleaner, Quarantined, Text, strings
-from tasks.deidentify.conversations import conversation_of, is_sealed, sealed
+from tasks.deidentify.conversations import conversation_of, first_words, sealed
 from tasks.deidentify.damage import Comparison, Damage, Harm
 from tasks.deidentify.detectors import Detector, version
 from tasks.deidentify.languages import language
@@ -69,32 +69,29 @@ class Deidentifier:
     def survey(self, calls: Iterable[Call]) -> int:
         """First pass: scan every distinct string, count lines. Returns the number of calls."""
         count = 0
-        waiting: list[tuple[str, str]] = []
+        waiting: list[tuple[str, str, str]] = []
         for count, call in enumerate(calls, 1):  # noqa: B007 - the count is the result
-            if is_sealed(self._key, call.conversation):
-                continue
-            conversation = conversation_of(call)
+            conversation, client = first_words(call), call.key or call.client
+            self._public.meet(client)
             for _, path, text in strings(call):
                 if text:
-                    waiting.append((conversation, self.scanner.add(path, text)))
+                    waiting.append((conversation, client, self.scanner.add(path, text)))
             if self.scanner.waiting >= WAITING:
                 self._count(waiting)
         self._count(waiting)
         return count
 
-    def _count(self, waiting: list[tuple[str, str]]) -> None:
+    def _count(self, waiting: list[tuple[str, str, str]]) -> None:
         self.scanner.flush()
-        for conversation, name in waiting:
+        for conversation, client, name in waiting:
             for leaf in self.scanner[name]:
                 for located in leaf:
-                    self._public.note(conversation, located.mark)
+                    self._public.note(conversation, located.mark, client)
         waiting.clear()
 
     def clean(self, call: Call) -> CleanCall:
         """Second pass: the call with surrogates. Raises Quarantined."""
         same = {f.name: getattr(call, f.name) for f in fields(call)}
-        if is_sealed(self._key, call.conversation):
-            return CleanCall(**same)
         texts = [Text(r, p, t, self.scanner.known(p, t)) for r, p, t in strings(call)]
         conversation = conversation_of(call)
         changed = self.cleaner.clean(call, texts, self._surrogates(conversation, texts))

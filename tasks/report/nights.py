@@ -20,7 +20,8 @@ _OUTCOME = frozenset({"version", "passed", "reason", "agreement", "coverage", "c
 class TaskSummary:
     """One task as a night left it: who answers it from now on, how well, or why nobody does.
 
-    `champion` is the version that does; agreement and coverage are those of the night's student.
+    `client` says whose key sent most of its calls. `champion` is the version that answers;
+    agreement and coverage are those of the night's student.
     """
 
     id: str
@@ -34,6 +35,7 @@ class TaskSummary:
     reason: str = ""
     certificate: str = ""
     champion: int | None = None
+    client: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,6 +104,7 @@ def _privacy(manifest: Json) -> str:
 def _night(folder: Path) -> NightSummary:
     manifests = [_json(folder / hop / "manifest.json") for hop in stage.HOPS]
     outcomes = {o["task"]: _outcome(o) for o in _json(folder / "judge.json") or ()}
+    datasets = (manifests[stage.HOPS.index("dataset")] or {}).get("tasks", {})
     tasks = [
         TaskSummary(
             id=task["id"],
@@ -109,6 +112,7 @@ def _night(folder: Path) -> NightSummary:
             category=task["category"],
             calls=task["size"],
             certificate=_proof(folder, task["id"], outcomes),
+            client=_client(datasets.get(task["id"], {})),
             **{k: v for k, v in outcomes.get(task["id"], {}).items() if k in _OUTCOME},
         )
         for task in _json(folder / "cluster" / "tasks.json") or ()
@@ -120,6 +124,12 @@ def _night(folder: Path) -> NightSummary:
         forgotten=_forgotten(_json(folder / "retention.json")),
         privacy=_privacy(_json(folder / "deidentify" / "manifest.json") or {}),
     )
+
+
+def _client(told: Json) -> str:
+    """Return who sent most of a task's calls, of several clients with keys of their own."""
+    name, share = next(iter(told.get("clients", {}).items()), ("", 0.0))
+    return f"{share:.0%} from {name}" if name else ""
 
 
 def _forgotten(told: Mapping[str, Any] | None) -> str:

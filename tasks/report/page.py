@@ -212,7 +212,7 @@ def _task(task: TaskSummary, after: Day | None) -> str:
     return (
         f'<td><b>{escape(task.name)}</b> <span class="soft">{escape(task.category)}</span>'
         f'<span class="why">{escape(why)}</span></td>'
-        + _n(f"{task.calls:,}")
+        + _n(f"{task.calls:,}", task.client)
         + f'<td class="who {who.split()[0]}">{who}</td>'
         + _n(f"{task.coverage:.0%}" if task.passed else "–", seen)
         + _n("–" if task.agreement is None else f"{task.agreement:.1%}")

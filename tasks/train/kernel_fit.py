@@ -4,9 +4,9 @@ What each row would have been answered by a head that had not learned it, or any
 chooses how much words count and how names of labels help, sets how sure the head is, and is kept:
 it is the honest confidence of training rows (out of fold), for whoever certifies the student.
 
-Rows that prove are learned as well, one after the other: the calibration rows come in `BLOCKS`, the
-first head has learned none of them, and each further one the blocks before (progressive validation,
-Blum, Kalai and Langford 1999, COLT). Each block is the proof of the head that had not seen it; the
+Rows that prove are learned as well, one after the other: all rows come in blocks, the first head
+has learned the first of them, and each further one the blocks before (progressive validation, Blum,
+Kalai and Langford 1999, COLT). Each later block is the proof of the head that had not seen it; the
 student is the mixture of all heads.
 """
 
@@ -34,7 +34,9 @@ from tasks.train.encoder import Filled
 from tasks.train.head_init import seen
 from tasks.train.ridge import Solved, inverted, solved_with
 
-BLOCKS = 4  # of the calibration rows
+BLOCKS = 4  # that prove
+BASE = (0.25, 0.55)  # of the rows, that all heads learn: least and most
+PROOF = 170  # rows that prove where that leaves enough to learn from
 MOST = 2_000  # rows; with more, linear heads are as good and cheaper
 FIELDS = 3  # choices up to which names of values help; with more they would cost too much
 READ = 800  # rows that the settings are chosen on
@@ -46,7 +48,7 @@ _SPLIT = re.compile(r"[\W_]+|(?<=[a-z])(?=[A-Z])")
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """Calibration rows, those of them that later heads learn, and how the encoder reads these."""
+    """Rows, those of them that later heads learn, and how the encoder reads these."""
 
     rows: list[Row]
     kept: list[Row]
@@ -57,7 +59,8 @@ class Block:
 class Fitted:
     """A head, and what each learned row would have got without its group.
 
-    `heads` says which head of the mixture had not learned a calibration row, by the row's id.
+    The learned rows are those of the first block. `heads` says which head of the mixture a later
+    row proves, by the row's id.
     """
 
     head: KernelHead
@@ -67,13 +70,16 @@ class Fitted:
 
 
 def blocks(rows: Sequence[Row]) -> list[list[Row]]:
-    """Calibration rows in blocks of about one size; a group is never torn apart."""
+    """Rows in blocks, first what all heads learn; a group is never torn apart."""
     groups: defaultdict[str, list[Row]] = defaultdict(list)
     for row in rows:
         groups[row.group or row.id].append(row)
-    split: list[list[Row]] = [[] for _ in range(BLOCKS)]
+    base = min(max(BASE[0], 1 - PROOF / len(rows)), BASE[1])
+    shares = [base, *[(1 - base) / BLOCKS] * BLOCKS]
+    split: list[list[Row]] = [[] for _ in shares]
     for name in sorted(groups, key=lambda name: digest(name, "block")):
-        min(split, key=len).extend(groups[name])
+        place = min(range(len(shares)), key=lambda place: len(split[place]) / shares[place])
+        split[place].extend(groups[name])
     return [block for block in split if block]
 
 
@@ -122,33 +128,27 @@ class _Setting:
     names: float
 
 
-def fit(
-    model: Any,
-    forms: Forms,
-    learned: Sequence[Filled],
-    rows: Sequence[Row],
-    told: str,
-    later: Sequence[Block] = (),
-) -> Fitted:
-    """The kernel head of a fresh model for rows; `told` is the prompt that may describe labels.
+def fit(model: Any, forms: Forms, parts: Sequence[Block], told: str) -> Fitted:
+    """The kernel heads of a fresh model; `told` is the prompt that may describe labels.
 
-    `later` are the blocks of calibration rows, for a mixture of heads.
+    The first block is learned by all heads; each later one proves a head, which is the only one
+    where there is none.
     """
     import torch
 
-    layout = Layout(forms)
+    layout, learned, later = Layout(forms), parts[0].learned, parts[1:]
     names = _names(layout, told) if len(layout.closed) <= FIELDS else []
-    every = [*learned, *(row for block in later for row in block.learned)]
-    points = _read(model, learned, every, [*rows, *(r for b in later for r in b.kept)], names)
-    ends = np.cumsum([len(learned), *(len(block.learned) for block in later[:-1])])
+    every = [row for block in parts for row in block.learned]
+    points = _read(model, learned, every, [row for block in parts for row in block.kept], names)
+    ends = np.cumsum([len(block.learned) for block in parts])[: max(1, len(later))]
     fitted = [_choices(layout, every[:end], names, len(every)) for end in ends]
     setting = _chosen(points, max(fitted[0].values(), key=lambda c: len(set(c.values))))
     heads = [_head(points, choices, setting, len(every)) for choices in fitted]
     weights, bias = (np.concatenate([head[part] for head in heads], axis=-1) for part in (0, 1))
     shares = np.array([len(block.rows) for block in later] or [1], np.float32)
     words = setting.words * (points.words.T @ weights)
-    parts = (points.points, weights, words, points.tells, bias, shares / shares.sum())
-    head = KernelHead({k: torch.tensor(v) for k, v in zip(PARTS, parts, strict=True)})
+    saved = (points.points, weights, words, points.tells, bias, shares / shares.sum())
+    head = KernelHead({k: torch.tensor(v) for k, v in zip(PARTS, saved, strict=True)})
     scores = heads[0][2][: len(learned)] + heads[0][1]
     proven = {row.id: place for place, block in enumerate(later) for row in block.rows}
     return Fitted(head, *_judged(layout, learned, scores), proven)

@@ -84,13 +84,13 @@ def prepare(
     """Return the model and the rows of one training. Raises Refused without usable rows."""
     parts = rows(dataset / "train.parquet"), rows(dataset / "validation.parquet")
     train, checked = parts[0], some(parts[1], params.validation_rows)
-    proving = dataset / "calibration.parquet"
     if rung == "causal":
         setup = _causal(train, checked, contract, params, warm, team)
     else:  # always from fresh weights: the forms, and so the heads, change with the rows
         told = constant_text(load_one(dataset).template)
-        later = rows(proving) if rung == "linear" and proving.exists() else []
-        setup = _encoder(train, checked, contract, params, team, told, later)
+        proves = rung == "linear" and (dataset / "calibration.parquet").exists()
+        every = folds.raw(dataset) if proves else []
+        setup = _encoder(train, checked, contract, params, team, told, every)
     if not setup.fitter.examples or not setup.fitter.validation:
         raise Refused(
             f"{dataset.name}: {len(setup.fitter.examples)} training and "
@@ -132,14 +132,14 @@ def _encoder(
     params: Train,
     team: Team,
     told: str,
-    proving: Sequence[Row] = (),
+    every: Sequence[Row] = (),
 ) -> TrainingSetup:
-    few = not params.epochs and len(train) + len(proving) <= kernel_fit.MOST
-    blocks = kernel_fit.blocks(proving) if few else []
-    later = [_learnable(block, contract, params) for block in blocks]
-    shape, reader = _forms([*train, *chain.from_iterable(later)], contract)
-    if later and Layout(shape).reads:
-        blocks, later = [], []
+    """Return an encoder's training; `every` row that trains or proves makes a mixture of few."""
+    blocks = kernel_fit.blocks(every) if 0 < len(every) <= kernel_fit.MOST else []
+    learnable = [_learnable(block, contract, params) for block in blocks]
+    shape, reader = _forms([*train, *chain.from_iterable(learnable)], contract)
+    if blocks and Layout(shape).reads:
+        blocks = []
         shape, reader = _forms(train, contract)
     model = encoder.fresh(shape, params)
     kept = encoder.readable(train, params.max_length)
@@ -147,11 +147,12 @@ def _encoder(
         encoder.filled(part, shape, reader, params.max_length, recased=part is kept)
         for part in (kept, checked)
     )
-    fitted = None
-    if not params.epochs and not Layout(shape).reads and 0 < len(learned) <= kernel_fit.MOST:
-        read = (encoder.filled(part, shape, reader, params.max_length) for part in later)
-        parts = list(map(kernel_fit.Block, blocks, later, read))
-        fitted = kernel_fit.fit(model, shape, learned, kept, told, parts)
+    read = (encoder.filled(part, shape, reader, params.max_length) for part in learnable)
+    parts = list(map(kernel_fit.Block, blocks, learnable, read))
+    if not parts and not params.epochs and len(learned) <= kernel_fit.MOST:
+        parts = [kernel_fit.Block(kept, kept, learned)]
+    fits = parts and parts[0].learned and not Layout(shape).reads
+    fitted = kernel_fit.fit(model, shape, parts, told) if fits else None
     head_init.expect(model, shape, learned)
     batch = min(LARGER * params.batch, max(params.batch, len(learned) // ROWS_PER_BATCH))
     # Where linear heads know the answers already, the encoder is only refined.
@@ -168,7 +169,7 @@ def _encoder(
         save(model["encoder"], folder, base=minilm.NAME, base_digest=minilm.DIGEST)
         encoder.save_heads(model, shape, folder, kernel)
         if fitted:
-            folds.write(folder.parent, kept, fitted)
+            folds.write(folder.parent, parts[0].kept, fitted)
 
     too_long = len(train) - len(learned)
     return TrainingSetup(fitter, len(learned), too_long, minilm.NAME, minilm.DIGEST, write)

@@ -46,6 +46,8 @@ def parse(document: object, source: str) -> Iterable[Call]:
     raw, error = merged.get("reply"), line.get("error")
     if isinstance(raw, str):
         raw = {"role": "assistant", "content": raw}
+    if line.get("full"):
+        raise ValueError(f"{shape.INCOMPLETE}: the journal was full (retention.journal)")
     if not raw and not error:
         raise ValueError(f"{shape.EMPTY}: the line has neither reply nor error")
     yield build(
@@ -66,6 +68,7 @@ def parse(document: object, source: str) -> Iterable[Call]:
         error=error if isinstance(error, str | None) else shape.dumps(error),
         weight=1 / rate if audited and served != TEACHER else 1.0,
         rate=rate,
+        key=shape.text(line.get("key")),
     )
 
 

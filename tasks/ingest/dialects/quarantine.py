@@ -11,11 +11,12 @@ from tasks.core.records import Call
 from tasks.ingest.wire import shape
 
 _FIELDS = frozenset(f.name for f in fields(Call))
+_NEW = frozenset({"key"})  # which calls of an earlier release lack
 
 
 def sniff(document: object) -> bool:
     """Return whether this is a call with all its fields."""
-    return isinstance(document, dict) and document.keys() == _FIELDS
+    return isinstance(document, dict) and _FIELDS - _NEW <= document.keys() <= _FIELDS
 
 
 def parse(document: object, source: str) -> Iterable[Call]:
