@@ -152,7 +152,8 @@ def measured(home: Path, adapters: list[str]) -> dict[str, float]:
     """The seconds of each, through a real MLflow server."""
     service = stack.mlflow_server(home, stack.free_port())
     with processes.running([service], home), pool(adapters) as url:
-        os.environ |= {"MLFLOW_TRACKING_URI": service.url, "POOL_URL": url}
+        tokens = {"POOL_TOKEN": "of the pool"}
+        os.environ |= {"MLFLOW_TRACKING_URI": service.url, "POOL_URL": url, **tokens}
         ledger.observe(home, registry_of(home).serving, time.time())
 
         def promote() -> None:

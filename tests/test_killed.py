@@ -172,6 +172,7 @@ def first(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
         patch.setattr(plots, "plots", lambda *_: {})
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
         patch.setenv("POOL_URL", upstream(Place.pool.answer))
+        patch.setenv("POOL_TOKEN", "of the pool")
         patch.setattr(alerts, "send", lambda *_: True)
         made = Place(tmp_path_factory.mktemp("home"))
         made.register(300)

@@ -39,6 +39,7 @@ def night(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Night]:
         service = stack.pool_server(home, stack.free_port(), "bundled")
         with processes.running([service], home):
             patch.setenv("POOL_URL", service.url)
+            patch.setenv("POOL_TOKEN", service.env["POOL_TOKEN"])
             yield good
 
 

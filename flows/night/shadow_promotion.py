@@ -63,6 +63,9 @@ def _looked_at(home: Path, store: Store, version: Version) -> str:
     if made and store.champion(version.name) != made[-1].number:  # revoked, or replaced
         store.set_shadow(version.name, None)
         return f"v{made[-1].number}, which it became, does not serve"
+    if made and _threshold(home, store, made[-1]) <= min(to_prove.thresholds):
+        store.set_shadow(version.name, None)  # who promoted it was killed before this
+        return f"v{made[-1].number} was promoted"
     if proof and not (made and proof.threshold >= _threshold(home, store, made[-1])):
         return _certified(home, version, folder, proof)
     sentence = card.shadow(evidence, to_prove.risk)
