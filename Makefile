@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 # Without compiled files each worker of the suite, and each process that a test starts, compiles all.
 export PYTHONDONTWRITEBYTECODE :=
-.PHONY: run up down test logic fuzz soak vllm repro check docs format clean
+.PHONY: run up down test logic fuzz soak vllm repro check docs format lock sbom audit clean
 
 run: .venv/ready        ## watch the loop turn: three days of traffic, two nights
 	$(BIN)/flywheel run
@@ -45,8 +45,22 @@ format: .venv/ready
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+IMAGES := gateway pool worker mlflow prefect
+LOCK := .venv-supply/bin/uv pip compile --quiet --generate-hashes --no-annotate --no-header \
+ --python-version 3.11 --python-platform linux -c constraints.txt --no-emit-package flywheel
+
+lock: .venv-supply/ready  ## what the images install, with hashes: infra/images/*.txt from *.in
+	$(foreach image,$(IMAGES),$(LOCK) infra/images/$(image).in -o infra/images/$(image).txt &&) true
+
+sbom: .venv/ready .venv-supply/ready  ## what .venv holds, as CycloneDX in build/sbom.json
+	mkdir -p build
+	.venv-supply/bin/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible -o build/sbom.json .venv
+
+audit: .venv-supply/ready  ## known vulnerabilities of what the images install; fails where pypi.org cannot say
+	$(foreach image,$(IMAGES),.venv-supply/bin/pip-audit --strict --progress-spinner off --disable-pip --require-hashes -r infra/images/$(image).txt &&) true
+
 clean:
-	rm -rf .venv .venv-vllm .venv-litellm .flywheel data
+	rm -rf .venv .venv-vllm .venv-litellm .venv-supply .flywheel data
 
 .venv/ready: constraints.txt pyproject.toml
 	@echo "Setting up .venv (about four minutes, once)"
@@ -58,6 +72,11 @@ clean:
 	@echo "Setting up .venv-vllm (3.4 GB, once)"
 	$(PYTHON) -m venv .venv-vllm
 	.venv-vllm/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r $<
+	@touch $@
+
+.venv-supply/ready: infra/supply.txt
+	$(PYTHON) -m venv .venv-supply
+	.venv-supply/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
 	@touch $@
 
 .venv-litellm/ready: benchmarks/litellm.txt

@@ -1,8 +1,8 @@
 """What the containers of infra/ run, as processes on this machine in the containers' roles.
 
 An image is a folder with the files that its Dockerfile copies, its variables, and its command;
-where we are root it runs as the container's user. What is mounted and which address is listened on
-is put in the command's place of the container's own.
+where we are root it runs as the container's user, and can write below one folder only. What is
+mounted and which address is listened on is put in the command's place of the container's own.
 """
 
 from __future__ import annotations
@@ -61,6 +61,22 @@ def as_user(user: int = USER) -> tuple[str, ...]:
     return ()
 
 
+# Run as `sh -c READ_ONLY place command...` in mounts of its own.
+READ_ONLY = (
+    'mount --make-rprivate / && mount --bind "$0" "$0" && mount -o remount,bind,ro / && exec "$@"'
+)
+
+
+@cache
+def read_only(place: Path) -> tuple[str, ...]:
+    """What a command begins with to find all but `place` read-only; nothing where it cannot."""
+    words = ("unshare", "--mount", "sh", "-c", READ_ONLY, str(place))
+    if os.geteuid() or not shutil.which("unshare"):
+        return ()
+    tried = subprocess.run([*words, "true"], capture_output=True)
+    return words if tried.returncode == 0 else ()
+
+
 @contextmanager
 def running(
     name: str,
@@ -70,17 +86,18 @@ def running(
     *,
     cwd: Path | None = None,
     user: int = USER,
+    contained: bool = False,
 ) -> Iterator[subprocess.Popen[bytes]]:
     """A process that writes `place`/name.log and ends, with its children, with the body."""
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     with (place / f"{name}.log").open("ab") as log:
         process = subprocess.Popen(
-            [*as_user(user), *words],
+            [*(read_only(place) if contained else ()), *as_user(user), *words],
             cwd=cwd or place,
             env={
                 **env,
                 "PATH": path,
-                "HOME": str(place),
+                "HOME": str(place / "tmp"),
                 "TMPDIR": str(place / "tmp"),
                 "OMP_NUM_THREADS": "1",
             },
@@ -115,9 +132,9 @@ class Image:
         return file.read_text().replace("\\\n", " ")
 
     def _put(self, text: str) -> str:
-        for old, new in self.instead.items():
-            text = text.replace(old, new)
-        return text
+        instead = {"/tmp": str(self.place / "tmp"), **self.instead}
+        longest = sorted(instead, key=len, reverse=True)
+        return re.sub("|".join(map(re.escape, longest)), lambda found: instead[found[0]], text)
 
     @property
     def command(self) -> list[str]:
@@ -147,7 +164,7 @@ class Image:
                 if (ROOT / source).is_dir():
                     shutil.copytree(ROOT / source, to, dirs_exist_ok=True)
                     continue
-                to = to / source if target.endswith("/") else to
+                to = to / Path(source).name if target.endswith("/") else to
                 to.parent.mkdir(parents=True, exist_ok=True)
                 to.write_bytes((ROOT / source).read_bytes())
 
@@ -156,8 +173,9 @@ class Image:
         """The container; the body begins when the address `ready` answers 200."""
         if not self.files.exists():
             self.unpack()
+        variables = {**self.env, **env}
         with running(
-            self.name, self.command, self.place, {**self.env, **env}, cwd=self.files
+            self.name, self.command, self.place, variables, cwd=self.files, contained=True
         ) as process:
             if ready:
                 wait_for(f"the start of {self.name}", lambda: self._answers(process, ready))

@@ -12,6 +12,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -78,7 +79,38 @@ def test_an_image_installs_first_and_copies_what_it_runs(path: Path) -> None:
         assert importlib.util.find_spec(module)
         assert f"COPY {name} {name}" in text
     assert re.search(r"--uid 10001 (?s:.*)\nUSER 10001\n", text)
-    assert "-c constraints.txt" in text or "-c /constraints.txt" in text
+    installed = re.search(rf"pip install --no-cache-dir --require-hashes -r /?{path.stem}\.txt\n",
+                          text.replace(" \\\n", "\n"))  # fmt: skip
+    assert installed
+    rest = [line for line in text.splitlines() if "pip install" in line and "-r" not in line]
+    assert all("--no-deps" in line and "--no-index" in line for line in rest)
+
+
+def name_of(requirement: str) -> str:
+    """A distribution's name, as indexes compare it."""
+    return re.sub(r"[-_.]+", "-", re.split(r"[\[=\s]", requirement, maxsplit=1)[0]).lower()
+
+
+@pytest.mark.parametrize("path", IMAGES, ids=lambda path: path.stem)
+def test_an_image_installs_what_was_tested(path: Path) -> None:
+    """`make lock` was run: all that it asks for, at the constraints' versions, with hashes."""
+    lines = (ROOT / "constraints.txt").read_text().splitlines()
+    tested = {name_of(line): line.split("==")[1] for line in lines if "==" in line}
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    wanted = set[str]()
+    for line in path.with_suffix(".in").read_text().split():
+        if line.startswith("."):
+            wanted.update(map(name_of, project["dependencies"]))
+            for extra in line[2:-1].split(","):
+                wanted.update(map(name_of, project["optional-dependencies"][extra]))
+        else:
+            wanted.add(name_of(line))
+    locked = re.findall(r"^(\S+)==(\S+)( \\\n    --hash=sha256:\w{64})?",
+                        path.with_suffix(".txt").read_text(), re.MULTILINE)  # fmt: skip
+    versions = {name_of(name): version for name, version, _ in locked}
+    assert wanted <= versions.keys()
+    assert all(hashed for _, _, hashed in locked)
+    assert {n: v for n, v in versions.items() if tested.get(n, v) != v} == {}
 
 
 def test_prefect_finds_the_flows() -> None:
@@ -129,7 +161,8 @@ def test_compose_asks_for_every_variable_that_it_needs() -> None:
     asked = re.findall(r"(?<!\$)\$\{(\w+)([^}]*)\}", text)
     assert {name for name, _ in asked} - {"GATEWAY_PORT"} <= offered
     must = {name for name, rest in asked if ":?" in rest}
-    assert must == {"POOL_TOKEN", "POSTGRES_PASSWORD", "FLYWHEEL_PII_KEY", "TEACHER_BASE_URL"}
+    doors = {"PREFECT_PASSWORD", "MLFLOW_PASSWORD", "MLFLOW_FORM_KEY", "POOL_TOKEN"}
+    assert must == {*doors, "POSTGRES_PASSWORD", "FLYWHEEL_PII_KEY", "TEACHER_BASE_URL"}
     assert not re.search(r"://[^\s]*:[^\s/]*PASSWORD", text)
 
 
@@ -143,6 +176,47 @@ def test_compose_gives_each_container_no_more_than_it_needs() -> None:
     owned = volumes(COMPOSE["services"]["owner"])
     assert set(COMPOSE["volumes"]) - {"postgres"} == set(owned)
     assert set(owned.values()) <= set(COMPOSE["services"]["owner"]["command"][2].split())
+
+
+def test_a_container_of_compose_can_write_only_where_it_must() -> None:
+    """None is root but the one that gives volumes away; nothing gains rights."""
+    for name, service in COMPOSE["services"].items():
+        assert service["read_only"] is True
+        assert service["cap_drop"] == ["ALL"]
+        assert service["security_opt"] == ["no-new-privileges:true"]
+        if name == "owner":
+            assert (service["cap_add"], service["network_mode"]) == (["CHOWN"], "none")
+        else:
+            assert "/tmp" in service["tmpfs"]
+            assert "build" in service or not str(service["user"]).startswith("0")
+
+
+def test_prefect_and_mlflow_ask_for_a_password(pods: dict[str, Json]) -> None:
+    """The worker has both; the gateway and the pools have neither."""
+    services = COMPOSE["services"]
+    of = {name: set(service.get("environment", ())) for name, service in services.items()}
+    asked = {"PREFECT_SERVER_API_AUTH_STRING"}, {"MLFLOW_AUTH_ADMIN_PASSWORD"}
+    given = {"PREFECT_API_AUTH_STRING", "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"}
+    variables = {
+        name: {v["name"] for c in pod["containers"] for v in c.get("env", ())}
+        for name, pod in pods.items()
+    }
+    for found in (of, variables):
+        assert asked[0] <= found["prefect"]
+        assert asked[1] | {"MLFLOW_FLASK_SERVER_SECRET_KEY"} <= found["mlflow"]
+        assert given <= found["worker"]
+        assert not {v for v in found["gateway"] | found["pool"] if v.startswith(("PREFECT", "MLF"))}
+    maps = {
+        source["secretRef"]["name"].rpartition("-")[0]
+        for name in ("gateway", "pool", "encoder")
+        for container in pods[name]["containers"]
+        for source in container.get("envFrom", ())
+        if "secretRef" in source
+    }
+    assert maps == {"pool", "teacher"}
+    assert "basic-auth" in (INFRA / "images" / "mlflow.Dockerfile").read_text()
+    origins = "PREFECT_SERVER_CORS_ALLOWED_ORIGINS=http://localhost:4200 "
+    assert origins in (INFRA / "images" / "prefect.Dockerfile").read_text()
 
 
 def test_the_servers_settings_are_the_same_in_compose_and_on_a_cluster(
@@ -227,7 +301,17 @@ def test_pods_mount_what_is_declared(manifests: list[Json], pods: dict[str, Json
         declared = {volume["name"] for volume in pod.get("volumes", ())}
         for container in [*pod["containers"], *pod.get("initContainers", ())]:
             assert {m["name"] for m in container.get("volumeMounts", ())} <= declared
-            assert container["securityContext"]["allowPrivilegeEscalation"] is False
+            context = container["securityContext"]
+            assert context["allowPrivilegeEscalation"] is False
+            assert context["readOnlyRootFilesystem"] is True
+            assert context["capabilities"]["drop"] == ["ALL"]
+            assert (
+                context.get("runAsUser") != 0 or container["name"] == "home"
+            )  # only gives it away
+        mounts = {m["mountPath"] for c in pod["containers"] for m in c["volumeMounts"]}
+        assert "/tmp" in mounts
+        assert pod["securityContext"]["runAsNonRoot"] is True
+        assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
         assert pod["automountServiceAccountToken"] is False
     served = {o["spec"]["selector"]["app"] for o in manifests if o["kind"] == "Service"}
     assert served <= set(pods)
@@ -266,9 +350,22 @@ def test_a_roll_out_cuts_no_stream(manifests: list[Json], pods: dict[str, Json])
 
 
 def test_every_pod_is_behind_a_network_policy(manifests: list[Json], pods: dict[str, Json]) -> None:
-    """Nothing is open that is not named; gateway and worker reach a pool, which reaches nobody."""
+    """Nothing is open that is not named, neither way; a pool is reached, and reaches nobody."""
     policies = {o["metadata"]["name"]: o["spec"] for o in manifests if o["kind"] == "NetworkPolicy"}
-    assert policies["nothing"] == {"podSelector": {}, "policyTypes": ["Ingress"]}
+    both = ["Ingress", "Egress"]
+    assert policies["nothing"] == {"podSelector": {}, "policyTypes": both}
+    named = json.dumps([spec["podSelector"] for spec in policies.values()])
+    assert all(f'"{name}"' in named for name in pods)
+    assert all(spec["policyTypes"] == both for name, spec in policies.items() if name != "names")
+
+    def reached(name: str) -> set[str]:
+        return set(re.findall(r'"(pool|encoder|mlflow|prefect|gateway|worker)"',
+                              json.dumps(policies[name]["egress"])))  # fmt: skip
+
+    assert reached("gateway") == {"pool", "encoder"}
+    assert reached("worker") == {"pool", "encoder", "mlflow", "prefect"}
+    assert reached("mlflow") == reached("prefect") == set()
+    assert policies["worker"]["ingress"] == []
 
     def callers(name: str) -> set[str]:
         (rule,) = policies[name]["ingress"]

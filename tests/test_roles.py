@@ -1,7 +1,7 @@
 """The containers' commands in their roles: a night and promotions that are due go through them all.
 
 Postgres (of the system), an S3 server, MLflow, Prefect with a worker, pool and gateway, each the
-command and the files of its image, as uid 10001 where we are root.
+command and the files of its image, as uid 10001 with a read-only root where we are root.
 """
 
 from __future__ import annotations
@@ -36,8 +36,15 @@ from serving.reconcile import routes
 pytestmark = [pytest.mark.soak, pytest.mark.timeout(900)]
 PASSWORD = "p@ss/w:rd%41#?"
 KINDS = ("route", "triage")
+AUTH = "flywheel", PASSWORD
 COMMON = ("POOL_TOKEN", "POOL_URL", "FLYWHEEL_PARAMS", "MLFLOW_TRACKING_URI", "PREFECT_API_URL",
           "TEACHER_BASE_URL")  # fmt: skip
+WORKERS = {
+    "PREFECT_API_AUTH_STRING": f"flywheel:{PASSWORD}",
+    "MLFLOW_TRACKING_USERNAME": "flywheel",
+    "MLFLOW_TRACKING_PASSWORD": PASSWORD,
+    "FLYWHEEL_PII_KEY": "surrogates",
+}
 
 
 @pytest.fixture(scope="module")
@@ -142,18 +149,20 @@ def stack(place: Path, postgres: str, bucket: dict[str, str]) -> Iterator[dict[s
         "TEACHER_BASE_URL": at["teacher"] + "/v1",
     }
     home = {"/flywheel": str(place / "home")}
-    mlflow = Image("mlflow", place, {"5000": ports["mlflow"]})
+    settings = {"/mlflow-auth.ini": str(place / "mlflow" / "mlflow-auth.ini")}
+    mlflow = Image("mlflow", place, {"5000": ports["mlflow"], **settings})
     prefect = Image("prefect", place, {"4200": ports["prefect"], "/prefect": str(place / "leases")})
     pool = Image("pool", place, {**home, "8000": ports["pool"]})
     gateway = Image("gateway", place, {**home, "8080": ports["gateway"]})
     worker = Image("worker", place, home)
     for image in (mlflow, prefect, pool, gateway, worker):
         image.unpack()
-    deployments = worker.files / "infra" / "prefect.yaml"
-    text = deployments.read_text()
-    for old, new in home.items():
-        text = text.replace(old, new)
-    deployments.write_text(text)
+    mounted = {**home, "/tmp": str(place / "tmp")}
+    for file in (worker.files / "infra" / "prefect.yaml", mlflow.files / "mlflow-auth.ini"):
+        text = file.read_text()
+        for old, new in mounted.items():
+            text = text.replace(old, new)
+        file.write_text(text)
     (place / "leases").mkdir()
     own(place / "leases")
     stores = {"PGPASSWORD": PASSWORD}
@@ -164,10 +173,13 @@ def stack(place: Path, postgres: str, bucket: dict[str, str]) -> Iterator[dict[s
         start(running("teacher", [*teacher, "--latency", "0"], place, {}, cwd=ROOT))
         start(mlflow.running(
             at["mlflow"] + "/health", **stores, **bucket, MLFLOW_SERVER_ALLOWED_HOSTS=hosts,
+            MLFLOW_AUTH_ADMIN_USERNAME="flywheel", MLFLOW_AUTH_ADMIN_PASSWORD=PASSWORD,
+            MLFLOW_FLASK_SERVER_SECRET_KEY="forms",
             MLFLOW_BACKEND_STORE_URI=f"postgresql+psycopg2://{sql}/mlflow",
         ))  # fmt: skip
         start(prefect.running(
             at["prefect"] + "/api/health", **stores,
+            PREFECT_SERVER_API_AUTH_STRING=WORKERS["PREFECT_API_AUTH_STRING"],
             PREFECT_API_DATABASE_CONNECTION_URL=f"postgresql+asyncpg://{sql}/prefect",
         ))  # fmt: skip
         start(pool.running(at["pool"] + "/health", **common))
@@ -176,22 +188,27 @@ def stack(place: Path, postgres: str, bucket: dict[str, str]) -> Iterator[dict[s
                 at["gateway"] + "/healthz", **common, GATEWAY_WALLED="1", JOURNAL_WRITER="gateway-a"
             )
         )
-        start(worker.running(**common, FLYWHEEL_PII_KEY="surrogates"))
+        start(worker.running(**common, **WORKERS))
         yield {**at, **common}
 
 
 def deployment(stack: dict[str, str], name: str) -> str:
     """The address of a deployment in Prefect's API, by its name."""
     api = stack["PREFECT_API_URL"]
-    found = httpx.get(f"{api}/deployments/name/{name}/{name}").raise_for_status().json()
+    found = httpx.get(f"{api}/deployments/name/{name}/{name}", auth=AUTH).raise_for_status().json()
     return f"{api}/deployments/{found['id']}"
+
+
+def pause(url: str, change: dict[str, bool]) -> None:
+    """What Prefect's UI sends when a person switches something off or on."""
+    httpx.patch(url, json=change, auth=AUTH).raise_for_status()
 
 
 def of_mlflow(stack: dict[str, str], method: str, path: str, body: dict[str, str]) -> Any:
     """What MLflow's API answers."""
     url = f"{stack['mlflow']}/api/2.0/mlflow/{path}"
     asked = {"params": body} if method == "GET" else {"json": body}
-    return httpx.request(method, url, **asked).raise_for_status().json()  # type: ignore[arg-type]
+    return httpx.request(method, url, auth=AUTH, **asked).raise_for_status().json()  # type: ignore[arg-type]
 
 
 def served(place: Path) -> dict[str, str]:
@@ -205,12 +222,12 @@ def night(place: Path, stack: dict[str, str]) -> dict[str, Any]:
     api = stack["PREFECT_API_URL"]
 
     def ended() -> list[dict[str, Any]]:
-        states = [run["state_type"] for run in runs(api, "nightly")]
+        states = [run["state_type"] for run in runs(api, "nightly", AUTH)]
         assert not {"FAILED", "CRASHED"} & set(states), (place / "worker.log").read_text()[-3000:]
-        return scheduled(runs(api, "nightly"), "COMPLETED")
+        return scheduled(runs(api, "nightly", AUTH), "COMPLETED")
 
     first = until(ended, 600)[0]
-    httpx.patch(deployment(stack, "nightly"), json={"paused": True}).raise_for_status()
+    pause(deployment(stack, "nightly"), {"paused": True})
     return first
 
 
@@ -235,7 +252,7 @@ def test_a_scheduled_night_registers_and_scheduled_promotions_follow(
     until(lambda: task not in served(place), 180)
     of_mlflow(stack, "POST", alias, {**named, "alias": "champion"})
     until(lambda: served(place).get(task) == number, 180)
-    every = runs(stack["PREFECT_API_URL"], "promote")
+    every = runs(stack["PREFECT_API_URL"], "promote", AUTH)
     assert all(run["auto_scheduled"] for run in every)
     assert [run for run in scheduled(every, "COMPLETED") if run["start_time"] > end]
     assert list((place / "leases").rglob("concurrency_leases"))
@@ -277,14 +294,15 @@ def test_a_night_whose_machine_is_lost_gives_its_slot_back(
 ) -> None:
     """The worker and all that it runs are killed: the run has crashed, and the next one begins."""
     nightly = deployment(stack, "nightly")
-    httpx.patch(nightly, json={"paused": False}).raise_for_status()
+    pause(nightly, {"paused": False})
 
     def begin() -> str:
         body = {"parameters": {"day": str(YESTERDAY - timedelta(days=1))}}
-        return str(httpx.post(f"{nightly}/create_flow_run", json=body).json()["id"])
+        return str(httpx.post(f"{nightly}/create_flow_run", json=body, auth=AUTH).json()["id"])
 
     def state(run: str) -> str:
-        found = httpx.get(f"{stack['PREFECT_API_URL']}/flow_runs/{run}").raise_for_status()
+        found = httpx.get(f"{stack['PREFECT_API_URL']}/flow_runs/{run}", auth=AUTH)
+        found.raise_for_status()
         return str(found.json()["state_type"])
 
     lost = begin()
@@ -293,10 +311,10 @@ def test_a_night_whose_machine_is_lost_gives_its_slot_back(
         process.kill()
     waiting = begin()
     again = Image("worker", place, {"/flywheel": str(place / "home")})
-    with again.running(**{name: stack[name] for name in COMMON}, FLYWHEEL_PII_KEY="surrogates"):
+    with again.running(**{name: stack[name] for name in COMMON}, **WORKERS):
         until(lambda: state(lost) == "CRASHED", 150)
         until(lambda: state(waiting) not in ("SCHEDULED", "PENDING"), 150)
-    httpx.patch(nightly, json={"paused": True}).raise_for_status()
+    pause(nightly, {"paused": True})
 
 
 def processes_of(folder: Path) -> list[psutil.Process]:
@@ -310,21 +328,29 @@ def test_what_is_paused_survives_the_workers_next_start(
 ) -> None:
     """Deployments are registered each time; what a person paused stays so."""
     api = stack["PREFECT_API_URL"]
-    httpx.patch(f"{api}/work_pools/flywheel", json={"is_paused": True}).raise_for_status()
+    pause(f"{api}/work_pools/flywheel", {"is_paused": True})
     files = place / "worker"
     words = [sys.executable, "-m", "flows.deploy", "infra/prefect.yaml"]
-    env = {**os.environ, **stack, "PYTHONPATH": str(files)}
+    env = {**os.environ, **stack, **WORKERS, "PYTHONPATH": str(files)}
     subprocess.run(words, cwd=files, check=True, env=env)
-    assert httpx.get(deployment(stack, "nightly")).json()["paused"]
-    assert not httpx.get(deployment(stack, "promote")).json()["paused"]
-    assert httpx.get(f"{api}/work_pools/flywheel").json()["is_paused"]
+    assert httpx.get(deployment(stack, "nightly"), auth=AUTH).json()["paused"]
+    assert not httpx.get(deployment(stack, "promote"), auth=AUTH).json()["paused"]
+    assert httpx.get(f"{api}/work_pools/flywheel", auth=AUTH).json()["is_paused"]
 
 
 def test_who_asks_for_another_host_or_without_a_token_is_refused(stack: dict[str, str]) -> None:
-    """MLflow answers to the names it is given, the pool to those who have its token."""
+    """MLflow answers to the names it is given; it, Prefect and the pool to who has the secret."""
     health = stack["mlflow"] + "/api/2.0/mlflow/experiments/search?max_results=1"
     for host, status in (("mlflow:5000", 200), ("localhost:5000", 200), ("evil.example", 403)):
-        assert httpx.get(health, headers={"host": host}).status_code == status
+        assert httpx.get(health, headers={"host": host}, auth=AUTH).status_code == status
+    for auth in (None, ("flywheel", "guessed")):
+        assert httpx.get(health, auth=auth).status_code == 401
+        flows = httpx.post(stack["PREFECT_API_URL"] + "/flows/filter", json={}, auth=auth)
+        assert flows.status_code == 401
+    page = {"accept": "text/html", "origin": "http://evil.example"}
+    opened = httpx.get(stack["prefect"], headers=page, follow_redirects=True)
+    assert "<html" in opened.text  # the UI is there, and asks
+    assert "access-control-allow-origin" not in opened.headers
     assert httpx.get(stack["pool"] + "/v1/models").status_code == 401
 
 

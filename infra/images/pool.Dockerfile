@@ -1,13 +1,16 @@
 # The embedded engine: the pool of a machine without a GPU. With GPUs use vLLM's own image instead
 # (see infra/README.md); both answer the same endpoints. Build from the repository's root:
 #   docker build -f infra/images/pool.Dockerfile -t flywheel/pool .
-FROM python:3.11-slim
-ENV PYTHONUNBUFFERED=1 HF_HUB_OFFLINE=1
+# By digest: --build-arg PYTHON=python:3.11-slim@sha256:... (`docker buildx imagetools inspect` names it).
+ARG PYTHON=python:3.11-slim
+FROM ${PYTHON}
+ENV HOME=/tmp PYTHONUNBUFFERED=1 HF_HUB_OFFLINE=1
 WORKDIR /app
 RUN useradd --create-home --uid 10001 flywheel && install -d -o flywheel /flywheel/adapters
-COPY pyproject.toml constraints.txt README.md LICENSE ./
-RUN mkdir flows tasks registry serving bases examples \
- && pip install --no-cache-dir -c constraints.txt torch -e '.[train,serve]'
+COPY pyproject.toml README.md LICENSE infra/images/pool.txt ./
+RUN pip install --no-cache-dir --require-hashes -r pool.txt \
+ && mkdir flows tasks registry serving bases examples \
+ && pip install --no-cache-dir --no-deps --no-build-isolation --no-index -e .
 COPY bases bases
 COPY tasks tasks
 COPY registry registry
