@@ -27,20 +27,20 @@ NIGHTS = 7  # whose reasons are the usual ones
 MOST = 2_000  # calls of a task that are compared
 
 
-class _Student(msgspec.Struct):
+class _StudentsWord(msgspec.Struct):
     confidence: float | None = None
     version: int = 0
 
 
-class _Line(msgspec.Struct):
+class _ComparedLine(msgspec.Struct):
     task: str | None = None
     reason: str = ""
     request: Json | None = None
-    student: _Student | None = None
+    student: _StudentsWord | None = None
 
 
 @dataclass(slots=True)
-class _Seen:
+class _ChampionsDay:
     """What a day's journal says of a task's champion."""
 
     route: Route
@@ -48,7 +48,7 @@ class _Seen:
     confidences: list[float] = field(default_factory=list)
     payloads: list[str] = field(default_factory=list)
 
-    def see(self, line: _Line) -> None:
+    def see(self, line: _ComparedLine) -> None:
         if line.reason == ROLLOUT:
             return
         self.reasons[line.reason] += 1
@@ -77,10 +77,10 @@ def measure(night: Night) -> DriftFile:
     return file
 
 
-def _seen(night: Night) -> dict[str, _Seen]:
+def _seen(night: Night) -> dict[str, _ChampionsDay]:
     """The day's calls of each task that is served; those of another version are left out."""
     current = RouteFile(night.home / "routes.json").current().routes
-    seen = {route.task.id: _Seen(route) for route in current}
+    seen = {route.task.id: _ChampionsDay(route) for route in current}
     for line in _lines(night):
         of = seen.get(line.task or "")
         if of and (line.student is None or line.student.version == of.route.version):
@@ -88,8 +88,8 @@ def _seen(night: Night) -> dict[str, _Seen]:
     return {task: of for task, of in seen.items() if of.reasons}
 
 
-def _lines(night: Night) -> Iterator[_Line]:
-    decode = msgspec.json.Decoder(_Line).decode
+def _lines(night: Night) -> Iterator[_ComparedLine]:
+    decode = msgspec.json.Decoder(_ComparedLine).decode
     for file in sorted((night.home / "journal").glob(f"{night.day}*.jsonl")):
         with file.open("rb") as raw:
             for line in raw:
@@ -108,7 +108,9 @@ def _usual(night: Night) -> dict[tuple[str, int], Counter[str]]:
     return usual
 
 
-def _of(home: Path, seen: _Seen, usual: dict[tuple[str, int], Counter[str]]) -> Iterator[Drift]:
+def _of(
+    home: Path, seen: _ChampionsDay, usual: dict[tuple[str, int], Counter[str]]
+) -> Iterator[Drift]:
     """Yield what is known of a task's day beside its champion's past."""
     task, number = seen.route.task.id, seen.route.version
     yield from drift.counts(task, drift.REASONS, seen.reasons, usual.get((task, number), Counter()))
