@@ -110,7 +110,8 @@ class Gateway:
             body = await body_of(incoming, caller)
             await Relay(self.teacher, incoming.with_body(body), caller).run()
             return
-        async with self.bodies.room(incoming):
+        client = key.name if key else caller.address
+        async with self.bodies.room(incoming, client):
             incoming = incoming.with_body(await caller.body(largest))
             if api is None:
                 await Relay(self.teacher, incoming, caller).run()
