@@ -27,10 +27,12 @@ import msgspec
 from sqlalchemy import create_engine, insert
 
 from flows.cli import processes, stack, status
+from flows.cli.credentials import credentials
 from flows.night import pool_update, shadow_promotion
 from flows.night.folders import registry_of
 from registry import bundle, ledger
 from registry.store import CHAMPION, OURS
+from registry.version import PASSED, TASK
 from serving.reconcile import routes
 from tasks.core.records import Json
 from tasks.core.stage import write_atomic
@@ -94,7 +96,7 @@ def registered(rows: Rows, home: Path, route: Json, versions: int) -> None:
         "verdict": "passed",
         "night": "2026-03-02",
         "adapter_digest": adapter_digest(folder / "adapter"),
-        "signature": bundle.signature(folder, name, load_key(home)),
+        "signature": bundle.signature(folder, (name, PASSED, TASK), load_key(home)),
         "agreement": "95.0%",
         "coverage": "90.0%",
         "dataset": "d" * 32 + ".dir",
@@ -152,15 +154,16 @@ def measured(home: Path, adapters: list[str]) -> dict[str, float]:
     """The seconds of each, through a real MLflow server."""
     service = stack.mlflow_server(home, stack.free_port())
     with processes.running([service], home), pool(adapters) as url:
-        tokens = {"POOL_TOKEN": "of the pool"}
-        os.environ |= {"MLFLOW_TRACKING_URI": service.url, "POOL_URL": url, **tokens}
+        os.environ |= credentials(home).clients
+        os.environ |= {"MLFLOW_TRACKING_URI": service.url, "POOL_URL": url}
         ledger.observe(home, registry_of(home).serving, time.time())
 
         def promote() -> None:
             shadow_promotion.prove(home)
             changes = pool_update.promote(home)
             assert changes is not None
-            assert (len(changes.serving), changes.loaded) == (len(adapters), ()), changes.refused
+            assert not changes.refused, changes.refused
+            assert (len(changes.serving), changes.loaded) == (len(adapters), ())
 
         return {"promote": seconds(promote), "status": seconds(lambda: status.show(home))}
 
