@@ -18,6 +18,7 @@ from registry.bundle import read
 from registry.store import Store, Version
 from serving.audit_history import raised
 from serving.pool import Pool, PoolError
+from serving.taking_over import Rollouts
 from tasks.core.certificate import Certificate, load_certificate
 from tasks.core.contract import agree
 from tasks.core.records import Json, digest
@@ -27,6 +28,7 @@ from tasks.students.adapters import kind_of, stale
 
 CANARY_SECONDS = 30.0
 CANARY_TOKENS = 256
+AT_ONCE = Rollouts()
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,18 +166,21 @@ async def _found(pools: Mapping[str, Pool]) -> tuple[dict[str, Pool], set[str]]:
     return by_kind, set(away)
 
 
-async def reconcile(home: Path, store: Store, pools: Mapping[str, Pool], base: str) -> Changes:
+async def reconcile(
+    home: Path, store: Store, pools: Mapping[str, Pool], base: str, rollouts: Rollouts = AT_ONCE
+) -> Changes:
     """Load the champions, prove them, switch the routes, and unload what served long ago.
 
-    `pools` has the server of each kind of student, `base` is that of the causal ones. A champion
-    that cannot be brought up leaves its task's former route in place. Raises PoolError when no
-    server can be reached.
+    `pools` has the server of each kind of student, `base` is that of the causal ones; `rollouts`
+    say how a new champion takes over. One that cannot be brought up leaves its task's former route
+    in place. Raises PoolError when no server can be reached.
     """
+    known = {route["task"]["id"]: route for route in routes(home)}
     reachable, away = await _found(pools)
     # A route whose adapter is not there any more, in a pool that was started anew, is none.
     before = {
         route["task"]["id"]: route
-        for route in routes(home)
+        for route in known.values()
         if route["adapter"] in reachable or route["kind"] in away
     }
     loaded = dict(reachable)
@@ -187,6 +192,8 @@ async def reconcile(home: Path, store: Store, pools: Mapping[str, Pool], base: s
         route, problem = await _bring_up(pools, store, home, version, loaded, serving, base)
         if problem:
             refused[version.bundle] = problem
+        if route:
+            route |= rollouts.of(route, known.get(version.name), loaded)
         if route := route or former:
             after[version.name] = route
     shadows = await _shadows(pools, store, home, loaded, base, refused)
@@ -194,7 +201,8 @@ async def reconcile(home: Path, store: Store, pools: Mapping[str, Pool], base: s
     entry = {"routes": list(after.values()), "shadows": shadows, "digest": digest(body)}
     write_atomic(home / "routes.json", msgspec.json.encode(entry))
     named = {route["adapter"] for route in after.values()}
-    kept = named | {route["adapter"] for route in (*before.values(), *shadows)}
+    formers = [former for route in after.values() if (former := route.get("former"))]
+    kept = named | {route["adapter"] for route in (*before.values(), *shadows, *formers)}
     obsolete = sorted(loaded.keys() - kept)
     for name in obsolete:
         await loaded[name].unload(name)
