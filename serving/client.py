@@ -54,8 +54,8 @@ class Arriving:
         self.again, self._whole = True, False
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        for part in list(self._kept):
-            yield part
+        for known in list(self._kept):
+            yield known
         while not self._whole:
             self.again = False
             part = await anext(self._rest, None)
