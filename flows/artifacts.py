@@ -19,6 +19,7 @@ from flows.night.folders import Night, found
 from flows.night.hops import damage, injected
 from flows.night.outcome import Outcome
 from tasks.core import stage
+from tasks.report import drift
 from tasks.train.loop import Progress
 
 PAUSE = 2.0  # seconds between two looks at a training
@@ -119,8 +120,31 @@ def student(outcome: Outcome) -> None:
     )
 
 
-def night(day: str, outcomes: Sequence[Outcome]) -> None:
+def drifted(night: Night) -> None:
+    """Show how the day's calls differ from what their students learned from."""
+    file = drift.read(night.out(drift.FILE).parent)
+    rows = [(one, one in file.odd) for one in file.found] if file else []
+    create_table_artifact(
+        [
+            {
+                "task": one.task,
+                "what": one.what,
+                "distance": f"{one.distance:.2f}",
+                "p": f"{one.p:.1g}",
+                "calls": one.n,
+                "compared with": one.before,
+                "warning": "changed" if odd else "",
+            }
+            for one, odd in sorted(rows, key=lambda row: -row[0].distance)
+        ],
+        key="drift",
+        description=f"Night of {night.day}: its calls beside what the students learned from",
+    )
+
+
+def students(night: Night, outcomes: Sequence[Outcome]) -> None:
     """Show what became of every task that night."""
+    drifted(night)
     create_table_artifact(
         [
             {
@@ -135,5 +159,5 @@ def night(day: str, outcomes: Sequence[Outcome]) -> None:
             for o in outcomes
         ],
         key="students",
-        description=f"Night of {day}: students",
+        description=f"Night of {night.day}: students",
     )

@@ -72,7 +72,7 @@ def nightly(
         results = [run.result(raise_on_failure=False) for run in runs]
         outcomes = [result for result in results if isinstance(result, Outcome)]
         broken = [str(result) for result in results if isinstance(result, Exception)]
-        artifacts.night(night.day, close(night, outcomes))
+        artifacts.students(night, close(night, outcomes))
         promote(home)
         leak_guard.logs(night)
         summary = console.night(len(found(night)), outcomes, broken)

@@ -25,7 +25,8 @@ LEDGER, INTENT = "promotions.jsonl", ".promotion.json"
 POLICY = "policy"
 PERSON = "a person, in MLflow"
 WATCH = "watch"
-OURS = (POLICY, WATCH)  # all others are people
+ROLLOUT = "roll-out"
+OURS = (POLICY, WATCH, ROLLOUT)  # all others are people
 
 
 class Aliases(Protocol):

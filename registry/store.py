@@ -24,7 +24,7 @@ from registry import card, run
 from registry.bundle import Lineage
 from registry.gate import Verdict
 from registry.server import reach
-from registry.version import PASSED, REFUSED, TASK, version_of
+from registry.version import PASSED, REFUSED, TASK, many, version_of
 from registry.version import Version as Version  # part of what a store gives
 from tasks.core.certificate import Certificate
 from tasks.core.records import digest
@@ -137,8 +137,8 @@ class Store:
             token = page.token or ""
 
     def _named(self, alias: str) -> list[Version]:
-        chosen = [(m.name, m.aliases[alias]) for m in self._models() if alias in m.aliases]
-        return [version_of(self.client.get_model_version(*pair)) for pair in sorted(chosen)]
+        numbers = {task: of[alias] for task, of in self.aliases().items() if alias in of}
+        return sorted(many(self.client, numbers), key=lambda version: version.name)
 
     def note(self, version: Version, text: str) -> None:
         """Put what live calls say about a version at the top of its page."""

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tasks.train.train import adapter_name
 
 if TYPE_CHECKING:
+    from mlflow import MlflowClient
     from mlflow.entities.model_registry import ModelVersion
 
+AT_ONCE = 50  # names in a question to the registry's server: it must fit into a URL
 TASK = "task"  # the scope of a student that has one task
 PASSED, REFUSED = "passed", "refused"  # by the gate
 
@@ -66,3 +69,15 @@ def version_of(version: ModelVersion) -> Version:
         certificate=version.tags.get("certificate", ""),
         signature=version.tags.get("signature", ""),
     )
+
+
+def many(client: MlflowClient, numbers: Mapping[str, int]) -> Iterator[Version]:
+    """Yield a version of each of many models, by name and number: some questions, not thousands."""
+    named: dict[int, list[str]] = {}
+    for name, number in numbers.items():
+        named.setdefault(number, []).append(f"'{name}'")
+    for number, names in named.items():
+        for at in range(0, len(names), AT_ONCE):
+            some = ", ".join(names[at : at + AT_ONCE])
+            wanted = f"version_number = {number} AND name IN ({some})"
+            yield from map(version_of, client.search_model_versions(wanted))

@@ -16,8 +16,10 @@ from serving.breaker import CircuitBreaker
 from serving.evidence import Evidence
 from serving.exchange import CHAT, Exchange
 from serving.pool import Pool, PoolError
-from serving.route import Match, Route, RouteFile
+from serving.route import Match, Route, RouteFile, match_of
 from tasks.calibrate.calibrate import confidence
+from tasks.calibrate.shadow_proof import conversation_of
+from tasks.core import rollout
 from tasks.core.params import Serve
 from tasks.core.records import Json
 from tasks.students.causal import Answer
@@ -49,11 +51,15 @@ class Students:
             exchange.reason = escalate.OTHER_API
             return None
         request, router = exchange.request or {}, self.routes.current()
-        match = exchange.match = router.find(request) if exchange.is_chat() else None
-        if match is None:
+        found = router.find(request) if exchange.is_chat() else None
+        if found is None:
             exchange.reason = router.miss(request)
             return None
-        exchange.reason = self._barred(exchange, match.route) or self._unfit(request, match.route)
+        match, waits = self._turn(exchange, request, found)
+        exchange.match = match
+        exchange.reason = (
+            self._barred(exchange, match.route) or waits or self._unfit(request, match.route)
+        )
         answer = None if exchange.reason else await self._answer(exchange, match)
         if answer is None:
             return None
@@ -68,6 +74,19 @@ class Students:
         decision = escalate.decide(route.task, route.threshold, request, answer)
         exchange.reason = decision.reason
         return answer if decision.serve else None
+
+    def _turn(self, exchange: Exchange, request: Json, match: Match) -> tuple[Match, str]:
+        """Return who answers this conversation in a roll-out; a reason where it is the teacher."""
+        route = match.route
+        if (share := self.evidence.share(route)) >= 1:
+            return match, ""
+        name = conversation_of(exchange.id, exchange.conversation, request, route.task)
+        if rollout.chosen(name, route.adapter, share) and not self.evidence.breached(route):
+            return match, ""
+        former = match_of(route.former, request) if route.former else None
+        if former is not None:
+            return former, ""
+        return match, escalate.REVOKED if self.evidence.breached(route) else escalate.ROLLOUT
 
     def _unfit(self, request: Json, route: Route) -> str:
         """Return why no student, or not this one, may be asked; empty where it may."""

@@ -6,6 +6,7 @@ that a look every minute reads only what is new. Journals may be renamed or pack
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -61,11 +62,25 @@ def raised(home: Path) -> dict[str, float]:
     return {}
 
 
+def alarm(home: Path, audits_per_false_alarm: float) -> float:
+    """The threshold of a test of all audits, or of one gateway's.
+
+    Where several gateways write, every audit is in two tests, its gateway's and that of all of
+    them: each gets half of the false alarms that are allowed.
+    """
+    named = (file.name.split(".")[1] != "jsonl" for file in evidence.files(home / "journal"))
+    several = bool(os.environ.get("JOURNAL_WRITER")) or any(named)
+    return audits_per_false_alarm * (2 if several else 1)
+
+
 def tests(home: Path, threshold: float, observations: list[Observation]) -> list[RiskTest]:
-    """Return the evidence about each champion that serves now, of all gateways."""
+    """Return the evidence about each student that may serve now, of all gateways.
+
+    Those that are taken over from come last.
+    """
     by_student = {
         EvidenceKey.of(route): RiskTest(route, threshold)
-        for route in RouteFile(home / "routes.json").current().routes
+        for route in RouteFile(home / "routes.json").current().answering
     }
     for one in observations:
         if (test := by_student.get(one.key)) and test.alarm is None:

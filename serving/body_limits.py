@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -29,29 +30,40 @@ class NotTaken(Exception):  # noqa: N818 - it reads as what happened to the requ
 
 @dataclass(slots=True)
 class Space:
-    """Bytes that requests share: who finds too few of them free waits for the others."""
+    """Bytes that requests share: who finds too few of them free waits for the others.
+
+    One client has at most half of them, however slowly it sends.
+    """
 
     total: int
     _free: int = field(init=False)
+    _held: Counter[str] = field(default_factory=Counter)
     _freed: asyncio.Event = field(default_factory=asyncio.Event)
 
     def __post_init__(self) -> None:
         self._free = self.total
 
-    async def take(self, size: int) -> None:
-        """Take so many bytes. Raises NotTaken after `WAIT_SECONDS`."""
+    def _fits(self, size: int, client: str) -> bool:
+        return self._free >= size and self._held[client] + size <= self.total // 2
+
+    async def take(self, size: int, client: str) -> None:
+        """Take so many bytes for a client. Raises NotTaken after `WAIT_SECONDS`."""
         try:
-            async with asyncio.timeout(None if self._free >= size else WAIT_SECONDS):
-                while self._free < size:
+            async with asyncio.timeout(None if self._fits(size, client) else WAIT_SECONDS):
+                while not self._fits(size, client):
                     self._freed.clear()
                     await self._freed.wait()
         except TimeoutError:
             raise NotTaken(503, "too many large requests at once: try again") from None
         self._free -= size
+        self._held[client] += size
 
-    def give(self, size: int) -> None:
+    def give(self, size: int, client: str) -> None:
         """Give so many bytes back."""
         self._free += size
+        self._held[client] -= size
+        if not self._held[client]:
+            del self._held[client]
         self._freed.set()
 
 
@@ -76,7 +88,7 @@ class BodyLimits:
         return OBJECTS * self.largest
 
     @asynccontextmanager
-    async def room(self, incoming: Incoming) -> AsyncIterator[None]:
+    async def room(self, incoming: Incoming, client: str) -> AsyncIterator[None]:
         """Hold room for a request's body while the request lasts. Raises NotTaken.
 
         A body that does not say its length may be as large as any.
@@ -87,11 +99,11 @@ class BodyLimits:
             size = self.largest
         if size > self.largest:
             raise too_large(self.largest)
-        await self.bodies.take(size)
+        await self.bodies.take(size, client)
         try:
             yield
         finally:
-            self.bodies.give(size)
+            self.bodies.give(size, client)
 
     @asynccontextmanager
     async def reading(self, exchange: Exchange) -> AsyncIterator[None]:
@@ -99,15 +111,15 @@ class BodyLimits:
 
         A packed body may hold as much as any until it is unpacked.
         """
-        held = min(exchange.memory(), self.readable)
-        await self.objects.take(held)
+        held, client = min(exchange.memory(), self.readable), exchange.client
+        await self.objects.take(held, client)
         try:
             rest = held - exchange.read(self.readable)
-            self.objects.give(rest)
+            self.objects.give(rest, client)
             held -= rest
             yield
         finally:
-            self.objects.give(held)
+            self.objects.give(held, client)
 
 
 def too_large(largest: int) -> NotTaken:

@@ -12,6 +12,7 @@ from serving.body_limits import NotTaken, too_large
 from serving.client import Headers
 
 BODY_SECONDS = 60.0  # between two parts of a body
+SLOWEST = 100 << 10  # bytes a second, after as many seconds, of one that is held until it is whole
 
 
 class Left(Exception):  # noqa: N818 - it reads as what happened
@@ -30,11 +31,15 @@ class Caller:
     async def body(self, largest: int) -> bytes:
         """The whole body, of at most so many bytes. Raises Left and NotTaken."""
         parts, size = list[bytes](), 0
-        async for part in self.parts():
-            size += len(part)
-            if size > largest:
-                raise too_large(largest)
-            parts.append(part)
+        try:
+            async with asyncio.timeout(BODY_SECONDS + largest / SLOWEST):
+                async for part in self.parts():
+                    size += len(part)
+                    if size > largest:
+                        raise too_large(largest)
+                    parts.append(part)
+        except TimeoutError:
+            raise NotTaken(408, f"the body came at less than {SLOWEST >> 10} KB a second") from None
         return b"".join(parts)
 
     async def parts(self) -> AsyncIterator[bytes]:

@@ -35,6 +35,7 @@ UNKNOWN_TOOL = "unknown tool"
 NOT_CONFIDENT = "not confident"
 SERVED = "served"
 REVOKED = "revoked"  # its audited answers broke the certificate
+ROLLOUT = "roll-out"  # the student is new, and does not answer this conversation yet
 OTHER_API = "other API"  # students answer chat completions
 NOT_PLAIN = "not plain JSON"
 NOT_ALLOWED = "task not allowed"  # to this client's key

@@ -25,6 +25,7 @@ from prometheus_client import Counter
 from serving.route import Route, RouteFile
 from tasks.calibrate.shadow_proof import QUIET
 from tasks.cluster.signatures import user_text
+from tasks.core import rollout
 from tasks.core.records import TEACHER, Json, digest
 from tasks.core.sequential_tests import ALARM, ChangeDetector, interval
 from tasks.ingest.encoding import lines_of
@@ -138,6 +139,7 @@ class RiskTest:
     wrong: int = 0
     times: list[float] = field(default_factory=list)
     alarm: int | None = None
+    steps: int = 0  # of its roll-out that are done
     _heard: OrderedDict[str, float] = field(default_factory=OrderedDict)
 
     def __post_init__(self) -> None:
@@ -161,9 +163,24 @@ class RiskTest:
         self.detector.see(bool(observation.wrong))
         self.wrong += bool(observation.wrong)
         self.times.append(observation.at)
-        if self.alarm is None and self.detector.alarm(self.threshold):
+        if self.alarm is None and (self.detector.alarm(self.threshold) or self._taken_back()):
             self.alarm = self.n
         return True
+
+    @property
+    def share(self) -> float:
+        """The share of its task's conversations that it may answer."""
+        return max(self.route.share, rollout.share(self.route.rollout, self.steps))
+
+    def _taken_back(self) -> bool:
+        """Go on with the roll-out where that may be; return whether the student is taken back."""
+        steps, certificate = self.route.rollout, self.route.certificate
+        if self.share >= 1:
+            return False
+        needed = rollout.needed(steps, self.steps)
+        said = rollout.verdict(self.wrong, self.n, needed, certificate.alpha)
+        self.steps += said == "go on"
+        return said == "take back"
 
     def _first(self, observation: Observation) -> bool:
         """Return whether nothing of its conversation counted within the last ten minutes."""
@@ -193,6 +210,7 @@ class Evidence:
 
     routes: RouteFile
     threshold: float = ALARM
+    new: float = 0.0  # the share of a new student's answers that is audited
     revoked: Counter | None = None
     _tests: dict[EvidenceKey, RiskTest] = field(default_factory=dict)
 
@@ -207,10 +225,18 @@ class Evidence:
         """Return whether a route's student broke its promise, and may answer nothing more."""
         return self.of(route).alarm is not None
 
+    def share(self, route: Route) -> float:
+        """Return the share of its task's conversations that a route's student may answer."""
+        return max(route.share, self.of(route).share) if route.rollout else 1.0
+
+    def audit_rate(self, route: Route) -> float:
+        """Return the least share of its answers to audit: more of a new student's."""
+        return max(route.audit, rollout.audit_rate(route.rollout, self.of(route).n, self.new))
+
     def see(self, line: JournalLine) -> None:
         """Take in one line of the journal."""
         if observation := observed(line):
-            current = self.routes.current().routes
+            current = self.routes.current().answering
             route = next((r for r in current if EvidenceKey.of(r) == observation.key), None)
             if route:
                 self._take(route, observation)
@@ -233,6 +259,7 @@ class Evidence:
                 "adapter": route.adapter,
                 "version": route.version,
                 "threshold": route.threshold,
+                "share": self.share(route),
                 "revoked": self.breached(route),
                 "evidence": str(self.of(route)),
             }
@@ -241,7 +268,7 @@ class Evidence:
 
     def recall(self, observations: Iterable[Observation]) -> None:
         """Take in what was seen before, as far as it is about today's routes."""
-        current = {EvidenceKey.of(route): route for route in self.routes.current().routes}
+        current = {EvidenceKey.of(route): route for route in self.routes.current().answering}
         for observation in observations:
             if route := current.get(observation.key):
                 self._take(route, observation)

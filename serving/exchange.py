@@ -98,6 +98,14 @@ class Exchange:
         """The model that the request asks for."""
         return str((self.request or {}).get("model") or "")
 
+    @property
+    def conversation(self) -> str:
+        """The conversation that the request names; empty where it names none."""
+        metadata = (self.request or {}).get("metadata")
+        labels: Json = metadata if isinstance(metadata, dict) else {}
+        named = labels.get("conversation_id") or labels.get("session_id")
+        return self.incoming.header(b"x-conversation-id") or str(named or "")
+
     def headers(self, by: str) -> Headers:
         """Return what the client learns about who answered, and why."""
         headers = {"x-flywheel-call": self.id, "x-flywheel-served-by": by}
@@ -113,7 +121,6 @@ class Exchange:
         request = self.request or {}
         metadata = request.get("metadata")
         labels: Json = metadata if isinstance(metadata, dict) else {}
-        conversation = labels.get("conversation_id") or labels.get("session_id")
         header = self.incoming.header
         return {
             "id": self.id,
@@ -126,7 +133,7 @@ class Exchange:
             "usage": None,
             "latency_s": round(time.perf_counter() - self.start, 6),
             "client": header(b"x-client-id") or str(request.get("user") or ""),
-            "conversation": header(b"x-conversation-id") or str(conversation or ""),
+            "conversation": self.conversation,
             "key": self.key.name if self.key else None,
             "hint": str(labels.get("workload_id") or labels.get("task") or ""),
             "answered_by": TEACHER,

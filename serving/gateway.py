@@ -110,7 +110,8 @@ class Gateway:
             body = await body_of(incoming, caller)
             await Relay(self.teacher, incoming.with_body(body), caller).run()
             return
-        async with self.bodies.room(incoming):
+        client = key.name if key else caller.address
+        async with self.bodies.room(incoming, client):
             incoming = incoming.with_body(await caller.body(largest))
             if api is None:
                 await Relay(self.teacher, incoming, caller).run()
@@ -165,8 +166,10 @@ class Gateway:
         return written
 
     def _audit_rate(self, exchange: Exchange) -> float:
-        """The share of such answers that is audited: more where the route asks for it."""
-        return max(self.settings.audit, exchange.match.route.audit if exchange.match else 0.0)
+        """The share of such answers that is audited: more where a student is new or in doubt."""
+        if exchange.match is None:
+            return self.settings.audit
+        return max(self.settings.audit, self.students.evidence.audit_rate(exchange.match.route))
 
     async def _escalate(self, exchange: Exchange, caller: Caller) -> None:
         relay = Relay(
@@ -251,14 +254,16 @@ def build(home: Path, env: Mapping[str, str], chosen: Params, replay: bool) -> G
     """The gateway of a workdir, its teacher and pool named by the environment. Raises Refused."""
     url = base_url(env.get("TEACHER_BASE_URL", ""))
     private(home)
-    settings, alarm = chosen.serve, chosen.watch.audits_per_false_alarm
+    settings, watch = chosen.serve, chosen.watch
     key, client = env.get("TEACHER_API_KEY") or None, Client()
     model = env.get("TEACHER_MODEL") or None
     teacher = Teacher(url, client, key, model, settings.teacher_timeout)
     servers = pools(env, client)
     routes = RouteFile(home / "routes.json")
     keys = AcceptedKeys(open=key is not None)
-    students = Students(routes, servers, settings, keys, Evidence(routes, alarm))
+    alarm = audit_history.alarm(home, watch.audits_per_false_alarm)
+    evidence = Evidence(routes, alarm, watch.raised)
+    students = Students(routes, servers, settings, keys, evidence)
     shadows = Shadows(routes, servers, settings, home / FOLDER)
     most = chosen.retention.journal * GIGABYTE
     journal, clients = Journal(home / "journal", most), ClientKeys(home, chosen.economics)

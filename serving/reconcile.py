@@ -7,7 +7,7 @@ stays loaded for one more round, so that answers under way are not cut off.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from registry.bundle import read
 from registry.store import Store, Version
 from serving.audit_history import raised
 from serving.pool import Pool, PoolError
+from serving.taking_over import Rollouts
 from tasks.core.certificate import Certificate, load_certificate
 from tasks.core.contract import agree
 from tasks.core.records import Json, digest
@@ -27,6 +28,7 @@ from tasks.students.adapters import kind_of, stale
 
 CANARY_SECONDS = 30.0
 CANARY_TOKENS = 256
+AT_ONCE = Rollouts()
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +67,6 @@ def _route(home: Path, version: Version, bundle: Path, shadow: bool) -> dict[str
         "kind": kind_of(bundle / "adapter"),
         "threshold": 0.0 if isinstance(certificate, str) else certificate.threshold,
         "certificate": read(bundle, "certificate"),
-        "audit": raised(home).get(version.name, 0.0),
-        "since": rulings.overruled(ledger.entries(home), version.name, version.number),
     }
 
 
@@ -164,29 +164,49 @@ async def _found(pools: Mapping[str, Pool]) -> tuple[dict[str, Pool], set[str]]:
     return by_kind, set(away)
 
 
-async def reconcile(home: Path, store: Store, pools: Mapping[str, Pool], base: str) -> Changes:
+def _same(home: Path, version: Version, former: Json | None, loaded: Collection[str]) -> bool:
+    """Return whether a champion serves already, and was checked when it was loaded."""
+    return (
+        former is not None
+        and (former["adapter"], former["version"]) == (version.adapter, version.number)
+        and version.adapter in loaded
+        and (home / "adapters" / version.bundle).is_dir()
+    )
+
+
+async def reconcile(
+    home: Path, store: Store, pools: Mapping[str, Pool], base: str, rollouts: Rollouts = AT_ONCE
+) -> Changes:
     """Load the champions, prove them, switch the routes, and unload what served long ago.
 
-    `pools` has the server of each kind of student, `base` is that of the causal ones. A champion
-    that cannot be brought up leaves its task's former route in place. Raises PoolError when no
-    server can be reached.
+    `pools` has the server of each kind of student, `base` is that of the causal ones; `rollouts`
+    say how a new champion takes over. One that cannot be brought up leaves its task's former route
+    in place. Raises PoolError when no server can be reached.
     """
+    known = {route["task"]["id"]: route for route in routes(home)}
     reachable, away = await _found(pools)
     # A route whose adapter is not there any more, in a pool that was started anew, is none.
     before = {
         route["task"]["id"]: route
-        for route in routes(home)
+        for route in known.values()
         if route["adapter"] in reachable or route["kind"] in away
     }
     loaded = dict(reachable)
+    rates, entries = raised(home), ledger.entries(home)
     after: dict[str, Json] = {}
     refused: dict[str, str] = {}
     for version in store.champions():
         former = before.get(version.name)
         serving = former is not None and former["adapter"] == version.adapter
-        route, problem = await _bring_up(pools, store, home, version, loaded, serving, base)
+        route, problem = former if _same(home, version, former, reachable) else None, None
+        if route is None:
+            route, problem = await _bring_up(pools, store, home, version, loaded, serving, base)
         if problem:
             refused[version.bundle] = problem
+        if route:
+            since = rulings.overruled(entries, version.name, version.number)
+            route = {**route, "audit": rates.get(version.name, 0.0), "since": since}
+            route |= rollouts.of(route, known.get(version.name), loaded)
         if route := route or former:
             after[version.name] = route
     shadows = await _shadows(pools, store, home, loaded, base, refused)
@@ -194,7 +214,8 @@ async def reconcile(home: Path, store: Store, pools: Mapping[str, Pool], base: s
     entry = {"routes": list(after.values()), "shadows": shadows, "digest": digest(body)}
     write_atomic(home / "routes.json", msgspec.json.encode(entry))
     named = {route["adapter"] for route in after.values()}
-    kept = named | {route["adapter"] for route in (*before.values(), *shadows)}
+    formers = [former for route in after.values() if (former := route.get("former"))]
+    kept = named | {route["adapter"] for route in (*before.values(), *shadows, *formers)}
     obsolete = sorted(loaded.keys() - kept)
     for name in obsolete:
         await loaded[name].unload(name)

@@ -37,7 +37,9 @@ class Route:
     """A task, the adapter that serves it and its kind, and the confidence that may answer.
 
     `since` is when a person put a revoked version back (seconds since the epoch), else 0; `audit`
-    is the least share of its answers that is audited.
+    is the least share of its answers that is audited. `rollout` are the steps in which it takes its
+    traffic over (see `tasks.core.rollout`), `share` is what all gateways' audits allow at least;
+    `former` answers the rest, or the teacher.
     """
 
     task: Task
@@ -48,6 +50,9 @@ class Route:
     certificate: Promise = Promise()
     since: float = 0.0
     audit: float = 0.0
+    rollout: tuple[tuple[float, int], ...] = ()
+    share: float = 1.0
+    former: Route | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,12 +91,16 @@ class Router:
             raise Refused(f"{path}: {error}") from None
         return cls(file.routes, file.digest, file.shadows)
 
+    @property
+    def answering(self) -> list[Route]:
+        """All routes that may answer: the champions', and those that they take over from."""
+        return [*self.routes, *(route.former for route in self.routes if route.former)]
+
     def find(self, request: Json) -> Match | None:
         """The route of a request; None when it belongs to no task or its prompt has changed."""
         for route in self.routes:
-            payload = route.task.template.payload(request)
-            if payload is not None:
-                return Match(route, route.task.template.prompt(payload))
+            if match := match_of(route, request):
+                return match
         return None
 
     def miss(self, request: Json) -> str:
@@ -102,6 +111,12 @@ class Router:
         texts = [text_of(m.get("content")) for m in messages[:2] if isinstance(m, dict)]
         changed = any(sign in text for sign in self._signs for text in texts)
         return PROMPT_CHANGED if changed else NO_TASK
+
+
+def match_of(route: Route, request: Json) -> Match | None:
+    """Match a request with a route; None where it does not belong to its task."""
+    payload = route.task.template.payload(request)
+    return None if payload is None else Match(route, route.task.template.prompt(payload))
 
 
 def _signs(route: Route) -> list[str]:

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from io import BytesIO
+from itertools import count
 from typing import Any
 
 import httpx
@@ -40,6 +41,7 @@ from tasks.ingest.encoding import BLOCK, MAX_LINE, lines_of
 from tasks.validate.checks import misfit
 
 Json = dict[str, Any]
+NAMES = count()
 SOON = 2.0  # seconds: what grew with the square of its input, or faster, takes minutes
 
 
@@ -154,8 +156,9 @@ def test_a_line_of_a_gigabyte_is_one_line_too_long(pack: Callable[[bytes], bytes
 
 
 def exchange(content: bytes, *headers: tuple[bytes, bytes]) -> Exchange:
-    """A call with this body."""
-    return Exchange("c", 0.0, 0.0, CHATS, Incoming("POST", b"/v1", b"", headers, content))
+    """A call with this body, from a client of its own."""
+    asked = Incoming("POST", b"/v1", b"", headers, content)
+    return Exchange("c", 0.0, 0.0, CHATS, asked, address=str(next(NAMES)))
 
 
 def test_a_body_whose_objects_would_fill_the_memory_is_not_read() -> None:
@@ -266,6 +269,14 @@ def test_what_nobody_can_read_is_passed_on_as_it_came(
         answer = client.post(gateway + CHAT, content=sent, headers=headers)
     assert answer.status_code == 200
     assert passed[-1].content == sent
+
+
+@pytest.mark.parametrize("role", [[], {}, None, 7, ["system"]])
+def test_a_role_that_is_none_is_only_another_prompt(role: object) -> None:
+    """Two of them are turns of no known kind: never an error that fills the log."""
+    messages = [{"role": role, "content": "a"}, {"role": role, "content": "b"}]
+    found = Template(turns=True).payload({"messages": messages})
+    assert found is None or [one["role"] for one in found.rest] == [role, role]
 
 
 def test_names_of_clients_reach_mlflow_without_line_breaks() -> None:

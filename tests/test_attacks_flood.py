@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 import threading
+import time
 from collections import Counter
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -16,11 +17,13 @@ import pytest
 import served
 from upstream import Handler
 
-from serving import escalate
+from serving import body_limits, caller, escalate
 from serving.ask_student import OF_ONE_CLIENT, UNDER_WAY
+from serving.body_limits import NotTaken
 from serving.gateway import Gateway, app
 from serving.journal import Journal
 from serving.journal_quota import JournalQuota
+from serving.teacher import Incoming
 from tasks.core.params import Ingest
 from tasks.ingest.ingest import ingest
 
@@ -169,3 +172,35 @@ def test_an_emptied_journal_keeps_texts_again(tmp_path: Path) -> None:
     assert journal.quota.kept(line) is line
     assert not JournalQuota(tmp_path, held=10**15).full
     journal.close()
+
+
+def test_a_client_that_sends_slowly_holds_no_more_than_half_of_the_room(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Large bodies that never end used to keep every other call waiting, then failing."""
+    built = served.gateway(home, None)
+    slow = Incoming("POST", CHAT.encode(), b"", [(b"content-length", str(32 << 20).encode())])
+
+    async def run() -> None:
+        monkeypatch.setattr(body_limits, "WAIT_SECONDS", 0.01)
+        async with AsyncExitStack() as stack:
+            for _ in range(4):
+                await stack.enter_async_context(built.bodies.room(slow, "10.0.0.1"))
+            with pytest.raises(NotTaken, match="too many large requests"):
+                await stack.enter_async_context(built.bodies.room(slow, "10.0.0.1"))
+            _, other = await callers(stack, built)
+            assert (await other.post(CHAT, json=GOOD)).status_code == 200
+
+    asyncio.run(run())
+
+
+def test_a_body_that_trickles_is_given_up(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each part in time, and all of it never: status 408."""
+    monkeypatch.setattr(caller, "SLOWEST", 1 << 40)
+    monkeypatch.setattr(caller, "BODY_SECONDS", 0.2)
+
+    with served.running(served.gateway(home, None)) as url, httpx.Client(trust_env=False) as one:
+        trickle = iter(lambda: time.sleep(0.02) or b" ", b"")
+        answer = one.post(url + CHAT, content=trickle, timeout=30)
+    assert answer.status_code == 408
+    assert "a second" in answer.text

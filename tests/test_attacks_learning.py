@@ -141,6 +141,13 @@ def test_what_a_team_does_by_design_is_learned(asked: list[dict[str, object]]) -
     assert not steering.unexpected(several)
 
 
+@pytest.mark.parametrize("asked", STEERED[:3] + STEERED[4:], ids=str)
+def test_among_calls_without_options_one_with_some_is_steered(asked: dict[str, object]) -> None:
+    """A few calls that force words do not make that usual, where no other call has an option."""
+    several = [_candidate(n, asked if n < 4 else {}) for n in range(100)]
+    assert steering.unexpected(several) == dict.fromkeys(["c0", "c1", "c2", "c3"], steering.OPTIONS)
+
+
 def test_models_that_the_gateway_replaces_say_nothing() -> None:
     """Where every client names another one, none is the task's."""
     assert not steering.unexpected([_candidate(n, {"model": f"m{n}"}) for n in range(100)])

@@ -5,6 +5,7 @@ A version that somebody else made champion is in test_serving_reconcile.
 
 from __future__ import annotations
 
+import re
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -97,6 +98,29 @@ def test_who_reaches_prefect_has_nothing_run(stack: Up) -> None:
     assert upgraded(api, "/api/events/in") != 101
     (still,) = httpx.post(f"{api}/deployments/filter", json=body, auth=stack.auth).json()
     assert (still["pull_steps"], still["entrypoint"]) == (known["pull_steps"], known["entrypoint"])
+
+
+@pytest.mark.e2e
+def test_no_path_of_theirs_was_forgotten(stack: Up) -> None:
+    """All that Prefect and MLflow know to do needs the password, but to say that they are there."""
+    from mlflow.server import app
+
+    prefect, mlflow = url(stack, "PREFECT_API_URL"), url(stack, "MLFLOW_TRACKING_URI")
+    paths = httpx.get(f"{prefect}/openapi.json", auth=stack.auth).raise_for_status().json()["paths"]
+    every = {(m.upper(), f"{prefect}/api{p}") for p, methods in paths.items() for m in methods}
+    assert len(every) > 150
+    for rule in (one for one in app.url_map.iter_rules() if "static" not in one.rule):
+        methods = (rule.methods or set()) - {"HEAD", "OPTIONS"}
+        every |= {(method, mlflow + rule.rule) for method in methods}
+    assert len(every) > 500
+    with httpx.Client(timeout=30) as client:
+        statuses = {
+            (method, place): client.request(method, re.sub(r"<[^>]+>|{[^}]+}", "x", place))
+            for method, place in sorted(every)
+        }
+    let_in = {p for (_, p), reply in statuses.items() if reply.status_code not in (401, 403)}
+    told = {httpx.URL(place).path.rpartition("/")[2] for place in let_in}
+    assert told <= {"health", "ready", "version", "server-info", "ui-settings"}
 
 
 def upgraded(api: str, path: str) -> int:

@@ -1,6 +1,8 @@
 """Forms of personal data, one line each: bare answers, secrets, numbers, handles, places."""
 
 import json
+import re
+from dataclasses import replace
 
 import pytest
 
@@ -27,6 +29,9 @@ ANSWERS = [  # question, answer, what must go
     ("Quel est votre numéro de téléphone ?", "06 12 34 56 78", "06 12 34 56 78"),
     ("What is your tax ID?", "12-3456789", "12-3456789"),
     ("What is your medical record number?", "88213", "88213"),
+    ("Wie lautet Ihr Name?", "heike vogelsang", "vogelsang"),
+    ("Come si chiama?", "luca de santis", "santis"),
+    ("Wie lautet Ihr Kennwort für die Telefonauskunft?", "Sonnenblume42", "Sonnenblume42"),
 ]
 TEXTS = [  # text, what must go
     ("token pk.eyJ1IjoiYWJjZGVmIiwiYSI6ImNrMTIz.AbCdEfGhIjKlMnOpQrStUv", "AbCdEfGhIjKlMnOpQrStUv"),
@@ -71,8 +76,31 @@ TEXTS = [  # text, what must go
     ("My details: Mia Kowalczyk, 12/29/1969, Boston", "12/29/1969"),
     ("Kind regards, Ralf-Dieter Carsten", "Carsten"),
     ("follow @annakowalczyk on insta", "annakowalczyk"),
+    ('{"vorname": "Ümit", "plz": "12045", "ort": "Berlin"}', "Ümit"),
+    ('{"vorname": "Ümit", "plz": "12045", "ort": "Berlin"}', "Berlin"),
+    ("siehe https://portal.example.com/kunden/sabine.kraemer/2026", "kraemer"),
+    ("Der Techniker soll nach 86150 Augsburg kommen", "86150 Augsburg"),
+    ("adresse: almut-stadelmann-allee 112 96869 delitzsch", "stadelmann"),
+    ("Die Anschrift ist Marlen-Bauer-Ring 33 70564 Herford", "70564"),
+    ("Rechnung an Unter den Linden 6, 10117 Berlin.", "Linden 6"),
+    ("Rua Vergueiro, 1842, 01504-001 São Paulo", "1842"),
+    ("Patient: Öztürk, Mehmet", "Öztürk"),
+    ("Angemeldet: Ruprecht Zschocke (r.zschocke@posteo.de)", "Ruprecht Zschocke"),
+    ("please ask Nguyen Thi Lan about it", "Nguyen"),
+    ("Cordiali saluti,\nGiuseppina Lo Cascio\nUfficio acquisti", "Cascio"),
+    ("Mevrouw de Groot heeft een groot pakket besteld.", "de Groot"),
+    ("La signora Bianca Neri ha scritto ieri.", "Neri"),
+    ("Meine Tochter Lena, 22.11.2011, braucht einen Ausweis.", "22.11.2011"),
+    ("il mio è 3391204587, scrivetemi lì per la consegna", "3391204587"),
+    ("employee no. E-448120", "448120"),
 ]  # fmt: skip
 KEPT = [
+    "Sehr geehrte Damen und Herren, Bestellung 4471 ist da. Mit freundlichen Grüßen",
+    "Hallo, Siehe SO-375697. Artikel: 9 x graue Schüssel. Beste Grüße",
+    "L'ordine 3391204587 risulta spedito, la fattura 3204471182 è allegata.",
+    "O pedido 912345678 foi faturado e o rastreio aparece em trânsito.",
+    "D/c Foley, ambulate TID. See Iqbal, 556 U.S. at 678.",
+    "Betreff: Reklamation Heizlüfter",
     "my password changed and the user name was located",
     "the verification code was not sent, error 4711",
     "npm i @types/node and set max_retries to 3, @Override stays",
@@ -128,6 +156,29 @@ def test_forms_of_personal_data_go(after, place, gone):
 def test_what_only_looks_like_it_stays(after, place, text):
     """Ordinary words behind a cue, decorators, ids."""
     assert json.dumps(text, ensure_ascii=False) in after[f"k{place}"]
+
+
+def test_a_name_that_is_a_word_is_left_where_it_is_the_word(tmp_path):
+    """The cook is no Herr Koch, and a small loaf no Madame Petit."""
+    texts = [
+        "Herr Koch rief an. Ein neuer Vertrag mit dem Koch fehlt noch.",
+        "Madame Petit veut un petit pain.",
+    ]
+    calls = hop(tmp_path, [_call(str(i), text) for i, text in enumerate(texts)])
+    assert "Herr Koch" not in calls["0"]
+    assert "mit dem Koch fehlt" in calls["0"]
+    assert "Madame Petit" not in calls["1"]
+    assert "un petit pain" in calls["1"]
+
+
+def test_an_address_ends_before_the_greeting(tmp_path):
+    """What is said around it stays, and an answer that copies it is still a copy."""
+    text = "Bitte liefern an Paffrathring 85, 26805 Moers Mit freundlichen Grüßen"
+    answer = '{"street": "Paffrathring 85", "zip": "26805", "city": "Moers"}'
+    call = replace(_call("0", text), reply={"role": "assistant", "content": answer})
+    said = hop(tmp_path, [call])["0"]
+    assert re.search(r"Bitte liefern an \w+ring \d+, \d{5} .* Mit freundlichen Grüßen", said)
+    assert "Moers" not in said
 
 
 def test_places_that_nobody_looks_at_are_scanned(tmp_path):

@@ -135,6 +135,23 @@ def test_a_date_moves_and_keeps_its_form(text, days, moved):
     assert shifted(text, days) == moved
 
 
+def test_a_date_keeps_the_order_of_its_language():
+    """In April for a German, in March for an American."""
+    assert shifted("03/04/1990", 30, day_first=True) == "03/05/1990"
+    assert shifted("03/04/1990", 30) == "04/03/1990"
+    assert shifted("03/14/1990", 1, day_first=True) == "03/15/1990"
+
+
+def test_mail_stays_with_a_provider_of_many_countries_and_streets_named_after_people_stay_so():
+    """yahoo.de is as public as yahoo.com; Konrad-Adenauer-Straße keeps its two names."""
+    some = people()
+    some.language = "de"
+    assert some.of("EMAIL_ADDRESS", "mia.li@yahoo.de").endswith("@yahoo.de")
+    street = some.of("ADDRESS", "Konrad-Adenauer-Straße 4, 50667 Köln")
+    assert re.match(r"\w+-\w+-Straße \d", street)
+    assert "Adenauer" not in street
+
+
 @given(st.dates(date(1920, 1, 1), date(2020, 1, 1)), st.integers(-180, 180))
 def test_all_forms_of_a_date_move_alike(day, days):
     """The same day in another form is the same other day."""

@@ -39,7 +39,7 @@ PARAMS = {
     "train": {"rungs": ["linear"]},
     "dataset": {"min_readiness": 0.0},
     "calibrate": {"alpha": 0.1, "delta": 0.3},
-    "serve": {"audit": 0.25},
+    "serve": {"audit": 0.25, "rollout": []},
 }
 
 

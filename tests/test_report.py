@@ -69,6 +69,14 @@ def journal(folder: Path, day: str, lines: Iterable[dict[str, Any]], tail: str =
     return folder
 
 
+def test_an_audit_stands_for_what_it_was_drawn_from(tmp_path: Path) -> None:
+    """Of a new student more is audited, and each audit counts for less."""
+    new, old = (served(agrees, audit_rate=rate) for agrees, rate in ((False, 0.5), (True, 0.1)))
+    (day,) = days(journal(tmp_path, "2026-03-14", [new, old]), PRICES)
+    assert day.agreement == pytest.approx(10 / 12)
+    assert day.effective == pytest.approx(144 / 104)
+
+
 def test_a_day_counts_who_answered_and_why(tmp_path: Path) -> None:
     """Escalations, their reasons, audits and agreement come from the lines alone."""
     lines = [line(), line(reason="not confident"), served(), served(True), served(False)]

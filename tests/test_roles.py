@@ -16,7 +16,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -240,6 +240,10 @@ def test_a_scheduled_night_registers_and_scheduled_promotions_follow(
     alias from one and gives it back, and promotions that the scheduler began do what that says.
     """
     assert night["work_pool_name"] == "flywheel"
+    judged = place / "home" / "nights" / str(YESTERDAY) / "judge.json"
+    with suppress(AssertionError):  # a busy machine: the next promotion does it
+        until(lambda: served(place), 120)
+    assert served(place), judged.read_text() + (place / "worker.log").read_text()[-6000:]
     (task, number), *_ = sorted(served(place).items())
     named = {"name": task, "version": number}
     version = of_mlflow(stack, "GET", "model-versions/get", named)["model_version"]

@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import AsyncExitStack, closing
+from itertools import count
 from pathlib import Path
 
 import httpx
@@ -27,6 +28,7 @@ from serving.body_limits import MEGABYTE, BodyLimits, NotTaken
 from serving.teacher import Incoming
 
 ROOT = Path(__file__).parents[1]
+names = count()  # of clients
 CHAT = "/v1/chat/completions"
 REST = "HTTP/1.1\r\nhost: a\r\ncontent-length: 50\r\n\r\n"
 
@@ -157,7 +159,7 @@ def test_large_bodies_wait_for_one_another() -> None:
 
         async def one() -> None:
             nonlocal held
-            async with built.room(sized(MEGABYTE)):
+            async with built.room(sized(MEGABYTE), str(next(names))):
                 held += 1
                 assert held <= body_limits.BODIES
                 await asyncio.sleep(0.01)
@@ -178,11 +180,11 @@ def test_who_waits_too_long_for_room_is_told_so(monkeypatch: pytest.MonkeyPatch)
         built = BodyLimits(MEGABYTE)
         async with AsyncExitStack() as stack:
             for _ in range(body_limits.BODIES):
-                await stack.enter_async_context(built.room(sized(MEGABYTE)))
+                await stack.enter_async_context(built.room(sized(MEGABYTE), str(next(names))))
             with pytest.raises(NotTaken, match="too many large requests") as told:
-                await stack.enter_async_context(built.room(sized(1)))
+                await stack.enter_async_context(built.room(sized(1), "z"))
             assert told.value.status == 503
-        async with built.room(sized(MEGABYTE)):
+        async with built.room(sized(MEGABYTE), str(next(names))):
             pass
 
     asyncio.run(run())

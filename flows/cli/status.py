@@ -38,7 +38,7 @@ def show(home: Path) -> None:
     """Print the screen. What cannot be reached is said, and the rest is shown."""
     wrong: list[str] = []
     aliases = _aliases(home, wrong)
-    tests = {test.route.task.id: test for test in _tests(home)}
+    tests = {test.route.task.id: test for test in reversed(_tests(home))}
     wrong += [*_services(), *_revoked(ledger.entries(home)), *_unlike(home)]
     console.say(f"[bold]{home}[/bold]  {_runs()}")
     _wrong(wrong)
@@ -65,7 +65,7 @@ def _aliases(home: Path, wrong: list[str]) -> Aliases:
 
 
 def _tests(home: Path) -> list[RiskTest]:
-    threshold = load().watch.audits_per_false_alarm
+    threshold = audit_history.alarm(home, load().watch.audits_per_false_alarm)
     return audit_history.tests(home, threshold, audit_history.look(home))
 
 
@@ -125,8 +125,10 @@ def _champions(aliases: Aliases, tests: Mapping[str, RiskTest]) -> None:
         low, high = interval(test.wrong, test.n)
         agrees = f"{1 - test.wrong / test.n:.1%} (n={test.n:,})" if test.n else "no audit yet"
         state = "revoked" if test.alarm is not None else f"{low:.1%} – {high:.1%}"
-        alpha = f"{test.route.certificate.alpha:.1%}"
-        table.add_row(task, f"v{number}", agrees, state, alpha)
+        alpha, version = f"{test.route.certificate.alpha:.1%}", f"v{number}"
+        if test.share < 1:
+            version += f", of {test.share:.0%} of the conversations"
+        table.add_row(task, version, agrees, state, alpha)
     _print(table, len(named))
 
 

@@ -11,7 +11,7 @@ import httpx
 import msgspec
 
 from flows import console
-from flows.night import champions, domains, leak_guard, savings
+from flows.night import champions, day_drift, domains, leak_guard, savings
 from flows.night.champions import Champion, origin
 from flows.night.folders import Night, found
 from flows.night.hops import figures as night_figures
@@ -199,6 +199,7 @@ def close(night: Night, outcomes: Sequence[Outcome]) -> list[Outcome]:
     body = msgspec.json.encode(list(outcomes))
     stage.write_atomic(night.out("judge.json"), msgspec.json.format(body, indent=2))
     figures = {"tasks/found": len(found(night)), "tasks/passed": sum(o.passed for o in outcomes)}
-    night.store.record(night.day, night_figures(night) | figures)
+    measured = {f"drift/{d.task}/{d.what}": d.distance for d in day_drift.measure(night).found}
+    night.store.record(night.day, night_figures(night) | figures | measured)
     router.register(night.store, night.out("cluster", "tasks.json"), night.day)
     return list(outcomes)

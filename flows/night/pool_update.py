@@ -14,6 +14,7 @@ from registry import ledger
 from serving.client import Client
 from serving.pool import PoolError, pools
 from serving.reconcile import Changes, reconcile
+from serving.taking_over import rollouts
 from tasks.core import stage
 from tasks.core.params import load
 
@@ -25,11 +26,13 @@ def promote(home: str | Path) -> Changes | None:
     Raises Refused where the registry or the pool cannot be reached; what serves goes on.
     """
     home = Path(home).resolve()
-    store, base = registry_of(home), load().train.base
+    store, params = registry_of(home), load()
 
     async def act() -> Changes:
         async with Client() as client:
-            return await reconcile(home, store, pools(os.environ, client), base)
+            base, alarm = params.train.base, params.watch.audits_per_false_alarm
+            steps = rollouts(home, sorted(params.serve.rollout), alarm)
+            return await reconcile(home, store, pools(os.environ, client), base, steps)
 
     stage.private(home)
     with FileLock(home / ".promote.lock"):

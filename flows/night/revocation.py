@@ -48,7 +48,8 @@ def watch(home: str | Path) -> list[str]:
     home = Path(home).resolve()
     home.mkdir(parents=True, exist_ok=True)
     night = open_night(home, _newest(home))
-    store, threshold = registry_of(home), night.params.watch.audits_per_false_alarm
+    store = registry_of(home)
+    threshold = audit_history.alarm(home, night.params.watch.audits_per_false_alarm)
     with FileLock(home / ".promote.lock"):
         store.reach()
         ledger.observe(home, store.serving, time.time())
@@ -56,8 +57,8 @@ def watch(home: str | Path) -> list[str]:
         tests = audit_history.tests(home, threshold, observations)
         for test in tests:
             if test.alarm is not None:
-                _revoke(night, store, test)
-        done = [s for entry in ledger.entries(home) if (s := _settled(night, store, entry))]
+                _revoke(night, store, test, tests)
+        done = [said for entry in ledger.entries(home) if (said := _settled(night, store, entry))]
         for version in store.shadows():
             if store.champion(version.name) == version.number:  # a person has put it back
                 store.set_shadow(version.name, None)
@@ -84,7 +85,7 @@ def _newest(home: Path) -> str:
     return max((path.name for path in (home / "nights").glob("????-??-??")), default="")
 
 
-def _revoke(night: Night, store: Store, test: RiskTest) -> None:
+def _revoke(night: Night, store: Store, test: RiskTest, tests: Sequence[RiskTest]) -> None:
     """Take a champion out of service, unless somebody has moved the alias since."""
     route = test.route
     task, number = route.task.id, route.version
@@ -93,11 +94,15 @@ def _revoke(night: Night, store: Store, test: RiskTest) -> None:
     if store.champion(task) != number:
         return
     audits = audit_history.audited(night.home, EvidenceKey.of(route))
-    earlier = _earlier(night, store, test, audits)
-    instead = f"version {earlier.number} stands on the same audits" if earlier else (
+    former = _former(night, store, test, tests)
+    earlier = former or _earlier(night, store, test, audits)
+    instead = f"version {earlier.number} " + (
+        "goes on serving" if former else "stands on the same audits"
+    ) if earlier else (
         "no earlier version does better, so the teacher answers; it is trained again on what the "
         "teacher says since then"
     )  # fmt: skip
+    what = "Revoked" if test.share >= 1 else "Revoked in its roll-out"
     began = time.strftime("%Y-%m-%d %H:%M", time.gmtime(test.changed))
     ledger.promote(
         night.home,
@@ -105,7 +110,7 @@ def _revoke(night: Night, store: Store, test: RiskTest) -> None:
         task,
         earlier.number if earlier else None,
         expected=number,
-        reason=f"Revoked: {test}, since about {began} UTC; {instead}.",
+        reason=f"{what}: {test}, since about {began} UTC; {instead}.",
         now=time.time(),
         who=ledger.WATCH,
         breach=Breach(
@@ -117,6 +122,19 @@ def _revoke(night: Night, store: Store, test: RiskTest) -> None:
             teacher=earlier is None,
         ),
     )
+
+
+def _former(
+    night: Night, store: Store, test: RiskTest, tests: Sequence[RiskTest]
+) -> Version | None:
+    """The version that a new one takes over from, where its own audits do not speak against it."""
+    former = test.route.former
+    if former is None or test.share >= 1:
+        return None
+    version = store.version(former.task.id, former.version)
+    alarmed = any(t.alarm is not None for t in tests if t.route == former)
+    folder = night.home / "adapters" / version.bundle
+    return version if not alarmed and champions.usable(night, version, folder) else None
 
 
 def _earlier(

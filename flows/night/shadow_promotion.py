@@ -17,7 +17,7 @@ from flows.night import shadow_plan
 from flows.night.champions import champion
 from flows.night.folders import open_night, registry_of
 from flows.night.registration import promote
-from registry import bundle, card, gate
+from registry import bundle, card, gate, ledger
 from registry.store import Store, Version
 from tasks.calibrate import shadow_proof
 from tasks.core import stage
@@ -57,9 +57,15 @@ def _looked_at(home: Path, store: Store, version: Version) -> str:
     proof = shadow_proof.certificate(to_prove, evidence)
     made = [v for v in store.versions(version.name) if v.number > version.number]
     made = [v for v in made if v.adapter_digest == version.adapter_digest and v.certificate]
+    served = {e.after for e in ledger.entries(home) if e.task == version.name and e.moved}
+    served.add(store.champion(version.name))  # who was killed may not have written it down yet
+    made = [v for v in made if v.number in served]
     if made and store.champion(version.name) != made[-1].number:  # revoked, or replaced
         store.set_shadow(version.name, None)
         return f"v{made[-1].number}, which it became, does not serve"
+    if made and _threshold(home, store, made[-1]) <= min(to_prove.thresholds):
+        store.set_shadow(version.name, None)  # who promoted it was killed before this
+        return f"v{made[-1].number} was promoted"
     if proof and not (made and proof.threshold >= _threshold(home, store, made[-1])):
         return _certified(home, version, folder, proof)
     sentence = card.shadow(evidence, to_prove.risk)

@@ -13,8 +13,7 @@ from msgspec import Meta
 
 from tasks.core.stage import Refused
 
-DEFAULT = Path(__file__).parents[2] / "params.yaml"
-DEFAULT_ALPHA = "default"
+DEFAULT, DEFAULT_ALPHA = Path(__file__).parents[2] / "params.yaml", "default"
 Share = Annotated[float, Meta(ge=0, le=1)]
 Risk = Annotated[float, Meta(gt=0, lt=1)]
 Count = Annotated[int, Meta(ge=1)]
@@ -229,8 +228,8 @@ class Judge(Section, frozen=True):
 class Serve(Section, frozen=True):
     """The gateway: how long (seconds, tokens) an answer may be, and the share that is audited.
 
-    `shadow` is the share of the pool's time in which students that lack proof are asked (0: none).
-    `max_body` is in megabytes (2^20 bytes).
+    `shadow` is the share of the pool's time for students that lack proof, `max_body` in megabytes;
+    `rollout` are a new champion's shares of the conversations, and the audits to go on from each.
     """
 
     student_timeout: float = 2.0
@@ -239,6 +238,7 @@ class Serve(Section, frozen=True):
     audit: Share = 0.1
     shadow: Share = 0.2
     max_body: Count = 32
+    rollout: tuple[tuple[Risk, Count], ...] = ((0.25, 5), (0.5, 15))
 
 
 class Watch(Section, frozen=True):

@@ -23,6 +23,7 @@ import msgspec
 from tasks.core.contract import answer_of
 from tasks.core.records import Json, digest, text_of
 
+_RULES = ("system", "developer")  # whose messages are rules
 TEXTS = ("text", "input_text", "output_text")  # the types of a message's parts that are text
 
 
@@ -220,7 +221,7 @@ def _converse(messages: Sequence[Json]) -> bool:
     No new rules, no half reply.
     """
     roles = [message.get("role") for message in messages]
-    return roles[-1] != "assistant" and not {"system", "developer"} & set(roles[1:])
+    return roles[-1] != "assistant" and not any(role in _RULES for role in roles[1:])
 
 
 _encode = msgspec.json.Encoder(order="sorted").encode

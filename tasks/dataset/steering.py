@@ -51,13 +51,12 @@ def settings(request: Json) -> tuple[str, ...]:
 def unexpected(candidates: Sequence[Candidate]) -> dict[str, str]:
     """Return why calls (by id) of one task are not learned from; the others are as usual."""
     counts = Counter(one for c in candidates for one in c.settings)
-    told = sum(bool(c.settings) for c in candidates)
     models = sum(n for one, n in counts.items() if one.startswith("model "))
 
     def usual(one: str) -> bool:
         if one.startswith("model "):
             return counts[one] >= SOME * models or _none_is_usual(counts, models)
-        return counts[one] >= (MOST if one in _FORCING else SOME) * told
+        return counts[one] >= (MOST if one in _FORCING else SOME) * len(candidates)
 
     reasons = {}
     for candidate in candidates:

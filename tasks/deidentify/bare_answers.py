@@ -14,6 +14,10 @@ from tasks.deidentify.national import DATE, DAY
 from tasks.deidentify.wordlists import fold, is_name
 
 I = re.IGNORECASE  # noqa: E741 - as in the re module's own names
+_BEHIND = re.compile(
+    r" (?:(?:de|di|da|do|dos|von|van|der|den|el|la|le|lo|du) ){0,2}(?P<last>[^\W\d_][\w'’-]+)\W*$",
+    I,
+)
 LONGEST = 120  # characters of an answer that is no more than that
 _ASKS = re.compile(
     r"\?|\b(?:please|kindly|need|enter|type|provide|confirm|tell me|give me|share|send|bitte|nenn\w*|geben|angeben|bestätig\w*|por favor|indique?|facilite?|confirm\w*|dígame|"
@@ -49,9 +53,9 @@ def asked(text: str) -> str:
     for part in reversed(last):
         if not _ASKS.search(part):
             continue
-        for kind, (cue, _) in KINDS.items():
-            if cue.search(part):
-                return kind
+        named = {kind: cue.search(part) for kind, (cue, _) in KINDS.items()}
+        if places := {kind: match.start() for kind, match in named.items() if match}:
+            return min(places, key=lambda kind: places[kind])
     return ""
 
 
@@ -78,7 +82,17 @@ def _person(text: str, start: int, end: int) -> tuple[int, int] | None:
         for m in re.finditer(r"[^\W\d_][\w'’-]*", text[:LONGEST])
         if is_name(fold(m.group())) or not _ordinary(m.group())
     ]
-    return (words[0].start(), words[min(len(words), 4) - 1].end()) if words else None
+    if not words:
+        return None
+    end = words[min(len(words), 4) - 1].end()
+    behind = _BEHIND.match(text, end)  # the other half of a name may be a word, too
+    if behind and len(words) == 1 and not _usual(behind["last"]):
+        end = behind.end("last")
+    return words[0].start(), end
+
+
+def _usual(word: str) -> bool:
+    return any(frequency(word, code) >= 5.0 for code in SUPPORTED)
 
 
 def _ordinary(word: str) -> bool:

@@ -87,7 +87,7 @@ def rewrite(text: str, change: Change, path: str = "", depth: int = 0) -> str:
 def _rewrite_json(document: str, change: Change, path: str, depth: int) -> str:
     out: list[str] = []
     stack: list[str] = [path]
-    key, at = "", 0
+    key, at, escaped = "", 0, "\\u" in document
     for match in _TOKEN.finditer(document):
         token = match.group()
         if token in "{[":
@@ -100,11 +100,11 @@ def _rewrite_json(document: str, change: Change, path: str, depth: int) -> str:
             key = json.loads(token)
             if telling(key):
                 out.append(document[at : match.start()])
-                out.append(_rewrite_value(token, change, "", depth))
+                out.append(_rewrite_value(token, change, "", depth, escaped))
                 at = match.end()
         elif token != ",":
             out.append(document[at : match.start()])
-            out.append(_rewrite_value(token, change, _join(stack[-1], key), depth))
+            out.append(_rewrite_value(token, change, _join(stack[-1], key), depth, escaped))
             at = match.end()
     out.append(document[at:])
     return "".join(out)
@@ -114,14 +114,14 @@ def _join(path: str, key: str) -> str:
     return f"{path}.{key}" if path and key else path or key
 
 
-def _rewrite_value(token: str, change: Change, path: str, depth: int) -> str:
+def _rewrite_value(token: str, change: Change, path: str, depth: int, escaped: bool) -> str:
     if token[0] != '"':
         return _same_number(token, change(path, token))
     text = json.loads(token)
     changed = rewrite(text, change, path, depth + 1)
     if changed == text:
         return token  # keeps escapes as they were written
-    return json.dumps(changed, ensure_ascii=token.isascii())
+    return json.dumps(changed, ensure_ascii=escaped)
 
 
 def _same_number(before: str, after: str) -> str:

@@ -41,6 +41,23 @@ NAME_CUE = re.compile(
     rf"(?:^|(?<=[^\w]))(?:{_LABELS}[*_]{{0,2}}\s?[:-][*_]{{0,2}}\s|(?:{_INTRODUCED})(?:[.,:]{{0,2}}\s{{0,2}}|\s*\n\s*|[-–—]\s?)(?:[A-Z]\.\s?)?)[*_\"'“]{{0,2}}$",
     I,
 )
+# Cues behind which any word is a name; behind the others ("Hallo,", "thanks") a sentence may begin.
+SURE_CUE = re.compile(
+    rf"(?:{_LABELS}[*_]{{0,2}}\s?[:-]|\b(?:m(?:rs?|s|iss|x)|dr|prof|herrn?|frau|fräulein|familie|señor(?:a|ita)?|sr(?:a|ta)?|don|doña|monsieur|madame|mademoiselle|mme|mlle|signor(?:e|a|ina)?|"
+    r"sig(?:\.?ra|na)?|dott\.?\w*|meneer|mevrouw|dhr|mevr|mw|heer|senhora?|dona|call me|called|named|names?(?:['’]s| is| ist| are)?|hei(?:ß|ss)[et]|nombre es|(?:me|se) llam[oa]|(?:m|s)['’]appelle|"
+    r"nom est|nome è|(?:mi|si) chiam[oa]|heet|naam is|nome é|(?:me|se) chamo|cham[oa]-[ms]e))[.:]?\s{1,2}[*_\"'“]{0,2}$",
+    I,
+)
+# Greetings and closings, whose words are nobody's name.
+COURTESY = re.compile(
+    r"\b(?:(?:(?:sehr )?geehrte |liebe )?damen und herren|(?:mit )?(?:(?:freundlich|best|viel|herzlich|lieb|schön|sonnig)\w* )?gr(?:ü|ue|u)(?:ß|ss)(?:en?)?|gut\w{1,2} (?:morgen|tag|abend)|(?:vielen |besten |herzlichen |lieben )?dank|danke(?: schön| sehr)?|"
+    r"(?:best|kind|warm) (?:regards|wishes)|many thanks|thank you|ladies and gentlemen|good (?:morning|afternoon|evening)|"
+    r"(?:estimad[oa]s )?señor(?:as y señor)?es|(?:un )?(?:cordial )?saludos?(?: cordial(?:es)?)?|muchas gracias|buen[oa]s (?:días|tardes|noches)|"
+    r"mesdames(?:,| et)? messieurs|madame, monsieur|(?:bien )?cordialement|bonne journée|egregi signori|(?:cordiali|distinti) saluti|"
+    r"geachte heer(?:,| of|/)? ?mevrouw|dames en heren|(?:met )?(?:vriendelijke|hartelijke) groet(?:en|jes)?|"
+    r"prezad[oa]s senhor(?:as e senhor)?es|senhoras e senhores|atenciosamente|bo[ma] (?:dia|tarde|noite)|muito obrigad[oa])\b",
+    I,
+)
 # What people do, behind a name.
 PERSON_ACT = re.compile(
     r"\s*(?:['’]s (?:\w+ )?(?:account|order|card|phone|number|address|birthday|email|reservation|flight|wife|husband|son|daughter)|,? (?:who|born|aged?)\b|"
@@ -84,7 +101,7 @@ BOT_WORK = re.compile(
 )
 # What is named after somebody, in medicine, finance, law and computing.
 EPONYM = re.compile(
-    r"\s(?:[A-Z] )?(?:signs?|scores?|scales?|lines?|disease|syndrome|palsy|tests?|catheters?|tubes?|drains?|reflex(?:es)?|phenomenon|points?|lifts?|criteria|procedures?|fractures?|blades?|"
+    r"(?:,\s\d{1,4}\s(?:U\.\s?S|F\.|S\.\s?Ct)|\sv\.\s[A-Z])|\s(?:[A-Z] )?(?:signs?|scores?|scales?|lines?|disease|syndrome|palsy|tests?|catheters?|tubes?|drains?|reflex(?:es)?|phenomenon|points?|lifts?|criteria|procedures?|fractures?|blades?|"
     r"stages?|cysts?|nodes?|bodies|body|lesions?|crisis|gait|contracture|tendon|stain|lymphoma|encephalopathy|malformation|habitus|incisions?|forceps|retractors?|clamps?|sutures?|positive|negative|"
     r"index|ratio|curves?|effect|coefficient|criterion|distribution|equation|theorem|model|filter|transform|algorithm|motions?|warnings?|disclosures?|stops?|hearing|doctrine|deference|"
     r"clusters?|rings?|pods?|daemons?|pipelines?|plugins?|operators?|charts?|containers?|traces?|policies|sidecars?|prox(?:y|ies)|playbooks?|brokers?|keyspaces?)\b"

@@ -4,7 +4,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from datetime import date, timedelta
+from functools import partial
+from typing import cast
 
 from tasks.deidentify.national import MONTHS, ORDINALS
 from tasks.deidentify.wordlists import like
@@ -36,13 +39,18 @@ _FORMS = [
 ]
 
 
-def shifted(text: str, days: int) -> str | None:
+_Write = Callable[[re.Match[str], int], str | None]
+
+
+def shifted(text: str, days: int, *, day_first: bool = False) -> str | None:
     """The text with its date moved, or None when there is no date that can be read.
 
-    A day that is spelled out is written in digits; a day without a year stays one.
+    A day that is spelled out is written in digits; a day without a year stays one. `day_first` says
+    that 03/04/1990 is in April.
     """
     text = _SPELLED.sub(lambda m: f"{_number(m[1])}{ordinal(_number(m[1]))}", text)
-    return _moved(text, days) or (moved[:-5] if (moved := _moved(f"{text} 2001", days)) else None)
+    whole = _moved(text, days, day_first)
+    return whole or (moved[:-5] if (moved := _moved(f"{text} 2001", days, day_first)) else None)
 
 
 def _number(word: str) -> int:
@@ -56,8 +64,9 @@ def _number(word: str) -> int:
     return {"": 0, "twenty": 20, "thirty": 30}[tens] + _UNITS.index(unit) + 1
 
 
-def _moved(text: str, days: int) -> str | None:
-    for form, write in zip(_FORMS, (_iso, _numeric, _day_first, _month_first), strict=True):
+def _moved(text: str, days: int, day_first: bool) -> str | None:
+    writers = _iso, partial(_numeric, day_first=day_first), _day_first, _month_first
+    for form, write in zip(_FORMS, cast("tuple[_Write, ...]", writers), strict=True):
         match = form.search(text)
         moved = write(match, days) if match else None
         if match and moved:
@@ -89,11 +98,11 @@ def _iso(match: re.Match[str], days: int) -> str | None:
     return sep.join((_year(year, moved), _pad(month, moved.month), _pad(day, moved.day)))
 
 
-def _numeric(match: re.Match[str], days: int) -> str | None:
+def _numeric(match: re.Match[str], days: int, day_first: bool) -> str | None:
     """`03/04/1990`: the month first, but for `03.04.1990` and where that is no date."""
     first, second, year, sep = match["a"], match["b"], match["y"], match["s"]
     moved = _move(year, int(first), int(second), days)
-    if moved and sep != ".":
+    if moved and sep != "." and not (day_first and int(second) <= 12):
         return sep.join((_pad(first, moved.month), _pad(second, moved.day), _year(year, moved)))
     moved = _move(year, int(second), int(first), days)
     if moved is None:

@@ -18,7 +18,8 @@ from typing import Any
 from tasks.core.params import Deidentify
 from tasks.core.records import digest
 from tasks.core.stage import Refused
-from tasks.deidentify.findings import PRIORITY, Finding, resolve
+from tasks.deidentify.cues import COURTESY
+from tasks.deidentify.findings import PRIORITY, Finding, outside, resolve
 from tasks.deidentify.known_names import joined_names, known_names
 from tasks.deidentify.languages import SUPPORTED, common
 from tasks.deidentify.name_check import checked
@@ -26,6 +27,7 @@ from tasks.deidentify.national import accounts, citizens
 from tasks.deidentify.ner_model import model
 from tasks.deidentify.patterns import SHAPES
 from tasks.deidentify.phones import phones
+from tasks.deidentify.places import postal_towns, to_town
 from tasks.deidentify.secret_patterns import scanner_rules, unlisted_keys
 from tasks.deidentify.wordlists import fold, is_name
 
@@ -44,7 +46,7 @@ def version(params: Deidentify) -> str:
     here = Path(__file__).parent
     names = (
         "bare_answers cues detectors findings known_names languages ner_model name_check "
-        "national patterns phones scanner secret_patterns tagger tagger_model"
+        "national patterns phones places scanner secret_patterns tagger tagger_model"
     )
     parts = [here / f"{name}.py" for name in names.split()]
     parts += sorted(ADAPTER.glob("*.safetensors")) if params.ner == "bundled" else []
@@ -178,6 +180,7 @@ def shapes(text: str) -> list[Finding]:
             if not (shape.kind in SAID and _is_word(text[start:end])):
                 findings.append(Finding(start, end, shape.kind, shape.score, "shape"))
     findings += [Finding(a, b, "PHONE_NUMBER", score, "phone") for a, b, score in phones(text)]
+    findings += [Finding(a, b, "ADDRESS", 0.7, "shape") for a, b in postal_towns(text)]
     findings += [Finding(a, b, "IBAN_CODE", 0.8, "shape") for a, b in accounts(text)]
     findings += [Finding(a, b, "ID_NUMBER", 0.8, "shape") for a, b in citizens(text)]
     return findings + (_keys(text) if long else [])
@@ -278,10 +281,14 @@ class Detector:
         """The findings of each segment, overlaps resolved. Raises Refused when a pattern failed."""
         plain = [text.translate(NORMAL) for text in segments]
         named = self._model(plain) if self._model else [[] for _ in plain]
-        return [
-            resolve(text, self._by_pattern(text) + checked(text, names) + self._listed(text))
-            for text, names in zip(plain, named, strict=True)
-        ]
+        return [self._resolved(text, names) for text, names in zip(plain, named, strict=True)]
+
+    def _resolved(self, text: str, named: list[Finding]) -> list[Finding]:
+        """All findings of a text, without overlaps, greetings and what follows a town."""
+        polite = [match.span() for match in COURTESY.finditer(text)]
+        named = checked(text, outside(text, named, polite))
+        rest = outside(text, self._by_pattern(text) + self._listed(text), polite)
+        return resolve(text, [to_town(text, f) for f in named + rest])
 
     def _listed(self, text: str) -> list[Finding]:
         """Names from lists, beside a model that reads; patterns alone find none by choice."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 ORDER = (
     "SECRET, PASSWORD, IBAN_CODE, CREDIT_CARD, EMAIL_ADDRESS, US_SSN, BIRTH_DATE, CARD_LAST_FOUR, "
@@ -26,28 +26,74 @@ class Finding:
     detector: str
 
 
+NAMED = frozenset({"PERSON", "LOCATION", "ORGANIZATION", "ADDRESS"})
+_PIECE = re.compile(r"\w(?:.*\w)?", re.DOTALL)
 CUED = frozenset({"SECRET", "PASSWORD"})
 _UUID = re.compile(r"\b[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}\b", re.IGNORECASE)
 _BORN = re.compile(
     r"[\s,;|(]{1,3}(?:\*\s?|b\.\s?)?"
-    r"(?P<v>\d{1,2}[./-]\d{1,2}[./-]19[2-9]\d|19[2-9]\d[./-]\d{1,2}[./-]\d{1,2})(?!\d)"
+    r"(?P<v>\d{1,2}[./-]\d{1,2}[./-](?:19[2-9]\d|200\d|201[0-2])|"
+    r"(?:19[2-9]\d|200\d|201[0-2])[./-]\d{1,2}[./-]\d{1,2})(?!\d)"
 )
 _BESIDE = re.compile(r"[\s,>]{1,4}")
+
+
+def outside(
+    text: str, findings: Sequence[Finding], spans: Sequence[tuple[int, int]]
+) -> list[Finding]:
+    """Names and places without the stretches of a text that are nobody's; other kinds as they are.
+
+    Of an address only what has a number stays.
+    """
+    out: list[Finding] = []
+    for finding in findings:
+        inside = [s for s in spans if s[0] < finding.end and finding.start < s[1]]
+        if not inside or finding.kind not in NAMED:
+            out.append(finding)
+            continue
+        starts, ends = (
+            [finding.start, *(e for _, e in inside)],
+            [*(s for s, _ in inside), finding.end],
+        )
+        for start, end in zip(starts, ends, strict=True):
+            piece = _PIECE.search(text, start, end) if start < end else None
+            if piece and (finding.kind != "ADDRESS" or any(map(str.isdecimal, piece.group()))):
+                out.append(replace(finding, start=piece.start(), end=piece.end()))
+    return out
 
 
 def resolve(text: str, findings: Sequence[Finding]) -> list[Finding]:
     """Overlaps resolved: by priority of the type, then the longer span, then the higher score."""
     uuids = [m.span() for m in _UUID.finditer(text)] if "-" in text else []
     kept: list[Finding] = []
-    order = sorted(findings, key=lambda f: (PRIORITY.get(f.kind, 50), f.start - f.end, -f.score))
+    order = sorted(
+        _no_phones(findings), key=lambda f: (PRIORITY.get(f.kind, 50), f.start - f.end, -f.score)
+    )
     for finding in order:
         start, end = finding.start, finding.end
         if finding.kind not in CUED and any(start < b and a < end for a, b in uuids):
             continue  # an object's name, unless a cue says that it is a secret
-        if not any(start < k.end and k.start < finding.end for k in kept):
+        there = [k for k in kept if start < k.end and k.start < finding.end]
+        if finding.kind == "ADDRESS" and all(k.kind == "ADDRESS" for k in there):
+            start, end = (
+                min([start, *(k.start for k in there)]),
+                max([end, *(k.end for k in there)]),
+            )
+            kept = [k for k in kept if k not in there]
+            kept.append(replace(finding, start=start, end=end))
+        elif not there:
             kept.append(finding)
-    whole = [f for f in _homes(text, sorted(kept)) if not _lone_code(text[f.start : f.end], f)]
-    return sorted([*whole, *_births(text, whole)])
+    found = [f for f in _homes(text, sorted(kept)) if not _lone_code(text[f.start : f.end], f)]
+    return sorted([*found, *_births(text, found)])
+
+
+def _no_phones(findings: Sequence[Finding]) -> Iterator[Finding]:
+    """Findings but for a house and a postal code in a row that look like a phone number."""
+    streets = [f for f in findings if f.kind == "ADDRESS" and f.detector == "shape"]
+    for f in findings:
+        inside = any(s.start < f.start and f.end < s.end for s in streets)
+        if f.kind != "PHONE_NUMBER" or not inside:
+            yield f
 
 
 def _births(text: str, findings: Sequence[Finding]) -> Iterator[Finding]:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from tasks.deidentify.cues import NAME_CUE
+from tasks.deidentify.cues import NAME_CUE, PERSON_ACT, SURE_CUE
 from tasks.deidentify.findings import Finding
-from tasks.deidentify.languages import COMMON, KNOWN, frequency
+from tasks.deidentify.languages import COMMON, KNOWN, frequency, is_typo
 from tasks.deidentify.languages import language as language_of
-from tasks.deidentify.name_check import NAME, SURNAMES, weigh
+from tasks.deidentify.name_check import NAME, SURNAMES, compound, doubt, weigh
 from tasks.deidentify.wordlists import all_roles, fold, is_name, ordinary, roles, word_set
 
+GIVEN, RARE = 4.3, 3.5  # rarer words may be a given name, a family name, in a text without capitals
 _CAPITAL = r"[A-ZÀ-Þ][^\W\d_]*(?:['’-][^\W\d_]+)*"
 _PARTICLE = (
     r"(?:de la|de los|de las|van der|van den|van de|von der|de|del|della|di|da|das|do|dos|du|van|"
@@ -20,37 +21,98 @@ _PARTICLE = (
 _CHAIN = re.compile(
     rf"(?<![\w@/.-])(?:{_PARTICLE} )?{_CAPITAL}(?:\s(?:{_PARTICLE}\s)?{_CAPITAL}){{0,3}}(?![\w@/])"
 )
+_WILL = re.compile(r"\s(?:will (?:call|come|be|pick|send|pay|sign|join)|comes|came)\b")
+_REVERSED = re.compile(rf"(?<![\w@/.-])({_CAPITAL}), ({_CAPITAL})(?![\w@/])")
+_MAILED = re.compile(rf"(?<![\w@/.-])({_CAPITAL}(?:\s{_CAPITAL}){{1,2}})\s?[<(]\s?([\w.+-]+)@")
+_LOW = re.compile(r"(?<![\w@/.'-])([a-zß-ÿ]{3,}) (?=([a-zß-ÿ]{4,})(?![\w@/'-]))")
 _PARTICLES = re.compile(rf"(?<=\s)(?:{_PARTICLE}\s)+$", re.IGNORECASE)
 _WORD = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*")
 
 
 def known_names(text: str) -> list[Finding]:
     """Names in a segment, whoever else found them."""
-    if text.islower():
-        return []
     tongue = language_of(text)
-    return [f for chain in _CHAIN.finditer(text) for f in _in_chain(text, chain, tongue)]
+    if text.islower():
+        return list(_low_names(text, tongue))
+    found = [f for chain in _CHAIN.finditer(text) for f in _in_chain(text, chain, tongue)]
+    for match in _REVERSED.finditer(text):  # Öztürk, Mehmet
+        given = all_roles().get(fold(match[2])) in {"female", "male"}
+        often = max(frequency(match[1], tongue), frequency(match[1], "en"))
+        if given and often < COMMON and NAME_CUE.search(text[: match.start()][-40:]):
+            found.append(Finding(*match.span(), "PERSON", 0.7, "names"))
+    for match in _MAILED.finditer(text):  # Mia Li <m.li@web.de>
+        names, local = match[1].split(), fold(match[2])
+        alike = any(len(name) > 2 and fold(name) in local for name in names)
+        if alike and not all(frequency(name, "en") >= COMMON for name in names):
+            found.append(Finding(*match.span(1), "PERSON", 0.7, "names"))
+    return found
+
+
+def _low_names(text: str, tongue: str) -> Iterator[Finding]:
+    """A given name and a word that is no other, in a text that has no capitals."""
+    for match in _LOW.finditer(text):
+        first, second = match[1], match[2]
+        if roles().get(fold(first)) not in {"female", "male"} or fold(first) in ordinary():
+            continue
+        if max(frequency(first, tongue), frequency(first, "en")) >= GIVEN:
+            continue
+        often = max(frequency(second, tongue), frequency(second, "en"))
+        listed = fold(second) in all_roles() and fold(second) not in ordinary()
+        rare = often < RARE and not is_typo(second, tongue or "en") and not compound(second)
+        if often < GIVEN and (listed or rare):
+            yield Finding(match.start(1), match.end(2), "PERSON", 0.7, "names")
 
 
 def _in_chain(text: str, chain: re.Match[str], tongue: str) -> Iterator[Finding]:
     words = [
         w
         for w in _WORD.finditer(text, chain.start(), chain.end())
-        if w.group()[0].isupper() and fold(w.group()) not in word_set("particles")
+        if w.group()[0].isupper() and not _is_particle(w.group())
     ]
     for i, word in enumerate(words):
         behind = words[i + 1].group() if len(words) > i + 1 else ""
         cued = _is_cued(text, word.start()) or (i == 0 and _is_cued(text, chain.start()))
         linked = behind != "" and text[word.end() : words[i + 1].start()].strip() != ""
-        if not (linked and _is_given(word)) and not _begins(text, word, tongue, cued, behind):
+        acts = behind and _acts(text, word, words[i + 1])
+        named = acts or (linked and _is_given(word))
+        if not named and not _begins(text, word, tongue, cued, behind):
             continue
-        last = i
-        while last + 1 < len(words) and _continues(text, words[last], words[last + 1], tongue):
-            last += 1
+        last, sure = i, _is_sure(text, word.start())
+        while last + 1 < len(words) and (
+            (sure and last == i and _is_given(word))
+            or acts
+            or _continues(text, words[last], words[last + 1], tongue)
+        ):
+            last, acts = last + 1, False
         if last > i or cued or _alone(text, word, tongue):
             start = chain.start() if i == 0 and cued else word.start()
+            if i and _is_listed(words[i - 1]) and text[words[i - 1].end() : start] == " ":
+                start = words[i - 1].start()  # the family name comes first: Nguyen Thi Lan
             yield Finding(start, words[last].end(), "PERSON", 0.7, "names")
             return
+
+
+def _is_particle(word: str) -> bool:
+    return fold(word) in word_set("particles") or re.fullmatch(_PARTICLE, word.lower()) is not None
+
+
+def _is_listed(word: re.Match[str]) -> bool:
+    name = fold(word.group())
+    return name in all_roles() and name not in ordinary() and frequency(name, "en") < COMMON + 1
+
+
+def _is_sure(text: str, start: int) -> bool:
+    return SURE_CUE.search(text[max(0, start - 40) : start]) is not None
+
+
+def _acts(text: str, word: re.Match[str], behind: re.Match[str]) -> bool:
+    """Return whether two words that may be names do what people do: `Will Hunter called`."""
+    names = _is_given(word) and fold(behind.group()) in all_roles()
+    return (
+        names
+        and text[word.end() : behind.start()] == " "
+        and (PERSON_ACT.match(text, behind.end()) or _WILL.match(text, behind.end())) is not None
+    )
 
 
 def _is_cued(text: str, start: int) -> bool:
@@ -68,7 +130,12 @@ def _begins(text: str, word: re.Match[str], tongue: str, cued: bool, behind: str
     name = word.group()
     given = _is_given(word)
     if cued:
-        return given or max(frequency(name, tongue), frequency(name, "en")) < 5.5
+        often = max(frequency(name, tongue), frequency(name, "en"))
+        raw = text[max(0, word.start() - 40) : word.start()]
+        before = _PARTICLES.sub("", raw)
+        if before != raw and SURE_CUE.search(before):  # mevrouw de Groot
+            return True
+        return given or often < doubt(before, tongue)
     if behind and given and fold(behind) in all_roles() and fold(behind) not in ordinary():
         return tongue != "de" or frequency(behind, tongue) < 4.5
     return weigh(text, word, tongue) == NAME and (given or (not behind and is_name(fold(name))))
@@ -95,6 +162,9 @@ def _alone(text: str, word: re.Match[str], tongue: str) -> bool:
     return tongue not in {"", "en", "de"} and rare and inside and is_name(fold(word.group()))
 
 
+_STREET = re.compile(
+    r"-(?:stra(?:ß|ss)e|str|allee|gasse|platz|weg|ring|damm|ufer)\b", re.IGNORECASE
+)
 _JOINED = re.compile(r"(?<![^\W_])([^\W\d_]{2,})[._-]([^\W\d_]{3,})(?![^\W_])")
 
 
@@ -108,8 +178,9 @@ def joined_names(text: str) -> list[Finding]:
         given = roles().get(first) in {"female", "male"} and first not in ordinary()
         often = max(frequency(match[2], "en"), frequency(second, "en"))
         common = second in all_roles() and second not in ordinary() and often < SURNAMES
-        rare = len(first) > 3 and len(second) > 3 and often < KNOWN
+        least = COMMON if "." in match.group() else KNOWN  # a dot seldom joins two words
+        rare = len(first) > 3 and len(second) > 3 and often < least
         double = "-" in match.group() and not match.group().islower()  # Jean-Claude
-        if given and (common or rare) and not double:
+        if given and (common or rare) and not double and not _STREET.match(text, match.end()):
             findings.append(Finding(match.start(1), match.end(2), "USERNAME", 0.6, "names"))
     return findings

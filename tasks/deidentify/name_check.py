@@ -12,16 +12,21 @@ from collections.abc import Iterator
 from dataclasses import replace
 from functools import lru_cache
 
-from tasks.deidentify.cues import AMOUNT, DEVICES, EPONYM, NAME_CUE, PERSON_ACT, STREET
+from tasks.deidentify.cues import AMOUNT, DEVICES, EPONYM, NAME_CUE, PERSON_ACT, STREET, SURE_CUE
 from tasks.deidentify.findings import Finding
 from tasks.deidentify.languages import COMMON, KNOWN, frequency, is_typo
 from tasks.deidentify.languages import language as language_of
+from tasks.deidentify.places import LINKS
 from tasks.deidentify.wordlists import all_roles, fold, is_name, ordinary, roles, word_set
 
 _TOKEN = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*")
 _PART = re.compile(r"[^\W_]+(?:[.'’/-][^\W_]+)*")
 _CLAUSE = re.compile(r",\s+(?=(?:[a-zß-ÿ]{3,}|[a-zß-ÿ]+\s[a-zß-ÿ]+)\b)")  # the sentence goes on
 _CODE = re.compile(r"[a-zß-ÿ][A-Z]")  # camelCase
+_PUT = re.compile(  # done with a device, which is called after somebody
+    r"\b(?:d/?c|remov\w+|plac\w+|insert\w*|chang\w+|keep|cont\w*|via|the|an?|no)\s$",
+    re.IGNORECASE,
+)
 _SCOTTISH = re.compile(r"(?:Mc|Mac|De|Di|La|Le|Van|O['’]|D['’])[A-ZÀ-Þ]")
 _OPENING = re.compile(r"(?:^|[.!?\n]\s*|[-*•\"'(]\s*)$")
 _NOUN = re.compile(  # a German word in front of a noun, never of a name alone
@@ -73,9 +78,18 @@ def _place(text: str, finding: Finding) -> Finding:
     """An address without the small words in front of it and behind it."""
     clause = _CLAUSE.search(text, finding.start, finding.end)
     end = clause.start() if clause else finding.end
+    start = finding.start
+    number = re.search(r"\d", text[start:end])
+    if number and not text[start:end].islower():  # `Bitte liefern an Hauptstraße 4`
+        small = [
+            m
+            for m in _TOKEN.finditer(text, start, start + number.start())
+            if m.group().islower() and m.group() not in LINKS and not STREET.search(m.group())
+        ]
+        start = small[-1].end() if small else start
     parts = [
         m
-        for m in _PART.finditer(text, finding.start, end)
+        for m in _PART.finditer(text, start, end)
         if not m.group().islower() or STREET.search(m.group())
     ]
     return replace(finding, start=parts[0].start(), end=parts[-1].end()) if parts else finding
@@ -94,7 +108,7 @@ def _names(text: str, finding: Finding, tongue: str) -> Iterator[Finding]:
         if held[i] != NAME and beside and _second(token.group(), tongue):
             held[i] = NAME
     unknown = [token for token, weight in zip(tokens, held, strict=True) if weight]
-    if NAME not in held and not _like_a_person(text, finding, unknown):
+    if NAME not in held and not _like_a_person(text, finding, unknown, tongue):
         return
     first = next(i for i, h in enumerate(held) if h)
     last = next(i for i in reversed(range(len(held))) if held[i])
@@ -139,7 +153,7 @@ def _is_person(tokens: list[re.Match[str]]) -> bool:
     return rare and (given or frequency(first, "en") < KNOWN)
 
 
-def _like_a_person(text: str, finding: Finding, unknown: list[re.Match[str]]) -> bool:
+def _like_a_person(text: str, finding: Finding, unknown: list[re.Match[str]], tongue: str) -> bool:
     """Return whether unknown capitalised words stand where a person does, or are alike."""
     if not unknown:
         return False
@@ -147,7 +161,9 @@ def _like_a_person(text: str, finding: Finding, unknown: list[re.Match[str]]) ->
     line = text[text.rfind("\n", 0, start) + 1 :].partition("\n")[0].strip(" \t.,!;:\"'*_-")
     if PERSON_ACT.match(text, end) or line == text[start:end]:
         return True
-    rare = all(frequency(t.group(), "en") < KNOWN for t in unknown)
+    rare = all(
+        max(frequency(t.group(), "en"), frequency(t.group(), tongue)) < KNOWN for t in unknown
+    )
     return len(unknown) > 1 and rare and finding.score >= 0.9
 
 
@@ -158,7 +174,9 @@ def _second(word: str, tongue: str) -> bool:
     often = max(frequency(word, tongue), frequency(word, "en"))
     if word.islower():
         return often < KNOWN and not is_typo(word, tongue or "en")
-    return not _CODE.search(word) and often < (3.5 if tongue == "de" else 4.5)
+    if _CODE.search(word) or (tongue == "de" and compound(word.lower())):
+        return False
+    return often < (3.5 if tongue == "de" else 4.5)
 
 
 def weigh(text: str, token: re.Match[str], tongue: str) -> int:
@@ -170,6 +188,8 @@ def weigh(text: str, token: re.Match[str], tongue: str) -> int:
     if fold(word) in word_set("particles"):
         return ORDINARY
     if _CODE.search(word) and not _SCOTTISH.match(word):
+        return ORDINARY
+    if fold(word) in DEVICES and _PUT.search(before):
         return ORDINARY
     around = text[token.start() - 1 : token.start()] + text[token.end() : token.end() + 1]
     if set(around) & set("_/\\=<>@#") or re.search(r"\d", around):
@@ -211,7 +231,7 @@ def _capital(word: str, tongue: str, cued: bool, before: str) -> int:
     often = max(frequency(low, tongue), frequency(low, "en"))
     listed = is_name(fold(word))
     if cued:
-        return ORDINARY if often >= 5.5 and not listed else NAME
+        return ORDINARY if often >= doubt(before, tongue) and not listed else NAME
     if listed:
         if opening and often >= COMMON and roles()[fold(word)] == "family":
             return UNKNOWN  # any word begins with a capital there
@@ -223,15 +243,28 @@ def _capital(word: str, tongue: str, cued: bool, before: str) -> int:
     return ORDINARY if (opening or len(word) > 5) and is_typo(low, tongue or "en") else UNKNOWN
 
 
+def doubt(before: str, tongue: str) -> float:
+    """Return how common a word with a capital must be to be no name behind a cue."""
+    if SURE_CUE.search(before):
+        return 5.5
+    return COMMON if tongue == "de" else SURNAMES
+
+
 def _as_word(word: str, tongue: str, often: float, opening: bool, before: str) -> bool:
     """Return whether a known name is used as the word that it is too.
 
     `der Koch`, `Will it come`.
     """
     if tongue == "de":
-        return _NOUN.search(before) is not None and (_typical(word, tongue) or often >= COMMON)
+        return as_noun(word, before)
     doubtful = fold(word) in ordinary() or _typical(word, tongue) or often >= 5.5
     return opening and doubtful
+
+
+def as_noun(word: str, before: str) -> bool:
+    """Return whether a German name is the noun that it is too: `der Koch`, `im Mai`."""
+    often = max(frequency(word, "de"), frequency(word, "en"))
+    return (_typical(word, "de") or often >= COMMON) and _NOUN.search(before) is not None
 
 
 @lru_cache(maxsize=65_536)

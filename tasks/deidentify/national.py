@@ -44,11 +44,12 @@ BIRTH = (
     r"geburts(?:datum|tag)|fecha de nacimiento|nac(?:í|i|ió|ido|ida)(?:\s+el)?|cumpleaños|nat[oa](?:\s+il)?|data di nascita|compleanno|geboortedatum|geboren op|verjaardag|"
     r"data de nascimento|nasci(?:\s+em|\s+a|do|da)?(?:\s+em|\s+a)?|aniversário|anniversaire"
 )
-_HOUSE = r"\d{1,4}\s?[a-zA-Z]?(?:\s?[-/]\s?\d{1,4}[a-z]?)?"
+_HOUSE = r"\d{1,4}(?:\s?[a-zA-Z](?!\w))?(?:\s?[-/]\s?\d{1,4}[a-z]?)?"
 _NAMED = r"[A-ZÀ-Þ][\wÀ-ÿ'’.-]*"
+_PLACED = r"(?:(?:Sta?|Sto|Ste|S)\.|[A-ZÀ-Þ](?:[\wÀ-ÿ'’-]|\.(?=\w))*)"
 _LOWER = r"(?:de|del|della|delle|dei|degli|di|du|des|da|das|do|dos|la|las|le|les|lo|los|el|l['’]|d['’]|van|den|der|het|y|e|et|al|san|santa)"
 _WORDS = rf"(?:(?:{_LOWER}\s?|{_NAMED}\s+|[IVX]+\s+|\d{{1,2}}\s+(?:de\s+)?){{0,5}}{_NAMED})"
-_TOWN = rf"{_NAMED}(?:[ -](?:{_NAMED}|{_LOWER}|am|an|im|bei|sur|sous|aan|/[A-Z]{{2}})){{0,4}}"
+_TOWN = rf"{_PLACED}(?:[ -](?:{_PLACED}|{_LOWER}|am|an|im|bei|sur|sous|aan|/[A-Z]{{2}})){{0,4}}"
 _ZIP = r"(?:[A-Z]{1,2}-)?(?:\d{4}\s?[A-Z]{2}|\d{4}-\d{3}|\d{5}-?\d{3}|\d{4,5})"
 _BEHIND = rf"(?:[,\s]{{1,3}}(?:{_ZIP}|CEP\s?{_ZIP})[,\s]{{1,2}}(?:{_TOWN})(?:\s?[(/,-]\s?[A-Z]{{2}}\)?)?)?"
 _FLOOR = r"(?:,?\s(?:\d{1,2}\s?(?:º|°|ª|\.)\s?(?:[A-Z]|izq\w*|dcha\.?|der\w*|esq\w*|dto\.?)?|Piso\s?\d+\w*|Apt\.?\s?\d+|Puerta\s?\d+|Appartamento\s?\d+|Interno\s?\d+|bus\s?\d+|S/N|s/n))?"
@@ -68,6 +69,10 @@ STREETS = (
     re.compile(rf"\b(?i:{_FIRST})\s+{_WORDS}(?:,?\s+(?:n[º°.]?\s?|nº\s?|numero\s|número\s)?{_HOUSE}\b|,?\s+(?:S/N|s/n))?{_FLOOR}{_BEHIND}"),
     # Musterstraße 12, 10115 Berlin · Lange Gasse 3
     re.compile(rf"\b(?:(?:{_NAMED}[\s-]){{0,3}}[A-ZÄÖÜ][\wäöüß'’.-]*{_LAST}|(?:{_NAMED}[\s-]){{1,3}}(?:Straße|Strasse|Str\.|Weg|Allee|Gasse|Platz|Ring|Damm|Ufer|Straat|Laan|Plein|Kade|Dijk|Singel)),?\s+{_HOUSE}\b(?:[,/\s]{{1,3}}(?:Top|Tür|bus|Whg\.?|Wohnung)\s?\d+)?{_BEHIND}"),
+    # musterstraße 12, 10115 berlin · almut-stadelmann-allee 112 96869 delitzsch
+    re.compile(rf"(?<![\w-])(?:[a-zäöüß]+-){{0,3}}[a-zäöüß]{{3,}}-?(?:(?:straße|strasse|str\.)\s+{_HOUSE}\b|(?:weg|allee|gasse|platz|ring|damm|ufer)\s+{_HOUSE}(?=[,\s]{{1,2}}\d{{5}}\s))(?:[,\s]{{1,2}}\d{{5}}\s[a-zäöüß-]{{3,}})?"),
+    # Unter den Linden 6, 10117 Berlin
+    re.compile(rf"\b(?:Unter den|Am|A[nu]f? de[rmn]|Im|In de[rnm]|Zu[mr]|Hinter de[rm]|Hinterm|Vor de[rm]|Bei de[rm]|Beim|Neben de[rm])\s(?:{_NAMED}\s){{0,2}}{_NAMED}\s{_HOUSE},?\s{{1,2}}\d{{5}}\s{_TOWN}"),
     # 1234 AB Amsterdam · 10115 Berlin behind a comma or a line break
     re.compile(rf"(?<![\w-])(?:[DAFIEPB]-\d{{4,5}}|\d{{4}}\s?[A-Z]{{2}}|\d{{4}}-\d{{3}})\s+{_TOWN}"),
     # Flat 43Y, Amelia Tunnel, North Beverley, NG7 7NZ
@@ -76,7 +81,7 @@ STREETS = (
 # Cues of document numbers, and what may stand between cue and number.
 DOCUMENTS = (
     r"steuer(?:liche)?[- ]?(?:id|identifikations)?[- ]?(?:nummer|nr\.?)?|steuer-?id|idnr|personalausweis\w*|ausweis(?:nummer|nr\.?)?|reisepass\w*|pass(?:nummer|nr\.?)|führerschein\w*|sozialversicherungs\w*|"
-    r"rentenversicherungs\w*|krankenversicherten\w*|versicherten\w*|versicherungsnummer|kundennummer|mitgliedsnummer|fahrgestellnummer|fin|vin|chassis(?:\s?n[uo]\w*)?|kennzeichen|"
+    r"rentenversicherungs\w*|krankenversicherten\w*|versicherten\w*|versicherungsnummer|kunden-?(?:nummer|nr\.?)|mitglieds-?(?:nummer|nr\.?)|personal-?(?:nummer|nr\.?)|fahrgestellnummer|fin|vin|chassis(?:\s?n[uo]\w*)?|kennzeichen|"
     r"dni|nie|nif|nss|pasaporte|carn[eé](?: de conducir)?|permiso de conducir|seguridad social|tarjeta sanitaria|matrícula|"
     r"sécurité sociale|n°? ?sécu|nir|carte (?:nationale )?d['’]identité|cni|passeport|permis(?: de conduire)?|carte vitale|immatriculation|"
     r"codice fiscale|c\.?f\.?|carta d['’]identità|passaporto|patente|tessera sanitaria|partita iva|p\.? ?iva|targa|"

@@ -8,6 +8,7 @@ Presidio. Each pattern marks the part to replace with the group `v`, or is repla
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -128,7 +129,7 @@ SHAPES = (
         r"passport|driver'?s?'?\s?(?:licen[cs]e|license)|driving\s?licen[cs]e|licen[cs]e|dl|national\s?id(?:entity)?|"
         r"identity\s?card|id\s?card|voter(?:\s?id)?|tax(?:payer)?\s?id(?:entification)?|taxid|tin|itin|ein|vat|"
         r"nino|national\s?insurance|medicare|medicaid|mrn|medical\s?record|patient(?:\s?id)?|insurance(?:\s?(?:policy|id))?|"
-        r"policy|member(?:ship)?\s?id|employee\s?(?:id|number)|badge|pan|aadhaa?r|"
+        r"policy|member(?:ship)?\s?id|employee(?:\s?(?:id|number|no\.?))|badge|pan|aadhaa?r|"
         r"nhs|curp|rfc|dni|nie|nif|cpf|bsn|pesel", _ID), 0.6, "0123456789"),
     Shape("BANK_NUMBER", cued(
         r"(?:bank\s?|checking\s?|savings\s?)?(?:account|acct\.?|a/c)|routing|aba|sort\s?code|swift|bic|iban",
@@ -160,9 +161,29 @@ KEYS = {
     "apikey": "SECRET", "secret": "SECRET", "token": "SECRET", "accesstoken": "SECRET",
     "refreshtoken": "SECRET", "clientsecret": "SECRET", "privatekey": "SECRET",
     "authorization": "SECRET", "secretkey": "SECRET", "accesskey": "SECRET",
+} | {
+    key: kind
+    for kind, keys in {
+        "PERSON": "vorname nachname familienname kundenname kontoinhaber apellido apellidos nombrecompleto prenom "
+        "nomdefamille nomcomplet cognome nomecompleto voornaam achternaam sobrenome",
+        "PHONE_NUMBER": "telefon telefonnummer handy handynummer mobilnummer rufnummer telefono movil celular "
+        "cellulare telefoon telefoonnummer telefone telemovel",
+        "BIRTH_DATE": "geburtsdatum fechanacimiento fechadenacimiento datenaissance datedenaissance datanascita "
+        "datadinascita geboortedatum datanascimento datadenascimento",
+        "ADDRESS": "strasse anschrift adresse lieferadresse direccion domicilio calle rue indirizzo adres straat endereco morada rua",
+        "ZIP_CODE": "plz postleitzahl codigopostal codepostal cep",
+        "PASSWORD": "passwort kennwort contrasena motdepasse wachtwoord senha",
+        "USERNAME": "benutzername nombredeusuario nomutilisateur nomeutente gebruikersnaam",
+        "ID_NUMBER": "dni nif cpf bsn codicefiscale steuerid kundennummer",
+    }.items()
+    for key in keys.split()
 }  # fmt: skip
+# ruff: noqa: SIM905 - words read best as text
 # These stand for an address part only beside one: {"street": ..., "city": ...}.
-ADDRESS_PARTS = frozenset({"city", "town", "county", "province", "district", "suburb"})
+ADDRESS_PARTS = frozenset(
+    "city town county province district suburb ort stadt wohnort ciudad localidad ville commune "
+    "citta comune plaats woonplaats cidade bairro".split()
+)
 _WORDS = frozenset({"none", "null", "n/a", "na", "unknown", "true", "false", "yes", "no", "", "-"})
 
 _SEPARATORS = re.compile(r"[^a-z0-9]")
@@ -185,8 +206,9 @@ _FIT = {
 
 
 def last_key(path: str) -> str:
-    """The last key of a path, without case and separators."""
-    return _SEPARATORS.sub("", path.rsplit(".", 1)[-1].lower())
+    """The last key of a path, without case, accents and separators."""
+    plain = unicodedata.normalize("NFKD", path.rsplit(".", 1)[-1].casefold())
+    return _SEPARATORS.sub("", plain)
 
 
 def by_key(path: str, value: str, extra: Mapping[str, str]) -> str | None:

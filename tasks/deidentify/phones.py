@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from tasks.deidentify.languages import language
+
 _PHONE = re.compile(
     r"(?<![\w.#/@-])(?<!\d[ ,])\+?\(?\d[\d\s().x/-]{5,22}\d(?:\s?(?:x|ext\.?)\s?\d{1,6})?"
     r"(?![\w@])(?!-\d)",
@@ -28,8 +30,8 @@ _PHONE_AFTER = re.compile(
     r"\s?[-(,]?\s?(?:office|fax|mobile|cell|home|work|desk|phone)\b", re.IGNORECASE
 )
 _NOT_PHONE = re.compile(
-    r"(?:\d{4}-\d\d-\d\d|\d{1,2}[-/.]\d{1,2}[-/.]\d{2,4}|[\d ]+[.,]\d{1,2}|\d{4}\s?-\s?\d{4})"
-    r"(?!\d)(?![ .-]\d)"
+    r"(?:\d{4}-\d\d-\d\d|\d{1,2}[-/.]\d{1,2}[-/.]\d{2,4}|[\d ]+[.,]\d{1,2}|"
+    r"\d{4}\s?-\s?\d{4}|\d{5}-\d{3})(?!\d)(?![ .-]\d)"
 )
 _EXTENSION = re.compile(r"\s?(?:x|ext)", re.IGNORECASE)
 _GROUPED = re.compile(r"\d[\s().-]+\d{2,}[\s().-]+\d{2,}")
@@ -39,6 +41,13 @@ PHONE_REGIONS = (
 )
 
 
+_MOBILES = {10: "IT", 9: "PT"}  # digits of a number that is written without a prefix
+_MINE = re.compile(  # whose it is, and that it is to be used
+    r"\b(?:il (?:mio|suo|nuovo)|mi[oa]|scriv\w+|messagg\w+|mand\w+ (?:un )?sms|trov\w+ al|"
+    r"risponde al|(?:o )?(?:meu|seu|novo)|mand\w+ (?:mensagem|sms)|atend\w+|encontr\w+ no|"
+    r"responde no)\b(?:\s(?:[^\W\d_]{1,8}|è|é)){0,3}[\s:]{1,3}$",
+    re.IGNORECASE,
+)
 TRUNK_REGIONS = ("DE", "FR", "IT", "NL", "BE", "AT", "CH", "GB")
 
 
@@ -58,13 +67,25 @@ def phones(text: str) -> list[tuple[int, int, float]]:
             or _PHONE_AFTER.match(text, match.end())
         )
         shaped = value[0] == "+" or _GROUPED.search(bare) or re.match(r"\(\d{1,5}\)", value)
+        mobile = _bare_mobile(phonenumbers, value, text, match.start())
         trunk = bare[0] == "0" and any(_valid(phonenumbers, value, r) for r in TRUNK_REGIONS)
-        if not cue and not shaped and not trunk:
+        if not cue and not shaped and not trunk and not mobile:
             continue
         valid = trunk or any(_possible(phonenumbers, value, region) for region in PHONE_REGIONS)
         if valid or cue:
             findings.append((match.start(), match.end(), 0.75 if valid and cue else 0.6))
     return findings
+
+
+def _bare_mobile(phonenumbers: Any, value: str, text: str, start: int) -> bool:
+    """Return whether digits are a mobile number as Italians and Portuguese write it: `3391204587`.
+
+    Behind a word for something that is numbered, such as an order, they are none.
+    """
+    region = _MOBILES.get(len(value)) if value.isdigit() else None
+    if region is None or not _MINE.search(text, max(0, start - 40), start):
+        return False
+    return language(text) == region.lower() and _valid(phonenumbers, value, region)
 
 
 def _valid(phonenumbers: Any, value: str, region: str) -> bool:

@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
 from typing import Literal
 
+from tasks.deidentify.findings import Finding
+from tasks.deidentify.languages import frequency, is_typo, language
 from tasks.deidentify.patterns import STATES
-from tasks.deidentify.wordlists import STATE_CODES, fold, word_set
+from tasks.deidentify.wordlists import STATE_CODES, fold, pool, word_set
 
 _TOKEN = r"\d+(?:(?:st|nd|rd|th)\b)?|[^\W\d_]+(?:['’][^\W\d_]+)*"
 _CODES = {  # postal codes with letters
@@ -47,6 +50,10 @@ _BEFORE = frozenset(  # or before it
 _LINKS = frozenset(
     "de la le les l du des del della dei degli di da das do dos el los las bis ter quater".split()
 )
+LINKS = _LINKS | set(
+    "van der den dem het am im ob auf unter zum zur und y e et sur sous aan".split()
+)
+_FLOORS = frozenset("izq izda dcha piso puerta esc bajo top whg wohnung bus scala interno".split())
 _TOWN_BEGINS = frozenset(
     "san santa santo los las el la saint st fort ft new port mount mt bad den le".split()
 )
@@ -96,6 +103,52 @@ def parts(text: str, country: str) -> Iterator[AddressPart]:
         at = last + 1
 
 
+_CODE_AND_TOWN = re.compile(r"(?<![\w-])\d{5}\s([^\W\d_]+(?:[ -][^\W\d_]+)?)(?!\w)")
+_WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*")
+_BEGINS = re.compile(  # a postal code and a town's first word, or two
+    r"\b(?:\d{4}\s?[A-Z]{2}|\d{4,5}(?:-\d{3})?)\s(?:(?:São|San|Santa|Santo|Sankt|Saint|Bad|Den|Le|La|"
+    r"El|Los|Las|Rio|Belo|Porto|Vila|Nova)[ -])?[A-ZÀ-Þ][^\W\d_]+(?!\w)"
+)
+_NO_TOWNS = frozenset("waren norden regen brand bogen burg roth siegen halle bar lens".split())
+
+
+@cache
+def _towns() -> frozenset[str]:
+    """Towns of the countries whose postal codes have five digits, if they are no words as well."""
+    names = (
+        fold(name) for country in ("de", "fr", "it", "es") for name in pool(f"towns {country}")
+    )
+    return frozenset(names) - _NO_TOWNS
+
+
+def postal_towns(text: str) -> list[tuple[int, int]]:
+    """A postal code and a known town behind it: `in 86150 Augsburg`."""
+    found = []
+    for match in _CODE_AND_TOWN.finditer(text):
+        whole, first = match[1], re.split("[ -]", match[1])[0]
+        name = next((n for n in (whole, first) if fold(n) in _towns()), "")
+        if name:
+            found.append((match.start(), match.start(1) + len(name)))
+    return found
+
+
+def to_town(text: str, finding: Finding) -> Finding:
+    """An address that ends with the town behind its postal code, without the next sentence."""
+    address = finding.kind == "ADDRESS"
+    code = _BEGINS.search(text, finding.start, finding.end) if address else None
+    tongue = language(text) if code else ""
+    if code is None or tongue in {"", "en"}:
+        return finding
+    end = code.end()
+    for word in _WORD.finditer(text, code.end(), finding.end):
+        gap, name = text[end : word.start()], word.group()
+        other = frequency(name, tongue) >= 5.0 or is_typo(name.lower(), tongue)
+        if gap not in {" ", "-"} or (other and name not in LINKS):
+            return replace(finding, end=end)
+        end = word.end()
+    return finding
+
+
 def _other(token: str) -> Kind:
     if not any(c.isdecimal() for c in token):
         return "stays"
@@ -104,7 +157,7 @@ def _other(token: str) -> Kind:
 
 def _stays(token: str) -> bool:
     plain = fold(token)
-    fixed = plain in word_set("address") or plain in _LINKS or plain in STATE_CODES
+    fixed = plain in word_set("address") | _LINKS | _FLOORS or plain in STATE_CODES
     return fixed or len(token) == 1
 
 

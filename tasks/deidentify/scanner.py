@@ -280,9 +280,13 @@ def _answered(leaf: Leaf, findings: list[Finding]) -> list[Finding]:
     """Findings in an answer, and the value that was asked for if nothing else covers it."""
     kind = leaf.path.removeprefix(ANSWER)
     span = answer(kind, leaf.text)
-    if span is None or any(span[0] < f.end and f.start < span[1] for f in findings):
+    if span is None:
         return findings
-    return sorted([*findings, Finding(*span, kind, 0.8, "asked")])
+    inside = [f for f in findings if kind == f.kind == "PERSON" and span[0] <= f.start < span[1]]
+    rest = [f for f in findings if f not in inside]  # half of the name that was asked for
+    if any(span[0] < f.end and f.start < span[1] for f in rest):
+        return findings
+    return sorted([*rest, Finding(*span, kind, 0.8, "asked")])
 
 
 def whole(text: str, kind: str) -> Finding:

@@ -11,9 +11,12 @@ from collections.abc import Iterable
 from functools import lru_cache
 
 from tasks.deidentify.boilerplate import SECRET_KINDS
+from tasks.deidentify.cues import NAME_CUE
 from tasks.deidentify.findings import Finding
+from tasks.deidentify.languages import COMMON, frequency, language
+from tasks.deidentify.name_check import as_noun
 from tasks.deidentify.surrogates import TOKEN
-from tasks.deidentify.wordlists import fold, ordinary, word_set
+from tasks.deidentify.wordlists import all_roles, fold, ordinary, word_set
 
 Known = tuple[str, str, str]  # type, text, detector
 VERBATIM = SECRET_KINDS | {
@@ -73,8 +76,21 @@ class KnownTextScanner:
             return "USERNAME" if re.search(r"[._-]", word) else "PERSON"
         before, after = text[: match.start()][-1:], text[match.end() :][:1]
         in_handle = before in {"_", ".", "@"} or after in {"_", "@"} or after.isdigit()
-        plain = word.islower() and (len(word) < 4 or fold(word) in ordinary())
-        return None if plain and not in_handle else "PERSON"
+        return None if not in_handle and self._as_word(match, text) else "PERSON"
+
+    def _as_word(self, match: re.Match[str], text: str) -> bool:
+        """Return whether a name is used as the word that it is too: `der Koch`, `un petit pain`."""
+        word, tongue = match.group(), language(text)
+        if not word.islower():
+            given = all_roles().get(fold(word)) in {"female", "male"}
+            before = text[max(0, match.start() - 40) : match.start()]
+            return tongue == "de" and not given and as_noun(word, before)
+        if len(word) < 4 or fold(word) in ordinary():
+            return True
+        if frequency(word, tongue) < COMMON or NAME_CUE.search(text[: match.start()][-40:]):
+            return False
+        around = [text[: match.start()].split()[-1:], text[match.end() :].split()[:1]]
+        return not any(fold(w.strip(".,")) in self._names for some in around for w in some)
 
 
 @lru_cache(maxsize=512)

@@ -172,7 +172,9 @@ class Surrogates(Numbers):
         sign = _AT.search(text)
         local, domain = (text[: sign.start()], text[sign.end() :]) if sign else (text, "")
         host = domain.lower()
-        private = host not in wordlists.word_set("providers") and not host.startswith("example.")
+        label = host.partition(".")[0]
+        known = host in wordlists.word_set("providers") or label in wordlists.PROVIDERS
+        private = not known and label != "example"
         if private:
             label, dot, top = domain.partition(".")
             earlier = self.words.get(("name", fold(label)))
@@ -195,14 +197,16 @@ class Surrogates(Numbers):
             elif part.kind == "code":
                 fresh = self.shape(value)
             elif part.kind != "stays":
-                fresh = self._place(value, pools[part.kind])
+                fresh = self._place(value, pools[part.kind], part.kind)
             out += text[at : part.start] + fresh
             at = part.end
         return out + text[at:]
 
-    def _place(self, name: str, pool: tuple[str, ...]) -> str:
+    def _place(self, name: str, pool: tuple[str, ...], kind: str) -> str:
         """The surrogate of a street's or a town's name; its words are known from now on."""
         self._placed.update(fold(word) for word in name.split())
+        if kind == "street" and "-" in name:  # Adelbert-Geisel-Straße is named after a person
+            return TOKEN.sub(lambda part: self.name(part.group()), name)
         return self.word("place", name, lambda _: (pool, wordlists.places()))
 
     def _house(self, token: str) -> str:
@@ -215,7 +219,7 @@ class Surrogates(Numbers):
 
     def birth_date(self, text: str) -> str:
         """The date moved by this conversation's offset, written in the same way."""
-        return shifted(text, self.days) or self.shape(text)
+        return shifted(text, self.days, day_first=self.language != "en") or self.shape(text)
 
     def company(self, text: str) -> str:
         """Another organisation; legal forms and ordinary words kept."""

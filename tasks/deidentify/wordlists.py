@@ -16,6 +16,9 @@ from tasks.deidentify.patterns import STATES
 
 WORDS = Path(__file__).parents[2] / "bases" / "tagger" / "words.json"
 POOLS = WORDS.with_name("pools.json")
+PROVIDERS = frozenset(  # of mail in many countries: yahoo.de, hotmail.es, live.nl
+    {"aol", "gmx", "hotmail", "icloud", "live", "msn", "outlook", "proton", "yahoo"}
+)
 STATE_CODES = frozenset(STATES.lower().split("|"))
 
 

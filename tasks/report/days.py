@@ -16,15 +16,17 @@ from tasks.core import economics
 from tasks.core.params import Economics
 from tasks.core.records import TEACHER
 from tasks.core.stage import write_atomic
-from tasks.evaluate.significance import wilson
+from tasks.evaluate.significance import weighted, wilson
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Day:
     """One day of traffic. Shares are 0..1, costs dollars per 1,000 calls, latencies seconds.
 
-    `agreed` of `audited` served answers were what the teacher said too; `interval` is where their
-    true share lies with 95 % confidence. `unaided` is what the teacher alone would have cost.
+    `agreed` of `audited` served answers were what the teacher said too; `agreed_share` is their
+    share where each stands for as many as were served for one audit at its rate, `effective` the
+    audits that it rests on (Kish). `interval` is where the true share lies with 95 % confidence.
+    `unaided` is what the teacher alone would have cost.
     """
 
     day: str
@@ -36,6 +38,8 @@ class Day:
     unaided: float
     p50: float
     p95: float
+    agreed_share: float = 0.0
+    effective: float = 0.0
     failed: int = 0
     reasons: Mapping[str, int] = field(default_factory=dict)
     served: Mapping[str, int] = field(default_factory=dict)
@@ -49,12 +53,14 @@ class Day:
     @property
     def agreement(self) -> float | None:
         """The audited agreement, or None when nothing was audited."""
+        if self.effective:
+            return self.agreed_share
         return self.agreed / self.audited if self.audited else None
 
     @property
     def interval(self) -> tuple[float, float]:
         """The 95 % Wilson interval of the agreement."""
-        return wilson(self.agreement or 0.0, self.audited)
+        return wilson(self.agreement or 0.0, self.effective or self.audited)
 
 
 class _TokenUsage(msgspec.Struct):
@@ -78,6 +84,7 @@ class _Line(msgspec.Struct):
     reason: str | None = None
     student: msgspec.Raw = msgspec.Raw(b"null")
     audit: _Audit | None = None
+    audit_rate: float = 1.0
     task: str | None = None
     error: str | None = None
 
@@ -150,7 +157,8 @@ def _lines(path: Path) -> Iterator[_Line]:
 def _day(day: str, paths: Iterable[Path], prices: Economics) -> Day:
     latencies: list[float] = []
     asked, served, reasons = Counter[str](), Counter[str](), Counter[str]()
-    calls = failed = audited = agreed = 0
+    calls = failed = 0
+    weights, agrees = list[float](), list[bool]()
     bill = _Bill(prices)
     for line in chain.from_iterable(map(_lines, paths)):
         calls += 1
@@ -161,18 +169,22 @@ def _day(day: str, paths: Iterable[Path], prices: Economics) -> Day:
         else:
             served[line.task or ""] += 1
         if line.audit is not None and line.answered_by != TEACHER:
-            audited, agreed = audited + 1, agreed + line.audit.agrees
+            weights.append(1 / line.audit_rate if 0 < line.audit_rate <= 1 else 1.0)
+            agrees.append(line.audit.agrees)
         if line.latency_s is not None:
             latencies.append(line.latency_s)
         bill.add(line)
     latencies.sort()
+    share, effective = weighted(agrees, weights)
     thousand = 1_000 / max(calls, 1)
     return Day(
         day=day,
         calls=calls,
         escalated=reasons.total(),
-        audited=audited,
-        agreed=agreed,
+        audited=len(agrees),
+        agreed=sum(agrees),
+        agreed_share=share,
+        effective=effective,
         cost=bill.spent * thousand,
         unaided=bill.unaided * thousand,
         p50=percentile(latencies, 0.50),

@@ -9,8 +9,9 @@ from pathlib import Path
 from types import MappingProxyType
 
 from tasks.core.records import Counts
-from tasks.report import chart
+from tasks.report import chart, drift
 from tasks.report.days import Day, agreement, milliseconds, row
+from tasks.report.drift import DriftFile
 from tasks.report.events import WatchEvent, section
 from tasks.report.nights import NightSummary, TaskSummary
 
@@ -25,11 +26,12 @@ def render(
     now: datetime,
     shadows: Mapping[str, str] = MappingProxyType({}),
     events: Sequence[WatchEvent] = (),
+    drifts: DriftFile | None = None,
 ) -> str:
     """The page's HTML. `target` is the agreement asked for, `now` when the page was made.
 
     `shadows` has a sentence about each student that is asked in the background, by task; `events`
-    are what the watch took out of service.
+    are what the watch took out of service, `drifts` what the last night found.
     """
     parts = [
         '<!doctype html><html lang="en"><head><meta charset="utf-8">',
@@ -39,6 +41,7 @@ def render(
         f'<p class="next"><b>Next:</b> {escape(advice)}</p>',
         _tiles(days) + _charts(days, target) + _days(days) if days else "",
         section(events),
+        drift.section(drifts),
         _shadows(shadows, nights[-1].tasks if nights else ()) if shadows else "",
         *(
             _night(night, days[-1] if days and night is nights[-1] else None)

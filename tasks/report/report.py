@@ -15,7 +15,7 @@ import msgspec
 
 from tasks.core import params
 from tasks.core.stage import write_atomic
-from tasks.report import page
+from tasks.report import drift, page
 from tasks.report.days import Day, row
 from tasks.report.days import days as days
 from tasks.report.events import events
@@ -29,7 +29,8 @@ def write(home: Path, traffic: Sequence[Day], *, now: datetime, target: float = 
     """Write `home/report.html` and return its path. `target` is the agreement asked for."""
     done = nights(home)
     path, sentence = home / "report.html", advice(traffic, done, target)
-    html = page.render(traffic, done, sentence, target, now, shadows(home), events(home))
+    last = drift.read(home / "nights" / done[-1].day) if done else None
+    html = page.render(traffic, done, sentence, target, now, shadows(home), events(home), last)
     write_atomic(path, html.encode())
     return path
 
