@@ -32,7 +32,7 @@ from tasks.report import report
 
 pytestmark = pytest.mark.flow  # a night of a few hundred calls
 ROOT = Path(__file__).parents[1]
-FIRST, CALLS = date(2026, 3, 2), 700
+FIRST, CALLS = date(2026, 3, 2), 400
 MAIL = "mia.li+7@gmail.com"
 
 
@@ -46,7 +46,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     (folder / "params.yaml").write_text(yaml.safe_dump(params))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(plots, "plots", lambda *_: {})
-        patch.setattr(pool_update, "promote", lambda _: [])
+        patch.setattr(pool_update, "promote", lambda _: None)
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
         patch.setenv("FLYWHEEL_PARAMS", str(folder / "params.yaml"))
         asyncio.run(_traffic(folder / "home"))
