@@ -8,7 +8,7 @@ import json
 import shutil
 import sqlite3
 from collections.abc import Iterator
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import msgspec
@@ -51,7 +51,8 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         patch.setenv("FLYWHEEL_PARAMS", str(folder / "params.yaml"))
         asyncio.run(_traffic(folder / "home"))
         plain.night(str(FIRST), str(folder / "home"))
-        report.write(folder / "home", report.days(folder / "home/journal", load().economics))
+        days = report.days(folder / "home/journal", load().economics)
+        report.write(folder / "home", days, now=datetime.now(UTC))
         yield folder / "home"
 
 
