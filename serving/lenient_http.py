@@ -15,6 +15,8 @@ from aiohttp.helpers import set_exception
 from aiohttp.http_exceptions import HttpProcessingError
 from uvicorn.protocols.http import httptools_impl
 
+_BEGIN, _END = b"HTTP/1.", re.compile(rb"\r?\n\r?\n")  # of a head
+MOST_HELD = 1 << 20  # bytes of a reply's head
 _LENGTH = re.compile(rb"\r\ncontent-length:([^\r\n]*)", re.IGNORECASE)
 _CHUNKED = re.compile(rb"\r\ntransfer-encoding:[^\r\n]*chunked", re.IGNORECASE)
 
@@ -133,10 +135,16 @@ class Replies(ResponseHandler):
 
     _requests = 0  # on this connection
     _heard = False  # a byte of the reply to the last one
+    _begun = b""  # a head that is not whole
+
+    @property
+    def should_close(self) -> bool:
+        """Return whether the connection is for no other request."""
+        return super().should_close or bool(self._begun)
 
     def set_response_params(self, **params: Any) -> None:
         """Expect the reply to a request."""
-        self._requests, self._heard = self._requests + 1, False
+        self._requests, self._heard, self._begun = self._requests + 1, False, b""
         super().set_response_params(**params)
 
     def set_exception(self, exc: BaseException, *cause: BaseException) -> None:
@@ -150,16 +158,33 @@ class Replies(ResponseHandler):
         super().set_exception(exc, *cause)
 
     def data_received(self, data: bytes) -> None:
-        """Read on, the head apart from what follows: an error there is none of the head's."""
+        """Read on, each head by itself and whole: an error behind it is none of the head's."""
         if not data:  # what was held back while nobody read the body
             super().data_received(data)
             return
         self._heard = True
-        if data.startswith(b"HTTP/1.") and (self._payload is None or self._payload.is_eof()):
-            head, end, data = data.partition(b"\r\n\r\n")
-            super().data_received(_one_length(head) + end)
+        data, self._begun = self._begun + data, b""
+        while self._at_head(data):
+            end = _END.search(data)
+            if end is None and len(data) <= MOST_HELD:
+                self._begun = data
+                return
+            start, stop = end.span() if end else (len(data), len(data))
+            super().data_received(_one_length(data[:start]) + data[start:stop])
+            data = data[stop:]
         if data:
             super().data_received(data)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """Fail, or end what ends with the connection."""
+        if self._begun:
+            super().data_received(self._begun)
+        super().connection_lost(exc)
+
+    def _at_head(self, data: bytes) -> bool:
+        """Return whether a head begins here."""
+        between = self._payload is None or self._payload.is_eof()
+        return between and data != b"" and _BEGIN.startswith(data[: len(_BEGIN)])
 
 
 def _one_length(head: bytes) -> bytes:

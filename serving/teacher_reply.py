@@ -14,7 +14,7 @@ UNREADABLE = "the teacher's reply cannot be read"
 
 def fields(api: str, passed: Passed) -> Json:
     """The fields of a journal line: what the teacher said, or the error."""
-    if not passed.status or passed.status >= 400:
+    if not 200 <= passed.status < 300:
         return {"error": passed.broken or f"HTTP {passed.status}"}
     try:
         completion = _read(api, passed)

@@ -39,7 +39,7 @@ UNUSUAL = {
 
 
 @contextmanager
-def answering(reply: bytes) -> Iterator[tuple[str, list[bytes]]]:
+def answering(reply: bytes, cut: int = 0) -> Iterator[tuple[str, list[bytes]]]:
     """The address of a server that answers each request with these bytes, and what it was sent."""
     got: list[bytes] = []
 
@@ -53,7 +53,9 @@ def answering(reply: bytes) -> Iterator[tuple[str, list[bytes]]]:
                 got.append(b"")
                 while not got[-1].endswith(BODY):
                     got[-1] += caller.recv(65_536)
-                caller.sendall(reply)
+                caller.sendall(reply[:cut])
+                select.select([caller], [], [], 0.02 if cut else 0)
+                caller.sendall(reply[cut:])
                 caller.shutdown(socket.SHUT_WR)
                 while caller.recv(65_536):
                     pass
@@ -80,6 +82,28 @@ def test_an_unusual_reply_is_passed_on(name: str, tmp_path: Path) -> None:
         running(served.gateway(tmp_path, None, f"{teacher}/v1")) as gateway,
     ):
         assert asked(gateway) == asked(teacher)
+
+
+@pytest.mark.parametrize("cut", [3, 40, 60])
+def test_a_head_that_comes_in_pieces_is_read_as_one(cut: int, tmp_path: Path) -> None:
+    """Its length may stand in both of them."""
+    with (
+        answering(UNUSUAL["two lengths"], cut) as (teacher, _),
+        running(served.gateway(tmp_path, None, f"{teacher}/v1")) as gateway,
+    ):
+        assert asked(gateway) == (200, [], b"{}")
+
+
+def test_a_redirect_is_no_answer_in_the_journal(tmp_path: Path) -> None:
+    """Its line says what came."""
+    reply = b"HTTP/1.1 307 R\r\nlocation: http://[bad\r\ncontent-length: 0\r\n\r\n"
+    with (
+        answering(reply) as (teacher, _),
+        running(served.gateway(tmp_path, None, f"{teacher}/v1")) as gateway,
+    ):
+        assert asked(gateway) == (307, [("location", "http://[bad")], b"")
+    (line,) = served.journal(tmp_path)
+    assert line["error"] == "HTTP 307"
 
 
 CHUNKS = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
