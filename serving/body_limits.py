@@ -149,7 +149,6 @@ class BodyLimits:
                 await share.grow(min(exchange.memory(), self.readable))
                 exchange.read(self.readable)
             yield
-            exchange.request = None
 
 
 def too_large(largest: int) -> NotTaken:

@@ -142,6 +142,7 @@ class Gateway:
             await caller.reply(200, headers, body)
         else:
             self.metrics.escalated(exchange.reason)
+            exchange.request = None  # the teacher may take minutes
             await self._escalate(exchange, caller)
 
     def _time(self, incoming: Incoming) -> float:
@@ -193,7 +194,7 @@ class Gateway:
     def _record(self, exchange: Exchange, passed: Passed) -> None:
         """Write the line of a call that the teacher answered, or failed to answer."""
         self.metrics.teacher.labels(str(passed.status)).inc()
-        exchange.read(self.bodies.readable)  # again: nobody held it while the teacher wrote
+        exchange.read(self.bodies.readable)  # again, for its line
         if exchange.api == CHAT:
             self.students.keys.learn(exchange.incoming, exchange.model, passed.status)
         line = exchange.line(self._audit_rate(exchange)) | teacher_reply.fields(
