@@ -18,7 +18,7 @@ from typing import Protocol
 import msgspec
 from filelock import FileLock
 
-from registry import chain
+from registry import hash_chain
 from tasks.core.stage import Refused, fresh, private, write_atomic
 
 LEDGER, INTENT = "promotions.jsonl", ".promotion.json"
@@ -181,7 +181,7 @@ def _taker(ledger: Sequence[Entry], task: str, version: int | None) -> str:
 
 def verify(home: Path) -> tuple[int, str]:
     """Return how many lines the ledger has, and its last hash. Raises Refused where one changed."""
-    return chain.verify(home / LEDGER)
+    return hash_chain.verify(home / LEDGER)
 
 
 def note(home: Path, entry: Entry) -> None:
@@ -202,7 +202,7 @@ def _finish(home: Path, champion: Callable[[str], int | None]) -> None:
 
 
 def _append(path: Path, entry: Entry) -> None:
-    chain.append(path, msgspec.json.encode(entry))
+    hash_chain.append(path, msgspec.json.encode(entry))
 
 
 def _locked(home: Path, name: str) -> FileLock:

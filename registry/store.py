@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from registry import bundle as bundles
-from registry import card, run
+from registry import card, mlflow_run
 from registry.bundle import Lineage
 from registry.gate import Verdict
 from registry.server import reach
@@ -247,10 +247,10 @@ class Store:
             experiment, task.id, source_run_id=run_id, tags=tags, model_type="student"
         )
         parts = (bundle, scorecard, certificate, lineage)
-        run.log(self.client, entry, logged.model_id, task, *parts)
+        mlflow_run.log(self.client, entry, logged.model_id, task, *parts)
         self.client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, step=0)])
         with tempfile.TemporaryDirectory() as scratch:
-            run.save(bundle, Path(scratch))
+            mlflow_run.save(bundle, Path(scratch))
             self.client.log_model_artifacts(logged.model_id, f"{scratch}/model")
         self.client.finalize_logged_model(logged.model_id, "READY")
         self.client.set_terminated(run_id)

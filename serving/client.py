@@ -6,19 +6,20 @@ never reached through a proxy; elsewhere the environment (`HTTPS_PROXY`, `NO_PRO
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Sequence
 from types import TracebackType
 
 import aiohttp
 import httpx
 from yarl import URL
 
-from serving.lenient_http import Connector
+from serving.lenient_http import Connector, Stale
 
 Headers = Sequence[tuple[bytes, bytes]]
-Body = bytes | AsyncIterator[bytes]
+Body = bytes | AsyncIterable[bytes]
 
 CONNECT_SECONDS = 5.0
+KEPT = 1 << 20  # bytes of a body that are kept while it is passed on
 MAX_HEADER, MAX_HEADERS = 1 << 20, 10_000  # bytes of one, and how many
 _LOOPBACK = ("localhost", "::1")
 # What aiohttp would add by itself.
@@ -31,12 +32,47 @@ class Unreachable(Exception):  # noqa: N818 - it reads as what happened
     def __init__(self, error: Exception) -> None:
         kind = type(error).__name__
         super().__init__(str(error) or kind)
-        self.kind, self.late = kind, isinstance(error, TimeoutError)
+        self.late = isinstance(error, TimeoutError)
+        self.unreadable = type(error) is aiohttp.ClientResponseError  # the others are a proxy's
+        if isinstance(error, aiohttp.ClientResponseError):  # its first line says what is wrong
+            kind = error.message.strip().partition("\n")[0].rstrip(":") or kind
+        self.kind = kind
 
 
 _FAILURES = (aiohttp.ClientError, OSError, TimeoutError, ValueError)  # the last: no such address
-# A connection that the server closed while it was idle fails before anything was answered.
-_STALE = (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError)
+
+
+class Arriving:
+    """A body that is sent on as it arrives, and may be sent once more.
+
+    What came is kept, up to `KEPT` bytes. `again` says whether all that came is at hand, and
+    nobody was stopped while waiting for the rest: what such a wait would have got is lost.
+    """
+
+    def __init__(self, parts: AsyncIterable[bytes]) -> None:
+        self._rest, self._kept, self._size = aiter(parts), list[bytes](), 0
+        self.again, self._whole = True, False
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for known in list(self._kept):
+            yield known
+        while not self._whole:
+            self.again = False
+            part = await anext(self._rest, None)
+            self._whole = part is None
+            if part is not None:
+                self._kept.append(part)
+                self._size += len(part)
+            self.again = self._size <= KEPT
+            if not self.again:
+                self._kept.clear()
+            if part is not None:
+                yield part
+
+
+def repeatable(body: Body) -> bool:
+    """Return whether a body can be sent once more."""
+    return body.again if isinstance(body, Arriving) else isinstance(body, bytes)
 
 
 class Reply:
@@ -102,13 +138,13 @@ class Client:
     ) -> Reply:
         """Send a request; `seconds` is how long the server may be silent. Raises Unreachable.
 
-        What failed on a connection before anything was answered is sent once more, where its body
-        is still at hand.
+        A connection that was kept from an earlier request and closed before anything was answered
+        is no failure: the request is sent once more, where its body is still at hand.
         """
         try:
             return await self._send(method, url, headers, body, seconds)
-        except _STALE as error:
-            if not isinstance(body, bytes):
+        except Stale as error:
+            if not repeatable(body):
                 raise Unreachable(error) from error
         except _FAILURES as error:
             raise Unreachable(error) from error
@@ -147,7 +183,7 @@ def is_loopback(host: str) -> bool:
 
 
 def _session(*, proxies: bool) -> aiohttp.ClientSession:
-    return aiohttp.ClientSession(
+    session = aiohttp.ClientSession(
         connector=Connector(limit=0, ssl=httpx.create_ssl_context()),
         cookie_jar=aiohttp.DummyCookieJar(),
         timeout=aiohttp.ClientTimeout(total=None),
@@ -158,3 +194,5 @@ def _session(*, proxies: bool) -> aiohttp.ClientSession:
         max_field_size=MAX_HEADER,
         max_headers=MAX_HEADERS,
     )
+    session._retry_connection = False  # it would send again what a new connection has failed
+    return session

@@ -85,7 +85,10 @@ async def load(request: Request) -> Response:
     body = _decoded(await request.body(), _Load)
     if not body.lora_name or not body.lora_path:
         raise BadRequest("Both 'lora_name' and 'lora_path' must be provided.")
-    await asyncio.to_thread(_engine(request).load, body.lora_name, Path(body.lora_path))
+    try:
+        await asyncio.to_thread(_engine(request).load, body.lora_name, Path(body.lora_path))
+    except (OSError, ValueError) as error:  # a name that no file can have: too long, with a NUL
+        raise BadRequest(f"lora_path cannot be read: {error}") from None
     return PlainTextResponse(f"Success: LoRA adapter '{body.lora_name}' added successfully.")
 
 

@@ -7,7 +7,7 @@ stays loaded for one more round, so that answers under way are not cut off.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -67,8 +67,6 @@ def _route(home: Path, version: Version, bundle: Path, shadow: bool) -> dict[str
         "kind": kind_of(bundle / "adapter"),
         "threshold": 0.0 if isinstance(certificate, str) else certificate.threshold,
         "certificate": read(bundle, "certificate"),
-        "audit": raised(home).get(version.name, 0.0),
-        "since": rulings.overruled(ledger.entries(home), version.name, version.number),
     }
 
 
@@ -166,6 +164,16 @@ async def _found(pools: Mapping[str, Pool]) -> tuple[dict[str, Pool], set[str]]:
     return by_kind, set(away)
 
 
+def _same(home: Path, version: Version, former: Json | None, loaded: Collection[str]) -> bool:
+    """Return whether a champion serves already, and was checked when it was loaded."""
+    return (
+        former is not None
+        and (former["adapter"], former["version"]) == (version.adapter, version.number)
+        and version.adapter in loaded
+        and (home / "adapters" / version.bundle).is_dir()
+    )
+
+
 async def reconcile(
     home: Path, store: Store, pools: Mapping[str, Pool], base: str, rollouts: Rollouts = AT_ONCE
 ) -> Changes:
@@ -184,15 +192,20 @@ async def reconcile(
         if route["adapter"] in reachable or route["kind"] in away
     }
     loaded = dict(reachable)
+    rates, entries = raised(home), ledger.entries(home)
     after: dict[str, Json] = {}
     refused: dict[str, str] = {}
     for version in store.champions():
         former = before.get(version.name)
         serving = former is not None and former["adapter"] == version.adapter
-        route, problem = await _bring_up(pools, store, home, version, loaded, serving, base)
+        route, problem = former if _same(home, version, former, reachable) else None, None
+        if route is None:
+            route, problem = await _bring_up(pools, store, home, version, loaded, serving, base)
         if problem:
             refused[version.bundle] = problem
         if route:
+            since = rulings.overruled(entries, version.name, version.number)
+            route = {**route, "audit": rates.get(version.name, 0.0), "since": since}
             route |= rollouts.of(route, known.get(version.name), loaded)
         if route := route or former:
             after[version.name] = route

@@ -59,6 +59,7 @@ class Relay:
     complete: Callable[[Passed], bool] | None = None  # None: nothing of the answer is kept
     passed: Passed = field(default_factory=Passed)
     _held: bytes = b""  # of a stream: the beginning of a line
+    _may_add: bool = False  # an event that says how it broke off; never to a file, or to a length
 
     async def run(self) -> Passed:
         """Pass the request on and the answer back; how that ended is in `passed`."""
@@ -88,6 +89,7 @@ class Relay:
         reply = await self.teacher.send(self.incoming)
         passed = self.passed
         passed.status = reply.status
+        self._may_add = self.incoming.names_model() and not reply.header("content-length")
         passed.encoding, passed.content_type = map(
             reply.header, ("content-encoding", "content-type")
         )
@@ -97,7 +99,7 @@ class Relay:
             await self.caller.part(b"", more=False)
         except Unreachable as error:
             passed.broken = f"the teacher's answer broke off ({error.kind})"
-            if passed.streams:
+            if self._may_add and passed.streams:
                 await self.caller.part(self._last_event(passed.broken), more=False)
         except asyncio.CancelledError:
             if self.caller.left:
@@ -111,7 +113,7 @@ class Relay:
         async for part in reply.parts():
             if self.complete or not self.passed.parts:
                 self.passed.parts.append(part)
-            if self.passed.streams:
+            if self._may_add and self.passed.streams:
                 part = self._lines(part)
             if part:
                 await self.caller.part(part)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from yarl import URL
 
 from serving import request_body
-from serving.client import Body, Client, Headers, Reply, Unreachable
+from serving.client import Arriving, Body, Client, Headers, Reply, Unreachable, repeatable
 from tasks.core.stage import Refused
 
 REDIRECTS = 3
@@ -21,6 +21,8 @@ _HOP_BY_HOP = frozenset(
     | {b"proxy-connection", b"trailer", b"transfer-encoding", b"upgrade"}
 )
 _NO_BODY = (204, 304)
+_PLAIN_URL = re.compile(rb"[!-~]+")
+_CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")  # no header of HTTP holds one
 KEYS = (b"authorization", b"api-key", b"x-api-key")  # where clients send their key
 _ACCOUNT = (b"openai-organization", b"openai-project")  # of the client's key, not of ours
 _OURS = b"x-flywheel-"
@@ -49,7 +51,7 @@ def base_url(text: str) -> str:
 
 
 class TeacherDown(Exception):  # noqa: N818 - it reads as what happened
-    """The teacher cannot be reached or does not answer: one sentence for the client."""
+    """The teacher cannot be reached or gives no reply to pass on: one sentence for the client."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,12 +103,13 @@ class Teacher:
             headers, body = await asyncio.to_thread(self._onward, incoming)
         else:
             headers, body = self._onward(incoming)
+        body = body if isinstance(body, bytes) else Arriving(body)
         try:
             reply = await self.client.send(
                 incoming.method, url, headers, body, seconds=self.seconds
             )
             for _ in range(REDIRECTS):
-                moved = _moved(reply) if isinstance(body, bytes) else None
+                moved = _moved(reply) if repeatable(body) else None
                 if moved is None:
                     break
                 reply.close()
@@ -115,6 +118,9 @@ class Teacher:
                 )
         except Unreachable as error:
             raise self.down(error) from error
+        if problem := _impassable(reply):
+            reply.close()
+            raise TeacherDown(f"the teacher at {self.url} {problem}")
         return reply
 
     def address(self, incoming: Incoming) -> URL:
@@ -160,8 +166,10 @@ class Teacher:
         return [*((k, v) for k, v in headers if k not in KEYS and k not in _ACCOUNT), *own]
 
     def down(self, error: Unreachable) -> TeacherDown:
-        """The sentence for a teacher that gave no answer."""
+        """The sentence for a teacher that gave no answer, or none that can be read."""
         did = "did not answer in time" if error.late else "is down"
+        if error.unreadable:
+            did = "sent a reply that cannot be read"
         return TeacherDown(f"the teacher at {self.url} {did} ({error.kind})")
 
 
@@ -178,27 +186,31 @@ def back(reply: Reply) -> list[tuple[bytes, bytes]]:
     headers = end_to_end([(k.lower(), v) for k, v in reply.headers])
     if reply.status in _NO_BODY:  # a length would be that of another reply
         headers = ((k, v) for k, v in headers if k != b"content-length")
-    return [(k, _place(reply).encode() if k == b"location" else v) for k, v in headers]
+    return list(headers)
 
 
-def _place(reply: Reply) -> str:
-    """Return where a reply points to.
-
-    What is relative is so to the teacher, not to this gateway.
-    """
-    try:
-        return str(reply.url.join(URL(reply.header("location"), encoded=True)))
-    except ValueError:
-        return reply.header("location")
+def _impassable(reply: Reply) -> str | None:
+    """Return why a reply cannot be passed on; None for all others."""
+    if reply.status < 200:
+        return f"answered with the status {reply.status}, which ends no request"
+    for name, value in back(reply):
+        if _CONTROL.search(value):
+            return f"sent a reply whose header {name.decode('latin-1')!r} holds a control character"
+    return None
 
 
 def _moved(reply: Reply) -> URL | None:
-    """Return where the teacher says that a request is to be sent instead, if it is the same host.
+    """Return where the teacher says that a request is to be sent instead, if that is the teacher.
 
-    Another host must not get the client's key: its own library decides about that.
+    Only the same scheme, host and port may get the key and the body. All else is passed on as it
+    came: the client's own library decides about it.
     """
-    if reply.status not in _MOVED or not reply.header("location"):
+    places = [v for k, v in reply.headers if k.lower() == b"location"]
+    if reply.status not in _MOVED or len(places) != 1 or not _PLAIN_URL.fullmatch(places[0]):
         return None
-    target = URL(_place(reply), encoded=True)
-    secure = target.scheme == "https" or target.scheme == reply.url.scheme
-    return target if target.host == reply.url.host and secure else None
+    try:
+        target = reply.url.join(URL(places[0].decode(), encoded=True))
+        same = target.user is None and target.origin() == reply.url.origin()
+    except ValueError:
+        return None
+    return target if same else None

@@ -8,7 +8,7 @@ import json
 import shutil
 import sqlite3
 from collections.abc import Iterator
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import msgspec
@@ -32,7 +32,7 @@ from tasks.report import report
 
 pytestmark = pytest.mark.flow  # a night of a few hundred calls
 ROOT = Path(__file__).parents[1]
-FIRST, CALLS = date(2026, 3, 2), 700
+FIRST, CALLS = date(2026, 3, 2), 400
 MAIL = "mia.li+7@gmail.com"
 
 
@@ -46,12 +46,13 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     (folder / "params.yaml").write_text(yaml.safe_dump(params))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(plots, "plots", lambda *_: {})
-        patch.setattr(pool_update, "promote", lambda _: [])
+        patch.setattr(pool_update, "promote", lambda _: None)
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
         patch.setenv("FLYWHEEL_PARAMS", str(folder / "params.yaml"))
         asyncio.run(_traffic(folder / "home"))
         plain.night(str(FIRST), str(folder / "home"))
-        report.write(folder / "home", report.days(folder / "home/journal", load().economics))
+        days = report.days(folder / "home/journal", load().economics)
+        report.write(folder / "home", days, now=datetime.now(UTC))
         yield folder / "home"
 
 

@@ -24,7 +24,7 @@ from upstream import upstream
 from flows.night import alerts, pool_update, revocation, shadow_promotion
 from flows.night.folders import registry_of
 from flows.night.shadow_plan import PLAN
-from registry import chain, ledger, plots
+from registry import hash_chain, ledger, plots
 from registry.gate import Verdict
 from serving.pool import Pool
 from serving.reconcile import routes
@@ -59,7 +59,13 @@ def killed(number: int) -> Iterator[list[str]]:
         return instead
 
     client = [name for name in dir(MlflowClient) if name.startswith(CHANGES)]
-    places = [(os, "replace"), (os, "rename"), (chain, "append"), (Pool, "load"), (Pool, "unload")]
+    places = [
+        (os, "replace"),
+        (os, "rename"),
+        (hash_chain, "append"),
+        (Pool, "load"),
+        (Pool, "unload"),
+    ]
     with pytest.MonkeyPatch.context() as patch:
         for owner, name in (*places, *((MlflowClient, name) for name in client)):
             patch.setattr(owner, name, counted(name, getattr(owner, name)))

@@ -157,12 +157,13 @@ def stack(place: Path, postgres: str, bucket: dict[str, str]) -> Iterator[dict[s
     worker = Image("worker", place, home)
     for image in (mlflow, prefect, pool, gateway, worker):
         image.unpack()
-    mounted = {**home, "/tmp": str(place / "tmp")}
-    for file in (worker.files / "infra" / "prefect.yaml", mlflow.files / "mlflow-auth.ini"):
-        text = file.read_text()
-        for old, new in mounted.items():
-            text = text.replace(old, new)
-        file.write_text(text)
+    users = {"/tmp": str(place / "tmp")}
+    for file, instead in (
+        (worker.files / "infra" / "prefect.yaml", home),
+        (mlflow.files / "mlflow-auth.ini", users),
+    ):
+        ((old, new),) = instead.items()
+        file.write_text(file.read_text().replace(old, new))
     (place / "leases").mkdir()
     own(place / "leases")
     stores = {"PGPASSWORD": PASSWORD}

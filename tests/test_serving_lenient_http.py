@@ -80,6 +80,78 @@ def test_an_unusual_reply_is_passed_on(name: str, tmp_path: Path) -> None:
         assert asked(gateway) == asked(teacher)
 
 
+CHUNKS = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
+BROKEN = {
+    "no length of a chunk": CHUNKS + b"2\r\nok\r\nzz\r\n",
+    "lines without CR": CHUNKS + b"2\nok\n0\n\n",
+    "events of a file": CHUNKS + b"7\r\ndata: x\r\n",
+    "less than its length": b"HTTP/1.1 200 OK\r\ncontent-length: 500\r\n\r\ndata: x\ny",
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+@pytest.mark.parametrize("path", ["chat/completions", "files/1/content"])
+def test_a_reply_that_breaks_off_does_not_look_whole(name: str, path: str, tmp_path: Path) -> None:
+    """Nobody waits for its end, and the journal says who broke it off."""
+    with (
+        answering(BROKEN[name]) as (teacher, _),
+        running(served.gateway(tmp_path, None, f"{teacher}/v1")) as gateway,
+    ):
+        if name.startswith("events") and path.startswith("chat"):
+            assert b"broke off" in httpx.post(f"{gateway}/v1/{path}", content=BODY).content
+        else:
+            with pytest.raises(httpx.RemoteProtocolError):
+                httpx.post(f"{gateway}/v1/{path}", content=BODY)
+    if path.startswith("chat"):
+        (line,) = served.journal(tmp_path)
+        assert line["error"].startswith("the teacher's answer broke off")
+
+
+WRONG = {
+    b"x-a: a\x01b": "sent a reply whose header 'x-a' holds a control character",
+    b"no colon": "sent a reply that cannot be read",
+    b"x-a: a\rb": "sent a reply that cannot be read",
+    b"x-a: a\0b": "sent a reply that cannot be read",
+}
+
+
+@pytest.mark.parametrize("header", WRONG)
+def test_a_reply_that_is_no_http_is_an_error_that_says_so(header: bytes, tmp_path: Path) -> None:
+    """Neither silence, nor an error of the gateway's own, nor a teacher that is down."""
+    reply = b"HTTP/1.1 200 OK\r\n" + header + b"\r\ncontent-length: 2\r\n\r\n{}"
+    with (
+        answering(reply) as (teacher, _),
+        running(served.gateway(tmp_path, None, f"{teacher}/v1")) as gateway,
+    ):
+        status, _, body = asked(gateway)
+    assert status == 502
+    assert f"the teacher at {teacher}/v1 {WRONG[header]}" in body.decode()
+
+
+def test_a_status_that_ends_no_request_is_an_error(tmp_path: Path) -> None:
+    """As 099 and 101 are."""
+    for status in (b"099", b"101"):
+        with (
+            answering(b"HTTP/1.1 %b Odd\r\ncontent-length: 2\r\n\r\n{}" % status) as (teacher, _),
+            running(served.gateway(tmp_path, None, f"{teacher}/v1")) as gateway,
+        ):
+            found, _, body = asked(gateway)
+        assert found == 502
+        assert f"the status {int(status)}" in body.decode()
+
+
+def test_a_client_that_reads_slowly_gets_all(tmp_path: Path) -> None:
+    """What is held back while it does not read still comes, the end of the reply too."""
+    size = 20 << 20
+    reply = b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % size + b"x" * size
+    with (
+        answering(reply) as (teacher, _),
+        running(served.gateway(tmp_path, None, f"{teacher}/v1")) as gateway,
+        httpx.stream("POST", f"{gateway}/v1/files", content=BODY) as slow,
+    ):
+        assert sum(len(part) for part in slow.iter_raw(1 << 20)) == size
+
+
 def test_a_client_that_offers_another_protocol_keeps_its_body(tmp_path: Path) -> None:
     """As Java's does with its first request, in case the server speaks HTTP/2."""
     head = (

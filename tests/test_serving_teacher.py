@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
 import pytest
 from upstream import Handler, nowhere, upstream
 
-from serving.client import Client, is_loopback
+from serving.client import Body, Client, is_loopback
 from serving.teacher import Incoming, Teacher, TeacherDown, back
 
 BODY = b'{"model": "large",  "messages": []}'
 ASKED: dict[str, Any] = json.loads(BODY)
 PATH = b"/v1/chat/completions"
+PLACES: list[list[bytes]] = [  # of a Location, none of which is followed
+    *([b"//[bad"], [b"http://127.0.0.1:99999/x"], [b""], [b"/a", b"/b"], [b"/r\xe9"], [b"/a b"]),
+    *([b"http://127.0.0.1:9/x"], [b"http://me:word@127.0.0.1/x"], [b"ftp://127.0.0.1/"]),
+]
 
 
 def ask(
@@ -38,7 +43,7 @@ def ask(
     return asyncio.run(run())
 
 
-def post(*headers: tuple[bytes, bytes], body: bytes = BODY, query: bytes = b"") -> Incoming:
+def post(*headers: tuple[bytes, bytes], body: Body = BODY, query: bytes = b"") -> Incoming:
     return Incoming("POST", PATH, query, headers, body)
 
 
@@ -132,18 +137,40 @@ def test_a_configured_model_takes_the_place_of_the_clients() -> None:
     assert sent(other, model="huge").content == BODY
 
 
-def test_a_stale_connection_is_tried_once_more() -> None:
-    """A connection that the teacher closed while idle does not fail the call."""
+async def _parts() -> AsyncIterator[bytes]:
+    yield BODY[:5]
+    yield BODY[5:]
+
+
+@pytest.mark.parametrize("arriving", [False, True])
+def test_a_stale_connection_is_tried_once_more(arriving: bool) -> None:
+    """A connection that the teacher closed while idle fails no request, whatever its path."""
+    tries = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        tries.append(request.content)
+        if len(tries) == 2:
+            raise httpx.RemoteProtocolError("Server disconnected without sending a response.")
+        return httpx.Response(200, content=b"fine")
+
+    body = _parts() if arriving else BODY
+    second = Incoming("POST", b"/v1/embeddings", b"", [], body)
+    assert ask(answer, post(), second)[1][2] == b"fine"
+    assert tries == [BODY, BODY, BODY]
+
+
+@pytest.mark.parametrize("method", ["POST", "GET"])
+def test_a_request_that_a_new_connection_failed_is_not_sent_again(method: str) -> None:
+    """The teacher may have begun to answer it: that is the client's to decide."""
     tries = []
 
     def answer(request: httpx.Request) -> httpx.Response:
         tries.append(request)
-        if len(tries) == 1:
-            raise httpx.RemoteProtocolError("Server disconnected without sending a response.")
-        return httpx.Response(200, content=b"fine")
+        raise httpx.RemoteProtocolError("Server disconnected without sending a response.")
 
-    assert ask(answer, post())[0][2] == b"fine"
-    assert len(tries) == 2
+    with pytest.raises(TeacherDown, match="is down"):
+        ask(answer, Incoming(method, PATH, b"", [], BODY))
+    assert len(tries) == 1
 
 
 def test_a_teacher_that_is_down_is_one_sentence() -> None:
@@ -185,20 +212,42 @@ def test_a_redirect_is_followed_with_the_same_request(status: int) -> None:
             return httpx.Response(200, content=request.content)
         return httpx.Response(status, headers={"location": "/strict/v1/chat/completions"})
 
-    ((found, _, body),) = ask(answer, post((b"authorization", b"Bearer k")))
-    assert (found, body) == (200, BODY)
-    assert seen[1].headers["authorization"] == "Bearer k"
+    for content in (BODY, _parts()):
+        ((found, _, body),) = ask(answer, post((b"authorization", b"Bearer k"), body=content))
+        assert (found, body) == (200, BODY)
+        assert seen[-1].headers["authorization"] == "Bearer k"
 
     away = {"location": "http://elsewhere.invalid/v1"}
     ((found, headers, _),) = ask(lambda _: httpx.Response(status, headers=away), post())
     assert (found, headers["location"]) == (status, away["location"])
 
 
-def test_a_redirect_that_is_passed_on_names_the_teacher() -> None:
-    """A relative Location would lead back to the gateway."""
-    ((_, headers, _),) = ask(lambda _: httpx.Response(303, headers={"location": "/x?y"}), post())
-    assert headers["location"].startswith("http://127.0.0.1:")
-    assert headers["location"].endswith("/x?y")
+@pytest.mark.parametrize("status", [201, 303, 307])
+@pytest.mark.parametrize("places", PLACES)
+def test_a_location_that_is_not_followed_stays_as_it_came(status: int, places: list[bytes]) -> None:
+    """Another port is another server: it gets neither the key nor the body."""
+    seen: list[httpx.Request] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        seen.append(request)
+        return httpx.Response(status, headers=[(b"location", place) for place in places])
+
+    async def run() -> list[bytes]:
+        async with Client() as client:
+            reply = await Teacher(upstream(answer), client, "key").send(post())
+            reply.close()
+            return [v for k, v in back(reply) if k == b"location"]
+
+    assert asyncio.run(run()) == [place.decode("latin-1").encode() for place in places]
+    assert len(seen) == 1
+
+
+def test_a_relative_location_stays_relative() -> None:
+    """It would tell clients the teacher's own address, and lead them around the gateway."""
+    given = {"location": "/v1/batches/1?x#y"}
+    for status in (201, 303):
+        ((_, headers, _),) = ask(lambda _, s=status: httpx.Response(s, headers=given), post())
+        assert headers["location"] == given["location"]
 
 
 def test_redirects_have_an_end() -> None:

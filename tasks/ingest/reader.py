@@ -10,8 +10,8 @@ import msgspec
 from tasks.core.records import Call, Rejected
 from tasks.ingest import dialect_registry
 from tasks.ingest.dialects import batch, claude_code
+from tasks.ingest.duplicate_spans import Nested
 from tasks.ingest.json_lines import MAX_RAW, Document, reject
-from tasks.ingest.nested import Nested
 from tasks.ingest.shards import row
 from tasks.ingest.sources import documents
 from tasks.ingest.wire import shape

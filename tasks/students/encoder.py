@@ -34,7 +34,7 @@ from tasks.students.heads import (
     tensors,
     with_heads,
 )
-from tasks.students.kernel import KernelHead, words_of
+from tasks.students.kernel_head import KernelHead, words_of
 from tasks.students.list_slots import read_off
 from tasks.students.minilm import LENGTH, reach, shared, tokenizer
 from tasks.students.slots import Field

@@ -14,7 +14,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tasks.students.answer_templates import Forms
-from tasks.students.kernel import KernelHead
+from tasks.students.kernel_head import KernelHead
 from tasks.students.minilm import CASES, case_of, padded
 
 if TYPE_CHECKING:

@@ -28,7 +28,7 @@ from tasks.students.heads import (
     tensors,
     with_heads,
 )
-from tasks.students.kernel import KernelHead, words_of
+from tasks.students.kernel_head import KernelHead, words_of
 from tasks.students.list_slots import REST, tags
 from tasks.students.minilm import LENGTH, load_encoder, tokenizer
 from tasks.students.slots import ABSENT, Field, places

@@ -27,7 +27,16 @@ from tasks.core.records import digest
 from tasks.core.rows import Row
 from tasks.students.answer_templates import Forms
 from tasks.students.heads import FORM, Layout
-from tasks.students.kernel import PARTS, Floats, KernelHead, cosine, rarity, table, unit, words_of
+from tasks.students.kernel_head import (
+    PARTS,
+    Floats,
+    KernelHead,
+    cosine,
+    rarity,
+    table,
+    unit,
+    words_of,
+)
 from tasks.students.minilm import tokenizer
 from tasks.students.slots import ABSENT
 from tasks.train.encoder import Filled

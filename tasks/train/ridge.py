@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.students.kernel import Floats
+from tasks.students.kernel_head import Floats
 
 
 @dataclass(frozen=True, slots=True)

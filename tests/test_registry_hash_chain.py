@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from registry import chain
+from registry import hash_chain
 from tasks.core.stage import Refused
 
 
@@ -14,7 +14,7 @@ def made(path: Path, count: int, old: int = 0) -> Path:
     """A file of so many lines, the first of which are of a release without hashes."""
     path.write_bytes(b"".join(b'{"old":%d}\n' % n for n in range(old)))
     for number in range(count):
-        chain.append(path, b'{"n":%d}' % number)
+        hash_chain.append(path, b'{"n":%d}' % number)
     return path
 
 
@@ -22,7 +22,7 @@ def made(path: Path, count: int, old: int = 0) -> Path:
 def test_an_untouched_file_is_whole(tmp_path: Path, old: int) -> None:
     """Each line vouches for all before it, those of an early release included."""
     path = made(tmp_path / "l", 3, old)
-    count, last = chain.verify(path)
+    count, last = hash_chain.verify(path)
     assert count == 3 + old
     assert last.encode() in path.read_bytes().split(b"\n")[-2]
 
@@ -36,7 +36,7 @@ def test_a_changed_line_is_found(tmp_path: Path, old: bytes, new: bytes, line: i
     path = made(tmp_path / "l", 3, old=2)
     path.write_bytes(path.read_bytes().replace(old, new))
     with pytest.raises(Refused, match=f"line {line}, or one before it, was changed"):
-        chain.verify(path)
+        hash_chain.verify(path)
 
 
 def test_a_line_that_is_taken_out_or_put_in_is_found(tmp_path: Path) -> None:
@@ -45,16 +45,16 @@ def test_a_line_that_is_taken_out_or_put_in_is_found(tmp_path: Path) -> None:
     lines = path.read_bytes().split(b"\n")
     path.write_bytes(b"\n".join([lines[0], *lines[2:]]))
     with pytest.raises(Refused, match="line 2"):
-        chain.verify(path)
+        hash_chain.verify(path)
     path.write_bytes(b"\n".join([*lines[:-1], b'{"n":3}', b""]))
     with pytest.raises(Refused, match="line 4 has no hash"):
-        chain.verify(path)
+        hash_chain.verify(path)
 
 
 def test_a_torn_end_is_cut_off(tmp_path: Path) -> None:
     """What a crash left of a line is no line."""
     path = made(tmp_path / "l", 2)
     path.write_bytes(path.read_bytes() + b'{"n":')
-    assert chain.verify(path)[0] == 2
-    chain.append(path, b'{"n":2}')
-    assert chain.verify(path)[0] == 3
+    assert hash_chain.verify(path)[0] == 2
+    hash_chain.append(path, b'{"n":2}')
+    assert hash_chain.verify(path)[0] == 3

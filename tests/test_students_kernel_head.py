@@ -21,7 +21,7 @@ from tasks.core.task import load_one
 from tasks.evaluate.answers import answered
 from tasks.students.adapters import adapter_digest, open_student
 from tasks.students.encoder import EncoderStudent
-from tasks.students.kernel import rarity, table, words_of
+from tasks.students.kernel_head import rarity, table, words_of
 from tasks.train.folds import FILE, proving, raw, unlearned
 from tasks.train.kernel_fit import blocks, described
 from tasks.train.ridge import solve
