@@ -98,6 +98,8 @@ class Reply:
             async for part in self._response.content.iter_any():
                 yield part
         except _FAILURES as error:
+            if last := b"".join(self._response.content._buffer):  # came before it broke off
+                yield last
             raise Unreachable(error) from error
 
     async def body(self) -> bytes:

@@ -7,14 +7,17 @@ import os
 import resource
 import socket
 
+import msgspec
 import uvicorn
 from starlette.types import ASGIApp
 
+from serving import chat_response
 from serving.lenient_http import Requests
 from tasks.core.stage import Refused
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 HEAD_SECONDS = 20.0  # from the connection, or a request's first byte, to the end of its headers
+URL_BYTES = 65_535  # that httptools reads
 HEAD_BYTES = 256 << 10  # of a request line and its headers
 FILES = 3  # that one connection may need: its own, the teacher's and the pool's
 MOST = 10_000  # connections at once
@@ -74,10 +77,12 @@ class Http(Requests):
         """Read on, unless the head becomes too large."""
         if self._deadline is not None:
             if self._head > HEAD_BYTES:
-                self._close("431 Request Header Fields Too Large")
+                self._close("431 Request Header Fields Too Large", "the headers are too large")
                 return
             self._head += len(data)
         super().data_received(data)
+        if self._junk:
+            self._met()
 
     def on_message_begin(self) -> None:
         """Expect the rest of the head."""
@@ -89,13 +94,26 @@ class Http(Requests):
         self._met()
         super().on_headers_complete()
 
-    def _late(self) -> None:
-        self._close("408 Request Timeout")
+    def send_400_response(self, msg: str) -> None:
+        """Refuse what cannot be read."""
+        if self._in_head is False and len(getattr(self, "url", b"")) > URL_BYTES:
+            self._close("414 URI Too Long", f"the URL has more than {URL_BYTES} bytes")
+        else:
+            self._close("400 Bad Request", msg)
 
-    def _close(self, status: str) -> None:
-        self._met()
+    def _late(self) -> None:
         if self._head:
-            self.transport.write(f"HTTP/1.1 {status}\r\nconnection: close\r\n\r\n".encode())
+            self._close("408 Request Timeout", "the headers did not come in time")
+        else:
+            self._met()
+            self.transport.close()
+
+    def _close(self, status: str, sentence: str) -> None:
+        self._met()
+        body = msgspec.json.encode(chat_response.error(sentence, "invalid_request_error"))
+        head = f"HTTP/1.1 {status}\r\ncontent-type: application/json\r\n"
+        length = f"content-length: {len(body)}\r\nconnection: close\r\n\r\n"
+        self.transport.write((head + length).encode() + body)
         self.transport.close()
 
     def _expect(self) -> None:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import re
+import socket
+import struct
 from functools import partial
 from typing import Any
 
 import aiohttp
+import httptools
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.helpers import set_exception
 from aiohttp.http_exceptions import HttpProcessingError
 from uvicorn.protocols.http import httptools_impl
 
-_UPGRADE = re.compile(rb"\r\nupgrade:(?![ \t]*websocket)[^\r\n]*", re.IGNORECASE)
 _LENGTH = re.compile(rb"\r\ncontent-length:([^\r\n]*)", re.IGNORECASE)
 _CHUNKED = re.compile(rb"\r\ntransfer-encoding:[^\r\n]*chunked", re.IGNORECASE)
 
@@ -20,15 +22,106 @@ for _code in range(600, 1000):  # no status of HTTP, and sent all the same
     httptools_impl.STATUS_LINE.setdefault(_code, b"HTTP/1.1 %d \r\n" % _code)
 
 
+class Cycle(httptools_impl.RequestResponseCycle):
+    """One request and its reply.
+
+    To HTTP/1.0, which knows no chunks, a reply of no given length ends with the connection, and a
+    broken one with an error of the connection: a plain end would look whole.
+    """
+
+    _until_close = False
+
+    async def send(self, message: Any) -> None:
+        """Write the next part of the reply."""
+        if message["type"] == "http.response.start" and self.scope["http_version"] != "1.1":
+            self._until_close = all(name != b"content-length" for name, _ in message["headers"])
+        if self._until_close:
+            self.chunked_encoding = self.keep_alive = False
+            self.expected_content_length = len(message.get("body", b""))
+        await super().send(message)
+
+    async def run_asgi(self, app: Any) -> None:
+        """Answer the request."""
+        await super().run_asgi(app)
+        if self._until_close and not self.response_complete and not self.disconnected:
+            place = self.transport.get_extra_info("socket")
+            place.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+
+httptools_impl.RequestResponseCycle = Cycle  # type: ignore[misc]
+
+
 class Requests(httptools_impl.HttpToolsProtocol):
-    """Reads requests. One that offers another protocol (Java's client: HTTP/2) keeps its body."""
+    """Reads requests. One that offers another protocol (Java's client: HTTP/2) keeps its body.
+
+    What a client sends behind the last chunk of a body is no header of its request, and what is no
+    request does not take the place of the reply to the one before it.
+    """
+
+    _in_head = False
+    _junk = False  # came after the last request that will be answered
 
     def data_received(self, data: bytes) -> None:
-        """Read on; the offer is left out, as nobody takes it."""
-        if b"pgrade" in data and (self.cycle is None or self.cycle.response_complete):
-            head, end, body = data.partition(b"\r\n\r\n")
-            data = _UPGRADE.sub(b"", head) + end + body
-        super().data_received(data)
+        """Read on; an offer is left out, as nobody takes it."""
+        self._unset_keepalive_if_required()
+        while data and not self._junk:
+            try:
+                return self.parser.feed_data(data)
+            except httptools.HttpParserUpgrade as offer:
+                if not self._offers():
+                    return self._unsupported_upgrade_warning()
+                data = self._without_offer() + data[offer.args[0] :]
+            except httptools.HttpParserError:
+                return self._refuse()
+
+    def on_message_begin(self) -> None:
+        """Expect headers."""
+        super().on_message_begin()
+        self._in_head = True
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take a header, but none from behind the body."""
+        if self._in_head:
+            super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        """Begin to answer, unless the head is to be read again without its offer."""
+        self._in_head = False
+        if not self._offers():
+            super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        """Pass the end of the body on."""
+        if not self._offers():
+            super().on_message_complete()
+
+    def _offers(self) -> bool:
+        """Return whether the parser stops at the end of this head for an offer that is not taken.
+
+        WebSockets are refused where requests are answered.
+        """
+        if not self.parser.should_upgrade() or self.parser.get_method() == b"CONNECT":
+            return False
+        return not any(k == b"upgrade" and b"websocket" in v.lower() for k, v in self.headers)
+
+    def _without_offer(self) -> bytes:
+        """The head as it was read, without its offer."""
+        version = self.parser.get_http_version().encode()
+        kept = [b"%b: %b" % (k, v) for k, v in self.headers if k != b"upgrade"]
+        line = b"%b %b HTTP/%b" % (self.parser.get_method(), self.url, version)
+        return b"\r\n".join([line, *kept, b"", b""])
+
+    def _refuse(self) -> None:
+        """Say that this is no request, behind the replies to those that are."""
+        cycle = self.cycle
+        if cycle is None or cycle.response_complete:
+            self.send_400_response("this is no request of HTTP/1.1")
+        elif not cycle.more_body:
+            self._junk, cycle.keep_alive = True, False
+        elif cycle.response_started:
+            self.transport.close()
+        else:
+            self.send_400_response("the body of this request is not in chunks as HTTP has them")
 
 
 class Stale(aiohttp.ServerDisconnectedError):

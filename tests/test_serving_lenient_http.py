@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import select
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -140,6 +142,16 @@ def test_a_status_that_ends_no_request_is_an_error(tmp_path: Path) -> None:
         assert f"the status {int(status)}" in body.decode()
 
 
+@pytest.mark.parametrize("end", [b"", b"zz\r\n"])
+def test_what_came_before_a_reply_broke_off_is_passed_on(end: bytes, tmp_path: Path) -> None:
+    """Also where both were read at once."""
+    with (
+        answering(CHUNKS + b"2\r\nok\r\n" + end) as (teacher, _),
+        running(served.gateway(tmp_path, None, f"{teacher}/v1")) as gateway,
+    ):
+        assert said(gateway, head("files", LENGTH) + BODY).endswith(b"\r\n\r\n2\r\nok\r\n")
+
+
 def test_a_client_that_reads_slowly_gets_all(tmp_path: Path) -> None:
     """What is held back while it does not read still comes, the end of the reply too."""
     size = 20 << 20
@@ -152,20 +164,134 @@ def test_a_client_that_reads_slowly_gets_all(tmp_path: Path) -> None:
         assert sum(len(part) for part in slow.iter_raw(1 << 20)) == size
 
 
-def test_a_client_that_offers_another_protocol_keeps_its_body(tmp_path: Path) -> None:
-    """As Java's does with its first request, in case the server speaks HTTP/2."""
-    head = (
-        b"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nConnection: Upgrade, HTTP2-Settings\r\n"
-        b"Content-Length: %d\r\nHTTP2-Settings: AAEAAEAA\r\nUpgrade: h2c\r\n\r\n" % len(BODY)
+def said(url: str, *pieces: bytes) -> bytes:
+    """All that a server says to these bytes, each piece sent by itself, until it hangs up."""
+    with socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2]))) as client:
+        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for piece in pieces:
+            client.sendall(piece)
+            select.select([client], [], [], 0.02)
+        return b"".join(iter(lambda: client.recv(65_536), b""))
+
+
+@pytest.fixture
+def asking(tmp_path: Path) -> Iterator[tuple[str, list[httpx.Request]]]:
+    """A gateway, and what its teacher was sent; it answers in chunks."""
+    got: list[httpx.Request] = []
+
+    async def parts() -> AsyncIterator[bytes]:
+        yield b"{"
+        yield b"}"
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        got.append(request)
+        return httpx.Response(200, content=parts())
+
+    with running(served.gateway(tmp_path, None, answer)) as url:
+        yield url, got
+
+
+def head(path: str = "chat/completions", *more: str, version: str = "1.1") -> bytes:
+    """A request's head."""
+    lines = [f"POST /v1/{path} HTTP/{version}", "Host: x", "Authorization: Bearer k", *more]
+    return "\r\n".join([*lines, "", ""]).encode()
+
+
+LENGTH = f"Content-Length: {len(BODY)}"
+OFFER = ("Connection: Upgrade, HTTP2-Settings", "HTTP2-Settings: AAEAAEAA", "Upgrade: h2c", LENGTH)
+LAST = head("models", "Connection: close", "Content-Length: 0")
+
+
+def test_a_client_that_offers_another_protocol_keeps_its_body(
+    asking: tuple[str, list[httpx.Request]],
+) -> None:
+    """As Java's does with its first request, however the request is cut, and behind another."""
+    url, got = asking
+    offer = head("chat/completions", *OFFER)
+    for cut in (len(offer) - 40, len(offer) - 20, len(offer) - 2, len(offer)):
+        said(url, offer[:cut], offer[cut:] + BODY + LAST)
+    said(url, head("embeddings", LENGTH) + BODY + offer + BODY + offer + BODY + LAST)
+    asked = [one.content for one in got if not one.url.path.endswith("models")]
+    assert asked == [BODY] * 7
+    assert not any("upgrade" in one.headers for one in got)
+
+
+@pytest.mark.parametrize("path", ["chat/completions", "files"])
+def test_a_body_that_looks_like_a_head_is_not_changed(
+    path: str, asking: tuple[str, list[httpx.Request]]
+) -> None:
+    """Only a head can offer another protocol."""
+    url, got = asking
+    body = b'{"a": "\r\nUpgrade: h2c\r\n\r\n"}'
+    request = head(path, f"Content-Length: {len(body)}") + body
+    cut = request.index(b"\r\n\r\n") + 3
+    said(url, request + LAST)
+    said(url, request[:cut], request[cut:] + LAST)
+    assert [one.content for one in got[::2]] == [body, body]
+
+
+@pytest.mark.parametrize("path", ["chat/completions", "files"])
+def test_what_follows_a_body_is_no_header(
+    path: str, asking: tuple[str, list[httpx.Request]]
+) -> None:
+    """A trailer cannot give a request another key, or another encoding."""
+    url, got = asking
+    chunk = b"%x\r\n%b\r\n0\r\n" % (len(BODY), BODY)
+    trailers = b"Authorization: Bearer evil\r\nContent-Encoding: gzip\r\n\r\n"
+    begin = head(path, "Transfer-Encoding: chunked")
+    said(url, begin + chunk + trailers + LAST)
+    said(url, begin, chunk, trailers + LAST)
+    for one in got[::2]:
+        assert one.content == BODY
+        assert one.headers.get_list("authorization") == ["Bearer k"]
+        assert "content-encoding" not in one.headers
+
+
+@pytest.mark.parametrize("version", ["1.0", "0.9"])
+def test_a_client_that_knows_no_chunks_gets_none(
+    version: str, asking: tuple[str, list[httpx.Request]]
+) -> None:
+    """A reply of unknown length ends with the connection."""
+    begin, _, body = said(asking[0], head("files", LENGTH, version=version) + BODY).partition(
+        b"\r\n\r\n"
     )
+    assert body == b"{}"
+    assert b"transfer-encoding" not in begin
+
+
+def test_a_broken_reply_to_http_1_0_ends_with_an_error(tmp_path: Path) -> None:
+    """A plain end would look whole."""
     with (
-        answering(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}") as (teacher, got),
+        answering(CHUNKS + b"2\r\nok\r\n") as (teacher, _),
         running(served.gateway(tmp_path, None, f"{teacher}/v1")) as gateway,
+        pytest.raises(ConnectionResetError),
     ):
-        port = int(gateway.rpartition(":")[2])
-        for pieces in ([head + BODY], [head, BODY]):
-            with socket.create_connection(("127.0.0.1", port)) as client:
-                for piece in pieces:
-                    client.sendall(piece)
-                assert client.recv(65_536).startswith(b"HTTP/1.1 200 OK\r\n")
-    assert [one.partition(b"\r\n\r\n")[2] for one in got] == [BODY, BODY]
+        said(gateway, head("files", LENGTH, version="1.0") + BODY)
+
+
+@pytest.mark.parametrize("junk", [b"junk\r\n\r\n", b"\0", b'"}]}'])
+def test_junk_behind_a_request_does_not_take_its_reply(
+    junk: bytes, asking: tuple[str, list[httpx.Request]]
+) -> None:
+    """The request is answered, then the connection is closed."""
+    for pieces in ([head("chat/completions", LENGTH) + BODY + junk], [LAST + junk]):
+        found = said(asking[0], *pieces)
+        assert found.startswith(b"HTTP/1.1 200 OK\r\n")
+        assert found.count(b"HTTP/1.1") == 1
+
+
+NO_REQUESTS = [
+    (b"junk\r\n\r\n", 400),
+    (b"GET /v1/" + b"x" * 70_000 + b" HTTP/1.1\r\n\r\n", 414),
+    (head("files", "Transfer-Encoding: chunked") + b"zz\r\n", 400),
+]
+
+
+@pytest.mark.parametrize(("request_", "status"), NO_REQUESTS)
+def test_what_is_no_request_is_refused_in_json(
+    request_: bytes, status: int, asking: tuple[str, list[httpx.Request]]
+) -> None:
+    """As every other error of the gateway is."""
+    begin, _, body = said(asking[0], request_).partition(b"\r\n\r\n")
+    assert begin.startswith(b"HTTP/1.1 %d " % status)
+    assert json.loads(body)["error"]["message"]
