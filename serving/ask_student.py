@@ -47,10 +47,13 @@ class Students:
 
     async def ask(self, exchange: Exchange) -> Answer | None:
         """The student's answer if it may be served; else `exchange.reason` says why not."""
+        if exchange.request is None:
+            exchange.reason = f"{escalate.UNREAD}: {exchange.unread}"
+            return None
         if exchange.api != CHAT:
             exchange.reason = escalate.OTHER_API
             return None
-        request, router = exchange.request or {}, self.routes.current()
+        request, router = exchange.request, self.routes.current()
         found = router.find(request) if exchange.is_chat() else None
         if found is None:
             exchange.reason = router.miss(request)

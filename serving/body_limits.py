@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 
 OBJECTS = 5  # times a body's size that what is read out of it may take
 BODIES = 8  # largest ones that are held at the same time; others wait for them
-WAIT_SECONDS = 30.0  # for the bodies of others
+SMALL = 64 << 10  # bytes of a body that wait for nobody: the server's own buffer holds as many
 MEGABYTE = 1 << 20
+WAIT_SECONDS = 30.0  # for the bodies of others
 
 
 class NotTaken(Exception):  # noqa: N818 - it reads as what happened to the request
@@ -28,50 +29,88 @@ class NotTaken(Exception):  # noqa: N818 - it reads as what happened to the requ
         self.status = status
 
 
+@dataclass(slots=True, eq=False)
+class Share:
+    """What one request holds of a space: it grows as bytes arrive."""
+
+    space: Space
+    client: str
+    size: int = 0
+    _seen: int = 0
+
+    async def grow(self, more: int) -> None:
+        """Hold so many bytes more, once there is room. Raises NotTaken after `WAIT_SECONDS`."""
+        self._seen += more
+        due = self._seen - self.space.free - self.size
+        if due > 0:
+            await self.space.take(due, self)
+
+
 @dataclass(slots=True)
 class Space:
-    """Bytes that requests share: who finds too few of them free waits for the others.
+    """Bytes that requests share: who finds too few of them left waits for the others.
 
-    One client has at most half of them, however slowly it sends.
+    One client has at most half of them, however slowly it sends. The first `free` bytes of each
+    request count for nothing. The last `reserve` bytes are for the eldest that still grows: so
+    requests that are half here never all wait for one another.
     """
 
     total: int
-    _free: int = field(init=False)
+    reserve: int
+    free: int
+    _growing: dict[Share, None] = field(default_factory=dict)  # eldest first
     _held: Counter[str] = field(default_factory=Counter)
     _freed: asyncio.Event = field(default_factory=asyncio.Event)
 
-    def __post_init__(self) -> None:
-        self._free = self.total
+    def _fits(self, more: int, share: Share) -> bool:
+        left = self.total - self._held.total() - more
+        of_client = self.total // 2 - self._held[share.client] - more
+        if min(left, of_client) >= self.reserve:
+            return True
+        eldest = next(iter(self._growing))
+        own = next(one for one in self._growing if one.client == share.client)
+        return (
+            left >= (0 if share is eldest else self.reserve)
+            and of_client >= (0 if share is own else self.reserve)
+        )  # fmt: skip
 
-    def _fits(self, size: int, client: str) -> bool:
-        return self._free >= size and self._held[client] + size <= self.total // 2
-
-    async def take(self, size: int, client: str) -> None:
-        """Take so many bytes for a client. Raises NotTaken after `WAIT_SECONDS`."""
+    async def take(self, more: int, share: Share) -> None:
+        """Take so many bytes. Raises NotTaken after `WAIT_SECONDS`."""
         try:
-            async with asyncio.timeout(None if self._fits(size, client) else WAIT_SECONDS):
-                while not self._fits(size, client):
+            async with asyncio.timeout(None if self._fits(more, share) else WAIT_SECONDS):
+                while not self._fits(more, share):
                     self._freed.clear()
                     await self._freed.wait()
         except TimeoutError:
             raise NotTaken(503, "too many large requests at once: try again") from None
-        self._free -= size
-        self._held[client] += size
+        self._held[share.client] += more
+        share.size += more
 
-    def give(self, size: int, client: str) -> None:
-        """Give so many bytes back."""
-        self._free += size
-        self._held[client] -= size
-        if not self._held[client]:
-            del self._held[client]
+    def whole(self, share: Share) -> None:
+        """Say that a share grows no more: the next one may use the reserve."""
+        self._growing.pop(share, None)
         self._freed.set()
+
+    @contextmanager
+    def share(self, client: str) -> Iterator[Share]:
+        """Share the space with a client's request while it lasts."""
+        share = Share(self, client)
+        self._growing[share] = None
+        try:
+            yield share
+        finally:
+            self._held[client] -= share.size
+            if not self._held[client]:
+                del self._held[client]
+            self.whole(share)
 
 
 @dataclass(slots=True)
 class BodyLimits:
     """Room for the bodies that are read as a whole, each of at most `largest` bytes.
 
-    What is read out of them takes other room: who holds that waits for nobody's body.
+    What is read out of them takes other room, and only until the teacher is asked: who waits for
+    its reply holds a body and no more.
     """
 
     largest: int
@@ -79,47 +118,37 @@ class BodyLimits:
     objects: Space = field(init=False)
 
     def __post_init__(self) -> None:
-        self.bodies = Space(BODIES * self.largest)
-        self.objects = Space(2 * self.readable)
+        self.bodies = Space(BODIES * self.largest, self.largest, SMALL)
+        self.objects = Space(2 * self.readable, 0, MEGABYTE)
 
     @property
     def readable(self) -> int:
         """Return how many bytes of memory the objects of one body may take: else it is not read."""
         return OBJECTS * self.largest
 
-    @asynccontextmanager
-    async def room(self, incoming: Incoming, client: str) -> AsyncIterator[None]:
-        """Hold room for a request's body while the request lasts. Raises NotTaken.
+    @contextmanager
+    def room(self, incoming: Incoming, client: str) -> Iterator[Share]:
+        """Room for as much of a request's body as is here, while the request lasts.
 
-        A body that does not say its length may be as large as any.
+        Raises NotTaken where it says that it is too large.
         """
         length = incoming.header(b"content-length")
-        size = int(length) if length.isdecimal() else 0
-        if incoming.header(b"transfer-encoding"):
-            size = self.largest
-        if size > self.largest:
+        if length.isdecimal() and int(length) > self.largest:
             raise too_large(self.largest)
-        await self.bodies.take(size, client)
-        try:
-            yield
-        finally:
-            self.bodies.give(size, client)
+        with self.bodies.share(client) as share:
+            yield share
 
     @asynccontextmanager
     async def reading(self, exchange: Exchange) -> AsyncIterator[None]:
-        """Read a request out of its body, and hold room for it. Raises NotTaken.
+        """Read a request out of its body, and hold room for it.
 
-        A packed body may hold as much as any until it is unpacked.
+        Where there is none for too long, it stays unread and is the teacher's to answer.
         """
-        held, client = min(exchange.memory(), self.readable), exchange.client
-        await self.objects.take(held, client)
-        try:
-            rest = held - exchange.read(self.readable)
-            self.objects.give(rest, client)
-            held -= rest
+        with self.objects.share(exchange.client) as share:
+            with suppress(NotTaken):
+                await share.grow(min(exchange.memory(), self.readable))
+                exchange.read(self.readable)
             yield
-        finally:
-            self.objects.give(held, client)
 
 
 def too_large(largest: int) -> NotTaken:

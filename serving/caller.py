@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from starlette.types import Receive, Send
 
-from serving.body_limits import NotTaken, too_large
+from serving.body_limits import NotTaken, Share, too_large
 from serving.client import Headers
 
 BODY_SECONDS = 60.0  # between two parts of a body
@@ -28,8 +28,8 @@ class Caller:
         self.left = False
         self.started = False
 
-    async def body(self, largest: int) -> bytes:
-        """The whole body, of at most so many bytes. Raises Left and NotTaken."""
+    async def body(self, largest: int, share: Share) -> bytes:
+        """The whole body, of at most so many bytes, each in its share. Raises Left and NotTaken."""
         parts, size = list[bytes](), 0
         try:
             async with asyncio.timeout(BODY_SECONDS + largest / SLOWEST):
@@ -37,9 +37,11 @@ class Caller:
                     size += len(part)
                     if size > largest:
                         raise too_large(largest)
+                    await share.grow(len(part))
                     parts.append(part)
         except TimeoutError:
             raise NotTaken(408, f"the body came at less than {SLOWEST >> 10} KB a second") from None
+        share.space.whole(share)
         return b"".join(parts)
 
     async def parts(self) -> AsyncIterator[bytes]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import sys
 import time
 from dataclasses import dataclass
 
@@ -18,17 +17,20 @@ from tasks.ingest.wire.completion import Completion
 CHAT, RESPONSES, MESSAGES = "chat", "responses", "messages"
 _KINDS = {"chat/completions": CHAT, "responses": RESPONSES, "messages": MESSAGES}
 _PATH = re.compile(
-    r"/(?:v1|openai(?:/v1|/deployments/[^/]+)?)/(chat/completions|responses|messages)/?"
+    r"(?:v1|openai(?:/v1|/deployments/[^/]+)?)/(chat/completions|responses|messages)"
 )
+WAITED = "there was no room to read it"
+TOO_LARGE = "larger than may be read"
 _NOT_A_LABEL = re.compile(r"[^\x20-\x7e]")
 
 
 def api_of(method: str, path: str) -> str | None:
     """Return which API that nights learn from this calls.
 
-    Chat, responses or messages; None for others.
+    Chat, responses or messages; None for others. Servers pass over `//`, `/./` and a last `/`.
     """
-    match = _PATH.fullmatch(path) if method == "POST" else None
+    parts = "/".join(part for part in path.split("/") if part not in ("", "."))
+    match = _PATH.fullmatch(parts) if method == "POST" else None
     return _KINDS[match[1]] if match else None
 
 
@@ -37,8 +39,9 @@ class Exchange:
     """One request to a model; `match`, `reason` and `student` become known while it is answered.
 
     `start` is the clock's reading at its arrival, `at` its time in seconds since the epoch.
-    `request` is None where its body cannot be read; `plain` where it is JSON to the letter. `key`
-    is the client's, where the gateway asks for keys of its own; `address` is where it calls from.
+    `request` is None while nobody needs it, and where its body cannot be read: `unread` says why.
+    `plain` says whether it is JSON to the letter. `key` is the client's, where the gateway asks for
+    keys of its own; `address` is where it calls from.
     """
 
     id: str
@@ -49,37 +52,37 @@ class Exchange:
     key: ClientKey | None = None
     address: str = ""
     request: Json | None = None
+    unread: str = WAITED
     plain: bool = False
     match: Match | None = None
     reason: str = ""
     student: Json | None = None
 
     def memory(self) -> int:
-        """Return how many bytes what is read out of the body may take; a packed one: any number."""
-        assert isinstance(self.incoming.body, bytes)
-        packed = self.incoming.header(b"content-encoding")
-        return sys.maxsize if packed else request_body.memory(self.incoming.body)
-
-    def read(self, most: int) -> int:
-        """Read the request out of the body, as far as it can be, and within so many bytes.
-
-        Return how many bytes it takes.
-        """
-        assert isinstance(self.incoming.body, bytes)
+        """Return how many bytes what is read out of the body may take."""
         try:
-            body = request_body.unpacked(
-                self.incoming.body, self.incoming.header(b"content-encoding")
-            )
-            size = request_body.memory(body)
+            return request_body.memory(self._unpacked())
         except ValueError:
             return 0
-        if size > most:
-            return 0
+
+    def read(self, most: int) -> None:
+        """Read the request out of the body, as far as it can be, and within so many bytes."""
         try:
+            body = self._unpacked()
+            if request_body.memory(body) > most:
+                self.unread = TOO_LARGE
+                return
             self.request, self.plain = request_body.read(body), True
         except request_body.NotPlain as error:
-            self.request = error.request
-        return size
+            self.request, self.unread = error.request, str(error)
+        except ValueError as error:
+            self.unread = str(error)
+
+    def _unpacked(self) -> bytes:
+        """The body before it was packed. Raises ValueError."""
+        assert isinstance(self.incoming.body, bytes)
+        encoding = self.incoming.header(b"content-encoding")
+        return request_body.unpacked(self.incoming.body, encoding)
 
     @property
     def client(self) -> str:

@@ -97,6 +97,7 @@ class Gateway:
                 key, incoming = self.clients.admit(incoming, time.time())
                 await self._handle(incoming, api_of(incoming.method, scope["path"]), caller, key)
             except NotTaken as refusal:
+                self.metrics.refused.labels(str(refusal.status)).inc()
                 error = chat_response.error(str(refusal), "invalid_request_error")
                 closing = (b"connection", b"close")
                 await caller.reply(refusal.status, [JSON, closing], msgspec.json.encode(error))
@@ -111,24 +112,29 @@ class Gateway:
             await Relay(self.teacher, incoming.with_body(body), caller).run()
             return
         client = key.name if key else caller.address
-        async with self.bodies.room(incoming, client):
-            incoming = incoming.with_body(await caller.body(largest))
-            if api is None:
-                await Relay(self.teacher, incoming, caller).run()
-            else:
-                exchange = Exchange(uuid.uuid4().hex, at, start, api, incoming, key, caller.address)
-                async with self.bodies.reading(exchange):
+        exchange = Exchange(uuid.uuid4().hex, at, start, api or "", incoming, key, caller.address)
+        try:
+            with self.bodies.room(incoming, client) as share:
+                exchange.incoming = incoming.with_body(await caller.body(largest, share))
+                if api is None:
+                    await Relay(self.teacher, exchange.incoming, caller).run()
+                else:
                     await self._answer(exchange, caller)
+        except NotTaken as refusal:
+            if api is not None:
+                self._keep(exchange.line(0.0, reason=escalate.REFUSED, error=str(refusal)))
+            raise
 
     async def _answer(self, exchange: Exchange, caller: Caller) -> None:
         """Answer one call: a student's answer where it may be served, else the teacher's."""
         self.metrics.calls.labels(exchange.api).inc()
-        try:
-            answer = await self.students.ask(exchange)
-            served = self._serve(exchange, answer) if answer else None
-        except Exception:  # an answer that cannot be served is only a reason to escalate
-            log.exception("call %s", exchange.id)
-            exchange.reason, served = escalate.STUDENT_ERROR, None
+        async with self.bodies.reading(exchange):
+            try:
+                answer = await self.students.ask(exchange)
+                served = self._serve(exchange, answer) if answer else None
+            except Exception:  # an answer that cannot be served is only a reason to escalate
+                log.exception("call %s", exchange.id)
+                exchange.reason, served = escalate.STUDENT_ERROR, None
         if served:
             body, kind = served
             request_id = (b"x-request-id", exchange.id.encode())
@@ -136,6 +142,7 @@ class Gateway:
             await caller.reply(200, headers, body)
         else:
             self.metrics.escalated(exchange.reason)
+            exchange.request = None  # the teacher may take minutes
             await self._escalate(exchange, caller)
 
     def _time(self, incoming: Incoming) -> float:
@@ -187,6 +194,7 @@ class Gateway:
     def _record(self, exchange: Exchange, passed: Passed) -> None:
         """Write the line of a call that the teacher answered, or failed to answer."""
         self.metrics.teacher.labels(str(passed.status)).inc()
+        exchange.read(self.bodies.readable)  # again, for its line
         if exchange.api == CHAT:
             self.students.keys.learn(exchange.incoming, exchange.model, passed.status)
         line = exchange.line(self._audit_rate(exchange)) | teacher_reply.fields(
@@ -198,6 +206,9 @@ class Gateway:
                 self.students.evidence.see(msgspec.convert(line, JournalLine))
         self.clients.spend(line)
         self.metrics.seconds.labels(TEACHER).observe(line["latency_s"])
+        self._keep(line)
+
+    def _keep(self, line: Json) -> None:
         if not self.journal.keep(line):  # the client gets its answer, which may have been costly
             self.metrics.unwritten.inc()
 

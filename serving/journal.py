@@ -57,7 +57,7 @@ class Journal:
     def put_aside(self, line: Json) -> None:
         """Write a line that `keep` is to write again, with more in it, before this process ends."""
         try:
-            if self._alive is None:
+            if self._alive is None or not self._aside.is_dir():
                 self._aside.mkdir(parents=True, mode=0o700)
                 self._alive = FileLock(self._aside / "lock", thread_local=False)
                 self._alive.acquire()
@@ -122,12 +122,15 @@ class Journal:
         return True
 
     def _open(self, day: str) -> int:
+        path = self.folder / f"{day}{self._suffix}"
         if day in self._files:
-            return self._files[day]
+            if _is(path, self._files[day]):
+                return self._files[day]
+            log.error("%s was removed or moved while it was written: it is made again", path)
+            self._drop(day)
         while len(self._files) >= OPEN_FILES:
             self._close(next(iter(self._files)))
         self.folder.mkdir(parents=True, exist_ok=True)
-        path = self.folder / f"{day}{self._suffix}"
         file = self._files[day] = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
         try:
             size = os.fstat(file).st_size
@@ -165,8 +168,16 @@ class Journal:
         self._unsynced.clear()
         if self._alive is not None and not any(self._aside.glob("*.json")):
             self._alive.release()
-            shutil.rmtree(self._aside)
+            shutil.rmtree(self._aside, ignore_errors=True)
             self._alive = None
+
+
+def _is(path: Path, file: int) -> bool:
+    """Return whether a path still leads to an open file."""
+    try:
+        return os.path.samestat(path.stat(), os.fstat(file))
+    except FileNotFoundError:
+        return False
 
 
 def _holds(file: Path, call: str) -> bool:

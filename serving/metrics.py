@@ -29,6 +29,9 @@ class Metrics:
         self.teacher = self._counter(
             "teacher_responses", "The teacher's responses, by HTTP status (0: none).", "status"
         )
+        self.refused = self._counter(
+            "refused", "Requests that the gateway did not take, by HTTP status.", "status"
+        )
         self.unwritten = self._counter(
             "unwritten", "Answered calls that could not be written to the journal."
         )

@@ -23,10 +23,10 @@ _TOKEN = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*(?:"|\\?\Z)|[{}\[\],:]', re.DOTALL
 
 
 class NotPlain(Exception):  # noqa: N818 - it reads as what the body is
-    """A body that no student can be asked about; `request` is what could be read of it, or None."""
+    """A body that no student can be asked about: why, and `request`, what could be read of it."""
 
-    def __init__(self, request: Json | None) -> None:
-        super().__init__("not plain JSON")
+    def __init__(self, why: str, request: Json | None = None) -> None:
+        super().__init__(why)
         self.request = request
 
 
@@ -45,12 +45,18 @@ def read(body: bytes) -> Json:
         plain = True
     except UnicodeDecodeError:
         document, plain = _loose(body), False
-    except (ValueError, RecursionError):
-        raise NotPlain(None) from None
+    except json.JSONDecodeError:
+        raise NotPlain("no JSON") from None
+    except ValueError:  # Python's limit of an integer's digits
+        raise NotPlain("a number has too many digits") from None
+    except RecursionError:
+        raise NotPlain("nested too deeply") from None
     if not isinstance(document, dict):
-        raise NotPlain(None)
-    if not plain or _odd_numbers(document):
-        raise NotPlain(document)
+        raise NotPlain("no JSON object")
+    if not plain:
+        raise NotPlain("not in UTF-8", document)
+    if _odd_numbers(document):
+        raise NotPlain("a number that JSON does not have", document)
     return document
 
 
@@ -117,7 +123,7 @@ def _unpacked(body: bytes, name: str) -> bytes:
             return _bounded(reader.read(LARGEST))
     except Exception as error:  # each library has its own
         raise ValueError(f"not {name}") from error
-    raise ValueError(f"unknown encoding {name}")
+    raise ValueError(f"unknown encoding {name[:40]}")
 
 
 def _bounded(out: bytes) -> bytes:

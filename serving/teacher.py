@@ -28,7 +28,7 @@ _ACCOUNT = (b"openai-organization", b"openai-project")  # of the client's key, n
 _OURS = b"x-flywheel-"
 _NAMES_MODEL = re.compile(
     rb"/(chat/completions|completions|responses|responses/input_tokens|messages"
-    rb"|messages/count_tokens)/?$"
+    rb"|messages/count_tokens)/*$"
 )
 
 

@@ -8,6 +8,7 @@ import logging
 import threading
 import time
 from collections import Counter
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
@@ -19,11 +20,9 @@ from upstream import Handler
 
 from serving import body_limits, caller, escalate
 from serving.ask_student import OF_ONE_CLIENT, UNDER_WAY
-from serving.body_limits import NotTaken
 from serving.gateway import Gateway, app
 from serving.journal import Journal
 from serving.journal_quota import JournalQuota
-from serving.teacher import Incoming
 from tasks.core.params import Ingest
 from tasks.ingest.ingest import ingest
 
@@ -174,24 +173,99 @@ def test_an_emptied_journal_keeps_texts_again(tmp_path: Path) -> None:
     journal.close()
 
 
-def test_a_client_that_sends_slowly_holds_no_more_than_half_of_the_room(
+def test_who_says_much_and_sends_nothing_holds_no_room(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Large bodies that never end used to keep every other call waiting, then failing."""
-    built = served.gateway(home, None)
-    slow = Incoming("POST", CHAT.encode(), b"", [(b"content-length", str(32 << 20).encode())])
+    """Room is for what is here: four bodies that never come used to stop a client's other calls."""
+    monkeypatch.setattr(body_limits, "WAIT_SECONDS", 0.1)
+    opened, go = list[int](), asyncio.Event()
+
+    async def never() -> AsyncIterator[bytes]:
+        opened.append(1)
+        await go.wait()
+        yield b""
 
     async def run() -> None:
-        monkeypatch.setattr(body_limits, "WAIT_SECONDS", 0.01)
         async with AsyncExitStack() as stack:
-            for _ in range(4):
-                await stack.enter_async_context(built.bodies.room(slow, "10.0.0.1"))
-            with pytest.raises(NotTaken, match="too many large requests"):
-                await stack.enter_async_context(built.bodies.room(slow, "10.0.0.1"))
-            _, other = await callers(stack, built)
-            assert (await other.post(CHAT, json=GOOD)).status_code == 200
+            one, _ = await callers(stack, served.gateway(home, None))
+            length = {"content-length": str(32 << 20)}
+            slow = [
+                asyncio.create_task(one.post(CHAT, content=never(), headers=length))
+                for _ in range(8)
+            ]
+            await _until(lambda: len(opened) == 8)
+            padded = json.dumps(GOOD).encode() + b" " * 200_000
+            assert (await one.post(CHAT, content=padded)).status_code == 200
+            go.set()
+            await asyncio.gather(*slow)
 
     asyncio.run(run())
+
+
+async def chunked(body: bytes) -> AsyncIterator[bytes]:
+    """A body that does not say its length."""
+    yield body
+
+
+COMMAS = json.dumps(
+    {"messages": [{"role": "user", "content": "word, " * 20_000 + "\U0001f600"}]},
+    ensure_ascii=False,
+).encode()
+
+
+@pytest.mark.parametrize("body", [json.dumps(GOOD).encode(), COMMAS])
+def test_no_call_waits_for_anothers_slow_reply(
+    home: Path, body: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While the teacher writes a call holds its own body, not the largest, and nothing read."""
+    monkeypatch.setattr(body_limits, "WAIT_SECONDS", 0.1)
+    asked, go = list[int](), threading.Event()
+
+    async def large(request: httpx.Request) -> httpx.Response:
+        asked.append(1)
+        await asyncio.to_thread(go.wait, 30)
+        return served.large(httpx.Request("POST", CHAT, json=GOOD))
+
+    async def run() -> set[int]:
+        async with AsyncExitStack() as stack:
+            one, _ = await callers(stack, served.gateway(home, None, large, max_body=1))
+            calls = [asyncio.create_task(one.post(CHAT, content=chunked(body))) for _ in range(12)]
+            await _until(lambda: len(asked) == 12 or any(call.done() for call in calls))
+            go.set()
+            return {answer.status_code for answer in await asyncio.gather(*calls)}
+
+    assert asyncio.run(run()) == {200}
+    lines = served.journal(home)
+    assert len(lines) == 12
+    assert all(line["request"]["messages"] for line in lines)
+
+
+def test_what_the_gateway_refuses_is_on_record(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Calls too large and too many: a line without a request that says why, and a count."""
+    monkeypatch.setattr(body_limits, "WAIT_SECONDS", 0.01)
+    built = served.gateway(home, None, max_body=1)
+
+    async def run() -> str:
+        async with served.client(built) as one:
+            huge = b" " * (2 << 20)
+            for content in (huge, chunked(huge)):
+                assert (await one.post(CHAT, content=content)).status_code == 413
+            with built.bodies.bodies.share("127.0.0.1") as share:
+                await share.grow(4 << 20)
+                assert (await one.post(CHAT, content=huge[: 1 << 20])).status_code == 503
+            return (await one.get("/metrics")).text
+
+    counts = asyncio.run(run())
+    assert 'flywheel_refused_total{status="413"} 2.0' in counts
+    assert 'flywheel_refused_total{status="503"} 1.0' in counts
+    lines = served.journal(home)
+    assert [line["reason"] for line in lines] == [escalate.REFUSED] * 3
+    assert [line["error"][:20] for line in lines] == [
+        *["the body is larger t"] * 2,
+        "too many large reque",
+    ]
+    dropped = ingest([], home / "out", Ingest(), journal=home / "journal").dropped
+    assert sum(dropped.values()) == 3
 
 
 def test_a_body_that_trickles_is_given_up(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -142,3 +142,12 @@ def test_results_are_paired_by_the_tools_name(tmp_path: Path) -> None:
         names[m["tool_call_id"]] for m in results
     ]
     assert answer_of(call.reply) == "damage"
+
+
+def test_the_choice_of_index_zero_is_the_reply(tmp_path: Path) -> None:
+    """Of several, in whatever order they are listed, as in streams."""
+    second, first = chat("second"), chat("first")
+    second["choices"][0]["index"] = 1
+    second["choices"] += first["choices"]
+    (call,), _ = look(tmp_path / "log.jsonl", pair(second))
+    assert call.reply["content"] == "first"

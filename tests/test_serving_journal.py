@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import resource
+import shutil
 import stat
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -185,3 +186,28 @@ def test_gateways_that_share_a_file_tear_no_line(tmp_path: Path) -> None:
     with ThreadPoolExecutor(3) as threads:
         list(threads.map(write, "abc"))
     assert len({line["id"] for line in lines(tmp_path)}) == 600
+
+
+@pytest.mark.parametrize("moved", [False, True])
+def test_a_journal_that_was_removed_is_made_again(
+    tmp_path: Path, moved: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Lines used to go on into a file that nobody finds: kept aside or not, the log says so."""
+    folder = tmp_path / "journal"
+    journal = Journal(folder)
+    journal.put_aside({"at": NOON, "id": "gone"})
+    journal.append({"at": NOON, "id": "gone"})
+    if moved:
+        folder.rename(tmp_path / "moved")
+    else:
+        shutil.rmtree(folder)
+    journal.append({"at": NOON, "id": "a"})
+    journal.put_aside({"at": NOON, "id": "b"})
+    assert list(folder.glob(".aside-*/b.json"))
+    journal.keep({"at": NOON, "id": "b"})
+    journal.sync()
+    journal.close()
+    assert ids(folder) == ["a", "b"]
+    assert [record.getMessage() for record in caplog.records] == [
+        f"{folder}/2026-03-02.jsonl was removed or moved while it was written: it is made again"
+    ]

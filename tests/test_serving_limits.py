@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import AsyncExitStack, closing
+from contextlib import ExitStack, closing
 from itertools import count
 from pathlib import Path
 
@@ -159,7 +159,9 @@ def test_large_bodies_wait_for_one_another() -> None:
 
         async def one() -> None:
             nonlocal held
-            async with built.room(sized(MEGABYTE), str(next(names))):
+            with built.room(sized(MEGABYTE), str(next(names))) as share:
+                await share.grow(MEGABYTE)
+                share.space.whole(share)
                 held += 1
                 assert held <= body_limits.BODIES
                 await asyncio.sleep(0.01)
@@ -178,16 +180,42 @@ def test_who_waits_too_long_for_room_is_told_so(monkeypatch: pytest.MonkeyPatch)
 
     async def run() -> None:
         built = BodyLimits(MEGABYTE)
-        async with AsyncExitStack() as stack:
+        with ExitStack() as stack:
             for _ in range(body_limits.BODIES):
-                await stack.enter_async_context(built.room(sized(MEGABYTE), str(next(names))))
-            with pytest.raises(NotTaken, match="too many large requests") as told:
-                await stack.enter_async_context(built.room(sized(1), "z"))
+                share = stack.enter_context(built.room(sized(MEGABYTE), str(next(names))))
+                await share.grow(MEGABYTE)
+                share.space.whole(share)
+            with built.room(sized(MEGABYTE), "z") as share:
+                await share.grow(body_limits.SMALL)
+                with pytest.raises(NotTaken, match="too many large requests") as told:
+                    await share.grow(MEGABYTE)
             assert told.value.status == 503
-        async with built.room(sized(MEGABYTE), str(next(names))):
-            pass
+        with built.room(sized(MEGABYTE), str(next(names))) as share:
+            await share.grow(MEGABYTE)
 
     asyncio.run(run())
+
+
+def test_bodies_that_are_half_here_do_not_all_wait_for_one_another() -> None:
+    """The eldest goes on: of one client and of twelve, all become whole, and no more is held."""
+
+    async def run(clients: int) -> None:
+        built = BodyLimits(MEGABYTE)
+
+        async def one(number: int) -> None:
+            with built.room(sized(MEGABYTE), str(number % clients)) as share:
+                for _ in range(16):
+                    await share.grow(MEGABYTE // 16)
+                    assert built.bodies._held.total() <= body_limits.BODIES * MEGABYTE
+                    await asyncio.sleep(0)
+                share.space.whole(share)
+                await asyncio.sleep(0.001)
+
+        async with asyncio.timeout(10):
+            await asyncio.gather(*(one(number) for number in range(24)))
+
+    asyncio.run(run(1))
+    asyncio.run(run(12))
 
 
 def sized(length: int) -> Incoming:

@@ -16,9 +16,10 @@ import served
 from starlette.responses import JSONResponse
 from upstream import nowhere
 
-from serving import chat_response
+from serving import chat_response, escalate
 from serving.ask_student import UNDER_WAY
 from serving.escalate import decide
+from serving.exchange import CHAT, api_of
 from serving.gateway import Gateway
 from serving.pool import Pool, read
 from tasks.students.decoding import Answer
@@ -192,3 +193,51 @@ def test_an_answer_that_found_nothing_can_be_told() -> None:
     heard = read(json.loads(bytes(text)), "a")
     assert heard.logprobs == (0.0, chat_response.LEAST)
     assert not decide(ROUTE.task, -9000.0, {}, heard).serve
+
+
+DEEP = b'{"a":' * 5_000 + b"1" + b"}" * 5_000
+
+
+@pytest.mark.parametrize(
+    ("body", "encoding", "why"),
+    [
+        (DEEP, b"", "nested too deeply"),
+        (b'{"seed": ' + b"7" * 5_000 + b"}", b"", "a number has too many digits"),
+        (b"{}", b"rot13", "unknown encoding rot13"),
+        (b"[1]", b"", "no JSON object"),
+        (b"{", b"", "no JSON"),
+        (b"[" + b"[]," * 50_000 + b"1]", b"", "larger than may be read"),
+    ],
+)
+def test_a_line_without_a_request_says_why(
+    home: Path, body: bytes, encoding: bytes, why: str
+) -> None:
+    """What cannot be read goes on as it came; header and journal have the reason."""
+    built = served.gateway(home, None, lambda _: httpx.Response(200, json=ANSWERED))
+    built.bodies.largest = 1_000_000
+    (response,) = send(built, body, content_encoding=encoding)
+    assert response.status_code == 200
+    (line,) = served.journal(home)
+    assert (line["request"], line["reason"]) == (None, f"{escalate.UNREAD}: {why}")
+    assert response.headers["x-flywheel-reason"] == line["reason"]
+
+
+ANSWERED = {"choices": [{"message": {"role": "assistant", "content": "x"}}]}
+
+
+@pytest.mark.parametrize(
+    "path", ["/v1//chat/completions", "/v1/chat//completions", "/v1/chat/completions//"]
+)
+def test_a_slash_too_many_is_a_call_all_the_same(home: Path, path: str) -> None:
+    """The teacher gets the path as it came and the model that is set, and the journal its line."""
+    seen = list[tuple[str, str]]()
+
+    def large(request: httpx.Request) -> httpx.Response:
+        seen.append((request.url.path, json.loads(request.content)["model"]))
+        return httpx.Response(200, json=ANSWERED)
+
+    served.post(served.gateway(home, None, large, model="big"), path=path)
+    assert seen == [(path, "big")]
+    assert len(served.journal(home)) == 1
+    assert api_of("POST", "/v1/./chat/completions") == CHAT
+    assert api_of("POST", "/v1/chat/completions/x") is None

@@ -84,7 +84,7 @@ class _Usage(Struct):
 
 
 class _Response(Struct):
-    choices: Annotated[list[_Choice], Meta(min_length=1)]
+    choices: Annotated[list[_Choice], Meta(min_length=1, max_length=1)]
     id: str = ""
     model: str = ""
     created: int | float | None = None

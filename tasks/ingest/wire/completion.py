@@ -39,7 +39,7 @@ NOTHING: Json = {"role": "assistant", "content": None}
 def read(raw: Any) -> Completion:
     """Read a response: JSON body, JSON text, SSE text, list of chunks, or an error.
 
-    The first choice is the reply. Raises ValueError when there is none.
+    The choice of index 0 is the reply, wherever it is listed. Raises ValueError when there is none.
     """
     if raw is None or raw in ("", [], {}):
         raise ValueError(f"{shape.EMPTY}: the response is empty")
@@ -62,7 +62,9 @@ def _read_body(body: Json) -> Completion:
         if "role" in body or "tool_calls" in body:  # the message itself
             return Completion(reply=shape.reply(body))
         raise ValueError(f"{shape.EMPTY}: the response has no choices")
-    choice = shape.mapping(shape.sequence(choices, "choices")[0], "choice")
+    listed = shape.sequence(choices, "choices")
+    zero = (one for one in listed if isinstance(one, dict) and one.get("index") == 0)
+    choice = shape.mapping(next(zero, listed[0]), "choice")
     if isinstance(choice.get("delta"), dict) and "message" not in choice:
         return _read_body(stream.assemble([body]))
     return Completion(
