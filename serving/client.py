@@ -13,7 +13,7 @@ import aiohttp
 import httpx
 from yarl import URL
 
-from serving.lenient_http import Connector, Stale
+from serving.lenient_http import ClosedWhileKept, Connector
 
 Headers = Sequence[tuple[bytes, bytes]]
 Body = bytes | AsyncIterable[bytes]
@@ -145,7 +145,7 @@ class Client:
         """
         try:
             return await self._send(method, url, headers, body, seconds)
-        except Stale as error:
+        except ClosedWhileKept as error:
             if not repeatable(body):
                 raise Unreachable(error) from error
         except _FAILURES as error:

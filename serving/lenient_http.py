@@ -97,6 +97,13 @@ class Requests(httptools_impl.HttpToolsProtocol):
         if not self._offers():
             super().on_message_complete()
 
+    def on_response_complete(self) -> None:
+        """Go on with the next request, if there is one."""
+        last = self._junk and not self.pipeline
+        super().on_response_complete()
+        if last:
+            self.transport.close()
+
     def _offers(self) -> bool:
         """Return whether the parser stops at the end of this head for an offer that is not taken.
 
@@ -104,7 +111,7 @@ class Requests(httptools_impl.HttpToolsProtocol):
         """
         if not self.parser.should_upgrade() or self.parser.get_method() == b"CONNECT":
             return False
-        return not any(k == b"upgrade" and b"websocket" in v.lower() for k, v in self.headers)
+        return b"websocket" not in dict(reversed(self.headers)).get(b"upgrade", b"").lower()
 
     def _without_offer(self) -> bytes:
         """The head as it was read, without its offer."""
@@ -120,14 +127,17 @@ class Requests(httptools_impl.HttpToolsProtocol):
             self.send_400_response("this is no request of HTTP/1.1")
         elif not cycle.more_body:
             self._junk, cycle.keep_alive = True, False
+        elif self.pipeline:  # the one that is broken waits behind others
+            self._junk = True
+            self.pipeline.popleft()
         elif cycle.response_started:
             self.transport.close()
         else:
             self.send_400_response("the body of this request is not in chunks as HTTP has them")
 
 
-class Stale(aiohttp.ServerDisconnectedError):
-    """A connection was kept from an earlier request, and closed before anything was answered."""
+class ClosedWhileKept(aiohttp.ServerDisconnectedError):
+    """A connection that was kept from an earlier request was closed before it answered this."""
 
 
 class Replies(ResponseHandler):
@@ -151,7 +161,7 @@ class Replies(ResponseHandler):
         """Fail; a body that cannot be read on has broken off, which nobody else would say."""
         lost = isinstance(exc, aiohttp.ServerDisconnectedError | aiohttp.ClientOSError)
         if lost and self._requests > 1 and not self._heard:
-            exc = Stale()
+            exc = ClosedWhileKept()
         body = self._payload
         if isinstance(exc, HttpProcessingError) and body is not None and not body.is_eof():
             set_exception(body, aiohttp.ClientPayloadError(exc.message), *cause)

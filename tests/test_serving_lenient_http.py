@@ -221,6 +221,7 @@ def head(path: str = "chat/completions", *more: str, version: str = "1.1") -> by
     return "\r\n".join([*lines, "", ""]).encode()
 
 
+CHUNKED = "Transfer-Encoding: chunked"
 LENGTH = f"Content-Length: {len(BODY)}"
 OFFER = ("Connection: Upgrade, HTTP2-Settings", "HTTP2-Settings: AAEAAEAA", "Upgrade: h2c", LENGTH)
 LAST = head("models", "Connection: close", "Content-Length: 0")
@@ -237,6 +238,9 @@ def test_a_client_that_offers_another_protocol_keeps_its_body(
     said(url, head("embeddings", LENGTH) + BODY + offer + BODY + offer + BODY + LAST)
     asked = [one.content for one in got if not one.url.path.endswith("models")]
     assert asked == [BODY] * 7
+    two = head("files", *OFFER, "Upgrade: websocket")
+    said(url, two + BODY + LAST)
+    assert got[-2].content == BODY
     assert not any("upgrade" in one.headers for one in got)
 
 
@@ -298,10 +302,11 @@ def test_junk_behind_a_request_does_not_take_its_reply(
     junk: bytes, asking: tuple[str, list[httpx.Request]]
 ) -> None:
     """The request is answered, then the connection is closed."""
-    for pieces in ([head("chat/completions", LENGTH) + BODY + junk], [LAST + junk]):
-        found = said(asking[0], *pieces)
+    chat, broken = head("chat/completions", LENGTH) + BODY, head("files", CHUNKED) + b"zz\r\n"
+    for sent, answers in ((chat + junk, 1), (LAST + junk, 1), (chat + chat + broken, 2)):
+        found = said(asking[0], sent)
         assert found.startswith(b"HTTP/1.1 200 OK\r\n")
-        assert found.count(b"HTTP/1.1") == 1
+        assert found.count(b"HTTP/1.1") == answers
 
 
 NO_REQUESTS = [
