@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -32,6 +33,7 @@ from tasks.core.task import load_one, save
 from tasks.core.template import Head, Pattern, Slot, Template, form_of, toolset
 from tasks.deidentify.deidentify import load_key
 from tasks.deidentify.leak_check import Originals
+from tasks.train.folds import proving
 
 pytestmark = pytest.mark.flow  # a training and a registry
 TASK = "colour-0"
@@ -119,7 +121,8 @@ def test_a_student_that_only_lacks_proof_is_loaded_as_shadow(night: Night) -> No
     folder = night.store.fetch(night.store.version(TASK, number), night.home / "fetched")
     plan = shadow_plan.plan_of(folder)
     assert (plan.attempt, plan.alpha, plan.learned) == (tried + 1, 0.05, ())
-    assert {seen.call for seen in plan.before} == {f"{TASK}-calibration-{i}" for i in range(24)}
+    proof = proving(night.out("dataset", TASK), night.out("train", TASK, "linear"))
+    assert {seen.call for seen in plan.before} == {row.id for row in proof}
     assert all(seen.score is not None and seen.score <= 0 for seen in plan.before)
     assert bundle.read(folder, "certificate")["attempt"] == plan.attempt
     assert registered(night).reason == outcome.reason
@@ -138,7 +141,9 @@ def teacher(request: httpx.Request) -> httpx.Response:
 async def asked(night: Night, pool: str, numbers: range) -> list[str]:
     """Who answered calls of the next day; each is put to the shadow before this returns."""
     built = served.gateway(night.home, None, teacher, shadow=1.0)
-    built.students.pools = built.shadows.pools = {"encoder": Pool(pool, built.teacher.client)}
+    built.students.pools = built.shadows.pools = {
+        "encoder": Pool(pool, built.teacher.client, os.environ["POOL_TOKEN"])
+    }
     working = asyncio.create_task(built.shadows.run())
     by = []
     async with served.client(built) as agent, asyncio.timeout(120):
@@ -163,9 +168,9 @@ def test_live_calls_promote_the_shadow(night: Night, monkeypatch: pytest.MonkeyP
         monkeypatch.setenv("POOL_TOKEN", service.env["POOL_TOKEN"])
         pool_update.promote(night.home)
         assert night.store.champion(TASK) is None
-        assert set(asyncio.run(asked(night, service.url, range(1000, 1030)))) == {"teacher"}
+        assert set(asyncio.run(asked(night, service.url, range(1000, 1008)))) == {"teacher"}
         assert "more confident answers" in shadow_promotion.prove(night.home)[TASK]
-        assert set(asyncio.run(asked(night, service.url, range(1030, 1200)))) == {"teacher"}
+        assert set(asyncio.run(asked(night, service.url, range(1008, 1200)))) == {"teacher"}
         assert "Proven by" in shadow_promotion.prove(night.home)[TASK]
         changes = pool_update.promote(night.home)
         assert changes
