@@ -67,6 +67,16 @@ def live(home: Path, version: Version, calls: list[ShadowAnswer]) -> None:
     write_atomic(file, b"".join(msgspec.json.encode(call) + b"\n" for call in calls))
 
 
+def right(name: str, since: float) -> list[ShadowAnswer]:
+    """Live calls that a shadow answers confidently, and as the teacher."""
+    return [
+        ShadowAnswer(
+            call=f"{name}{n}", at=since + n, conversation=f"{name}{n}", score=-0.1, agrees=True
+        )
+        for n in range(150)
+    ]
+
+
 def test_live_calls_make_a_champion(registered: tuple[Path, Version]) -> None:
     """A countdown first; then a version with a certificate, its counts, and the alias champion."""
     home, version = registered
@@ -137,10 +147,7 @@ def test_a_champion_serves_more_once_the_next_threshold_is_proven(
     home, _ = registered
     store = Store(f"sqlite:///{home}/mlflow.db", load_key(home))
     version = shadow(home, "route-3", (-0.5, -1.0))
-    sure = [
-        ShadowAnswer(call=f"e{n}", at=301.0 + n, conversation=f"e{n}", score=-0.1, agrees=True)
-        for n in range(150)
-    ]
+    sure = right("e", 301.0)
     doubtful = [
         replace(call, call=f"f{n}", conversation=f"f{n}", at=call.at - 200, score=-0.8)
         for n, call in enumerate(sure)
@@ -170,10 +177,7 @@ def test_who_takes_a_champion_out_ends_what_it_had_to_prove(
     home, _ = registered
     store = Store(f"sqlite:///{home}/mlflow.db", load_key(home))
     version = shadow(home, "route-4", (-0.5, -1.0))
-    calls = [
-        ShadowAnswer(call=f"g{n}", at=101.0 + n, conversation=f"g{n}", score=-0.1, agrees=True)
-        for n in range(150)
-    ]
+    calls = right("g", 101.0)
     live(home, version, [replace(c, score=-0.8, agrees=n > 60) for n, c in enumerate(calls)])
     shadow_promotion.prove(home)
     assert store.champion("route-4") is None

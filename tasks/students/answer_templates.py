@@ -186,7 +186,7 @@ def _needed(
 
 
 def _twins(key: str, group: Sequence[Read]) -> dict[str, str]:
-    """Gaps of a form that hold the same in all of its answers, and the first of each."""
+    """Slots of a form that hold the same in all of its answers, and the first of each."""
     names = [name for row in json.loads(key) if len(row) == 3 for name in row[2]]
     columns = {name: tuple(str(values[name]) for _, _, values in group) for name in names}
     first: dict[tuple[str, ...], str] = {}
