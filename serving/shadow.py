@@ -26,6 +26,7 @@ from serving.pool import Pool, PoolError
 from serving.route import Match, Route, RouteFile
 from tasks.calibrate.calibrate import confidence
 from tasks.calibrate.shadow_proof import ShadowAnswer, conversation_of
+from tasks.core import encryption
 from tasks.core.contract import agree, answer
 from tasks.core.params import Serve
 from tasks.core.records import Json
@@ -164,8 +165,11 @@ def _name(task: str, version: int) -> str:
 
 
 def seen(home: Path, task: str, version: int) -> Iterator[ShadowAnswer]:
-    """All that a shadow was asked, oldest day first; a line that a crash tore is left out."""
+    """All that a shadow was asked, oldest day first; a line that a crash tore is left out.
+
+    Raises Refused where they are encrypted with a key that is not here.
+    """
     for path in sorted((home / FOLDER / _name(task, version)).glob("*.jsonl")):
-        for line in path.read_bytes().split(b"\n"):
+        for line in encryption.lines(path):
             with suppress(msgspec.DecodeError):
                 yield msgspec.json.decode(line, type=ShadowAnswer)

@@ -65,6 +65,12 @@ def volumes(service: Json) -> dict[str, str]:
     return dict(volume.split(":")[:2] for volume in service.get("volumes", ()))
 
 
+def secrets(pod: Json) -> set[str]:
+    """The secrets that a pod's containers get whole."""
+    sources = (source for c in pod["containers"] for source in c.get("envFrom", ()))
+    return {s["secretRef"]["name"].rpartition("-")[0] for s in sources if "secretRef" in s}
+
+
 @pytest.mark.parametrize("path", IMAGES, ids=lambda path: path.stem)
 def test_an_image_installs_first_and_copies_what_it_runs(path: Path) -> None:
     """A change of the code installs nothing anew; files and modules exist; nobody is root."""
@@ -206,14 +212,14 @@ def test_prefect_and_mlflow_ask_for_a_password(pods: dict[str, Json]) -> None:
         assert asked[1] | {"MLFLOW_FLASK_SERVER_SECRET_KEY"} <= found["mlflow"]
         assert given <= found["worker"]
         assert not {v for v in found["gateway"] | found["pool"] if v.startswith(("PREFECT", "MLF"))}
-    maps = {
-        source["secretRef"]["name"].rpartition("-")[0]
-        for name in ("gateway", "pool", "encoder")
-        for container in pods[name]["containers"]
-        for source in container.get("envFrom", ())
-        if "secretRef" in source
+    assert {one: secrets(pods[one]) for one in ("gateway", "pool", "encoder", "worker")} == {
+        "gateway": {"pool", "teacher", "rest"},
+        "pool": set(),
+        "encoder": {"pool"},
+        "worker": {"pool", "privacy", "rest"},
     }
-    assert maps == {"pool", "teacher"}
+    raw = {name for name, given in of.items() if "FLYWHEEL_KEY_AT_REST" in given}
+    assert raw == {"gateway", "worker"}
     assert "basic-auth" in (INFRA / "images" / "mlflow.Dockerfile").read_text()
     origins = "PREFECT_SERVER_CORS_ALLOWED_ORIGINS=http://localhost:4200 "
     assert origins in (INFRA / "images" / "prefect.Dockerfile").read_text()

@@ -15,6 +15,7 @@ from flows.night.folders import registry_of
 from registry import bundle, ledger
 from registry.ledger import Entry
 from registry.store import Store
+from tasks.core import encryption
 from tasks.core.records import Json
 from tasks.core.stage import Refused
 
@@ -98,10 +99,9 @@ def _line(home: Path, call: str) -> Json:
     """The line of a call in the journal. Raises Refused."""
     wanted = f'"id":"{call}"'.encode()
     for file in sorted((home / "journal").glob("*.jsonl"), reverse=True):
-        with file.open("rb") as lines:
-            for raw in lines:
-                if wanted in raw and (line := msgspec.json.decode(raw))["id"] == call:
-                    return dict(line)
+        for raw in encryption.lines(file):
+            if wanted in raw and (line := msgspec.json.decode(raw))["id"] == call:
+                return dict(line)
     raise Refused(f"no call {call} is in the journal of {home}")
 
 

@@ -17,16 +17,13 @@ from typing import Any
 import msgspec
 
 from tasks.core.records import Counts
+from tasks.core.refused import Refused as Refused  # part of what a hop may raise
 
 HOPS = (
     *("ingest", "validate", "deidentify", "cluster", "dataset"),
     *("train", "evaluate", "calibrate"),
 )
 MANIFEST = "manifest.json"
-
-
-class Refused(Exception):  # noqa: N818 - it reads as what happened to the input
-    """Bad input or a broken precondition: one clear sentence for a person, exit status 2."""
 
 
 def manifest(out: Path) -> dict[str, Any] | None:
