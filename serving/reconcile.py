@@ -81,6 +81,24 @@ def _stands(version: Version, certificate: Certificate | str) -> None:
         raise Refused("the gate has not let it pass")
 
 
+def checked(
+    store: Store, home: Path, version: Version, base: str, *, shadow: bool = False
+) -> tuple[Path, dict[str, object]]:
+    """Return a version's bundle and its route. Raises Refused where it may not serve.
+
+    A `shadow`, which answers nobody, needs no certificate.
+    """
+    try:
+        bundle = store.fetch(version, home / "adapters" / version.bundle)
+        if stale(bundle / "adapter", base):  # vLLM would load it where the shapes are the same
+            raise Refused(f"{version.adapter} was trained on another base than {base}")
+        return bundle, _route(home, version, bundle, shadow)
+    except Refused:
+        raise
+    except Exception as error:  # whatever is wrong with a bundle costs its own task alone
+        raise Refused(f"its bundle cannot be served ({type(error).__name__}: {error})") from error
+
+
 async def _canary(pool: Pool, version: Version, bundle: Path) -> str | None:
     """Ask the loaded adapter questions whose answers are on record; None, or what is wrong."""
     task = msgspec.json.decode((bundle / "task.json").read_bytes(), type=Task)
@@ -107,14 +125,11 @@ async def _bring_up(
 ) -> tuple[dict[str, object] | None, str | None]:
     """The route of a champion, or what is wrong with it; an adapter loaded here joins `loaded`.
 
-    Tasks of a domain share an adapter, and each asks its own questions unless it is `serving`. A
-    `shadow`, which answers nobody, is asked none and needs no certificate.
+    Tasks of a domain share an adapter, and each asks its own questions unless it is `serving`; a
+    `shadow` is asked none.
     """
     try:
-        bundle = store.fetch(version, home / "adapters" / version.bundle)
-        if stale(bundle / "adapter", base):  # vLLM would load it where the shapes are the same
-            return None, f"{version.adapter} was trained on another base than {base}"
-        route = _route(home, version, bundle, shadow)
+        bundle, route = checked(store, home, version, base, shadow=shadow)
         pool = pools[kind_of(bundle / "adapter")]
         if version.adapter not in loaded:
             await pool.load(version.adapter, bundle / "adapter")
