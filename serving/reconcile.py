@@ -15,7 +15,7 @@ import msgspec
 
 from registry import ledger, rulings
 from registry.bundle import read
-from registry.store import Store, Version
+from registry.store import Aliases, Store, Version
 from serving.audit_history import raised
 from serving.pool import Pool, PoolError
 from serving.taking_over import Rollouts
@@ -149,10 +149,11 @@ async def _shadows(
     loaded: dict[str, Pool],
     base: str,
     refused: dict[str, str],
+    aliases: Aliases,
 ) -> list[dict[str, object]]:
     """The routes of the shadows; what is wrong with one joins `refused` and concerns no caller."""
     routes: list[dict[str, object]] = []
-    for version in store.shadows():
+    for version in store.shadows(aliases):
         route, problem = await _bring_up(
             pools, store, home, version, loaded, serving=False, base=base, shadow=True
         )
@@ -190,13 +191,18 @@ def _same(home: Path, version: Version, former: Json | None, loaded: Collection[
 
 
 async def reconcile(
-    home: Path, store: Store, pools: Mapping[str, Pool], base: str, rollouts: Rollouts = AT_ONCE
+    home: Path,
+    store: Store,
+    aliases: Aliases,
+    pools: Mapping[str, Pool],
+    base: str,
+    rollouts: Rollouts = AT_ONCE,
 ) -> Changes:
     """Load the champions, prove them, switch the routes, and unload what served long ago.
 
-    `pools` has the server of each kind of student, `base` is that of the causal ones; `rollouts`
-    say how a new champion takes over. One that cannot be brought up leaves its task's former route
-    in place. Raises PoolError when no server can be reached.
+    `aliases` are the registry's, `pools` has the server of each kind of student, `base` is that of
+    the causal ones; `rollouts` say how a new champion takes over. One that cannot be brought up
+    leaves its task's former route in place. Raises PoolError when no server can be reached.
     """
     known = {route["task"]["id"]: route for route in routes(home)}
     reachable, away = await _found(pools)
@@ -210,7 +216,7 @@ async def reconcile(
     rates, entries = raised(home), ledger.entries(home)
     after: dict[str, Json] = {}
     refused: dict[str, str] = {}
-    for version in store.champions():
+    for version in store.champions(aliases):
         former = before.get(version.name)
         serving = former is not None and former["adapter"] == version.adapter
         route, problem = former if _same(home, version, former, reachable) else None, None
@@ -224,7 +230,7 @@ async def reconcile(
             route |= rollouts.of(route, known.get(version.name), loaded)
         if route := route or former:
             after[version.name] = route
-    shadows = await _shadows(pools, store, home, loaded, base, refused)
+    shadows = await _shadows(pools, store, home, loaded, base, refused, aliases)
     body = msgspec.json.encode([list(after.values()), shadows])
     entry = {"routes": list(after.values()), "shadows": shadows, "digest": digest(body)}
     write_atomic(home / "routes.json", msgspec.json.encode(entry))
