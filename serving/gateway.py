@@ -275,8 +275,8 @@ def build(home: Path, env: Mapping[str, str], chosen: Params, replay: bool) -> G
     keys = AcceptedKeys(open=key is not None)
     alarm = audit_history.alarm(home, watch.audits_per_false_alarm)
     evidence = Evidence(routes, alarm, watch.raised)
-    students = Students(routes, servers, settings, keys, evidence)
-    shadows = Shadows(routes, servers, settings, home / FOLDER)
+    students = Students(routes, servers, settings, keys, evidence, model)
+    shadows = Shadows(routes, servers, settings, home / FOLDER, model)
     most = chosen.retention.journal * GIGABYTE
     journal, clients = Journal(home / "journal", most), ClientKeys(home, chosen.economics)
     return Gateway(students, teacher, journal, settings, shadows, clients, replay)

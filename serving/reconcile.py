@@ -7,7 +7,7 @@ stays loaded for one more round, so that answers under way are not cut off.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,12 +22,13 @@ from serving.taking_over import Rollouts
 from tasks.core.certificate import Certificate, load_certificate
 from tasks.core.contract import agree
 from tasks.core.records import Json, digest
-from tasks.core.stage import Refused, write_atomic
+from tasks.core.stage import Refused, manifest, write_atomic
 from tasks.core.task import Task, load_one
 from tasks.students.adapters import kind_of, stale
 
 CANARY_SECONDS = 30.0
 CANARY_TOKENS = 256
+NIGHTS = 14  # newest ones that are asked what is usual
 AT_ONCE = Rollouts()
 
 
@@ -68,6 +69,24 @@ def _route(home: Path, version: Version, bundle: Path, shadow: bool) -> dict[str
         "threshold": 0.0 if isinstance(certificate, str) else certificate.threshold,
         "certificate": read(bundle, "certificate"),
     }
+
+
+def usual(home: Path) -> dict[str, list[str]]:
+    """What the calls of each task have by design, as the newest night knows that saw some.
+
+    It may change while a champion serves, as where a team moves to another model.
+    """
+    found: dict[str, list[str]] = {}
+    for night in sorted((home / "nights").glob("????-??-??"))[-NIGHTS:]:
+        tasks = (manifest(night / "dataset") or {}).get("tasks", {})
+        found |= {name: about["usual"] for name, about in tasks.items() if about.get("usual")}
+    return found
+
+
+def _as_usual(route: Json, settings: Mapping[str, Sequence[str]]) -> Json:
+    """A route, and the one that it takes over from, with what is usual in their task."""
+    known, former = settings.get(route["task"]["id"]), route.get("former")
+    return {**route, "usual": known, "former": former and {**former, "usual": known}}
 
 
 def _stands(version: Version, certificate: Certificate | str) -> None:
@@ -213,7 +232,7 @@ async def reconcile(
         if route["adapter"] in reachable or route["kind"] in away
     }
     loaded = dict(reachable)
-    rates, entries = raised(home), ledger.entries(home)
+    rates, entries, settings = raised(home), ledger.entries(home), usual(home)
     after: dict[str, Json] = {}
     refused: dict[str, str] = {}
     for version in store.champions(aliases):
@@ -229,8 +248,9 @@ async def reconcile(
             route = {**route, "audit": rates.get(version.name, 0.0), "since": since}
             route |= rollouts.of(route, known.get(version.name), loaded)
         if route := route or former:
-            after[version.name] = route
+            after[version.name] = _as_usual(route, settings)
     shadows = await _shadows(pools, store, home, loaded, base, refused, aliases)
+    shadows = [_as_usual(route, settings) for route in shadows]
     body = msgspec.json.encode([list(after.values()), shadows])
     entry = {"routes": list(after.values()), "shadows": shadows, "digest": digest(body)}
     write_atomic(home / "routes.json", msgspec.json.encode(entry))

@@ -64,6 +64,7 @@ class Shadows:
     pools: Mapping[str, Pool]
     settings: Serve
     folder: Path
+    model: str | None = None  # that the teacher is asked for, whatever clients name
     _queue: deque[_Waiting] = field(default_factory=lambda: deque(maxlen=WAITING))
     _journals: dict[str, Journal] = field(default_factory=dict)
     asked: int = 0
@@ -99,7 +100,7 @@ class Shadows:
         shadows = router.shadows
         match = shadows.find(call.request) if shadows else None
         pool = self.pools.get(match.route.kind) if match else None
-        if match is None or pool is None or escalate.unsupported(call.request):
+        if match is None or pool is None or self._unfit(call.request, match.route):
             return
         try:
             given = await self._answered(pool, match)
@@ -111,6 +112,11 @@ class Shadows:
         line = _compared(match, call, given) | {"share": call.rate if led else 1.0}
         if line["share"] > 0:
             self._append(match.route, line)
+
+    def _unfit(self, request: Json, route: Route) -> bool:
+        """Return whether no student would be asked: such a call proves nothing."""
+        odd = escalate.unexpected(request, route.usual, self.model)
+        return bool(odd or escalate.unsupported(request))
 
     async def _answered(self, pool: Pool, match: Match) -> Answer | None:
         """Return what the shadow says; None for what would never be served. Raises PoolError."""
