@@ -2,7 +2,7 @@
 
     python -m benchmarks.encryption [--calls 20000] [--rounds 3]
 
-Writes the same calls of about 4 KB into a journal without a key and with one, in turns, then reads
+Writes the same calls of about 2 KB into a journal without a key and with one, in turns, then reads
 them: ingest of the journal, and validate. Calls a second and megabytes (of the plain journal) a
 second of processor time, the best of the rounds. Prints a table; the last line is one JSON object.
 """
