@@ -23,7 +23,8 @@ from tasks.students.adapters import adapter_digest, open_student
 from tasks.students.encoder import EncoderStudent
 from tasks.students.kernel_head import rarity, table, words_of
 from tasks.train.folds import FILE, proving, raw, unlearned
-from tasks.train.kernel_fit import blocks, described
+from tasks.train.kernel_fit import blocks
+from tasks.train.label_names import described
 from tasks.train.ridge import solve
 from tasks.train.train import load_training, train
 

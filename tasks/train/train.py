@@ -20,6 +20,7 @@ from typing import Any
 
 import msgspec
 
+from tasks.cluster.naming import constant_text
 from tasks.core import params as settings
 from tasks.core import stage
 from tasks.core.params import Rung, Train
@@ -202,7 +203,7 @@ def _unfit(rung: Rung, rows: Sequence[Row], task: Task, params: Train) -> str:
     """
     if rung != "causal":
         prompts, wishes = [r.prompt for r in rows], [r.answer for r in rows]
-        forms = answer_templates.learn(prompts, wishes, task.contract)
+        forms = answer_templates.learn(prompts, wishes, task.contract, constant_text(task.template))
         if isinstance(forms, str):
             return forms
         if rung == "linear" and Layout(forms[0]).reads:
