@@ -37,6 +37,7 @@ from rich.table import Table
 from examples.agent import conversations
 from examples.wording import SUFFIXES, Voice
 from flows.cli.demo import FIRST
+from tasks.core.encryption import parquet_file
 
 DEEP = 4  # packings inside one another
 RAW = re.compile(r"journal/|nights/[^/]+/[^/]*(?:ingest|validate)[^/]*/")
@@ -157,7 +158,7 @@ def surrogate_names(home: Path, values: Values) -> set[str]:
 
 
 def _calls(path: Path) -> list[dict[str, object]]:
-    return pq.read_table(path).to_pylist() if path.exists() else []
+    return parquet_file(path).read().to_pylist() if path.exists() else []
 
 
 def leaks(found: dict[str, Counter[str]], forgotten: str = "") -> dict[str, Counter[str]]:

@@ -45,6 +45,12 @@ ABOUT = {
 }
 OURS = {"made_by": "flywheel"}
 CANDIDATE, CHAMPION, SHADOW = "candidate", "champion", "shadow"
+Aliases = Mapping[str, Mapping[str, int]]  # which version of each task has which
+
+
+def numbers(aliases: Aliases, alias: str) -> dict[str, int]:
+    """Return the number of the version of each task that has an alias."""
+    return {task: of[alias] for task, of in aliases.items() if alias in of}
 
 
 class Store:
@@ -111,13 +117,16 @@ class Store:
         versions = self.client.search_model_versions(f"name='{name}'", max_results=10_000)
         return sorted((version_of(v) for v in versions), key=lambda v: v.number)
 
-    def champions(self) -> list[Version]:
-        """Return what should serve now: the champion of every task that has one."""
-        return self._named(CHAMPION)
+    def champions(self, aliases: Aliases | None = None) -> list[Version]:
+        """Return what should serve now: the champion of every task that has one.
 
-    def shadows(self) -> list[Version]:
+        By `aliases` that were read already, as a thousand tasks take a second to read.
+        """
+        return self._named(CHAMPION, aliases)
+
+    def shadows(self, aliases: Aliases | None = None) -> list[Version]:
         """Return what should be asked in the background: the shadow of every task that has one."""
-        return self._named(SHADOW)
+        return self._named(SHADOW, aliases)
 
     def aliases(self) -> dict[str, dict[str, int]]:
         """Return which version of each task has which alias."""
@@ -125,7 +134,7 @@ class Store:
 
     def serving(self) -> dict[str, int]:
         """Return the number of each task's champion."""
-        return {task: of[CHAMPION] for task, of in self.aliases().items() if CHAMPION in of}
+        return numbers(self.aliases(), CHAMPION)
 
     def _models(self) -> Iterator[RegisteredModel]:
         """Our registered models, page by page."""
@@ -136,9 +145,9 @@ class Store:
             yield from page
             token = page.token or ""
 
-    def _named(self, alias: str) -> list[Version]:
-        numbers = {task: of[alias] for task, of in self.aliases().items() if alias in of}
-        return sorted(many(self.client, numbers), key=lambda version: version.name)
+    def _named(self, alias: str, aliases: Aliases | None) -> list[Version]:
+        found = numbers(self.aliases() if aliases is None else aliases, alias)
+        return sorted(many(self.client, found), key=lambda version: version.name)
 
     def note(self, version: Version, text: str) -> None:
         """Put what live calls say about a version at the top of its page."""

@@ -40,6 +40,7 @@ class Students:
     settings: Serve
     keys: AcceptedKeys
     evidence: Evidence
+    model: str | None = None  # that the teacher is asked for, whatever clients name
     _breakers: TTLCache[str, CircuitBreaker] = field(
         default_factory=lambda: TTLCache(REMEMBERED, SECONDS)
     )
@@ -95,7 +96,9 @@ class Students:
         """Return why no student, or not this one, may be asked; empty where it may."""
         if self.evidence.breached(route):
             return escalate.REVOKED
-        return escalate.unsupported(request) or ""
+        return escalate.unsupported(request) or escalate.unexpected(
+            request, route.usual, self.model
+        )
 
     def _barred(self, exchange: Exchange, route: Route) -> str | None:
         """Return why this caller may not be answered by a student, whatever it asks."""

@@ -23,7 +23,7 @@ from filelock import FileLock
 
 from serving.body_limits import NotTaken
 from serving.teacher import KEYS, Incoming
-from tasks.core import economics
+from tasks.core import economics, encryption
 from tasks.core.params import Economics
 from tasks.core.records import TEACHER, Json
 from tasks.core.stage import Refused, private, write_atomic
@@ -191,7 +191,7 @@ class ClientKeys:
     def recall(self, journal: Path, now: float) -> None:
         """Count what the calls of today cost before this gateway started."""
         for path in journal.glob(f"{_day(now)}*.jsonl"):
-            for line in path.read_bytes().split(b"\n"):
+            for line in encryption.lines(path):
                 if b'"key":"' in line:
                     with suppress(msgspec.DecodeError, KeyError, TypeError):
                         self.spend(msgspec.json.decode(line))

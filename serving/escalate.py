@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,7 @@ from tasks.core.contract import Contract, violation
 from tasks.core.records import Json
 from tasks.core.schema import inline
 from tasks.core.task import Task
+from tasks.dataset import steering
 from tasks.students.causal import Answer
 
 NO_POOL = "no pool"
@@ -43,6 +44,7 @@ REFUSED = "refused"  # by the gateway: neither a student nor the teacher was ask
 NOT_ALLOWED = "task not allowed"  # to this client's key
 UNKNOWN_KEY = "unknown key"  # the teacher has not answered a call with it yet
 BROWSER = "from a browser"  # a page reads only what the teacher lets its origin read
+OPTIONS, MODEL = steering.OPTIONS, steering.MODEL  # that the task does not use otherwise
 
 _FORMATS = ("text", "json_object", "json_schema")
 _SAMPLING = (
@@ -109,6 +111,16 @@ def unsupported(request: Json) -> str | None:
         if value is not None and not (honoured and honoured(value)):
             return f"option {name}" if _NAME.fullmatch(name) else "option ?"
     return None
+
+
+def unexpected(request: Json, usual: Sequence[str] | None, model: str | None = None) -> str:
+    """The reason why a call is not as its task's are, which a student was proven on; else empty.
+
+    `usual` are the settings that the task's calls have by design; where the gateway sets the
+    teacher's `model`, clients choose none.
+    """
+    asked = steering.settings({**request, "model": None} if model else request)
+    return steering.unusual(asked, usual)
 
 
 def decide(task: Task, threshold: float, request: Json, answer: Answer) -> Decision:

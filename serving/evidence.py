@@ -28,7 +28,8 @@ from tasks.cluster.signatures import user_text
 from tasks.core import rollout
 from tasks.core.records import TEACHER, Json, digest
 from tasks.core.sequential_tests import ALARM, ChangeDetector, interval
-from tasks.ingest.encoding import lines_of
+from tasks.core.stage import Refused
+from tasks.ingest.encoding import ENCRYPTED, lines_of
 
 log = logging.getLogger("flywheel.gateway")
 
@@ -284,7 +285,7 @@ def files(folder: Path) -> list[Path]:
 def lines(path: Path, start: int = 0, end: int | None = None) -> Iterator[JournalLine]:
     """The lines of a journal file in which a student was asked; torn ones are left out.
 
-    Of a file that is not packed, those between two places.
+    Of a file that is not packed, those between two places. Raises Refused without their key.
     """
     decode = msgspec.json.Decoder(JournalLine).decode
     with path.open("rb") as file:
@@ -293,6 +294,8 @@ def lines(path: Path, start: int = 0, end: int | None = None) -> Iterator[Journa
         file.seek(0 if packed else start)
         part = file if packed or end is None else BytesIO(file.read(end - start))
         for raw in lines_of(part, magic):
+            if raw.problem.startswith(ENCRYPTED):
+                raise Refused(f"{path} is {raw.problem.removeprefix(f'{ENCRYPTED}: ')}")
             if any(mark in raw.data for mark in _MARKS):
                 with suppress(msgspec.DecodeError):
                     yield decode(raw.data)

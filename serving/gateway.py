@@ -156,14 +156,13 @@ class Gateway:
     def _serve(self, exchange: Exchange, answer: Answer) -> tuple[bytes, bytes]:
         """Record a student's answer; return its bytes and their content type."""
         assert exchange.match is not None  # no answer without a route
-        assert exchange.request is not None
         route = exchange.match.route
         body = chat_response.of_student(exchange, route, answer)
         reply = replies.read(body)
         rate = self._audit_rate(exchange)
         line = exchange.line(rate, **reply_fields(reply), answered_by=route.adapter)
         self.clients.spend(line)
-        written = chat_response.written(body, exchange.request)
+        written = chat_response.written(body, exchange.request or {})
         if drawn(exchange.id, rate):
             self.audits.start(exchange, line, route.task.contract, answer.text)
         else:
@@ -224,13 +223,15 @@ class Gateway:
             "journal": str(self.journal.quota),
         }
 
-    @contextlib.asynccontextmanager
-    async def lifespan(self, _: Starlette) -> AsyncIterator[None]:
-        """Sync the journal every second and ask shadows; at the end wait for the audits."""
-        self.journal.quota.measure()
+    def remember(self) -> None:
+        """Know what the journal says of earlier calls. Raises Refused where it cannot be read."""
         self.journal.recover()
         self.students.evidence.recall(audit_history.look(self.journal.folder.parent))
         self.clients.recall(self.journal.folder, time.time())
+
+    @contextlib.asynccontextmanager
+    async def lifespan(self, _: Starlette) -> AsyncIterator[None]:
+        """Sync the journal every second and ask shadows; at the end wait for the audits."""
         beside = [asyncio.create_task(self._sync()), asyncio.create_task(self.shadows.run())]
         async with self.teacher.client:
             yield
@@ -274,21 +275,22 @@ def build(home: Path, env: Mapping[str, str], chosen: Params, replay: bool) -> G
     keys = AcceptedKeys(open=key is not None)
     alarm = audit_history.alarm(home, watch.audits_per_false_alarm)
     evidence = Evidence(routes, alarm, watch.raised)
-    students = Students(routes, servers, settings, keys, evidence)
-    shadows = Shadows(routes, servers, settings, home / FOLDER)
+    students = Students(routes, servers, settings, keys, evidence, model)
+    shadows = Shadows(routes, servers, settings, home / FOLDER, model)
     most = chosen.retention.journal * GIGABYTE
     journal, clients = Journal(home / "journal", most), ClientKeys(home, chosen.economics)
     return Gateway(students, teacher, journal, settings, shadows, clients, replay)
 
 
 def serve(gateway: Gateway, host: str, port: int, *, walled: bool = False) -> None:
-    """Serve until interrupted. Raises Refused when the port is taken, or open to everybody."""
+    """Serve until interrupted, once the journal is read. Raises Refused where that may not be."""
     if host not in LOOPBACK and not walled and not gateway.clients.needed():
         raise Refused(
             f"on {host} others reach the gateway, and it asks nobody for a key: make one with "
             "`flywheel keys add NAME`, or set GATEWAY_WALLED=1 behind a wall of your own"
         )
     listener = listen(host, port)
+    gateway.remember()
     gc.collect()
     gc.freeze()  # what is loaded stays: a full collection would look at all of it, for 30 ms
     server(app(gateway)).run(sockets=[listener])

@@ -28,6 +28,7 @@ import msgspec
 from filelock import FileLock, Timeout
 
 from serving.journal_quota import JournalQuota
+from tasks.core import encryption
 from tasks.core.records import Json
 
 log = logging.getLogger("flywheel.gateway")
@@ -41,10 +42,11 @@ class Journal:
     """Appends lines to the files of one folder.
 
     The texts in it are as personal as the calls are: only the owner may read the files. Beyond
-    `most` bytes lines have none.
+    `most` bytes lines have none. Raises Refused where the key to encrypt them with is none.
     """
 
     def __init__(self, folder: Path, most: float = math.inf) -> None:
+        encryption.keys()  # now, not when a call has been answered
         self.folder, self.quota = folder, JournalQuota(folder, most)
         writer = os.environ.get("JOURNAL_WRITER", "")
         self._suffix = f".{writer}.jsonl" if writer else ".jsonl"
@@ -61,13 +63,14 @@ class Journal:
                 self._aside.mkdir(parents=True, mode=0o700)
                 self._alive = FileLock(self._aside / "lock", thread_local=False)
                 self._alive.acquire()
-            kept = msgspec.json.encode(self.quota.kept(line))
+            kept = encryption.encrypted(msgspec.json.encode(self.quota.kept(line)))
             (self._aside / f"{line['id']}.json").write_bytes(kept)
         except OSError as error:
             log.error("call %s is not kept aside: %s", line["id"], error)
 
     def recover(self) -> int:
         """Write the lines that killed gateways had put aside; return how many there were."""
+        self.quota.measure()
         records = 0
         for folder in self.folder.glob(f"{ASIDE}*"):
             if folder == self._aside:
@@ -85,7 +88,7 @@ class Journal:
     def _recovered(self, path: Path) -> bool:
         """Write a line that was put aside, unless its gateway died between that and removing it."""
         try:
-            line: Json = msgspec.json.decode(path.read_bytes())
+            line: Json = msgspec.json.decode(b"".join(encryption.lines(path)))
         except msgspec.DecodeError:
             log.error("a line that was put aside is torn: %s", path.stem)
             return False
@@ -98,7 +101,8 @@ class Journal:
     def append(self, line: Json) -> None:
         """Write one call; `line["at"]` (seconds since the epoch) names the file."""
         day = _day(line)
-        data = memoryview(msgspec.json.encode({"v": VERSION, **self.quota.kept(line)}) + b"\n")
+        plain = msgspec.json.encode({"v": VERSION, **self.quota.kept(line)})
+        data = memoryview(encryption.encrypted(plain) + b"\n")
         size = len(data)
         file = self._open(day)
         try:
@@ -182,7 +186,7 @@ def _is(path: Path, file: int) -> bool:
 
 def _holds(file: Path, call: str) -> bool:
     """Return whether a file has a call's line, and not a torn piece of it."""
-    for line in file.read_bytes().split(b"\n"):
+    for line in encryption.lines(file):
         if call.encode() in line:
             with suppress(msgspec.DecodeError):
                 msgspec.json.decode(line)

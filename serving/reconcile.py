@@ -7,7 +7,7 @@ stays loaded for one more round, so that answers under way are not cut off.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,19 +15,20 @@ import msgspec
 
 from registry import ledger, rulings
 from registry.bundle import read
-from registry.store import Store, Version
+from registry.store import Aliases, Store, Version
 from serving.audit_history import raised
 from serving.pool import Pool, PoolError
 from serving.taking_over import Rollouts
 from tasks.core.certificate import Certificate, load_certificate
 from tasks.core.contract import agree
 from tasks.core.records import Json, digest
-from tasks.core.stage import Refused, write_atomic
+from tasks.core.stage import Refused, manifest, write_atomic
 from tasks.core.task import Task, load_one
 from tasks.students.adapters import kind_of, stale
 
 CANARY_SECONDS = 30.0
 CANARY_TOKENS = 256
+NIGHTS = 14  # newest ones that are asked what is usual
 AT_ONCE = Rollouts()
 
 
@@ -70,6 +71,24 @@ def _route(home: Path, version: Version, bundle: Path, shadow: bool) -> dict[str
     }
 
 
+def usual(home: Path) -> dict[str, list[str]]:
+    """What the calls of each task have by design, as the newest night knows that saw some.
+
+    It may change while a champion serves, as where a team moves to another model.
+    """
+    found: dict[str, list[str]] = {}
+    for night in sorted((home / "nights").glob("????-??-??"))[-NIGHTS:]:
+        tasks = (manifest(night / "dataset") or {}).get("tasks", {})
+        found |= {name: about["usual"] for name, about in tasks.items() if about.get("usual")}
+    return found
+
+
+def _as_usual(route: Json, settings: Mapping[str, Sequence[str]]) -> Json:
+    """A route, and the one that it takes over from, with what is usual in their task."""
+    known, former = settings.get(route["task"]["id"]), route.get("former")
+    return {**route, "usual": known, "former": former and {**former, "usual": known}}
+
+
 def _stands(version: Version, certificate: Certificate | str) -> None:
     """Raise Refused for a champion that the gate refused, or that its certificate is not of."""
     if isinstance(certificate, str):
@@ -79,6 +98,24 @@ def _stands(version: Version, certificate: Certificate | str) -> None:
         raise Refused(f"its certificate is of the adapter {proven[1]} of {proven[0]}")
     if not version.passed:
         raise Refused("the gate has not let it pass")
+
+
+def checked(
+    store: Store, home: Path, version: Version, base: str, *, shadow: bool = False
+) -> tuple[Path, dict[str, object]]:
+    """Return a version's bundle and its route. Raises Refused where it may not serve.
+
+    A `shadow`, which answers nobody, needs no certificate.
+    """
+    try:
+        bundle = store.fetch(version, home / "adapters" / version.bundle)
+        if stale(bundle / "adapter", base):  # vLLM would load it where the shapes are the same
+            raise Refused(f"{version.adapter} was trained on another base than {base}")
+        return bundle, _route(home, version, bundle, shadow)
+    except Refused:
+        raise
+    except Exception as error:  # whatever is wrong with a bundle costs its own task alone
+        raise Refused(f"its bundle cannot be served ({type(error).__name__}: {error})") from error
 
 
 async def _canary(pool: Pool, version: Version, bundle: Path) -> str | None:
@@ -107,14 +144,11 @@ async def _bring_up(
 ) -> tuple[dict[str, object] | None, str | None]:
     """The route of a champion, or what is wrong with it; an adapter loaded here joins `loaded`.
 
-    Tasks of a domain share an adapter, and each asks its own questions unless it is `serving`. A
-    `shadow`, which answers nobody, is asked none and needs no certificate.
+    Tasks of a domain share an adapter, and each asks its own questions unless it is `serving`; a
+    `shadow` is asked none.
     """
     try:
-        bundle = store.fetch(version, home / "adapters" / version.bundle)
-        if stale(bundle / "adapter", base):  # vLLM would load it where the shapes are the same
-            return None, f"{version.adapter} was trained on another base than {base}"
-        route = _route(home, version, bundle, shadow)
+        bundle, route = checked(store, home, version, base, shadow=shadow)
         pool = pools[kind_of(bundle / "adapter")]
         if version.adapter not in loaded:
             await pool.load(version.adapter, bundle / "adapter")
@@ -134,10 +168,11 @@ async def _shadows(
     loaded: dict[str, Pool],
     base: str,
     refused: dict[str, str],
+    aliases: Aliases,
 ) -> list[dict[str, object]]:
     """The routes of the shadows; what is wrong with one joins `refused` and concerns no caller."""
     routes: list[dict[str, object]] = []
-    for version in store.shadows():
+    for version in store.shadows(aliases):
         route, problem = await _bring_up(
             pools, store, home, version, loaded, serving=False, base=base, shadow=True
         )
@@ -175,13 +210,18 @@ def _same(home: Path, version: Version, former: Json | None, loaded: Collection[
 
 
 async def reconcile(
-    home: Path, store: Store, pools: Mapping[str, Pool], base: str, rollouts: Rollouts = AT_ONCE
+    home: Path,
+    store: Store,
+    aliases: Aliases,
+    pools: Mapping[str, Pool],
+    base: str,
+    rollouts: Rollouts = AT_ONCE,
 ) -> Changes:
     """Load the champions, prove them, switch the routes, and unload what served long ago.
 
-    `pools` has the server of each kind of student, `base` is that of the causal ones; `rollouts`
-    say how a new champion takes over. One that cannot be brought up leaves its task's former route
-    in place. Raises PoolError when no server can be reached.
+    `aliases` are the registry's, `pools` has the server of each kind of student, `base` is that of
+    the causal ones; `rollouts` say how a new champion takes over. One that cannot be brought up
+    leaves its task's former route in place. Raises PoolError when no server can be reached.
     """
     known = {route["task"]["id"]: route for route in routes(home)}
     reachable, away = await _found(pools)
@@ -192,10 +232,10 @@ async def reconcile(
         if route["adapter"] in reachable or route["kind"] in away
     }
     loaded = dict(reachable)
-    rates, entries = raised(home), ledger.entries(home)
+    rates, entries, settings = raised(home), ledger.entries(home), usual(home)
     after: dict[str, Json] = {}
     refused: dict[str, str] = {}
-    for version in store.champions():
+    for version in store.champions(aliases):
         former = before.get(version.name)
         serving = former is not None and former["adapter"] == version.adapter
         route, problem = former if _same(home, version, former, reachable) else None, None
@@ -208,8 +248,9 @@ async def reconcile(
             route = {**route, "audit": rates.get(version.name, 0.0), "since": since}
             route |= rollouts.of(route, known.get(version.name), loaded)
         if route := route or former:
-            after[version.name] = route
-    shadows = await _shadows(pools, store, home, loaded, base, refused)
+            after[version.name] = _as_usual(route, settings)
+    shadows = await _shadows(pools, store, home, loaded, base, refused, aliases)
+    shadows = [_as_usual(route, settings) for route in shadows]
     body = msgspec.json.encode([list(after.values()), shadows])
     entry = {"routes": list(after.values()), "shadows": shadows, "digest": digest(body)}
     write_atomic(home / "routes.json", msgspec.json.encode(entry))

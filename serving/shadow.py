@@ -26,6 +26,7 @@ from serving.pool import Pool, PoolError
 from serving.route import Match, Route, RouteFile
 from tasks.calibrate.calibrate import confidence
 from tasks.calibrate.shadow_proof import ShadowAnswer, conversation_of
+from tasks.core import encryption
 from tasks.core.contract import agree, answer
 from tasks.core.params import Serve
 from tasks.core.records import Json
@@ -63,6 +64,7 @@ class Shadows:
     pools: Mapping[str, Pool]
     settings: Serve
     folder: Path
+    model: str | None = None  # that the teacher is asked for, whatever clients name
     _queue: deque[_Waiting] = field(default_factory=lambda: deque(maxlen=WAITING))
     _journals: dict[str, Journal] = field(default_factory=dict)
     asked: int = 0
@@ -98,7 +100,7 @@ class Shadows:
         shadows = router.shadows
         match = shadows.find(call.request) if shadows else None
         pool = self.pools.get(match.route.kind) if match else None
-        if match is None or pool is None or escalate.unsupported(call.request):
+        if match is None or pool is None or self._unfit(call.request, match.route):
             return
         try:
             given = await self._answered(pool, match)
@@ -110,6 +112,11 @@ class Shadows:
         line = _compared(match, call, given) | {"share": call.rate if led else 1.0}
         if line["share"] > 0:
             self._append(match.route, line)
+
+    def _unfit(self, request: Json, route: Route) -> bool:
+        """Return whether no student would be asked: such a call proves nothing."""
+        odd = escalate.unexpected(request, route.usual, self.model)
+        return bool(odd or escalate.unsupported(request))
 
     async def _answered(self, pool: Pool, match: Match) -> Answer | None:
         """Return what the shadow says; None for what would never be served. Raises PoolError."""
@@ -164,8 +171,11 @@ def _name(task: str, version: int) -> str:
 
 
 def seen(home: Path, task: str, version: int) -> Iterator[ShadowAnswer]:
-    """All that a shadow was asked, oldest day first; a line that a crash tore is left out."""
+    """All that a shadow was asked, oldest day first; a line that a crash tore is left out.
+
+    Raises Refused where they are encrypted with a key that is not here.
+    """
     for path in sorted((home / FOLDER / _name(task, version)).glob("*.jsonl")):
-        for line in path.read_bytes().split(b"\n"):
+        for line in encryption.lines(path):
             with suppress(msgspec.DecodeError):
                 yield msgspec.json.decode(line, type=ShadowAnswer)

@@ -27,6 +27,7 @@ from examples.agent import conversations
 from flows.night import pool_update, retention
 from flows.night.folders import Night
 from registry import plots
+from tasks.core import encryption, records, stage
 from tasks.core.params import load
 from tasks.report import report
 
@@ -39,7 +40,16 @@ MAIL = "mia.li+7@gmail.com"
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A home after a day of the sample's calls, a night that trained, and its report."""
-    folder = tmp_path_factory.mktemp("home")
+    yield from _lived(tmp_path_factory.mktemp("home"))
+
+
+@pytest.fixture(scope="module")
+def locked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The same one, lived with a key for what it keeps."""
+    yield from _lived(tmp_path_factory.mktemp("locked"), "5a" * 32)
+
+
+def _lived(folder: Path, key: str = "") -> Iterator[Path]:
     params = yaml.safe_load((ROOT / "params.yaml").read_text())
     params["train"]["rungs"] = ["linear"]
     params["calibrate"] |= {"alpha": 0.3, "delta": 0.3}
@@ -49,6 +59,8 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         patch.setattr(pool_update, "promote", lambda _: None)
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
         patch.setenv("FLYWHEEL_PARAMS", str(folder / "params.yaml"))
+        patch.setenv("FLYWHEEL_PII_KEY", "the same surrogates")
+        patch.setenv(encryption.VARIABLE, key)
         asyncio.run(_traffic(folder / "home"))
         plain.night(str(FIRST), str(folder / "home"))
         days = report.days(folder / "home/journal", load().economics)
@@ -90,6 +102,22 @@ def test_nothing_is_left_after_the_retention(home: Path, values: Values, tmp_pat
     later.out("ingest").mkdir(parents=True)
     assert retention.forget(later)
     assert not raw_search.search(copy, values)
+
+
+def test_with_a_key_they_stand_nowhere(home: Path, values: Values, locked: Path) -> None:
+    """Not in journal, ingest and validate either; the night kept the same calls, and learned."""
+    assert not raw_search.search(locked, values)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(encryption.VARIABLE, "5a" * 32)
+        file = f"nights/{FIRST}/validate/calls.parquet"
+        assert len(list(records.read(locked / file))) > CALLS / 2
+        hidden = b"".join(encryption.lines(next((locked / "journal").glob("*.jsonl"))))
+    assert any(value in hidden.decode().lower() for value in values.kinds)
+    for name in ("ingest", "validate", "deidentify"):
+        done = Path("nights", str(FIRST), name)
+        assert stage.counts(locked / done) == stage.counts(home / done)
+    judged = msgspec.json.decode((locked / "nights" / str(FIRST) / "judge.json").read_bytes())
+    assert any(outcome["passed"] for outcome in judged)
 
 
 def hide(folder: Path) -> None:

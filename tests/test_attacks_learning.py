@@ -117,6 +117,13 @@ def test_steered_calls_are_not_learned(tmp_path: Path) -> None:
     assert aside == {c.id for c in steered}
 
 
+def steered(some: list[Candidate]) -> dict[str, str]:
+    """Why calls of a task are not learned from, by id."""
+    usual = steering.usual(some)
+    reasons = ((one.row.id, steering.unusual(one.settings, usual)) for one in some)
+    return {name: reason for name, reason in reasons if reason}
+
+
 def _with(one: CleanCall, more: dict[str, object]) -> CleanCall:
     return replace(one, request={**one.request, **more})
 
@@ -138,19 +145,35 @@ def _with(one: CleanCall, more: dict[str, object]) -> CleanCall:
 def test_what_a_team_does_by_design_is_learned(asked: list[dict[str, object]]) -> None:
     """No options, the same ones everywhere, two models: nothing is left out."""
     several = [_candidate(n, asked[n % len(asked)]) for n in range(100)]
-    assert not steering.unexpected(several)
+    assert not steered(several)
 
 
 @pytest.mark.parametrize("asked", STEERED[:3] + STEERED[4:], ids=str)
 def test_among_calls_without_options_one_with_some_is_steered(asked: dict[str, object]) -> None:
     """A few calls that force words do not make that usual, where no other call has an option."""
     several = [_candidate(n, asked if n < 4 else {}) for n in range(100)]
-    assert steering.unexpected(several) == dict.fromkeys(["c0", "c1", "c2", "c3"], steering.OPTIONS)
+    assert steered(several) == dict.fromkeys(["c0", "c1", "c2", "c3"], steering.OPTIONS)
 
 
 def test_models_that_the_gateway_replaces_say_nothing() -> None:
     """Where every client names another one, none is the task's."""
-    assert not steering.unexpected([_candidate(n, {"model": f"m{n}"}) for n in range(100)])
+    assert not steered([_candidate(n, {"model": f"m{n}"}) for n in range(100)])
+
+
+def test_what_a_student_answers_is_usual_all_the_same() -> None:
+    """Few of its calls come to the teacher; each audited one stands for those that did not."""
+    served = [_candidate(n, {"model": "large"}) for n in range(6)]
+    weighed = [replace(c, row=replace(c.row, weight=15.0)) for c in served]
+    odd = [_candidate(100 + n, {"model": "tiny", "temperature": 2}) for n in range(7)]
+    assert set(steered([*weighed, *odd])) == {c.row.id for c in odd}
+
+
+def test_nobody_knows_what_is_usual_without_calls() -> None:
+    """Then only what forces words is unusual."""
+    assert not steering.usual([])
+    asked = steering.settings({"model": "m", "seed": 7})
+    assert not steering.unusual(asked, None)
+    assert steering.unusual([*asked, "temperature"], None) == steering.OPTIONS
 
 
 def _candidate(number: int, asked: dict[str, object], client: str = "") -> Candidate:
@@ -167,7 +190,7 @@ def test_honest_calls_are_not_left_out() -> None:
         made = Candidate(row, settings=steering.settings(seen.request))
         tasks.setdefault(str(known[seen.id].get("workload")), []).append(made)
     for some in tasks.values():
-        found.update(steering.unexpected(some).values())
+        found.update(steered(some).values())
     assert found.total() < 0.005 * sum(map(len, tasks.values()))
 
 

@@ -36,6 +36,7 @@ HOMES = {
     "sqlglot": {"tasks/evaluate/sql.py"},
     "apprise": {"flows/night/alerts.py"},
     "re2": {"tasks/core/schema_check.py"},
+    "cryptography": {"tasks/core/encryption.py"},
     "datasketch": {"tasks/dataset/dataset.py"},
     "starlette": {"serving", "examples/teacher.py"},
     "openai": {"examples", "flows/cli/demo.py"},

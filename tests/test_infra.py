@@ -65,6 +65,12 @@ def volumes(service: Json) -> dict[str, str]:
     return dict(volume.split(":")[:2] for volume in service.get("volumes", ()))
 
 
+def secrets(pod: Json) -> set[str]:
+    """The secrets that a pod's containers get whole."""
+    sources = (source for c in pod["containers"] for source in c.get("envFrom", ()))
+    return {s["secretRef"]["name"].rpartition("-")[0] for s in sources if "secretRef" in s}
+
+
 @pytest.mark.parametrize("path", IMAGES, ids=lambda path: path.stem)
 def test_an_image_installs_first_and_copies_what_it_runs(path: Path) -> None:
     """A change of the code installs nothing anew; files and modules exist; nobody is root."""
@@ -173,22 +179,29 @@ def test_compose_gives_each_container_no_more_than_it_needs() -> None:
         assert "adapters:/flywheel/adapters:ro" in COMPOSE["services"][name]["volumes"]
     worker = volumes(COMPOSE["services"]["worker"])
     assert worker == {"home": "/flywheel", "adapters": "/flywheel/adapters"}
-    owned = volumes(COMPOSE["services"]["owner"])
-    assert set(COMPOSE["volumes"]) - {"postgres"} == set(owned)
-    assert set(owned.values()) <= set(COMPOSE["services"]["owner"]["command"][2].split())
 
 
 def test_a_container_of_compose_can_write_only_where_it_must() -> None:
-    """None is root but the one that gives volumes away; nothing gains rights."""
-    for name, service in COMPOSE["services"].items():
+    """None is root, and nothing gains rights."""
+    for service in COMPOSE["services"].values():
         assert service["read_only"] is True
         assert service["cap_drop"] == ["ALL"]
+        assert "cap_add" not in service
         assert service["security_opt"] == ["no-new-privileges:true"]
-        if name == "owner":
-            assert (service["cap_add"], service["network_mode"]) == (["CHOWN"], "none")
-        else:
-            assert "/tmp" in service["tmpfs"]
-            assert "build" in service or not str(service["user"]).startswith("0")
+        assert "/tmp" in service["tmpfs"]
+        assert "build" in service or not str(service["user"]).startswith("0")
+
+
+def test_an_empty_volume_of_compose_belongs_to_who_writes_to_it() -> None:
+    """It gets the owner of the image's folder, so the folder is there, and is uid 10001's."""
+    for name, service in COMPOSE["services"].items():
+        if "build" not in service:
+            continue
+        image = (ROOT / service["build"]["dockerfile"]).read_text()
+        user, made = re.findall(r"--uid 10001 (\w+) && install -d -o (\w+ .*)", image)[0]
+        owner, *folders = made.split()
+        assert owner == user
+        assert set(volumes(service).values()) <= set(folders), name
 
 
 def test_prefect_and_mlflow_ask_for_a_password(pods: dict[str, Json]) -> None:
@@ -206,14 +219,14 @@ def test_prefect_and_mlflow_ask_for_a_password(pods: dict[str, Json]) -> None:
         assert asked[1] | {"MLFLOW_FLASK_SERVER_SECRET_KEY"} <= found["mlflow"]
         assert given <= found["worker"]
         assert not {v for v in found["gateway"] | found["pool"] if v.startswith(("PREFECT", "MLF"))}
-    maps = {
-        source["secretRef"]["name"].rpartition("-")[0]
-        for name in ("gateway", "pool", "encoder")
-        for container in pods[name]["containers"]
-        for source in container.get("envFrom", ())
-        if "secretRef" in source
+    assert {one: secrets(pods[one]) for one in ("gateway", "pool", "encoder", "worker")} == {
+        "gateway": {"pool", "teacher", "rest"},
+        "pool": set(),
+        "encoder": {"pool"},
+        "worker": {"pool", "privacy", "rest"},
     }
-    assert maps == {"pool", "teacher"}
+    raw = {name for name, given in of.items() if "FLYWHEEL_KEY_AT_REST" in given}
+    assert raw == {"gateway", "worker"}
     assert "basic-auth" in (INFRA / "images" / "mlflow.Dockerfile").read_text()
     origins = "PREFECT_SERVER_CORS_ALLOWED_ORIGINS=http://localhost:4200 "
     assert origins in (INFRA / "images" / "prefect.Dockerfile").read_text()
@@ -304,13 +317,15 @@ def test_pods_mount_what_is_declared(manifests: list[Json], pods: dict[str, Json
             context = container["securityContext"]
             assert context["allowPrivilegeEscalation"] is False
             assert context["readOnlyRootFilesystem"] is True
-            assert context["capabilities"]["drop"] == ["ALL"]
-            assert (
-                context.get("runAsUser") != 0 or container["name"] == "home"
-            )  # only gives it away
+            assert context["capabilities"] == {"drop": ["ALL"]}
+            assert not context.keys() & {"runAsUser", "runAsNonRoot", "privileged"}  # the pod's
         mounts = {m["mountPath"] for c in pod["containers"] for m in c["volumeMounts"]}
         assert "/tmp" in mounts
         assert pod["securityContext"]["runAsNonRoot"] is True
+        assert pod["securityContext"]["runAsUser"] == 10001
+        assert not pod.keys() & {"hostNetwork", "hostPID", "hostIPC"}
+        kinds = {kind for volume in pod.get("volumes", ()) for kind in volume.keys() - {"name"}}
+        assert kinds <= {"emptyDir", "configMap", "persistentVolumeClaim"}
         assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
         assert pod["automountServiceAccountToken"] is False
     served = {o["spec"]["selector"]["app"] for o in manifests if o["kind"] == "Service"}
@@ -318,16 +333,14 @@ def test_pods_mount_what_is_declared(manifests: list[Json], pods: dict[str, Json
 
 
 def test_shared_volumes_belong_to_the_one_who_writes(pods: dict[str, Json]) -> None:
-    """Drivers of shared volumes may ignore fsGroup: an init container gives them to uid 10001."""
-    for name in ("gateway", "worker"):
-        pod = pods[name]
-        claims = {v["name"] for v in pod["volumes"] if "persistentVolumeClaim" in v}
-        owner = next(c for c in pod["initContainers"] if c["securityContext"].get("runAsUser") == 0)
-        assert {m["name"] for m in owner["volumeMounts"]} == claims
-        paths = {m["mountPath"] for m in owner["volumeMounts"]}
-        assert all(path in owner["command"][2] for path in paths)
-        assert "chown 10001:10001" in owner["command"][2]
-        assert pod["securityContext"]["runAsUser"] == pod["securityContext"]["fsGroup"] == 10001
+    """By fsGroup: nobody is root to give them away, and the namespace would not let one start."""
+    for name in ("gateway", "worker", "prefect"):
+        context = pods[name]["securityContext"]
+        assert context["runAsUser"] == context["runAsGroup"] == context["fsGroup"] == 10001
+        assert "initContainers" not in pods[name]
+    (namespace,) = yaml.safe_load_all((KUBERNETES / "data" / "namespace.yaml").read_text())
+    levels = namespace["metadata"]["labels"]
+    assert levels == {"pod-security.kubernetes.io/enforce": "restricted"}
 
 
 def test_a_roll_out_cuts_no_stream(manifests: list[Json], pods: dict[str, Json]) -> None:

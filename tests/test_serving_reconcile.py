@@ -118,7 +118,9 @@ class Desk:
                 pools = {"causal": pool}
                 if self.apart:
                     pools["encoder"] = Pool(self.apart, client)
-                return await reconcile(self.home, self.store, pools, "bundled")
+                return await reconcile(
+                    self.home, self.store, self.store.aliases(), pools, "bundled"
+                )
 
         return asyncio.run(act())
 

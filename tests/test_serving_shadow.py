@@ -29,11 +29,11 @@ def shadowed(home: Path, *champions: Route) -> Path:
     return home
 
 
-async def answered(built: Gateway, count: int) -> list[httpx.Response]:
+async def answered(built: Gateway, count: int, **more: object) -> list[httpx.Response]:
     """The replies to some calls, once each has been shown to its shadow or let go of."""
     async with client(built) as agent, asyncio.timeout(30):
         working = asyncio.create_task(built.shadows.run())
-        asked = requests("route", count)
+        asked = [{**one, **more} for one in requests("route", count)]
         found = [await agent.post("/v1/chat/completions", json=one) for one in asked]
         await built.audits.finish(10)
         while built.shadows.waiting:

@@ -15,6 +15,9 @@ from flows.night.folders import registry_of
 from registry import bundle, ledger
 from registry.ledger import Entry
 from registry.store import Store
+from serving.reconcile import checked
+from tasks.core import encryption
+from tasks.core.params import load
 from tasks.core.records import Json
 from tasks.core.stage import Refused
 
@@ -31,7 +34,10 @@ def candidates(home: Path) -> None:
 
 
 def promote(home: Path, task: str, number: int | None) -> None:
-    """Make a version of a task its champion; by default the candidate. Raises Refused."""
+    """Make a version of a task its champion; by default the candidate. Raises Refused.
+
+    The alias stays where the version could not serve; the ledger has that, too.
+    """
     store = registry_of(home)
     of = store.aliases().get(task)
     if of is None:
@@ -39,18 +45,53 @@ def promote(home: Path, task: str, number: int | None) -> None:
     chosen = number or of.get("candidate")
     if chosen is None:
         raise Refused(f"{task} has no candidate; name a version")
-    store.version(task, chosen)
+    if why := _refusal(home, store, task, chosen):
+        current = store.champion(task)
+        said = f"v{chosen} cannot serve: {why}"
+        refused = Entry(
+            at=time.time(),
+            task=task,
+            before=current,
+            after=current,
+            who=_who(),
+            reason=said,
+            moved=False,
+        )
+        ledger.note(home, refused)
+        raise Refused(f"{task}: {said}; " + (f"v{current} stays" if current else "nobody serves"))
     _move(home, store, task, chosen, "promoted by command")
 
 
+def _refusal(home: Path, store: Store, task: str, number: int) -> str:
+    """Return why the pool would not load a version; empty where it would. Raises Refused."""
+    version = store.version(task, number)
+    try:
+        checked(store, home, version, load().train.base)
+    except Refused as error:
+        return str(error)
+    return ""
+
+
+def _who() -> str:
+    return f"{getpass.getuser()}, by command"
+
+
 def rollback(home: Path, task: str) -> None:
-    """Give a task back to the version that served before, else to the teacher. Raises Refused."""
+    """Give a task back to the version that served before, else to the teacher. Raises Refused.
+
+    It is the teacher's, too, where that version could not serve: who is rolled back stops.
+    """
     store = registry_of(home)
     ledger.observe(home, store.serving, time.time())
     current = store.champion(task)
     if current is None:
         raise Refused(f"{task} has no champion to roll back")
-    _move(home, store, task, _before(ledger.entries(home), task, current), "rolled back by command")
+    before, reason = _before(ledger.entries(home), task, current), "rolled back by command"
+    if before and (why := _refusal(home, store, task, before)):
+        reason += f"; v{before} cannot serve: {why}"
+        console.say(f"{task}: v{before} cannot serve: {why}")
+        before = None
+    _move(home, store, task, before, reason)
 
 
 def _before(entries: list[Entry], task: str, current: int) -> int | None:
@@ -68,7 +109,7 @@ def _move(home: Path, store: Store, task: str, number: int | None, reason: str) 
         expected=store.champion(task),
         reason=reason,
         now=time.time(),
-        who=f"{getpass.getuser()}, by command",
+        who=_who(),
     )
     if not entry.moved:
         raise Refused(f"{task}: {entry.reason}")
@@ -98,10 +139,9 @@ def _line(home: Path, call: str) -> Json:
     """The line of a call in the journal. Raises Refused."""
     wanted = f'"id":"{call}"'.encode()
     for file in sorted((home / "journal").glob("*.jsonl"), reverse=True):
-        with file.open("rb") as lines:
-            for raw in lines:
-                if wanted in raw and (line := msgspec.json.decode(raw))["id"] == call:
-                    return dict(line)
+        for raw in encryption.lines(file):
+            if wanted in raw and (line := msgspec.json.decode(raw))["id"] == call:
+                return dict(line)
     raise Refused(f"no call {call} is in the journal of {home}")
 
 

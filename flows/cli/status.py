@@ -21,6 +21,7 @@ from registry.ledger import Entry
 from registry.store import CANDIDATE, CHAMPION, SHADOW, Store
 from serving import audit_history
 from serving.evidence import RiskTest, files
+from tasks.core import encryption
 from tasks.core.params import load
 from tasks.core.records import Json
 from tasks.core.sequential_tests import interval
@@ -182,10 +183,9 @@ def _chart(home: Path) -> None:
         counts.setdefault(file.name[:10], [0, 0])
     for day in sorted(counts)[-DAYS:]:
         for file in sorted((home / "journal").glob(f"{day}*.jsonl")):
-            with file.open("rb") as lines:
-                for line in lines:
-                    counts[day][0] += 1
-                    counts[day][1] += b'"answered_by":"teacher"' in line
+            for line in encryption.lines(file):
+                counts[day][0] += 1
+                counts[day][1] += b'"answered_by":"teacher"' in line
     if counts:
         console.say("\nCalls that the teacher answered")
     for day in sorted(counts)[-DAYS:]:

@@ -15,6 +15,7 @@ from flows.night.folders import Night
 from registry import bundle
 from serving.escalate import NOT_CONFIDENT, ROLLOUT, SERVED
 from serving.route import Route, RouteFile
+from tasks.core import encryption
 from tasks.core.records import Json
 from tasks.core.rows import rows
 from tasks.core.stage import write_atomic
@@ -91,10 +92,9 @@ def _seen(night: Night) -> dict[str, _ChampionsDay]:
 def _lines(night: Night) -> Iterator[_ComparedLine]:
     decode = msgspec.json.Decoder(_ComparedLine).decode
     for file in sorted((night.home / "journal").glob(f"{night.day}*.jsonl")):
-        with file.open("rb") as raw:
-            for line in raw:
-                with suppress(msgspec.DecodeError):
-                    yield decode(line)
+        for line in encryption.lines(file):
+            with suppress(msgspec.DecodeError):
+                yield decode(line)
 
 
 def _usual(night: Night) -> dict[tuple[str, int], Counter[str]]:

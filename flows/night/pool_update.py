@@ -11,6 +11,7 @@ from filelock import FileLock
 
 from flows.night.folders import registry_of
 from registry import ledger
+from registry.store import CHAMPION, numbers
 from serving.client import Client
 from serving.pool import PoolError, pools
 from serving.reconcile import Changes, reconcile
@@ -27,17 +28,22 @@ def promote(home: str | Path) -> Changes | None:
     """
     home = Path(home).resolve()
     store, params = registry_of(home), load()
+    aliases: dict[str, dict[str, int]] = {}
+
+    def serving() -> dict[str, int]:
+        aliases.update(store.aliases())
+        return numbers(aliases, CHAMPION)
 
     async def act() -> Changes:
         async with Client() as client:
             base, alarm = params.train.base, params.watch.audits_per_false_alarm
             steps = rollouts(home, sorted(params.serve.rollout), alarm)
-            return await reconcile(home, store, pools(os.environ, client), base, steps)
+            return await reconcile(home, store, aliases, pools(os.environ, client), base, steps)
 
     stage.private(home)
     with FileLock(home / ".promote.lock"):
         store.reach()
-        ledger.observe(home, store.serving, time.time())
+        ledger.observe(home, serving, time.time())
         if not os.environ.get("POOL_URL"):
             return None
         try:

@@ -17,6 +17,7 @@ import msgspec
 
 from flows.night.folders import Night
 from serving.shadow import FOLDER as SHADOW
+from tasks.core import encryption
 from tasks.core.records import Json
 from tasks.core.stage import MANIFEST, counts, write_atomic
 from tasks.ingest.shards import SEEN
@@ -76,11 +77,14 @@ def _day(home: Path, path: Path) -> str:
 
 
 def _without_answers(path: Path) -> None:
-    """Empty the answers in a shadow's file; whether they agreed, and how sure they were, stays."""
-    lines = [line for line in path.read_bytes().split(b"\n") if line]
-    kept = [_emptied(line) for line in lines]
-    if kept != lines:
-        write_atomic(path, b"".join(line + b"\n" for line in kept))
+    """Empty the answers in a shadow's file; whether they agreed, and how sure they were, stays.
+
+    Without them there is nothing to encrypt: it is read when the key is another one, too.
+    """
+    lines = (line.strip() for line in encryption.lines(path))
+    kept = b"".join(_emptied(line) + b"\n" for line in lines if line)
+    if kept != path.read_bytes():
+        write_atomic(path, kept)
 
 
 def _emptied(line: bytes) -> bytes:

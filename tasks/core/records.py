@@ -17,6 +17,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from tasks.core import encryption
+
 Json = dict[str, Any]
 ROWS_PER_READ = 4_096
 
@@ -131,13 +133,17 @@ def _columns(records: Sequence[Call | Rejected], schema: pa.Schema) -> pa.Table:
 class Writer:
     """Streams records into one zstd Parquet file, `chunk` rows to a row group.
 
-    The file exists even when no record was written. Use as a context manager.
+    The file exists even when no record was written; `raw` ones are encrypted where there is a key.
+    Use as a context manager.
     """
 
-    def __init__(self, path: Path, schema: pa.Schema, chunk: int = ROWS_PER_READ) -> None:
+    def __init__(
+        self, path: Path, schema: pa.Schema, chunk: int = ROWS_PER_READ, *, raw: bool = False
+    ) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._schema, self._chunk = schema, chunk
-        self._file = pq.ParquetWriter(path, schema, compression="zstd")
+        open_ = encryption.parquet_writer if raw else pq.ParquetWriter
+        self._file = open_(path, schema, compression="zstd")
         self._waiting: list[Call | Rejected] = []
         self.count = 0
 
@@ -171,7 +177,7 @@ def write(path: Path, records: Iterable[Call | Rejected], schema: pa.Schema = CA
 
 def _rows(path: Path, kind: bytes, only: Set[str] | None = None) -> Iterator[Json]:
     for part in sorted(path.glob("*.parquet")) if path.is_dir() else [path]:
-        file = pq.ParquetFile(part)
+        file = encryption.parquet_file(part)
         stored = (file.schema_arrow.metadata or {}).get(b"kind", b"unknown")
         if stored != kind:
             raise ValueError(f"{part} holds {stored.decode()}, not {kind.decode()}")

@@ -6,6 +6,7 @@ complete, with a `manifest.json` beside the data. A hop whose complete output is
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 import warnings
@@ -17,16 +18,13 @@ from typing import Any
 import msgspec
 
 from tasks.core.records import Counts
+from tasks.core.refused import Refused as Refused  # part of what a hop may raise
 
 HOPS = (
     *("ingest", "validate", "deidentify", "cluster", "dataset"),
     *("train", "evaluate", "calibrate"),
 )
 MANIFEST = "manifest.json"
-
-
-class Refused(Exception):  # noqa: N818 - it reads as what happened to the input
-    """Bad input or a broken precondition: one clear sentence for a person, exit status 2."""
 
 
 def manifest(out: Path) -> dict[str, Any] | None:
@@ -56,11 +54,17 @@ def write_atomic(path: Path, data: bytes) -> None:
 
 
 def private(folder: Path) -> Path:
-    """Make a folder that only its owner may look into: it holds texts as personal as calls are."""
+    """Make a folder that only its owner may look into: it holds texts as personal as calls are.
+
+    Raises Refused where this process may not write into it.
+    """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if folder.stat().st_mode & 0o077:
+    found = folder.stat()
+    if found.st_mode & 0o077:
         with suppress(PermissionError):  # another user's, as a mounted volume may be
             folder.chmod(0o700)
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise Refused(f"{folder} belongs to uid {found.st_uid}; uid {os.geteuid()} may not write")
     return folder
 
 

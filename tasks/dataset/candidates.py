@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import replace
 from pathlib import Path
 
@@ -87,13 +87,17 @@ def _unusable(call: CleanCall) -> str | None:
     return unanswered(call.reply, call.finish_reason)
 
 
-def without_steered(task: Task, candidates: list[Candidate], aside: Aside) -> list[Candidate]:
+def without_steered(
+    task: Task, candidates: list[Candidate], usual: Set[str], aside: Aside
+) -> list[Candidate]:
     """The rows whose clients asked the teacher as the task's do; the others are set aside."""
-    reasons = steering.unexpected(candidates)
+    kept = []
     for candidate in candidates:
-        if reason := reasons.get(candidate.row.id):
+        if reason := steering.unusual(candidate.settings, usual):
             aside.drop([candidate], reason, task.id)
-    return [candidate for candidate in candidates if candidate.row.id not in reasons]
+        else:
+            kept.append(candidate)
+    return kept
 
 
 def without_excess(

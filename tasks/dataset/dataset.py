@@ -29,7 +29,7 @@ from tasks.core.rows import UNCURATED, Candidate, Row, rows, write_rows
 from tasks.core.stage import finish, hop, write_atomic
 from tasks.core.task import Task, save
 from tasks.core.task import load as load_tasks
-from tasks.dataset import clients
+from tasks.dataset import clients, steering
 from tasks.dataset.answer_formats import replaced
 from tasks.dataset.candidates import (
     Aside,
@@ -143,7 +143,8 @@ def _make(
     """Write one task's splits; returns its part of the manifest and how many calls are in them."""
     ids = {candidate.row.id for candidate in candidates}
     hurt = harm.of(ids)
-    candidates = without_refusals(task, without_steered(task, candidates, aside))
+    usual = steering.usual(candidates)
+    candidates = without_refusals(task, without_steered(task, candidates, usual, aside))
     shares = clients.shares(candidates)
     candidates += [Candidate(row, carried=True) for row in past.test if row.id not in ids]
     candidates.sort(key=lambda candidate: (candidate.row.at, candidate.row.id))
@@ -163,7 +164,8 @@ def _make(
     index = readiness(final["train"], [c.row for c in every], lost, task.contract, hurt.share)
     figures: Json = {split: len(final[split]) for split in SPLITS}
     figures |= {"carried": sum(c.carried for c in every), "readiness": index}
-    figures |= {"cleaned again": clean.cleaned, "rows": len(every), "clients": shares}
+    figures |= {"cleaned again": clean.cleaned, "rows": len(every)}
+    figures |= {"clients": shares, "usual": sorted(usual)}
     refused = clean.failed or hurt.over(harm.limit) or _not_ready(len(every), index.score, params)
     if refused:
         short = (COLLECTING, NOT_READY)

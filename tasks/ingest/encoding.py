@@ -10,8 +10,11 @@ from functools import partial
 from itertools import chain
 from typing import IO
 
+from tasks.core import encryption
+
 BLOCK = 1 << 18
 MAX_LINE = 64 << 20  # bytes; a longer line is no log record
+ENCRYPTED = "encrypted"  # and its key is not here
 _GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 
 
@@ -113,7 +116,14 @@ def _lines(blocks: Iterator[bytes]) -> Iterator[RawLine]:
 
 def _line(number: int, pieces: list[bytes], size: int) -> RawLine:
     data = b"".join(pieces)
-    return RawLine(number, data, f"too long: {size:,} bytes on one line" if size > MAX_LINE else "")
+    if size > MAX_LINE:
+        return RawLine(number, data, f"too long: {size:,} bytes on one line")
+    try:
+        return RawLine(number, encryption.decrypted(data))
+    except encryption.Locked as error:
+        return RawLine(number, data, f"{ENCRYPTED}: {error}")
+    except ValueError as error:
+        return RawLine(number, data, f"broken file: {error}")
 
 
 def text_of(data: bytes) -> str:

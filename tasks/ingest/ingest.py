@@ -15,6 +15,7 @@ from tasks.core.params import Ingest, load
 from tasks.core.records import Counts, Rejected
 from tasks.core.stage import Refused
 from tasks.ingest import dialect_registry
+from tasks.ingest.encoding import ENCRYPTED
 from tasks.ingest.preview import Summary
 from tasks.ingest.reader import read
 from tasks.ingest.shards import Shards, day_of
@@ -30,6 +31,8 @@ def _pour(entry: str, names: Sequence[str], dialect: str, sink: Shards) -> Count
     first = None
     for document, result in read(names, dialect, sink.window[0]):
         if isinstance(result, Rejected):
+            if result.reason == ENCRYPTED and dialect == "journal":  # no single line: all of them
+                raise Refused(f"{result.source} is {result.detail}")
             first = first or result
             seen[document] += 1
             sink.reject(result)

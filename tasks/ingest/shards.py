@@ -22,6 +22,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from tasks.core.encryption import parquet_writer
 from tasks.core.records import CALLS, REJECTED, Call, Rejected, Writer, digest, text_of
 
 DUPLICATE, OUTSIDE = "duplicate", "outside window"
@@ -52,7 +53,8 @@ class _Shard:
 
     def __init__(self, path: Path) -> None:
         self.waiting: list[list[object]] = []
-        self._file = pq.ParquetWriter(path, CALLS, compression="zstd", write_statistics=STATED)
+        how = {"compression": "zstd", "write_statistics": STATED}
+        self._file = parquet_writer(path, CALLS, **how)
 
     def __enter__(self) -> _Shard:
         return self
@@ -128,7 +130,7 @@ class Shards:
         self._shards: dict[str, _Shard] = {}
         self._files = ExitStack()
         self._quarantine = self._files.enter_context(
-            Writer(out / "quarantine.parquet", REJECTED, chunk=64)
+            Writer(out / "quarantine.parquet", REJECTED, chunk=64, raw=True)
         )
 
     def __enter__(self) -> Shards:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import csv
 import glob
-import io
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from itertools import chain, islice
@@ -16,8 +15,8 @@ from pathlib import Path
 from typing import IO
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
+from tasks.core.encryption import parquet_file
 from tasks.core.records import Rejected
 from tasks.core.stage import Refused
 from tasks.ingest import json_lines, remote, vllm_log
@@ -26,7 +25,7 @@ from tasks.ingest.json_lines import Document, reject
 
 ROWS = 256  # Parquet rows decoded at a time
 _NAMES = (".jsonl", ".ndjson", ".json", ".csv", ".parquet", ".log", ".txt")
-_PARQUET = b"PAR1"
+_PARQUET = (b"PAR1", b"PARE")  # the second is encrypted
 
 
 def resolve(entry: str) -> list[str]:
@@ -93,7 +92,7 @@ def documents(name: str, since: float | None = None) -> Iterator[Document | Reje
     with file:
         magic = file.read(4)
         file.seek(0)
-        if magic == _PARQUET:
+        if magic in _PARQUET:
             yield from _parquet(name, file)
             return
         lines = lines_of(file, magic)
@@ -131,9 +130,9 @@ def _text(name: str, lines: Iterable[RawLine], broken: list[Rejected]) -> Iterat
 def _parquet(name: str, file: IO[bytes]) -> Iterator[Document | Rejected]:
     number = 0
     try:
-        for batch in pq.ParquetFile(file).iter_batches(ROWS):
+        for batch in parquet_file(file).iter_batches(ROWS):
             for row in batch.to_pylist():
                 number += 1
                 yield Document(f"{name}:{number}", row)
-    except (pa.ArrowException, OSError, io.UnsupportedOperation) as error:
+    except (pa.ArrowException, OSError, ValueError) as error:
         yield reject(f"{name}:{number + 1}", "broken file", str(error).splitlines()[0])

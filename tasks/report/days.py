@@ -6,13 +6,14 @@ import json
 import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from itertools import chain, groupby
 from pathlib import Path
 
 import msgspec
 
-from tasks.core import economics
+from tasks.core import economics, encryption
 from tasks.core.params import Economics
 from tasks.core.records import TEACHER
 from tasks.core.stage import write_atomic
@@ -146,12 +147,9 @@ def _usage(tokens: _TokenUsage | None) -> economics.Usage | None:
 def _lines(path: Path) -> Iterator[_Line]:
     """The lines of one journal file; one that is still being written, or torn, is left out."""
     decode = msgspec.json.Decoder(_Line).decode
-    with path.open("rb") as file:
-        for raw in file:
-            try:
-                yield decode(raw)
-            except msgspec.DecodeError:
-                continue
+    for raw in encryption.lines(path):
+        with suppress(msgspec.DecodeError):
+            yield decode(raw)
 
 
 def _day(day: str, paths: Iterable[Path], prices: Economics) -> Day:

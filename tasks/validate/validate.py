@@ -15,9 +15,9 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from tasks.core import stage
+from tasks.core.encryption import parquet_file, parquet_writer
 from tasks.core.params import Validate, load
 from tasks.core.records import CALLS, REJECTED, Counts, Json, Rejected, Writer
 from tasks.core.stage import Refused
@@ -49,7 +49,7 @@ def validate(
     dropped: Counter[str] = Counter()
     out.mkdir(parents=True, exist_ok=True)
     good = _Kept(out / "calls.parquet")
-    with good, Writer(out / "quarantine.parquet", REJECTED, chunk=ROWS) as bad:
+    with good, Writer(out / "quarantine.parquet", REJECTED, chunk=ROWS, raw=True) as bad:
         for rows in _batches(calls):
             fit = []
             for row in rows.to_pylist():
@@ -73,7 +73,7 @@ def validate(
 def _batches(calls: Path, columns: list[str] | None = None) -> Iterator[pa.RecordBatch]:
     """The calls' rows: those that are kept are passed on as they were written."""
     for part in sorted(calls.glob("*.parquet")) if calls.is_dir() else [calls]:
-        file = pq.ParquetFile(part)
+        file = parquet_file(part)
         if (file.schema_arrow.metadata or {}).get(b"kind") != b"calls":
             raise Refused(f"{part} holds no calls")
         yield from file.iter_batches(ROWS, columns=columns)
@@ -104,7 +104,8 @@ class _Kept:
 
     def __init__(self, path: Path) -> None:
         self.count = 0
-        self._file = pq.ParquetWriter(path, CALLS, compression="zstd", write_statistics=STATED)
+        how = {"compression": "zstd", "write_statistics": STATED}
+        self._file = parquet_writer(path, CALLS, **how)
         self._waiting: list[pa.RecordBatch] = []
 
     def __enter__(self) -> _Kept:
