@@ -83,11 +83,10 @@ class Exchange:
             self.unread = str(error)
 
     def _named(self, request: Json | None) -> Json | None:
-        """The request with the model that Azure is asked for: its path's, whatever the body says."""
+        """The request with the model that Azure is asked for: its path's, not its body's."""
         match = _parts(unquote(self.incoming.path.decode("latin-1")))
-        return (
-            request | {"model": match["model"]} if request and match and match["model"] else request
-        )
+        named = match["model"] if match else None
+        return request | {"model": named} if request and named else request
 
     def _unpacked(self) -> bytes:
         """The body before it was packed. Raises ValueError."""
