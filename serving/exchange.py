@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from dataclasses import dataclass
+from urllib.parse import unquote
 
 from serving import request_body
 from serving.client import Headers
@@ -17,7 +18,7 @@ from tasks.ingest.wire.completion import Completion
 CHAT, RESPONSES, MESSAGES = "chat", "responses", "messages"
 _KINDS = {"chat/completions": CHAT, "responses": RESPONSES, "messages": MESSAGES}
 _PATH = re.compile(
-    r"(?:v1|openai(?:/v1|/deployments/[^/]+)?)/(chat/completions|responses|messages)"
+    r"(?:v1|openai(?:/v1|/deployments/(?P<model>[^/]+))?)/(?P<api>chat/completions|responses|messages)"
 )
 WAITED = "there was no room to read it"
 TOO_LARGE = "larger than may be read"
@@ -29,9 +30,12 @@ def api_of(method: str, path: str) -> str | None:
 
     Chat, responses or messages; None for others. Servers pass over `//`, `/./` and a last `/`.
     """
-    parts = "/".join(part for part in path.split("/") if part not in ("", "."))
-    match = _PATH.fullmatch(parts) if method == "POST" else None
-    return _KINDS[match[1]] if match else None
+    match = _parts(path) if method == "POST" else None
+    return _KINDS[match["api"]] if match else None
+
+
+def _parts(path: str) -> re.Match[str] | None:
+    return _PATH.fullmatch("/".join(part for part in path.split("/") if part not in ("", ".")))
 
 
 @dataclass(slots=True)
@@ -72,11 +76,17 @@ class Exchange:
             if request_body.memory(body) > most:
                 self.unread = TOO_LARGE
                 return
-            self.request, self.plain = request_body.read(body), True
+            self.request, self.plain = self._named(request_body.read(body)), True
         except request_body.NotPlain as error:
-            self.request, self.unread = error.request, str(error)
+            self.request, self.unread = self._named(error.request), str(error)
         except ValueError as error:
             self.unread = str(error)
+
+    def _named(self, request: Json | None) -> Json | None:
+        """The request with the model that Azure is asked for: its path's, not its body's."""
+        match = _parts(unquote(self.incoming.path.decode("latin-1")))
+        named = match["model"] if match else None
+        return request | {"model": named} if request and named else request
 
     def _unpacked(self) -> bytes:
         """The body before it was packed. Raises ValueError."""

@@ -69,8 +69,13 @@ class Journal:
             log.error("call %s is not kept aside: %s", line["id"], error)
 
     def recover(self) -> int:
-        """Write the lines that killed gateways had put aside; return how many there were."""
+        """Write the lines that killed gateways had put aside; return how many there were.
+
+        Raises Refused where lines of this journal are encrypted with a key that is not here.
+        """
         self.quota.measure()
+        for file in self.folder.glob("*.jsonl*"):
+            encryption.check_key(file)
         records = 0
         for folder in self.folder.glob(f"{ASIDE}*"):
             if folder == self._aside:

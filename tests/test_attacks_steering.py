@@ -51,6 +51,21 @@ async def test_a_steered_call_is_the_teachers(
     assert (found.n, found.alarm) == (0, None)
 
 
+async def test_the_model_in_azures_path_is_the_one_that_is_asked_for(tmp_path: Path) -> None:
+    """Whatever the body says: Azure does not read that. Nights see it, too."""
+    write_routes(tmp_path, ROUTE)
+    built, found = gateway(tmp_path, right), []
+    async with served.client(built) as agent:
+        for name in ("tiny", "large", "l%61rge"):
+            url = f"/openai/deployments/{name}/chat/completions?api-version=2024-06-01"
+            for more in ({}, {"model": "large"}):
+                reply = await agent.post(url, json={**ASKED[0], **more})
+                found.append(reply.headers["x-flywheel-reason"])
+    assert found == [escalate.MODEL] * 2 + ["served"] * 4
+    models = [line["request"]["model"] for line in served.journal(tmp_path)]
+    assert models == ["tiny"] * 2 + ["large"] * 4
+
+
 @pytest.mark.parametrize(
     "more",
     [

@@ -52,6 +52,13 @@ def test_what_can_serve_is_promoted(desk: Desk) -> None:
     assert ledger.entries(desk.home)[-1].moved
 
 
+def test_no_other_version_than_the_named_one_is_promoted(desk: Desk) -> None:
+    """Where there is none of that number the alias stays, and the candidate waits."""
+    with pytest.raises(Refused, match="has no version 0 of a-1"):
+        decisions.promote(desk.home, "a-1", 0)
+    assert desk.store.champion("a-1") == 1
+
+
 def test_rolling_back_to_what_cannot_serve_gives_the_task_to_the_teacher(desk: Desk) -> None:
     """Who is rolled back stops, whatever the one before is; the ledger says why nobody serves."""
     forged = desk.register("a-1", store=Store(desk.store.uri, b"a guess"), seed=85)

@@ -7,8 +7,10 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from io import BytesIO
 from pathlib import Path
 
+import fsspec
 import msgspec
 import pytest
 import served
@@ -17,16 +19,18 @@ from hypothesis import strategies as st
 from traffic import call
 
 from flows.cli import decisions, status
-from flows.night import retention
+from flows.night import hops, retention
+from flows.night.folders import Night
 from serving import audit_history, evidence, shadow
 from serving.client_keys import ClientKeys
 from serving.journal import Journal
 from tasks.core import encryption, records
 from tasks.core.encryption import VARIABLE
-from tasks.core.params import Economics, Ingest, Validate
+from tasks.core.params import Economics, Ingest, Validate, load
 from tasks.core.records import CALLS, Call
 from tasks.core.stage import Refused
-from tasks.ingest.ingest import ingest
+from tasks.ingest import encoding, sources
+from tasks.ingest.ingest import dry_run, ingest
 from tasks.report.days import days
 from tasks.validate.validate import validate
 
@@ -172,6 +176,95 @@ def test_the_gateway_does_not_start_without_its_key(tmp_path: Path) -> None:
     assert ended.stderr.count("\n") == 1
     assert f"flywheel: {tmp_path}/journal/{DAY}.jsonl is encrypted with" in ended.stderr
     assert VARIABLE in ended.stderr
+
+
+@pytest.mark.parametrize(("now", "sentence"), [("", MISSING), (OTHER, WRONG)])
+@pytest.mark.parametrize("torn", [b"", b'{"encrypted":"AAAA\n'])
+def test_nothing_is_added_to_what_another_key_encrypted(
+    key: Callable[[str], None], now: str, sentence: str, torn: bytes, tmp_path: Path
+) -> None:
+    """Though the watch has read all of it, a gateway without the key does not start, nor a night.
+
+    What they took would be written in plain text.
+    """
+    file = lived(tmp_path, 0)
+    with file.open("ab") as opened:
+        opened.write(torn)
+    audit_history.gather(tmp_path)
+    assert len(audit_history.look(tmp_path)) == 1
+    key(now)
+    with pytest.raises(Refused, match=rf"{DAY}\.jsonl {sentence}"):
+        served.gateway(tmp_path, None).remember()
+    night = Night(tmp_path, "2026-03-09", load())
+    with pytest.raises(Refused, match=rf"{DAY}\.jsonl {sentence}"):
+        hops.ingest(night, [str(tmp_path / "log.jsonl")])
+    key(KEY)
+    served.gateway(tmp_path, None).remember()
+
+
+def test_a_night_is_not_written_beside_those_of_another_key(
+    key: Callable[[str], None], tmp_path: Path
+) -> None:
+    """A home that learns from logs alone has no journal that would say so."""
+    folder = tmp_path / "nights" / DAY
+    folder.parent.mkdir()
+    kept(folder)
+    key(OTHER)
+    with pytest.raises(Refused, match=rf"ingest/quarantine\.parquet {WRONG}"):
+        hops.ingest(Night(tmp_path, "2026-03-03", load()), [str(folder / "log.jsonl")])
+
+
+def test_encryption_makes_no_line_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The limit is on what is in it."""
+    monkeypatch.setattr(encoding, "MAX_LINE", 1 << 20)
+    monkeypatch.setattr(encoding, "MAX_ENCRYPTED", (1 << 20) // 3 * 4 + encoding.BLOCK)
+    for size, problem in ((1 << 20, ""), ((1 << 20) + 1, "too long: 1,048,577 bytes on one line")):
+        file = BytesIO(encryption.encrypted(b"x" * size) + b"\n{}\n")
+        first, second = encoding.lines_of(file, b'{"en')
+        assert (len(first.data), first.problem, second.data) == (size, problem, b"{}")
+
+
+def test_the_sentence_names_a_source_that_is_no_file(
+    key: Callable[[str], None], tmp_path: Path
+) -> None:
+    """A bucket's, and a journal's that is only looked at."""
+    store = fsspec.filesystem("memory")
+    store.pipe("/aside.parquet", kept(tmp_path / "a")[2].read_bytes())
+    file = lived(tmp_path, 0)
+    key("")
+    with pytest.raises(Refused, match=rf"memory://aside\.parquet {MISSING}"):
+        list(sources.documents("memory://aside.parquet"))
+    with pytest.raises(Refused, match=rf"^{file}:1 {MISSING}$"):
+        dry_run([str(file)])
+
+
+@pytest.mark.parametrize(
+    ("file", "status", "said"), [("nowhere", 1, "flywheel: nowhere cannot be read: No such file")]
+)
+def test_a_person_who_reads_a_journal_gets_a_sentence(file: str, status: int, said: str) -> None:
+    """No traceback."""
+    command = [sys.executable, "-m", "tasks.core.encryption", file]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert (ended.returncode, ended.stderr.startswith(said)) == (status, True)
+
+
+def test_what_callers_name_outlives_their_calls_as_a_digest(tmp_path: Path) -> None:
+    """Manifest, checks and Data Docs of a night are not encrypted, and stay."""
+    home, name = tmp_path / "home", "mia-lindqvist"
+    home.mkdir()
+    tools = [{"type": "function", "function": {"name": f"{name}_tool", "parameters": {}}}]
+    one = {**line(1), "audit": None, "answered_by": "teacher", "model": f"{name}-model"}
+    one["request"] = {**served.requests("route", 1)[0], "tools": tools}
+    (home / "log.jsonl").write_bytes(msgspec.json.encode({"v": 1, **one}) + b"\n")
+    ingest([str(home / "log.jsonl")], home / "ingest", Ingest())
+    earlier = home / "first"
+    for out, history in ((earlier, []), (home / "second", [earlier])):
+        validate(home / "ingest/calls", out, Validate(), history=history)
+    (call_,) = records.read(earlier / "calls.parquet")
+    assert (call_.model, call_.request["tools"]) == (f"{name}-model", tools)
+    written = [p for p in home.rglob("*") if p.suffix in (".json", ".html")]
+    assert len(written) > 4
+    assert not [p for p in written if name in p.read_text()]
 
 
 def test_lines_of_killed_gateways_are_encrypted_and_recovered(

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from tasks.core.contract import Contract, agree
 from tasks.students.answer_templates import Forms, Reader, learn
-from tasks.students.slots import ABSENT, Field, places
+from tasks.students.slots import ABSENT, Field, field_of, places
 
 JSON = Contract(kind="json", schema={"type": "object"})
 TEXT = Contract(kind="text")
@@ -48,6 +48,36 @@ def test_fields_are_copied_or_closed() -> None:
     found = {field.name: field.how for field in forms.fields}
     assert found == {"order": "upper", "count": "number", "queue": "closed", "note": "text"}
     assert len(forms.forms) == 1
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        "Intents:\nloan_rate, lost_card, new_card, pay_bill, oos",
+        "- loan_rate: what money costs, or will\n- lost_card: gone\n- new_card: one more\n"
+        "- pay_bill: an invoice\n- oos: anything else",
+        'One of "loan_rate", "lost_card", "new_card", "pay_bill" or "oos".',
+        "1. **Loan_Rate**\n2. **Lost_Card**\n3. **New_Card**\n4. **Pay_Bill**\n5. **OOS**",
+    ],
+)
+def test_labels_that_a_prompt_lists_are_few_before_they_come(told: str) -> None:
+    """Two calls of each of three labels are enough, and those that did not come are known."""
+    rows = [("my card is gone", "lost_card"), ("what is my rate", "loan_rate"), ("pay it", "oos")]
+    said = [(prompt, json.dumps({"intent": label})) for prompt, label in rows for _ in range(2)]
+    prompts, answers = [p for p, _ in said], [a for _, a in said]
+    found = learn(prompts, answers, JSON, told)
+    assert not isinstance(found, str)
+    (field,) = found[0].fields
+    assert set(field.values) == {"loan_rate", "lost_card", "new_card", "pay_bill", "oos"}
+    assert len(found[0].forms) == 1
+
+
+def test_words_of_a_prompt_are_no_list_of_labels() -> None:
+    """Sentences that hold the answers' words by chance add nothing to them."""
+    told = "You help with refunds and billing, day and night; say which of the two it is."
+    assert field_of("queue", [("a", "refunds"), ("b", "billing")] * 9, told) == field_of(
+        "queue", [("a", "refunds"), ("b", "billing")] * 9
+    )
 
 
 def test_answers_are_written_back() -> None:

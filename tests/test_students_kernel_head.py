@@ -23,9 +23,10 @@ from tasks.students.adapters import adapter_digest, open_student
 from tasks.students.encoder import EncoderStudent
 from tasks.students.kernel_head import rarity, table, words_of
 from tasks.train.folds import FILE, proving, raw, unlearned
-from tasks.train.kernel_fit import blocks, described
+from tasks.train.kernel_fit import blocks
+from tasks.train.label_names import described
 from tasks.train.ridge import solve
-from tasks.train.train import load_training, train
+from tasks.train.train import ladder, load_training, train
 
 SAID = {
     "refund": "my money back",
@@ -100,6 +101,15 @@ def test_a_saved_head_answers_as_it_was_measured(folder: Path) -> None:
     told = load_training(folder / "out")
     assert told.validation[-1].exact == pytest.approx(exact)
     assert told.adapter_digest == adapter_digest(folder / "out/adapter")
+
+
+def test_few_rows_for_many_labels_are_not_fine_tuned(tmp_path: Path) -> None:
+    """Six rows of each label are worth a fine-tuned encoder, two are not."""
+    contract = Contract(kind="labels", labels=tuple(SAID))
+    for count, rungs in ((2, ["linear", "causal"]), (6, ["linear", "encoder", "causal"])):
+        pairs = [(one.format(said), name) for name, said in SAID.items() for one in ASKED[:count]]
+        data = tiny.dataset(tmp_path / f"a-{count}", contract, {"train": pairs})
+        assert ladder(data, Train())[0] == rungs
 
 
 WORDS = ("violin", "ladder", "kettle", "carpet", "bicycle", "tent", "lamp", "mirror", "guitar")

@@ -42,7 +42,7 @@ def promote(home: Path, task: str, number: int | None) -> None:
     of = store.aliases().get(task)
     if of is None:
         raise Refused(f"no task of the registry is called {task!r}; `flywheel status` lists them")
-    chosen = number or of.get("candidate")
+    chosen = of.get("candidate") if number is None else number
     if chosen is None:
         raise Refused(f"{task} has no candidate; name a version")
     if why := _refusal(home, store, task, chosen):

@@ -11,7 +11,7 @@ from flows.night.folders import Night, ended
 from flows.night.leak_guard import replaced
 from registry import ledger, rulings
 from tasks.cluster import cluster as cluster_hop
-from tasks.core import stage
+from tasks.core import encryption, stage
 from tasks.core.records import Counts
 from tasks.dataset import dataset as dataset_hop
 from tasks.deidentify import deidentify as deidentify_hop
@@ -33,6 +33,11 @@ def ingest(night: Night, source: Sequence[str] = ()) -> Counts:
     earlier, journal = night.earlier("ingest"), night.home / "journal"
     complete = [folder for folder in earlier if stage.counts(folder.with_name("deidentify"))]
     read_on = [f for f in complete if (stage.manifest(f) or {}).get("until", ended(f.parent.name))]
+    for file in journal.glob("*.jsonl*"):
+        encryption.check_key(file)
+    for aside in (folder / "quarantine.parquet" for folder in earlier[-1:]):
+        if aside.exists():
+            encryption.parquet_file(aside)  # raises Locked
     until = None if source else ended(night.day)
     read = None if source or not read_on else ended(read_on[-1].parent.name)
     logs = list(source or night.params.ingest.source)

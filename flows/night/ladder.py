@@ -23,7 +23,7 @@ from serving.referee_client import referee
 from tasks.calibrate import calibrate as calibrate_hop
 from tasks.calibrate.calibrate import held_out
 from tasks.core import stage
-from tasks.core.certificate import Certificate, load_certificate
+from tasks.core.certificate import Certificate, Refusal, load_certificate
 from tasks.core.scorecard import Scorecard
 from tasks.core.stage import Refused
 from tasks.core.task import load_one
@@ -149,11 +149,16 @@ def calibrate(
 ) -> Certificate | str:
     """Certify a threshold at the chosen risk, or say why there is none.
 
-    No attempt is spent on what would hardly serve more than the champion.
+    No attempt is spent on what would hardly serve more than the champion, nor on a costlier student
+    that agrees on no more of the test calls than a cheaper one.
     """
     out, params = night.out("calibrate", task, rung), night.params
     if not out.exists():
         with stage.fresh(out) as folder:
+            if worse := _no_better(night, task, rung):
+                body = msgspec.json.encode(Refusal(refused=worse))
+                stage.write_atomic(folder / "certificate.json", body)
+                return worse
             calibrate_hop.calibrate(
                 domains.dataset(night, task, rung),
                 domains.trained(night, task, rung),
@@ -166,6 +171,25 @@ def calibrate(
                 cache=night.home / "answers",
             )
     return load_certificate(out / "certificate.json")
+
+
+def _no_better(night: Night, task: str, rung: Rung) -> str:
+    """Return why a costlier student is not put to the proof; empty when it is."""
+    own, rungs = _agreement(night, task, rung), night.params.train.rungs
+    for cheaper in rungs[: rungs.index(rung)] if rung in rungs else ():
+        if night.out("evaluate", task, cheaper).exists():
+            agreed = _agreement(night, task, cheaper)
+            if own <= agreed:
+                return (
+                    f"it agrees on {own:.0%} of the test calls, the {cheaper} student on "
+                    f"{agreed:.0%}: no attempt is spent on it"
+                )
+    return ""
+
+
+def _agreement(night: Night, task: str, rung: Rung) -> float:
+    card = (night.out("evaluate", task, rung) / "scorecard.json").read_bytes()
+    return msgspec.json.decode(card, type=Scorecard).agreement
 
 
 def judge(

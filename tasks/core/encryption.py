@@ -11,8 +11,10 @@ of its own that lies in it, encrypted. What is not encrypted is read as it is.
 
 from __future__ import annotations
 
+import argparse
 import base64
 import logging
+import mmap
 import os
 import sys
 from collections.abc import Iterator, Mapping
@@ -143,6 +145,29 @@ def lines(path: Path) -> Iterator[bytes]:
                 log.error("%s:%d is left out: it was %s", path, number, error)
 
 
+def check_key(path: Path) -> None:
+    """Raise Locked where the newest whole line of a file was encrypted with a key not held here.
+
+    Who writes on without it would write in plain text what was never to be read.
+    """
+    with path.open("rb") as file:
+        if not path.stat().st_size:
+            return
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            end = data.rfind(b"\n")
+            while end > 0:
+                start = data.rfind(b"\n", 0, end) + 1
+                line = data[start:end]
+                try:
+                    if decrypted(line) != line or not line.startswith(_MARK):
+                        return
+                except Locked as error:
+                    raise Locked(f"{path} is {error}") from None
+                except ValueError:  # changed, as one before it may not be
+                    pass
+                end = start - 1  # torn, or changed
+
+
 class _Wrapping(pe.KmsClient):  # type: ignore[misc]  # pyarrow has no types
     """Wraps the key of each Parquet file as a line is encrypted."""
 
@@ -165,21 +190,31 @@ def parquet_writer(path: Path, schema: pa.Schema, **options: Any) -> pq.ParquetW
     return pq.ParquetWriter(path, schema, encryption_properties=how, **options)
 
 
-def parquet_file(source: Path | IO[bytes]) -> pq.ParquetFile:
-    """A Parquet file, encrypted or not. Raises Locked, and ValueError where its key was changed."""
+def parquet_file(source: Path | IO[bytes], name: str = "") -> pq.ParquetFile:
+    """A Parquet file, encrypted or not; `name` says which, where `source` is no path.
+
+    Raises Locked, and ValueError where its key was changed.
+    """
     how = _FACTORY.file_decryption_properties(_LOCAL, pe.DecryptionConfiguration())
     try:
         return pq.ParquetFile(source, decryption_properties=how)
     except Locked as error:
-        place = source if isinstance(source, Path) else source.name
-        raise Locked(f"{place} is {error}") from None
+        raise Locked(f"{name or source} is {error}") from None
 
 
 def main() -> None:
     """Print the lines of a file as they were before they were encrypted."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("file", type=Path)
+    path = parser.parse_args().file
     try:
-        for line in lines(Path(sys.argv[1])):
+        for line in lines(path):
             sys.stdout.buffer.write(line.rstrip(b"\n") + b"\n")
+        sys.stdout.flush()
+    except BrokenPipeError:  # as of `head`, which has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        raise SystemExit(f"flywheel: {path} cannot be read: {error.strerror}") from None
     except Refused as error:
         print(f"flywheel: {error}", file=sys.stderr)
         raise SystemExit(2) from None

@@ -14,6 +14,7 @@ from tasks.core import encryption
 
 BLOCK = 1 << 18
 MAX_LINE = 64 << 20  # bytes; a longer line is no log record
+MAX_ENCRYPTED = MAX_LINE // 3 * 4 + BLOCK  # the same in base64
 ENCRYPTED = "encrypted"  # and its key is not here
 _GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 
@@ -105,7 +106,7 @@ def _lines(blocks: Iterator[bytes]) -> Iterator[RawLine]:
                 yield _line(number, [*held, piece], size + len(piece))
                 number, held, size = number + 1, [], 0
             size += len(rest)
-            if size <= MAX_LINE + BLOCK and rest:
+            if size <= MAX_ENCRYPTED + BLOCK and rest:
                 held.append(rest)
     except (EOFError, ValueError, OSError) as error:
         yield RawLine(number, b"".join(held), f"broken file: {error}")
@@ -115,15 +116,18 @@ def _lines(blocks: Iterator[bytes]) -> Iterator[RawLine]:
 
 
 def _line(number: int, pieces: list[bytes], size: int) -> RawLine:
-    data = b"".join(pieces)
+    data, problem = b"".join(pieces), ""
+    if size <= MAX_ENCRYPTED:
+        try:
+            data = encryption.decrypted(data)
+        except encryption.Locked as error:
+            problem = f"{ENCRYPTED}: {error}"
+        except ValueError as error:
+            problem = f"broken file: {error}"
+        size = min(size, MAX_LINE) if problem else len(data)
     if size > MAX_LINE:
-        return RawLine(number, data, f"too long: {size:,} bytes on one line")
-    try:
-        return RawLine(number, encryption.decrypted(data))
-    except encryption.Locked as error:
-        return RawLine(number, data, f"{ENCRYPTED}: {error}")
-    except ValueError as error:
-        return RawLine(number, data, f"broken file: {error}")
+        problem = f"too long: {size:,} bytes on one line"
+    return RawLine(number, data, problem)
 
 
 def text_of(data: bytes) -> str:

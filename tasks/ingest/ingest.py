@@ -47,6 +47,8 @@ def _pour(entry: str, names: Sequence[str], dialect: str, sink: Shards) -> Count
 
 
 def _unrecognised(entry: str, records: int, first: Rejected) -> Refused:
+    if first.reason == ENCRYPTED:
+        return Refused(f"{first.source} is {first.detail}")
     names = ", ".join(dialect_registry.DIALECTS)
     return Refused(
         f"{entry}: none of its {records:,} records looks like a call in a known dialect "

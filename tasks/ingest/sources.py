@@ -130,7 +130,7 @@ def _text(name: str, lines: Iterable[RawLine], broken: list[Rejected]) -> Iterat
 def _parquet(name: str, file: IO[bytes]) -> Iterator[Document | Rejected]:
     number = 0
     try:
-        for batch in parquet_file(file).iter_batches(ROWS):
+        for batch in parquet_file(file, name).iter_batches(ROWS):
             for row in batch.to_pylist():
                 number += 1
                 yield Document(f"{name}:{number}", row)

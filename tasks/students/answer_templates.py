@@ -130,14 +130,17 @@ class Reader:
 
 
 def learn(
-    prompts: Sequence[str], answers: Sequence[str], contract: Contract
+    prompts: Sequence[str], answers: Sequence[str], contract: Contract, told: str = ""
 ) -> tuple[Forms, Reader] | str:
-    """The forms of a task's answers and how to read them, or why there are none, in a sentence."""
+    """The forms of a task's answers and how to read them, or why there are none, in a sentence.
+
+    `told` is what all prompts say, such as a list of the labels.
+    """
     plain = contract.kind in ("labels", "text")
     lists = Lists() if plain else _lists(prompts, answers)
     flats = map(Reader({}, {}, {}, plain, lists).flat, answers)
     rows = [(p, flat) for p, flat in zip(prompts, flats, strict=True) if flat is not None]
-    fields, literal = _columns(rows, lists, called=contract.kind == "tools")
+    fields, literal = _columns(rows, lists, told, called=contract.kind == "tools")
     reader = Reader({}, fields, literal, plain, lists)
     readings: dict[str, list[Read]] = defaultdict(list)
     for prompt, flat in rows:
@@ -207,7 +210,7 @@ def _optional(fields: Mapping[Path, Field], groups: Sequence[Sequence[Flat]]) ->
 
 
 def _columns(
-    rows: Sequence[tuple[str, Flat]], lists: Lists, *, called: bool
+    rows: Sequence[tuple[str, Flat]], lists: Lists, told: str, *, called: bool
 ) -> tuple[dict[Path, Field], dict[Path, frozenset[str]]]:
     """Return what each path is.
 
@@ -223,7 +226,7 @@ def _columns(
         if path in fields:
             continue
         function = called and len(path) == 3 and path[2] == "name"
-        field = None if function else field_of(named(path), pairs)
+        field = None if function else field_of(named(path), pairs, told)
         if field is not None:
             fields[path] = field
         elif not function:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
 import msgspec
@@ -28,6 +28,10 @@ _JOINED = re.compile(r"[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff\uac00-\ud7a3\uf9
 # The letters that are capitals in a title: "Bank of Nova Scotia".
 _SMALL = r"(?:a|an|and|at|by|de|for|in|la|of|on|or|the|to|with)\b"
 _FIRST = re.compile(rf"^\w|(?<=[\s-])(?!{_SMALL})\w")
+# What parts the items of a list in a prompt, and what may surround one: "- [refund]: money back".
+_APART = re.compile(
+    r"""((?:[,;|\n\t"`*\[\]{}<>()]|:\s|\s[-\u2013\u2014]\s|\s(?:or|and)\s|->)[-\s\u2022\d.)"'`*\[\](<,]*)"""
+)
 SLOT = "\x00"  # what stands in a sentence or an item in place of what differs
 
 
@@ -79,13 +83,18 @@ def named(path: Path) -> str:
     return ".".join(map(str, path)) or "answer"
 
 
-def field_of(name: str, pairs: Sequence[Pair]) -> Field | None:
-    """A field whose values are few or stand in the prompts; None when neither is so."""
+def field_of(name: str, pairs: Sequence[Pair], told: str = "") -> Field | None:
+    """A field whose values are few or stand in the prompts; None when neither is so.
+
+    `told` is what all prompts say: values that it lists are few, however seldom each comes.
+    """
     counts = Counter(json.dumps(value) for _, value in pairs)
     usual = [text for text, count in counts.most_common(CLOSED) if count > 1]
     again = sum(counts[text] for text in usual)
     if len(pairs) < SCARCE * len(usual):  # then one that came once is no slip
         usual = [text for text, _ in counts.most_common(CLOSED)]
+    menu = _told([value for _, value in pairs], told)
+    usual += [text for text in map(json.dumps, menu) if text not in usual]
     closed = Field(name=name, how="closed", values=tuple(json.loads(text) for text in usual))
     filled = [(prompt, value) for prompt, value in pairs if value is not None]
     if again >= MOSTLY * len(pairs) and len(counts) <= FEW and not _quoted(filled):
@@ -93,7 +102,46 @@ def field_of(name: str, pairs: Sequence[Pair]) -> Field | None:
     nulls = len(filled) < len(pairs)
     if how := _way(filled):
         return Field(name=name, how=how, empty="null" if nulls else "absent")
-    return _filled_in(name, pairs) or (closed if again >= REPEATED * len(pairs) else None)
+    few = menu or again >= REPEATED * len(pairs)
+    return _filled_in(name, pairs) or (closed if few else None)
+
+
+def _told(values: Sequence[object], told: str) -> list[str]:
+    """The items of the list in a prompt that these values are from, those that never came as well.
+
+    Empty where they are from none. Answers may write all of them in small letters.
+    """
+    if values and all(isinstance(value, str) and value == value.lower() for value in values):
+        told = told.lower()
+    items = list(_items(told))
+    known = {text for _, text, _ in items} & {value for value in values if isinstance(value, str)}
+    fit = sum(isinstance(value, str) and value in known for value in values)
+    if len(known) < 2 or fit < NEARLY * len(values):
+        return []
+    befores = {before for before, text, _ in items if text in known}
+    afters = {after for _, text, after in items if text in known}
+    longest = max(len(text.split()) for text in known)
+    menu = dict.fromkeys(text for _, text, _ in items if text in known)
+    for place, (before, text, after) in enumerate(items):
+        first = after in afters and items[(place + 1) % len(items)][1] in known
+        last = before in befores and items[place - 1][1] in menu
+        alike = first or last or (before in befores and after in afters)
+        if alike and 0 < len(text.split()) <= longest:
+            menu[text] = None
+    return list(menu) if len(menu) <= CLOSED else [text for text in menu if text in known]
+
+
+def _items(told: str) -> Iterator[tuple[str, str, str]]:
+    """The pieces of a text between marks that part items, with the marks around them."""
+    parts = _APART.split(f"\n{told}\n")
+    for place in range(2, len(parts) - 1, 2):
+        before, text, after = parts[place - 1 : place + 2]
+        yield _plain(before), text.strip(" .'"), _plain(after)
+
+
+def _plain(mark: str) -> str:
+    """A mark without numbers, and with one space for several."""
+    return re.sub(r"[\d\s]+", " ", mark)
 
 
 def _way(pairs: Sequence[Pair]) -> How | None:

@@ -13,7 +13,6 @@ student is the mixture of all heads.
 from __future__ import annotations
 
 import math
-import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -38,9 +37,10 @@ from tasks.students.kernel_head import (
     words_of,
 )
 from tasks.students.minilm import tokenizer
-from tasks.students.slots import ABSENT
+from tasks.train import label_names
 from tasks.train.encoder import Filled
 from tasks.train.head_init import seen
+from tasks.train.label_names import Name
 from tasks.train.ridge import Solved, inverted, solved_with
 
 BLOCKS = 4  # that prove
@@ -52,7 +52,6 @@ READ = 800  # rows that the settings are chosen on
 WORDS, STIFFNESS, NAMES = (0.15, 0.4, 1.0), (0.1, 0.3), (0.0, 1.0)
 TEMPERATURES = (2.0, 4.0, 6.0, 9.0, 13.0, 18.0, 25.0, 35.0)
 UNSEEN = -30.0  # the logit of what a head never saw
-_SPLIT = re.compile(r"[\W_]+|(?<=[a-z])(?=[A-Z])")
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +145,7 @@ def fit(model: Any, forms: Forms, parts: Sequence[Block], told: str) -> Fitted:
     import torch
 
     layout, learned, later = Layout(forms), parts[0].learned, parts[1:]
-    names = _names(layout, told) if len(layout.closed) <= FIELDS else []
+    names = label_names.named(layout, told) if len(layout.closed) <= FIELDS else []
     every = [row for block in parts for row in block.learned]
     points = _read(model, learned, every, [row for block in parts for row in block.kept], names)
     ends = np.cumsum([len(block.learned) for block in parts])[: max(1, len(later))]
@@ -168,10 +167,10 @@ def _read(
     learned: Sequence[Filled],
     every: Sequence[Filled],
     rows: Sequence[Row],
-    names: Sequence[tuple[str, str, int]],
+    names: Sequence[Name],
 ) -> _Rows:
     """All rows and names of values, as the encoder and the words see them."""
-    texts = [text for text, _, _ in names]
+    texts = [name.text for name in names]
     read = [row.ids for row in every] + [
         encoding.ids for encoding in tokenizer().encode_batch(texts)
     ]
@@ -182,19 +181,24 @@ def _read(
 
 
 def _choices(
-    layout: Layout, learned: Sequence[Filled], names: Sequence[tuple[str, str, int]], before: int
+    layout: Layout, learned: Sequence[Filled], names: Sequence[Name], before: int
 ) -> dict[str, _ChoiceRows]:
     """Return what a head learns of each choice from the first rows.
 
-    Names stand `before` rows further.
+    Names stand `before` rows further: of values that came, and of those that the prompt tells, as a
+    head that is yet to be proven cannot know others.
     """
     choices = {}
     for name, place in layout.closed.items():
         rows = [i for i, row in enumerate(learned) if name in row.closed]
         values = [learned[i].closed[name] for i in rows]
-        own = [i for i, (_, f, value) in enumerate(names) if f == name and value in set(values)]
-        named = [names[i][2] for i in own]
-        choices[name] = _ChoiceRows(place, rows, values, [before + i for i in own], named)
+        own = [
+            i
+            for i, one in enumerate(names)
+            if one.field == name and (one.value in set(values) or one.told)
+        ]
+        meant = [names[i].value for i in own]
+        choices[name] = _ChoiceRows(place, rows, values, [before + i for i in own], meant)
     return choices
 
 
@@ -206,30 +210,10 @@ def _head(
     weights = np.zeros((len(rows.points), size), np.float32)
     bias, without = np.full(size, UNSEEN, np.float32), np.zeros((count, size), np.float32)
     for choice in choices.values():
-        bias[choice.place.start + np.array(sorted(set(choice.values)), int)] = 0.0
+        known = {*choice.values, *(choice.named if setting.names else ())}
+        bias[choice.place.start + np.array(sorted(known), int)] = 0.0
         _fill(rows, choice, setting, weights, bias, without)
     return weights, bias, without
-
-
-def _names(layout: Layout, told: str) -> list[tuple[str, str, int]]:
-    """Return what the values of closed fields are called and described as, with field and value."""
-    names = []
-    for field in layout.forms.fields:
-        for value, name in enumerate(field.values if field.chosen else ()):
-            if isinstance(name, str) and sum(map(str.isalpha, name)) > 2 and name != ABSENT:
-                names.append((described(name, told), field.name, value))
-    return names
-
-
-def described(name: str, told: str) -> str:
-    """A label in words, with what the prompt says about it: `- refund: money back` does."""
-    words = " ".join(part for part in _SPLIT.split(name) if part)
-    line = re.compile(
-        rf"^[^\w\n]*{re.escape(name)}[\"'`*)\]]*\s*(?::|=|--?|[\u2013\u2014]|->)\s*(\S.{{5,300}})$",
-        re.IGNORECASE | re.MULTILINE,
-    )
-    match = line.search(told)
-    return f"{words}: {match[1].strip()}" if match else words
 
 
 def _solved(all_rows: _Rows, choice: _ChoiceRows, setting: _Setting, most: int = MOST) -> Solved:

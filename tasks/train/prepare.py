@@ -137,10 +137,10 @@ def _encoder(
     """Return an encoder's training; `every` row that trains or proves makes a mixture of few."""
     blocks = kernel_fit.blocks(every) if 0 < len(every) <= kernel_fit.MOST else []
     learnable = [_learnable(block, contract, params) for block in blocks]
-    shape, reader = _forms([*train, *chain.from_iterable(learnable)], contract)
+    shape, reader = _forms([*train, *chain.from_iterable(learnable)], contract, told)
     if blocks and Layout(shape).reads:
         blocks = []
-        shape, reader = _forms(train, contract)
+        shape, reader = _forms(train, contract, told)
     model = encoder.fresh(shape, params)
     kept = encoder.readable(train, params.max_length)
     learned, measured = (
@@ -175,10 +175,10 @@ def _encoder(
     return TrainingSetup(fitter, len(learned), too_long, minilm.NAME, minilm.DIGEST, write)
 
 
-def _forms(examples: Sequence[Row], contract: Contract) -> tuple[Forms, Reader]:
+def _forms(examples: Sequence[Row], contract: Contract, told: str) -> tuple[Forms, Reader]:
     """The forms of some rows' answers. Raises Refused where they have none."""
     forms = answer_templates.learn(
-        [r.prompt for r in examples], [r.answer for r in examples], contract
+        [r.prompt for r in examples], [r.answer for r in examples], contract, told
     )
     if isinstance(forms, str):
         raise Refused(f"the encoder cannot fill in these answers: {forms}")

@@ -20,6 +20,7 @@ from typing import Any
 
 import msgspec
 
+from tasks.cluster.naming import constant_text
 from tasks.core import params as settings
 from tasks.core import stage
 from tasks.core.params import Rung, Train
@@ -30,6 +31,7 @@ from tasks.core.task import Task, load_one
 from tasks.core.training import Training
 from tasks.students import answer_templates
 from tasks.students.adapters import adapter_digest
+from tasks.students.answer_templates import Forms
 from tasks.students.causal import base_path, base_tokenizer
 from tasks.students.heads import Layout
 from tasks.train import causal as writing
@@ -40,6 +42,7 @@ from tasks.train.monitor import watched
 from tasks.train.prepare import TrainingSetup, after_divergence, continues, prepare, rated
 from tasks.train.sweep import Make, choose, start, summary
 
+EACH = 5  # rows of each value under which the encoder, fine-tuned, is worse than frozen
 FITTING = 0.5  # a student that cannot read half of a task's calls is not worth its training
 
 
@@ -202,11 +205,11 @@ def _unfit(rung: Rung, rows: Sequence[Row], task: Task, params: Train) -> str:
     """
     if rung != "causal":
         prompts, wishes = [r.prompt for r in rows], [r.answer for r in rows]
-        forms = answer_templates.learn(prompts, wishes, task.contract)
+        forms = answer_templates.learn(prompts, wishes, task.contract, constant_text(task.template))
         if isinstance(forms, str):
             return forms
-        if rung == "linear" and Layout(forms[0]).reads:
-            return "answers hold values that are copied"
+        if reason := _unfit_forms(rung, forms[0], len(rows), params):
+            return reason
         fit = len(encoder.readable(rows, params.max_length))
     elif task.category == "open-ended":
         return "open-ended, stays with the teacher"
@@ -216,6 +219,14 @@ def _unfit(rung: Rung, rows: Sequence[Row], task: Task, params: Train) -> str:
     if fit < FITTING * len(rows):
         return f"only {fit} of {len(rows)} rows are within {params.max_length} tokens"
     return ""
+
+
+def _unfit_forms(rung: Rung, forms: Forms, count: int, params: Train) -> str:
+    if Layout(forms).reads:
+        return "answers hold values that are copied" if rung == "linear" else ""
+    values = max((len(field.values) for field in forms.fields), default=0)
+    few = rung == "encoder" and "linear" in params.rungs and count < EACH * values
+    return f"{count} rows are too few to fine-tune for {values} labels" if few else ""
 
 
 def train_all(dataset: Path, out: Path, params: settings.Params) -> Counts:

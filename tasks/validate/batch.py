@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from tasks.core.records import TEACHER
+from tasks.core.records import TEACHER, digest
 from tasks.ingest.wire.build import prompt_key
 from tasks.validate.checks import StoredCall
 
@@ -35,7 +35,10 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(slots=True)
 class Batch:
-    """The features of every call read, good or bad, a column each; names as numbers."""
+    """The features of every call read, good or bad, a column each; names as numbers.
+
+    What callers named is kept as a digest: manifest and Data Docs outlive the calls, unencrypted.
+    """
 
     at: array[float] = field(default_factory=lambda: array("d"))
     prompt_tokens: array[float] = field(default_factory=lambda: array("d"))
@@ -58,8 +61,8 @@ class Batch:
         self.error.append(row["error"] is not None)
         self.asked.append(hash(row["request"]))
         model = row["model"] if row["answered_by"] == TEACHER else STUDENT
-        self.model.append(self._number_of(model))
-        self.tools.append(self._number_of(",".join(sorted(seen.tools))))
+        self.model.append(self._number_of(model if model in (None, STUDENT) else digest(model)))
+        self.tools.append(self._number_of(digest(*sorted(seen.tools)) if seen.tools else "none"))
         instruction = max(seen.system.split("\n"), key=len)  # shorter lines are headers, or vary
         self.system.append(self._number_of(prompt_key(instruction) if instruction else "none"))
 
