@@ -282,6 +282,16 @@ def test_a_champion_goes_on_when_the_new_student_fails(tmp_path: Path) -> None:
     assert "Complaint" in report.advice(found, nights(tmp_path), 0.95)
 
 
+def test_nothing_is_said_of_the_tasks_of_a_night_that_has_not_ended(tmp_path: Path) -> None:
+    """It runs, or was broken off: what is next is what the night before left."""
+    found = days(home(tmp_path, learnt=True) / "journal", PRICES)
+    newest = next((tmp_path / "nights").glob("*")).with_name("2026-03-20")
+    (newest / "ingest").mkdir(parents=True)
+    assert "“Complaint”" in report.advice(found, nights(tmp_path), 0.95)
+    assert "Night of 20 Mar: not ended" in report.write(tmp_path, found, now=NOW).read_text()
+    assert "has not ended" in report.advice(found, nights(tmp_path)[-1:], 0.95)
+
+
 @pytest.mark.parametrize("learnt", [True, False])
 def test_the_page_says_what_to_do_next(tmp_path: Path, learnt: bool) -> None:
     """The largest task without a student is named; before the first night, the night is."""

@@ -42,6 +42,7 @@ class TaskSummary:
 class NightSummary:
     """One night: what each hop kept and dropped, and the tasks, the largest first.
 
+    It has not `ended` while it runs, or where it was broken off: nothing is said of its tasks then.
     `forgotten` says what was removed of older raw calls, in a sentence; empty where nothing was.
     `privacy` says what de-identification found and what it changed by mistake.
     """
@@ -49,6 +50,7 @@ class NightSummary:
     day: str
     hops: Sequence[Counts]
     tasks: Sequence[TaskSummary]
+    ended: bool = True
     forgotten: str = ""
     privacy: str = ""
 
@@ -121,6 +123,7 @@ def _night(folder: Path) -> NightSummary:
         day=folder.name,
         hops=[msgspec.convert(m["counts"], Counts) for m in manifests if m],
         tasks=sorted(tasks, key=lambda task: -task.calls),
+        ended=(folder / "judge.json").exists(),
         forgotten=_forgotten(_json(folder / "retention.json")),
         privacy=_privacy(_json(folder / "deidentify" / "manifest.json") or {}),
     )

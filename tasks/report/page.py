@@ -191,10 +191,11 @@ def _shadows(told: Mapping[str, str], tasks: Sequence[TaskSummary]) -> str:
 def _night(night: NightSummary, after: Day | None) -> str:
     """A night's tasks and hops; unfolded when it is the newest, with the day `after` it."""
     learned = sum(task.champion is not None for task in night.tasks)
-    title = f"Night of {_short(night.day)}: {len(night.tasks)} tasks, {learned} with a student"
+    said = f"{len(night.tasks)} tasks, {learned} with a student" if night.ended else "not ended"
+    title = f"Night of {_short(night.day)}: {said}"
     tasks = _table(
         ("Task", "Calls", "Answered by", "Answers itself", "Agreement"),
-        (_task(task, after) for task in night.tasks),
+        (_task(task, after) for task in night.tasks if night.ended),
         (1, 3, 4),
     )
     hops = _table(("Hop", "In", "Kept", "Dropped"), map(_hop, night.hops), (1, 2))

@@ -53,7 +53,14 @@ def advice(traffic: Sequence[Day], nights: Sequence[NightSummary], target: float
         )
     if not nights:
         return "No night has run yet: “flywheel nightly” turns these calls into students."
-    waiting = [task for task in nights[-1].tasks if task.champion is None]
+    ended = [night for night in nights if night.ended]
+    if not ended:
+        return (
+            f"The night of {nights[-1].day} has not ended: it runs, or “flywheel nightly” goes on."
+        )
+    if not ended[-1].tasks:
+        return "The last night found no task: more calls of a kind are needed."
+    waiting = [task for task in ended[-1].tasks if task.champion is None]
     if waiting:
         top = waiting[0]
         return (
