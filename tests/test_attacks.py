@@ -37,7 +37,7 @@ from tasks.core.contract import Contract, violation
 from tasks.core.records import Call, CleanCall
 from tasks.core.schema import inline
 from tasks.core.template import Template
-from tasks.ingest.encoding import BLOCK, MAX_LINE, lines_of
+from tasks.ingest.encoding import BLOCK, MAX_ENCRYPTED, MAX_LINE, lines_of
 from tasks.validate.checks import misfit
 
 Json = dict[str, Any]
@@ -151,7 +151,7 @@ def test_a_line_of_a_gigabyte_is_one_line_too_long(pack: Callable[[bytes], bytes
     first, long, last = lines_of(BytesIO(packed), packed[:4])
     assert (first.data, last.data) == (b'{"a":1}', b'{"b":1}')
     assert long.problem == f"too long: {16 << 26:,} bytes on one line"
-    assert len(long.data) <= MAX_LINE + 8 * BLOCK
+    assert len(long.data) <= MAX_ENCRYPTED + 8 * BLOCK
     assert process.memory_info().rss - before < 6 * MAX_LINE
 
 
