@@ -117,7 +117,8 @@ def _headed(call: Call, other: Call, random: Random) -> Json:
     header = text[: len(text) - len(own)]
     header = re.sub(r"\b[0-9a-f]{8}\b", lambda _: f"{random.getrandbits(32):08x}", header)
     system, *rest = call.request["messages"]
-    return {**call.request, "messages": [{**system, "content": header + own}, *rest]}
+    messages = [{**system, "content": header + own}, *rest]
+    return {**call.request, "model": other.model, "messages": messages}
 
 
 @dataclass(slots=True)
