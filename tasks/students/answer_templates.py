@@ -29,7 +29,7 @@ from tasks.students.slots import ABSENT, SLOT, Field, Pair, Path, field_of, name
 
 Read = tuple[str, Flat, Json]  # a prompt, an answer, and the values in it
 
-HALF = 0.5  # share of the answers that must have a form in common with others
+FORMED = 0.3  # share of the answers that must have a form in common with others
 RARE = 0.002  # share of a form's answers under which a path is none of it
 
 
@@ -159,7 +159,7 @@ def learn(
         (k for k in readings if len(readings[k]) >= least), key=lambda k: (-len(readings[k]), k)
     )
     share = sum(len(readings[k]) for k in keys) / max(1, len(answers))
-    if share < HALF:
+    if share < FORMED:
         return f"only {share:.0%} of the answers have a form in common with others"
     groups = [readings[key] for key in keys]
     fields = _optional(fields, [[flat for _, flat, _ in group] for group in groups])
