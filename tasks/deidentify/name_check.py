@@ -8,13 +8,14 @@ what is a known name in a name's place, and what stands behind a cue ("my name i
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 
 from tasks.deidentify.cues import AMOUNT, EPONYM, NAME_CUE, PERSON_ACT, PERSON_NOUN, STREET
 from tasks.deidentify.findings import Finding
 from tasks.deidentify.languages import COMMON, KNOWN, frequency, is_typo
 from tasks.deidentify.languages import language as language_of
+from tasks.deidentify.name_spans import joined, linked, runs
 from tasks.deidentify.name_words import ACRONYM, CODE, NAME, OPENING, SURNAMES, compound, weigh
 from tasks.deidentify.places import LINKS
 from tasks.deidentify.wordlists import all_roles, fold, is_name, ordinary, roles
@@ -22,12 +23,7 @@ from tasks.deidentify.wordlists import all_roles, fold, is_name, ordinary, roles
 _TOKEN = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*")
 _PART = re.compile(r"[^\W_]+(?:[.'’/-][^\W_]+)*")
 _CLAUSE = re.compile(r",\s+(?=(?:[a-zß-ÿ]{3,}|[a-zß-ÿ]+\s[a-zß-ÿ]+)\b)")  # the sentence goes on
-_JOIN = re.compile(r"[\s.'’-]{1,3}")  # what stands between the words of a name
 RARE = {"de": KNOWN, "en": COMMON, "": KNOWN}  # words of two that may be a name no list has
-_LINK = re.compile(  # particles, and an initial
-    r"[^\W\d_]|(?i:de[lrnst]?|di|da[ls]?|d[ou]s?|dalla|della|dello|degli|van|von|vom|zu[rm]?|ten?|ter|el|al|bin|"
-    r"ibn|y|le|la|lo|los|las|het|san|santa|frhr|freiherr|graf|in|op|aan|auf|mac|ó|ní)"
-)
 CUED = 5.2  # words in lower case that are names, too, but hardly ever
 RARER = 3.4  # the same where nothing but names has a capital
 PLACES = frozenset({"LOCATION", "ORGANIZATION"})
@@ -96,7 +92,7 @@ def _names(text: str, finding: Finding, tongue: str) -> Iterator[Finding]:
     """The names in a finding, without the ordinary words around and between them."""
     tokens = list(_TOKEN.finditer(text, finding.start, finding.end))
     held = _weights(text, tokens, tongue)
-    for first, last in _runs(text, tokens, held):
+    for first, last in runs(text, tokens, held):
         run = tokens[first : last + 1]
         weights = held[first : last + 1]
         unknown = [token for token, weight in zip(run, weights, strict=True) if weight]
@@ -113,56 +109,23 @@ def _names(text: str, finding: Finding, tongue: str) -> Iterator[Finding]:
 def _weights(text: str, tokens: list[re.Match[str]], tongue: str) -> list[int]:
     """How much each word is a name where it stands, and beside the others."""
     held = [weigh(text, token, tongue) for token in tokens]
-    for first, last in _runs(text, tokens, [t.group()[0].isupper() for t in tokens]):
+    for first, last in runs(text, tokens, [t.group()[0].isupper() for t in tokens]):
         some = tokens[first : last + 1]
         if (tongue == "en" or len(some) == len(tokens)) and _are_names(text, some, tongue):
             held[first : last + 1] = [NAME] * len(some)
     for i, token in enumerate(tokens):  # beside a name, a name that is a word is a name
         beside = any(
-            held[j] == NAME and _JOIN.fullmatch(_between(text, token, tokens[j]))
+            held[j] == NAME and joined(text, token, tokens[j])
             for j in (i - 1, i + 1)
             if 0 <= j < len(tokens)
         )
         fit = beside and not _opens(text, token, tongue)
         if held[i] != NAME and fit and _second(token.group(), tongue):
             held[i] = NAME
+    for i, j in linked([token.group() for token in tokens]):
+        if NAME in (held[i], held[j]):
+            held[i] = held[j] = NAME
     return held
-
-
-def _between(text: str, one: re.Match[str], other: re.Match[str]) -> str:
-    """What stands between two words, whichever comes first."""
-    return text[min(one.end(), other.end()) : max(one.start(), other.start())]
-
-
-def _runs(
-    text: str, tokens: Sequence[re.Match[str]], held: Sequence[int]
-) -> Iterator[tuple[int, int]]:
-    """First and last of the words that make up a name, with the particles between them."""
-    at = 0
-    while at < len(tokens):
-        if not held[at]:
-            at += 1
-            continue
-        first = last = at
-        while (after := _next(text, tokens, held, last)) is not None:
-            last = after
-        yield first, last
-        at = last + 1
-
-
-def _next(text: str, tokens: Sequence[re.Match[str]], held: Sequence[int], last: int) -> int | None:
-    """Return where a name goes on behind a word: `Wolfgang` `zur` `Mühlen`; None if it ends."""
-    at = last + 1
-    while at < len(tokens) and _JOIN.fullmatch(text[tokens[at - 1].end() : tokens[at].start()]):
-        word = tokens[at].group()
-        behind = at > last + 1 and held[last] == NAME and word[0].isupper()
-        if held[at] or (behind and not held[at] and len(word) > 1 and not _LINK.fullmatch(word)):
-            return at
-        if not _LINK.fullmatch(word):
-            return None
-        at += 1
-    whole = len(tokens) == last + 2 and held[-1]  # Öztürk, Mehmet
-    return last + 1 if whole and text[tokens[last].end() : tokens[-1].start()] == ", " else None
 
 
 def _is_eponym(text: str, tokens: list[re.Match[str]]) -> bool:
