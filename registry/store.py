@@ -45,6 +45,7 @@ ABOUT = {
 }
 OURS = {"made_by": "flywheel"}
 CANDIDATE, CHAMPION, SHADOW = "candidate", "champion", "shadow"
+REVOKED = "revoked"  # the tag that says why the watch took a version out
 Aliases = Mapping[str, Mapping[str, int]]  # which version of each task has which
 
 
@@ -152,15 +153,16 @@ class Store:
     def note(self, version: Version, text: str) -> None:
         """Put what live calls say about a version at the top of its page."""
         at = version.name, str(version.number)
-        before = str(self.client.get_model_version(*at).description or "")
-        if (after := card.noted(before, text)) != before:
+        page = self.client.get_model_version(*at)
+        before = str(page.description or "")
+        if (after := card.noted(before, text, page.tags.get(REVOKED, ""))) != before:
             self.client.update_model_version(*at, after)
 
     def revoke(self, version: Version, why: str) -> None:
         """Say on a version's page, and in a tag, why the watch took it out."""
         at = version.name, str(version.number)
-        self.client.set_model_version_tag(*at, "revoked", why)
-        self.note(version, why)
+        self.client.set_model_version_tag(*at, REVOKED, why)
+        self.note(version, "")
 
     def champion(self, name: str) -> int | None:
         """The number of a task's champion, or None."""
