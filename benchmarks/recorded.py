@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 from pathlib import Path
+from random import Random
 from tempfile import TemporaryDirectory
 
 import httpx
@@ -55,8 +57,21 @@ class Sent:
         return self.by == "student"
 
 
-def days(data: Path) -> list[tuple[str, list[Call]]]:
-    """The calls of a log of any dialect by UTC day, oldest first. Raises Refused."""
+def days(data: Path, more: Sequence[Path] = ()) -> list[tuple[str, list[Call]]]:
+    """The calls of a log of any dialect by UTC day, oldest first. Raises Refused.
+
+    Calls of `more` files that the log does not hold come evenly spread over its time, in their
+    order, from its clients and with the headers that its prompts have.
+    """
+    calls = _answered(data)
+    for path in more:
+        calls += _spread(_answered(path), calls)
+    calls.sort(key=lambda call: (call.at, call.id))
+    return [(day, list(some)) for day, some in groupby(calls, key=lambda call: day_of(call.at))]
+
+
+def _answered(data: Path) -> list[Call]:
+    """The calls of a log that have an answer, in the order of time. Raises Refused."""
     with TemporaryDirectory() as folder:
         ingest([str(data)], Path(folder), Ingest())
         calls = sorted(read(Path(folder) / "calls"), key=lambda call: (call.at, call.id))
@@ -65,7 +80,45 @@ def days(data: Path) -> list[tuple[str, list[Call]]]:
     ]
     if not whole:
         raise Refused(f"{data} holds no answered calls")
-    return [(day, list(some)) for day, some in groupby(whole, key=lambda call: day_of(call.at))]
+    return whole
+
+
+def _spread(more: Sequence[Call], calls: Sequence[Call]) -> list[Call]:
+    """Return those of `more` that are not among the calls, as if they were of the same traffic."""
+    known = {call.id for call in calls}
+    new = [call for call in more if call.id not in known]
+    first, last = min(call.at for call in calls), max(call.at for call in calls)
+    step = (last - first) / max(len(new), 1)
+    like = [call for call in calls if _system(call)]
+    alike: dict[str, list[Call]] = {}
+    for text in {_system(call) for call in new}:
+        alike[text] = [call for call in like if text and _system(call).endswith(text)]
+    random, made = Random(0), list[Call]()
+    for number, call in enumerate(new):
+        other = random.choice(alike[_system(call)] or calls)
+        headed = _headed(call, other, random) if alike[_system(call)] else call.request
+        at = first + number * step
+        made.append(
+            replace(call, at=at, request=headed, model=other.model, client=other.client, hint="")
+        )
+    return made
+
+
+def _system(call: Call) -> str:
+    """Return the system prompt of a call, or nothing."""
+    first = call.request["messages"][0]
+    text = first.get("content") if first["role"] == "system" else ""
+    return text if isinstance(text, str) else ""
+
+
+def _headed(call: Call, other: Call, random: Random) -> Json:
+    """Return the request with the header of the other's prompt, its hexadecimal id drawn anew."""
+    own, text = _system(call), _system(other)
+    header = text[: len(text) - len(own)]
+    header = re.sub(r"\b[0-9a-f]{8}\b", lambda _: f"{random.getrandbits(32):08x}", header)
+    system, *rest = call.request["messages"]
+    messages = [{**system, "content": header + own}, *rest]
+    return {**call.request, "model": other.model, "messages": messages}
 
 
 @dataclass(slots=True)

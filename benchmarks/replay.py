@@ -1,6 +1,7 @@
 """A recorded log as if it were live: day by day through gateway, pool and nights, all of them real.
 
     python -m benchmarks.replay --data calls.jsonl.gz [--nights 2,4,8 | every:2] [--days 14]
+        [--more others.jsonl.gz ...]
         [--home FOLDER] [--shift TASK:DAY] [--no-shadow] [--no-oracle] [--offline]
 
 The recorded reply is the teacher. For each day: the calls, the share that still went to the
@@ -47,7 +48,7 @@ from tasks.core.task import load as load_tasks
 from tasks.evaluate.significance import wilson
 
 WIDE = 50
-TICKS = 4  # of a day, at which shadows are looked at
+TICKS = 24  # of a day, at which shadows are looked at
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -239,7 +240,7 @@ def run(chosen: argparse.Namespace) -> dict[str, object]:
     """Replay, and show what came of it."""
     if chosen.no_shadow:
         _without_shadows()
-    days = recorded.days(chosen.data)[: chosen.days]
+    days = recorded.days(chosen.data, chosen.more)[: chosen.days]
     name, _, since = chosen.shift.rpartition(":") if chosen.shift else ("", "", "")
     if chosen.shift and not since.isdecimal():
         raise Refused(f"--shift is {chosen.shift!r}; say TASK:DAY, such as route-1a2b3c:5")
@@ -281,6 +282,9 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--data", type=Path, default=sets.home() / "mixes" / "visible.jsonl.gz")
+    parser.add_argument(
+        "--more", type=Path, nargs="*", default=[], help="files of calls that come in between"
+    )
     parser.add_argument("--nights", default="every:1", help="2,4,8 or every:2 (default: every day)")
     parser.add_argument("--days", type=int, default=None, help="the first of them only")
     parser.add_argument("--home", type=Path, default=Path(gettempdir()) / "flywheel-replay")

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import re
 import stat
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from tasks.deidentify.conversations import sealed
 from tasks.deidentify.deidentify import deidentify, judge, load_key, probe
 from tasks.deidentify.languages import frequency
 from tasks.deidentify.leak_check import Originals, leaks
+from tasks.deidentify.wordlists import pool
 from tasks.report.review import sample
 
 KEY = b"k" * 32
@@ -40,6 +42,29 @@ def clean(tmp_path: Path, calls, params=RULES, key=KEY):
 
 def user_text(found):
     return found.request["messages"][-1]["content"]
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        ("de", "Guten Tag, ich heiße Dietmar Lachmann und warte auf die Lieferung."),
+        ("es", "Hola, me llamo Ramiro Echeverría y espero la entrega desde ayer."),
+        ("fr", "Bonjour, je m'appelle Thierry Lachaume et j'attends la livraison."),
+        ("it", "Buongiorno, mi chiamo Ettore Bergamini e aspetto ancora la consegna."),
+        ("nl", "Hallo, mijn naam is Joost Verhagen en ik wacht nog op de levering."),
+        ("pt", "Olá, o meu nome é Joaquim Mascarenhas e espero pela entrega desde ontem."),
+    ],
+)
+def test_a_person_gets_a_name_of_the_language_that_is_written(tmp_path, code, said):
+    """Whatever the prompt is written in, and the client, the hint and the metadata beside it."""
+    beside = {"client": "billing service", "hint": "order form", "request": {"user": "app"}}
+    calls = [call(str(n), f"{said} ({n})", conversation=f"c{n}", **beside) for n in range(8)]
+    _, found = clean(tmp_path, calls, Deidentify(probe=0))
+    known = {name for role in ("male", "female", "family") for name in pool(f"{role} {code}")}
+    for one in found:
+        changed = set(re.findall(r"[^\W\d_]+", user_text(one))) - set(re.findall(r"\w+", said))
+        assert len(changed) == 2
+        assert changed <= known
 
 
 def test_prompt_arguments_results_and_reply_share_their_surrogates(tmp_path):
@@ -297,13 +322,17 @@ def test_another_detector_than_the_known_ones_is_refused(tmp_path):
 
 
 def test_the_key_comes_from_the_environment_or_a_private_file(tmp_path, monkeypatch):
-    """A file that others can read is refused."""
+    """A file that others can read, or that a full disk left empty, is refused."""
     monkeypatch.delenv("FLYWHEEL_PII_KEY", raising=False)
     key = load_key(tmp_path)
     assert key == load_key(tmp_path)
     assert stat.S_IMODE((tmp_path / "pii.key").stat().st_mode) == 0o600
     (tmp_path / "pii.key").chmod(0o644)
     with pytest.raises(Refused, match="chmod"):
+        load_key(tmp_path)
+    (tmp_path / "pii.key").chmod(0o600)
+    (tmp_path / "pii.key").write_bytes(b"")
+    with pytest.raises(Refused, match="is empty; restore it"):
         load_key(tmp_path)
     monkeypatch.setenv("FLYWHEEL_PII_KEY", "from the environment")
     assert load_key(tmp_path) == b"from the environment"

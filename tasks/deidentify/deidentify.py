@@ -12,14 +12,24 @@ from __future__ import annotations
 import os
 import secrets
 from collections import Counter, deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, fields
 from pathlib import Path
 from random import Random
 
 from tasks.core import stage
 from tasks.core.params import Deidentify, load
-from tasks.core.records import CLEAN, REJECTED, Call, CleanCall, Counts, Rejected, Writer, read
+from tasks.core.records import (
+    CLEAN,
+    REJECTED,
+    Call,
+    CleanCall,
+    Counts,
+    Rejected,
+    Writer,
+    read,
+    text_of,
+)
 from tasks.core.stage import Refused
 from tasks.deidentify import damage
 from tasks.deidentify.boilerplate import Public
@@ -46,12 +56,12 @@ def load_key(home: Path) -> bytes:
     path = home / "pii.key"
     if not path.exists():
         stage.private(home)
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(handle, "w") as file:
-            file.write(secrets.token_hex(32))
+        stage.write_secret(path, secrets.token_hex(32).encode())
     if path.stat().st_mode & 0o077:
         raise Refused(f"{path} can be read by others; run `chmod 600 {path}`")
-    return path.read_bytes()
+    if not (key := path.read_bytes()).strip():
+        raise Refused(f"{path} is empty; restore it, or remove it where nothing was learned yet")
+    return key
 
 
 class Deidentifier:
@@ -94,18 +104,25 @@ class Deidentifier:
         same = {f.name: getattr(call, f.name) for f in fields(call)}
         texts = [Text(r, p, t, self.scanner.known(p, t)) for r, p, t in strings(call)]
         conversation = conversation_of(call)
-        changed = self.cleaner.clean(call, texts, self._surrogates(conversation, texts))
+        changed = self.cleaner.clean(call, texts, self._surrogates(conversation, call))
         return CleanCall(**same | changed | {"conversation": sealed(self._key, conversation)})
 
-    def _surrogates(self, conversation: str, texts: Sequence[Text]) -> Surrogates:
+    def _surrogates(self, conversation: str, call: Call) -> Surrogates:
         person = self._people.get(conversation)
         if person is None:
-            tongue = language(next((t.text for t in reversed(texts) if t.role == "user"), ""))
-            person = self._people[conversation] = Surrogates(self._key, conversation, tongue)
+            person = Surrogates(self._key, conversation, _tongue(call))
+            self._people[conversation] = person
             self._recent.append(person)
             if len(self._recent) > RECENT:
                 self._recent.popleft().done.clear()
         return person
+
+
+def _tongue(call: Call) -> str:
+    """The language of the last message of a user that has one, or of any message."""
+    users = [message for message in call.messages if message.get("role") == "user"]
+    said = (language(text_of(m.get("content"))) for m in (*reversed(users), *call.messages))
+    return next(filter(None, said), "")
 
 
 def probe(
@@ -116,7 +133,7 @@ def probe(
     *,
     scanner: Scanner | None = None,
 ) -> dict[str, Recall]:
-    """Recall per type: personal datan injected in a sample of these calls and looked for again."""
+    """Recall per type: personal data injected in a sample of these calls and looked for again."""
     again = max(params.probe // 2, params.public_conversations)
     trials = injected(_sample(calls, SAMPLE, seed), params.probe, again, seed)
     deidentifier = Deidentifier(params, key, scanner)
