@@ -24,7 +24,7 @@ from registry import card, mlflow_run
 from registry.bundle import Lineage
 from registry.gate import Verdict
 from registry.server import reach
-from registry.version import PASSED, REFUSED, TASK, many, version_of
+from registry.version import PASSED, REFUSED, REVOKED, TASK, many, version_of
 from registry.version import Version as Version  # part of what a store gives
 from tasks.core.certificate import Certificate
 from tasks.core.records import digest
@@ -45,7 +45,6 @@ ABOUT = {
 }
 OURS = {"made_by": "flywheel"}
 CANDIDATE, CHAMPION, SHADOW = "candidate", "champion", "shadow"
-REVOKED = "revoked"  # the tag that says why the watch took a version out
 Aliases = Mapping[str, Mapping[str, int]]  # which version of each task has which
 
 
