@@ -1,0 +1,184 @@
+"""Services die while calls are answered and students promoted; all of them real.
+
+Each time the end state is right, nobody serves who was not verified, and a person reads one
+sentence. Whoever is killed himself is in test_killed, full disks are in test_faults_disk.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import signal
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from itertools import count
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+import served
+from colours import call, large, subject, trained
+from place import TASK, Place
+from unattended import flywheel, until
+from upstream import upstream
+
+from flows.cli import processes
+from flows.cli import stack as local
+from flows.cli.credentials import credentials
+from registry import ledger, plots
+from serving.client import Client
+from serving.pool import Pool
+from serving.reconcile import routes
+from serving.route import Route
+
+pytestmark = pytest.mark.flow
+MLFLOW, PREFECT = "MLFLOW_TRACKING_URI", "PREFECT_API_URL"
+
+
+@pytest.fixture(scope="module")
+def student(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A student that names colours, and its base."""
+    return trained(tmp_path_factory.mktemp("colours"))
+
+
+def died(service: str, home: Path) -> None:
+    """Kill a service of a home as the kernel does, with all that it has started."""
+    found = [p for p in processes.left(f"{home}#") if service in " ".join(p.cmdline())]
+    os.killpg(min(found, key=psutil.Process.create_time).pid, signal.SIGKILL)
+
+
+def test_a_pool_that_is_killed_costs_no_call_and_no_other_pool_anything(
+    student: Path, tmp_path: Path
+) -> None:
+    """The teacher answers its tasks until it is back and has its students again."""
+    home, (kept, lost) = tmp_path / "home", ("a-1", "b-2")
+    adapter = shutil.copytree(student / "trained" / "adapter", home / "adapters" / "x" / "adapter")
+    services = [
+        replace(local.pool_server(home, local.free_port(), str(student / "tiny")), name=name)
+        for name in (kept, lost)
+    ]
+    each = {"version": 1, "threshold": -9.0}
+    served.write_routes(
+        home,
+        Route(task=subject(kept), adapter=kept, kind="causal", **each),
+        Route(task=subject(lost), adapter=lost, kind="encoder", **each),
+    )
+    built, token = served.gateway(home, None, large), credentials(home).pool_token
+    pools = [Pool(one.url, built.teacher.client, token) for one in services]
+    built.students.pools = dict(zip(("causal", "encoder"), pools, strict=True))
+
+    async def load(*names: int) -> None:
+        async with Client() as client:
+            for n in names:
+                await Pool(services[n].url, client, token).load((kept, lost)[n], adapter)
+
+    answers: list[tuple[str, str]] = []
+    sent = count()
+
+    def send(number: int) -> None:
+        if next(sent) == 60:
+            died(f"--port {services[1].port}", home)
+        name = (kept, lost)[number % 2]
+        reply = httpx.post(f"{url}/v1/chat/completions", json=call(name), timeout=30)
+        assert reply.status_code == 200
+        assert reply.json()["choices"][0]["message"]["content"] == "red"
+        answers.append((name, reply.headers["x-flywheel-reason"]))
+
+    with processes.running(services, home) as look, served.running(built) as url:
+        asyncio.run(load(0, 1))
+        with ThreadPoolExecutor(4) as threads:
+            list(threads.map(send, range(160)))
+        assert {why for name, why in answers if name == kept} == {"served"}
+        whys = {why for name, why in answers if name == lost}
+        assert whys <= {"served", "pool error", "circuit open"}
+        assert len(whys) >= 2
+        until(lambda: look(0.0) + look(60.0))
+        until(lambda: httpx.get(f"{services[1].url}/health").is_success, 60)
+        send(1)
+        assert answers[-1][1] in ("pool refused", "circuit open")  # it has no students yet
+        asyncio.run(load(1))
+        until(lambda: send(1) or answers[-1][1] == "served", 60)
+
+
+@dataclass(slots=True)
+class Stack:
+    """A home with MLflow and Prefect, three versions and a scripted pool."""
+
+    place: Place
+    look: processes.Look
+    env: dict[str, str]
+
+    def promote(self, *words: str) -> tuple[int, str]:
+        """Run `flywheel promote`: its status, and its last line."""
+        done = flywheel("promote", *words, "--home", str(self.place.home), **self.env)
+        assert "Traceback" not in done.stdout
+        return done.returncode, done.stdout.strip().split("\n")[-1]
+
+    def serving(self) -> int:
+        """The version that serves."""
+        (route,) = routes(self.place.home)
+        return int(route["version"])
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    home = tmp_path_factory.mktemp("stack") / "home"
+    services = [local.mlflow_server(home, local.free_port())]
+    services.append(local.prefect_server(home, local.free_port()))
+    env = {
+        **credentials(home).clients,
+        MLFLOW: services[0].url,
+        PREFECT: f"{services[1].url}/api",
+        "POOL_URL": upstream(Place.pool.answer),
+    }
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(plots, "plots", lambda *_: {})
+        for name, value in {**local.QUIET, **env}.items():
+            patch.setenv(name, value)
+        with processes.running(services, home) as look:
+            place = Place(home)
+            for n in (300, 310, 320):
+                place.register(n)
+            place.promote(1)
+            yield Stack(place, look, env)
+
+
+def one_sentence(name: str, uri: str) -> str:
+    return f"flywheel: {name} at {uri} cannot be reached ([Errno 111] Connection refused)"
+
+
+@pytest.mark.parametrize(("name", "variable"), [("MLflow", MLFLOW), ("Prefect", PREFECT)])
+def test_a_service_that_dies_in_a_promotion(stack: Stack, name: str, variable: str) -> None:
+    """In the middle of it, and still gone when it is run again; once it is back, all is well."""
+    place, said = stack.place, one_sentence(name, stack.env[variable])
+    Place.pool.before_load = lambda: died(f"{name.lower()} server", place.home)
+    assert stack.promote(TASK, "2") == (2, said)
+    Place.pool.before_load = lambda: None
+    between = stack.serving()
+    assert between in (1, 2)
+    assert (stack.promote(), stack.serving()) == ((2, said), between)
+    until(lambda: stack.look(0.0) + stack.look(60.0))
+    until(lambda: httpx.get(stack.env[variable].removesuffix("/api") + "/health").status_code, 120)
+    status, _ = stack.promote()
+    assert (status, stack.serving(), place.store.champion(TASK)) == (0, 2, 2)
+    ledger.verify(place.home)
+    moves = [(e.before, e.after) for e in ledger.entries(place.home) if e.moved]
+    assert moves[-1] == (1, 2)
+    place.promote(1)
+
+
+def test_two_promoters_at_once(stack: Stack) -> None:
+    """Each move begins where the one before it ended; the last one serves."""
+    before = len(ledger.entries(stack.place.home))
+    with ThreadPoolExecutor(2) as threads:
+        done = list(threads.map(lambda n: stack.promote(TASK, n), ("2", "3")))
+    ledger.verify(stack.place.home)
+    moves = [e for e in ledger.entries(stack.place.home)[before:] if e.moved]
+    assert [e.before for e in moves] == [1, *(e.after for e in moves[:-1])]
+    assert moves[-1].after == stack.place.store.champion(TASK) == stack.serving()
+    for status, said in done:
+        assert status == 0 or "somebody moved champion from 1 to" in said
+    assert 0 in [status for status, _ in done]
