@@ -26,16 +26,16 @@ class FakePool:
 
     def __init__(self) -> None:
         self.models: list[str] = []
-        self.before_load: Callable[[], None] = lambda: None
+        self.before: Callable[[str], None] = lambda _: None  # it answers this path
 
     def answer(self, request: httpx.Request) -> httpx.Response:
         """What vLLM answers."""
         body: Any = msgspec.json.decode(request.content) if request.content else {}
+        self.before(request.url.path)
         if request.url.path.endswith("/models"):
             data = [{"id": name, "parent": "nano"} for name in self.models]
             return httpx.Response(200, json={"data": data})
         if request.url.path.endswith("/load_lora_adapter"):
-            self.before_load()
             self.models = sorted({*self.models, body["lora_name"]})
             return httpx.Response(200, text="Success")
         if request.url.path.endswith("/unload_lora_adapter"):
