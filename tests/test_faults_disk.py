@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import pickle
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,19 +22,19 @@ from disks import Disk, mounted
 from unattended import YESTERDAY, calls, flywheel, params
 from upstream import application
 
-from benchmarks import plain
-from registry import plots
+from flows.night import hops
+from flows.night.folders import Night, open_night
 from registry.store import Store
 from serving.client import Client
 from serving.decoder import Engine
 from serving.engine import app
 from serving.pool import Pool
 from serving.reconcile import Changes, reconcile, routes
+from tasks.core.records import Counts
 from tasks.core.stage import Refused, room
 from tasks.students.adapters import FILES
 
 pytestmark = pytest.mark.flow
-ROOMS = (100_000, 1_000_000, 3_000_000)  # bytes that are left to a night
 
 
 @pytest.fixture(scope="module")
@@ -187,30 +187,31 @@ def test_a_command_on_a_full_disk_says_so(disk: Disk) -> None:
     assert not [path for path in home.rglob("*") if path.suffix in (".tmp", ".json")]
 
 
-def night_files(home: Path) -> dict[str, bytes]:
-    """What the hops of a night wrote."""
-    found = (path for kind in ("parquet", "safetensors") for path in home.rglob(f"*.{kind}"))
-    return {str(p.relative_to(home)): p.read_bytes() for p in found if "nights" in p.parts}
+def written(home: Path) -> dict[str, bytes]:
+    """The rows that the hops of a night wrote."""
+    found = (home / "nights").rglob("*.parquet")
+    return {str(path.relative_to(home)): path.read_bytes() for path in found}
 
 
-def test_a_night_that_finds_no_room_ends_the_same(
+def test_hops_that_find_no_room_end_the_same(
     disk: Disk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each time it comes further; what it had begun takes no room, and its bytes are the same."""
+    """What a hop had begun takes no room, and its bytes are those of a night that had enough."""
     lines = [msgspec.json.encode(one) + b"\n" for one in calls(300, "route")]
     (tmp_path / "log.jsonl").write_bytes(b"".join(lines))
-    monkeypatch.setattr(plots, "plots", lambda *_: {})
-    monkeypatch.setenv("FLYWHEEL_PII_KEY", "the same surrogates")
     monkeypatch.setenv("FLYWHEEL_PARAMS", str(params(tmp_path, tmp_path / "log.jsonl")))
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    home, day = disk.root / "home", str(YESTERDAY)
-    for bytes_left in ROOMS:
-        disk.fill(but=bytes_left)
-        with pytest.raises(Refused, match=f"^the disk that holds {home} is full"), room(home):
-            plain.night(day, str(home))
-        assert not [p for p in home.rglob(".*") if p.suffix in (".tmp", ".partial")]
+    short, whole = (open_night(at / "home", str(YESTERDAY)) for at in (disk.root, tmp_path))
+    for hop in (hops.ingest, hops.validate):
+        disk.fill(but=16_384)
+        with pytest.raises(Refused, match=f"^the disk that holds {short.home} is full"):
+            in_room(hop, short)
+        assert not [p for p in short.home.rglob(".*") if p.suffix in (".tmp", ".partial")]
         disk.empty()
-    plain.night(day, str(home))
-    plain.night(day, str(tmp_path / "home"))
-    assert night_files(home) == night_files(tmp_path / "home")
-    assert night_files(home)
+        hop(short), hop(whole)
+    assert written(short.home) == written(whole.home)
+    assert len(written(short.home)) >= 4
+
+
+def in_room(hop: Callable[[Night], Counts], night: Night) -> None:
+    with room(night.home):
+        hop(night)
