@@ -45,9 +45,8 @@ def version(params: Deidentify) -> str:
 
     here = Path(__file__).parent
     names = (
-        "bare_answers cues detectors findings known_names languages ner_model name_check "
-        "name_spans name_words national patterns phones places scanner secret_patterns tagger "
-        "tagger_model"
+        "bare_answers cues detectors findings known_names languages ner_model name_check tagger "
+        "name_spans name_words national patterns phones places scanner secret_patterns tagger_model"
     )
     parts = [here / f"{name}.py" for name in names.split()]
     parts += sorted(ADAPTER.glob("*.safetensors")) if params.ner == "bundled" else []
@@ -290,13 +289,13 @@ class Detector:
         polite = [match.span() for match in COURTESY.finditer(text)]
         named = checked(text, outside(text, named, polite))
         shaped = self._by_pattern(text)
-        owned = list(owners(text, shaped)) if self._model else []
-        rest = outside(text, shaped + self._listed(text) + owned, polite)
+        rest = outside(text, shaped + self._listed(text, shaped), polite)
         return resolve(text, [to_town(text, f) for f in named + rest])
 
-    def _listed(self, text: str) -> list[Finding]:
+    def _listed(self, text: str, shaped: list[Finding]) -> list[Finding]:
         """Names from lists, beside a model that reads; patterns alone find none by choice."""
-        return known_names(text) + joined_names(text) if self._model else []
+        named = [*known_names(text), *joined_names(text), *owners(text, shaped)]
+        return named if self._model else []
 
     def _by_pattern(self, text: str) -> list[Finding]:
         before = self._timeouts.count

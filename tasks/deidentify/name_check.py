@@ -115,8 +115,8 @@ def _weights(text: str, tokens: list[re.Match[str]], tongue: str) -> list[int]:
             held[first : last + 1] = [NAME] * len(some)
     for i, token in enumerate(tokens):  # beside a name, a name that is a word is a name
         beside = any(
-            held[j] == NAME and joined(text, token, tokens[j])
-            for j in (i - 1, i + 1)
+            held[j] == NAME and joined(text, token, tokens[j], tongue)
+            for j in (i - 2, i - 1, i + 1)
             if 0 <= j < len(tokens)
         )
         fit = beside and not _opens(text, token, tongue)

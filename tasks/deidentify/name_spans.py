@@ -9,6 +9,7 @@ from tasks.deidentify.name_words import NAME
 from tasks.deidentify.wordlists import word_set
 
 _JOIN = re.compile(r"[\s.'’-]{1,3}")  # what stands between the words of a name
+_ROW = re.compile(r",? (?:and |& )?")  # Mia Li, Bo Chen and Kai Roy
 _LINK = re.compile(  # particles, and an initial
     r"[^\W\d_]|(?i:de[lrnst]?|di|da[ls]?|d[ou]s?|dalla|della|dello|degli|van|von|vom|zu[rm]?|ten?|ter|el|al|bin|"
     r"ibn|y|le|la|lo|los|las|het|san|santa|frhr|freiherr|graf|in|op|aan|auf|mac|ó|ní)"
@@ -29,10 +30,11 @@ def linked(words: Sequence[str]) -> Iterator[tuple[int, int]]:
             yield i, j
 
 
-def joined(text: str, one: re.Match[str], other: re.Match[str]) -> bool:
-    """Return whether nothing stands between two words, whichever comes first."""
+def joined(text: str, one: re.Match[str], other: re.Match[str], tongue: str) -> bool:
+    """Return whether nothing stands between two words; in English, names in a row are one."""
     between = text[min(one.end(), other.end()) : max(one.start(), other.start())]
-    return _JOIN.fullmatch(between) is not None
+    row = tongue == "en" and one.group().istitle() and other.end() < one.start()
+    return _JOIN.fullmatch(between) is not None or (row and _ROW.fullmatch(between) is not None)
 
 
 def runs(
