@@ -95,5 +95,5 @@ def declared_tools(value: object) -> Iterator[Json]:
             yield from declared_tools(inner)
         elif isinstance(schema := loads(nested.get("json_schema")), dict):
             yield shape.tool(schema) if "name" in schema or "function" in schema else one
-        else:
-            yield shape.tool(one)
+        elif one.keys() != {"cachePoint"}:
+            yield shape.tool(one if one.keys() & {"name", "function"} else nested)
