@@ -48,7 +48,7 @@ from tasks.core.task import load as load_tasks
 from tasks.evaluate.significance import wilson
 
 WIDE = 50
-TICKS = 4  # of a day, at which shadows are looked at
+TICKS = 24  # of a day, at which shadows are looked at
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

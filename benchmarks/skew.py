@@ -7,7 +7,8 @@ are de-identified and clustered; of each task, the first student of the ladder t
 and certified on clean rows. Then it is asked the same later calls twice, de-identified and raw. A
 raw call off the template is not served. Prints agreement and the share served at the certified
 threshold (without a certificate: at the threshold that serves half of the clean ones), raw against
-clean. The last line is one JSON object; exit status 1 when raw is more than 2 points below clean.
+clean, and what is lost raw with its 95 % interval. The last line is one JSON object; exit status 1
+when raw is more than 2 points below clean, and by more than chance.
 """
 
 from __future__ import annotations
@@ -182,15 +183,23 @@ def figures(twice: Twice, least: float) -> Result:
         told[f"served {name}"] = len(over) / len(pairs)
         told[f"right {name}"] = sum(over) / max(1, len(over))
     told["off template"] = sum(sure == -np.inf for sure, _ in twice.raw)
+    pairs = list(zip(twice.clean, twice.raw, strict=True))
+    told["off agreement"] = _off([c[1] - r[1] for c, r in pairs])
+    told["off served"] = _off([(c[0] >= least) - (r[0] >= least) for c, r in pairs])
     return told
 
 
+def _off(lost: Sequence[int]) -> list[float]:
+    """How much lower raw is than clean, and half of the 95 % interval of that."""
+    return [float(np.mean(lost)), float(1.96 * np.std(lost) / np.sqrt(len(lost)))]
+
+
 def low(row: Result) -> list[str]:
-    """Return what is more than two points lower raw than clean."""
+    """Return what is more than two points lower raw than clean, and by more than chance."""
     if not row["rung"]:
         return []
-    kinds = ("agreement", "served")
-    return [kind for kind in kinds if row[f"{kind} clean"] - row[f"{kind} raw"] > BAR]
+    found = {kind: row[f"off {kind}"] for kind in ("agreement", "served")}
+    return [kind for kind, (lost, half) in found.items() if lost > BAR and lost > half]
 
 
 def show(row: Result) -> None:
@@ -202,6 +211,7 @@ def show(row: Result) -> None:
         f"{kind} {row[f'{kind} clean']:.3f}/{row[f'{kind} raw']:.3f}"
         for kind in ("agreement", "served", "right")
     )
+    pairs += f"  lost {row['off agreement'][0]:+.3f}±{row['off agreement'][1]:.3f}"
     mark = "" if row["certified"] else " (no certificate)"
     print(
         f"{row['set']:14}{row['task'][:38]:40}{row['rung']:8}n={row['n']:<5}{pairs} "

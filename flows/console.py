@@ -74,7 +74,9 @@ def night(tasks: int, outcomes: Sequence[Outcome], broken: Sequence[str]) -> str
     `tasks` is how many were found; `broken` has the errors of those whose training failed.
     """
     passed, tried = sum(one.passed for one in outcomes), len(outcomes) + len(broken)
-    errors = f"{len(broken)} of {tried} failed: {'; '.join(broken)}" if broken else ""
+    errors = (
+        f"{len(broken)} of {tried} failed: {'; '.join(dict.fromkeys(broken))}" if broken else ""
+    )
     if passed:
         return "; ".join(filter(None, [f"{passed} of {tried} students passed", errors]))
     if not tasks:

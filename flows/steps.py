@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar, cast
 
@@ -22,7 +23,7 @@ from flows.night import (
 from flows.night.champions import Champion
 from flows.night.folders import Night
 from registry.choice import Rung
-from tasks.core.stage import Refused
+from tasks.core.stage import Refused, room
 
 MINUTE = 60
 P = ParamSpec("P")
@@ -34,6 +35,19 @@ def _worth_a_retry(_task: object, _run: Any, state: Any) -> bool:
     return not isinstance(state.result(raise_on_failure=False), Refused)
 
 
+def _in_room(function: Callable[P, R]) -> Callable[P, R]:
+    """A step that says where room is needed when the home's disk is full; it is not tried again."""
+
+    @wraps(function)
+    def step(*args: P.args, **more: P.kwargs) -> R:
+        first = next(iter((*args, *more.values())))
+        home = first.home if isinstance(first, Night) else Path(str(first)).resolve()
+        with room(home):
+            return function(*args, **more)
+
+    return step
+
+
 def _step(function: Callable[P, R], *, minutes: int, retries: int = 2) -> Callable[P, R]:
     step = task(
         name=function.__name__.lstrip("_"),
@@ -43,7 +57,7 @@ def _step(function: Callable[P, R], *, minutes: int, retries: int = 2) -> Callab
         timeout_seconds=minutes * MINUTE,
         cache_policy=NO_CACHE,
         persist_result=False,
-    )(function)
+    )(_in_room(function))
     return cast(Callable[P, R], step)
 
 

@@ -45,7 +45,7 @@ class Audits:
     _turn: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(AT_ONCE))
 
     def start(self, exchange: Exchange, line: Json, contract: Contract, served: str) -> None:
-        """Audit a served answer, then write the call's line."""
+        """Audit an answer, then write the call's line. Raises NotRecorded: it may not be given."""
         self.journal.put_aside(line)
         task = asyncio.create_task(self._audit(exchange, line, contract, served))
         self._running.add(task)

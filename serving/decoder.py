@@ -15,7 +15,7 @@ import msgspec
 
 from serving.chat_request import BadRequest
 from tasks.students import minilm
-from tasks.students.adapters import FILES, kind_of
+from tasks.students.adapters import FILES, adapter_digest, kind_of
 from tasks.students.causal import ADAPTER_FILES, Student, base_digest
 from tasks.students.decoding import Answer, Ask
 from tasks.students.encoder import EncoderStudent
@@ -39,7 +39,7 @@ class Engine:
     """A base model, the adapters loaded onto it, and the thread that decodes.
 
     Any number may be loaded; the `most` that were asked last are in memory, and the others are
-    read again when they are asked, as in vLLM.
+    read again when they are asked, as in vLLM. One whose bytes are others by then is forgotten.
     """
 
     def __init__(self, base: Path, adapters: Path, most: int = 32) -> None:
@@ -47,6 +47,7 @@ class Engine:
         self.student = Student.load(base, None)
         self.digest = base_digest(base)
         self.models = {self.name: base}
+        self._digests: dict[str, str] = {}  # of the adapters, as they were loaded
         self._held: OrderedDict[str, Student | EncoderStudent] = OrderedDict()
         self.started = int(time.time())
         self._lock = threading.Lock()
@@ -69,19 +70,30 @@ class Engine:
             if name in self.models:
                 raise BadRequest(f"The lora adapter '{name}' has already been loaded.")
             self._check(path)
+            found = adapter_digest(path)
             self._hold(name, path)
-            self.models[name] = path
+            self.models[name], self._digests[name] = path, found
 
     def _hold(self, name: str, path: Path) -> Student | EncoderStudent:
-        """Read an adapter into memory, in place of the one that was asked longest ago."""
+        """Read an adapter into memory, in place of the one that was asked longest ago.
+
+        Raises BadRequest where it cannot be read.
+        """
         small = kind_of(path) == "encoder"
-        self._held[name] = EncoderStudent.load(path) if small else self.student.adapted(path)
+        try:
+            self._held[name] = EncoderStudent.load(path) if small else self.student.adapted(path)
+        except Exception as error:  # of safetensors, peft or torch: whatever the bytes are not
+            raise BadRequest(f"{path} cannot be read: {error}") from error
         while len(self._held) > self.most:
             self._held.popitem(last=False)
         return self._held[name]
 
     def student_of(self, name: str) -> Student | EncoderStudent:
-        """The student of that name. Raises KeyError, and BadRequest where its files are gone."""
+        """The student of that name. Raises KeyError and BadRequest.
+
+        One whose files have changed, or are gone, is forgotten: who promotes sees that, and loads
+        a whole one.
+        """
         with self._lock:
             path = self.models[name]
             if name == self.name:
@@ -89,8 +101,17 @@ class Engine:
             if name in self._held:
                 self._held.move_to_end(name)
                 return self._held[name]
-            self._check(path)
+            if not self._unchanged(name, path):
+                self._forget(name)
+                raise BadRequest(f"The files of '{name}' have changed since it was loaded.", 404)
             return self._hold(name, path)
+
+    def _unchanged(self, name: str, path: Path) -> bool:
+        try:
+            self._check(path)
+            return adapter_digest(path) == self._digests[name]
+        except (BadRequest, OSError, ValueError):
+            return False
 
     def _check(self, path: Path) -> None:
         """Refuse what did not come from the registry's own folder or is not for this base."""
@@ -117,8 +138,11 @@ class Engine:
         with self._lock:
             if name == self.name or name not in self.models:
                 raise BadRequest(f"The lora adapter '{name}' cannot be found.", 404)
-            del self.models[name]
-            self._held.pop(name, None)
+            self._forget(name)
+
+    def _forget(self, name: str) -> None:
+        del self.models[name], self._digests[name]
+        self._held.pop(name, None)
 
     def submit(self, job: DecodeJob) -> Future[Answer]:
         """Queue a job. Raises BadRequest when too many wait."""

@@ -32,6 +32,7 @@ NO_LOGPROBS = "no logprobs"
 OFF_CONTRACT = "off contract"
 OFF_REQUEST = "not as requested"
 STUDENT_ERROR = "student error"
+NOT_RECORDED = "not recorded"  # its answer found no room in the journal
 UNKNOWN_TOOL = "unknown tool"
 NOT_CONFIDENT = "not confident"
 SERVED = "served"

@@ -41,7 +41,7 @@ from serving.client_keys import ClientKey, ClientKeys
 from serving.evidence import Evidence, JournalLine, drawn
 from serving.exchange import CHAT, Exchange, api_of, reply_fields
 from serving.http_server import LOOPBACK, SHUTDOWN_SECONDS, listen, server
-from serving.journal import Journal
+from serving.journal import Journal, NotRecorded
 from serving.journal_quota import GIGABYTE
 from serving.metrics import Metrics
 from serving.pages import pages
@@ -111,10 +111,9 @@ class Gateway:
             body = await body_of(incoming, caller)
             await Relay(self.teacher, incoming.with_body(body), caller).run()
             return
-        client = key.name if key else caller.address
         exchange = Exchange(uuid.uuid4().hex, at, start, api or "", incoming, key, caller.address)
         try:
-            with self.bodies.room(incoming, client) as share:
+            with self.bodies.room(incoming, exchange.client) as share:
                 exchange.incoming = incoming.with_body(await caller.body(largest, share))
                 if api is None:
                     await Relay(self.teacher, exchange.incoming, caller).run()
@@ -132,6 +131,8 @@ class Gateway:
             try:
                 answer = await self.students.ask(exchange)
                 served = self._serve(exchange, answer) if answer else None
+            except NotRecorded:
+                exchange.reason, served = escalate.NOT_RECORDED, None
             except Exception:  # an answer that cannot be served is only a reason to escalate
                 log.exception("call %s", exchange.id)
                 exchange.reason, served = escalate.STUDENT_ERROR, None
@@ -154,19 +155,19 @@ class Gateway:
         return time.time()
 
     def _serve(self, exchange: Exchange, answer: Answer) -> tuple[bytes, bytes]:
-        """Record a student's answer; return its bytes and their content type."""
+        """Record a student's answer; return its bytes and content type. Raises NotRecorded."""
         assert exchange.match is not None  # no answer without a route
         route = exchange.match.route
         body = chat_response.of_student(exchange, route, answer)
         reply = replies.read(body)
         rate = self._audit_rate(exchange)
         line = exchange.line(rate, **reply_fields(reply), answered_by=route.adapter)
-        self.clients.spend(line)
         written = chat_response.written(body, exchange.request or {})
         if drawn(exchange.id, rate):
             self.audits.start(exchange, line, route.task.contract, answer.text)
         else:
-            self.journal.append(line)
+            self.journal.record(line)
+        self.clients.spend(line)
         self.metrics.served.labels(route.adapter).inc()
         self.metrics.seconds.labels(STUDENT).observe(line["latency_s"])
         return written
@@ -196,9 +197,8 @@ class Gateway:
         exchange.read(self.bodies.readable)  # again, for its line
         if exchange.api == CHAT:
             self.students.keys.learn(exchange.incoming, exchange.model, passed.status)
-        line = exchange.line(self._audit_rate(exchange)) | teacher_reply.fields(
-            exchange.api, passed
-        )
+        said = teacher_reply.fields(exchange.api, passed)
+        line = exchange.line(self._audit_rate(exchange)) | said
         if line["error"] is None and exchange.is_chat():
             self.shadows.offer(line, line["reply"])
             if line["student"]:
@@ -220,7 +220,7 @@ class Gateway:
             "routes": self.students.evidence.state(),
             "shadows": {"asked": self.shadows.asked, "waiting": self.shadows.waiting},
             "teacher": self.teacher.url,
-            "journal": str(self.journal.quota),
+            "journal": str(self.journal),
         }
 
     def remember(self) -> None:

@@ -10,6 +10,9 @@ it.
 
 The line of a call that was answered and is still audited is kept aside, one file each in a hidden
 folder of this gateway; what a killed gateway left there, the next one to start writes.
+
+Where nothing can be written, as on a full disk, no student's answer may be given (NotRecorded). The
+teacher's answers go on without a line; once a line is written again, all is as before.
 """
 
 from __future__ import annotations
@@ -20,6 +23,7 @@ import os
 import shutil
 import threading
 import uuid
+from collections import deque
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -36,6 +40,10 @@ log = logging.getLogger("flywheel.gateway")
 VERSION = 1
 OPEN_FILES = 4
 ASIDE = ".aside-"
+
+
+class NotRecorded(OSError):  # noqa: N818 - it reads as what happened
+    """A student's answer cannot be put on record, so it may not be given."""
 
 
 class Journal:
@@ -55,18 +63,38 @@ class Journal:
         self._closing = threading.Lock()  # sync runs in a thread and must not meet a closed file
         self._aside = folder / f"{ASIDE}{uuid.uuid4().hex}"
         self._alive: FileLock | None = None  # held while this process lives
+        self._late = deque[Json]()  # lines kept aside that found no room when they were whole
+        self.failing = ""  # why the last line was not written
 
     def put_aside(self, line: Json) -> None:
-        """Write a line that `keep` is to write again, with more in it, before this process ends."""
+        """Write a line that `keep` is to write again, with more in it, before this process ends.
+
+        Raises NotRecorded, also where the last line that was to be written could not be.
+        """
+        if self.failing:
+            raise NotRecorded
+        file = self._aside_of(line)
         try:
             if self._alive is None or not self._aside.is_dir():
-                self._aside.mkdir(parents=True, mode=0o700)
+                self._aside.mkdir(parents=True, mode=0o700, exist_ok=True)
                 self._alive = FileLock(self._aside / "lock", thread_local=False)
                 self._alive.acquire()
             kept = encryption.encrypted(msgspec.json.encode(self.quota.kept(line)))
-            (self._aside / f"{line['id']}.json").write_bytes(kept)
+            file.write_bytes(kept)
         except OSError as error:
-            log.error("call %s is not kept aside: %s", line["id"], error)
+            with suppress(OSError):
+                file.unlink(missing_ok=True)  # the teacher answers, and that has a line of its own
+            self._failed(error)
+            raise NotRecorded from error
+
+    def record(self, line: Json) -> None:
+        """Write the line of a student's answer before it is given. Raises NotRecorded."""
+        try:
+            self.append(line)
+        except OSError as error:
+            self._failed(error)
+            raise NotRecorded from error
+        self._written()
 
     def recover(self) -> int:
         """Write the lines that killed gateways had put aside; return how many there were.
@@ -120,15 +148,50 @@ class Journal:
         self.quota.wrote(size)
 
     def keep(self, line: Json) -> bool:
-        """Append a line whose call is over: on a full disk it is lost, and the log says so."""
+        """Append a line whose call is over; return whether it is kept.
+
+        On a full disk it is lost, unless it was put aside: then it is written later.
+        """
         try:
             self.append(line)
         except OSError as error:
-            log.error("call %s is not in the journal: %s", line["id"], error)
-            return False
+            self._failed(error)
+            if not self._aside_of(line).exists():
+                return False
+            self._late.append(line)
+            return True
         if self._alive is not None:
-            (self._aside / f"{line['id']}.json").unlink(missing_ok=True)
+            self._aside_of(line).unlink(missing_ok=True)
+        self._written()
         return True
+
+    def _aside_of(self, line: Json) -> Path:
+        return self._aside / f"{line['id']}.json"
+
+    def _failed(self, error: OSError) -> None:
+        """Remember that nothing can be written; it is said in the log, once."""
+        if not self.failing:
+            self.failing = error.strerror or str(error)
+            log.error("%s", str(self))  # now: a log may be written later
+
+    def _written(self) -> None:
+        """A line was written: what had to wait for room is written, too."""
+        if self.failing:
+            self.failing = ""
+            log.warning("calls are kept again in %s", self.folder)
+        with suppress(OSError):
+            while self._late:
+                self.append(self._late[0])
+                self._aside_of(self._late.popleft()).unlink(missing_ok=True)
+
+    def __str__(self) -> str:
+        """Say how it is, in a sentence."""
+        if not self.failing:
+            return str(self.quota)
+        return (
+            f"nothing can be written to {self.folder} ({self.failing}): until it can, the teacher "
+            "answers all calls, and they are not kept"
+        )
 
     def _open(self, day: str) -> int:
         path = self.folder / f"{day}{self._suffix}"

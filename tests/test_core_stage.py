@@ -6,12 +6,16 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from roles import ROOT, USER, as_user
+from test_serving_journal import full_at
 
-from tasks.core.stage import private
+from tasks.core.stage import Refused, fresh, no_room, private, room, write_atomic, write_secret
+
+FULL = OSError(28, "No space left on device")
 
 
 def test_a_home_is_closed_to_others(tmp_path: Path) -> None:
@@ -19,6 +23,37 @@ def test_a_home_is_closed_to_others(tmp_path: Path) -> None:
     (tmp_path / "open").mkdir(mode=0o755)
     for name in ("open", "new/home"):
         assert private(tmp_path / name).stat().st_mode & 0o777 == 0o700
+
+
+def test_a_full_disk_is_one_sentence(tmp_path: Path) -> None:
+    """It names the home and what takes most of it; any other error stays what it is."""
+    (tmp_path / "nights").mkdir()
+    (tmp_path / "nights" / "calls").write_bytes(bytes(3_000_000))
+    (tmp_path / "small").write_bytes(b"x")
+    for told in (FULL, RuntimeError("disk I/O error: database or disk is full")):
+        wrapped = ValueError("it cannot be saved")
+        wrapped.__cause__ = told
+        with pytest.raises(Refused) as refused, room(tmp_path):
+            raise wrapped
+        assert str(refused.value) == (
+            f"the disk that holds {tmp_path} is full, most of it by {tmp_path}/nights (3 MB): "
+            "make room there and run this again; nothing is half written"
+        )
+    with pytest.raises(OSError, match="Input/output error"), room(tmp_path):
+        raise OSError(5, "Input/output error")
+    assert not no_room(None)
+
+
+@pytest.mark.parametrize("write", [write_atomic, write_secret])
+def test_what_finds_no_room_leaves_nothing_behind(
+    tmp_path: Path, write: Callable[[Path, bytes], None]
+) -> None:
+    """No part of a file under its name or a temporary one, and no folder of a hop."""
+    with full_at(100), pytest.raises(OSError, match="File too large"):
+        write(tmp_path / "file", bytes(1_000))
+    with pytest.raises(OSError, match="No space left"), fresh(tmp_path / "hop"):
+        raise FULL
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.skipif(not as_user(), reason="only root can run a process as another user")

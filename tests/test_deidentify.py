@@ -322,13 +322,17 @@ def test_another_detector_than_the_known_ones_is_refused(tmp_path):
 
 
 def test_the_key_comes_from_the_environment_or_a_private_file(tmp_path, monkeypatch):
-    """A file that others can read is refused."""
+    """A file that others can read, or that a full disk left empty, is refused."""
     monkeypatch.delenv("FLYWHEEL_PII_KEY", raising=False)
     key = load_key(tmp_path)
     assert key == load_key(tmp_path)
     assert stat.S_IMODE((tmp_path / "pii.key").stat().st_mode) == 0o600
     (tmp_path / "pii.key").chmod(0o644)
     with pytest.raises(Refused, match="chmod"):
+        load_key(tmp_path)
+    (tmp_path / "pii.key").chmod(0o600)
+    (tmp_path / "pii.key").write_bytes(b"")
+    with pytest.raises(Refused, match="is empty; restore it"):
         load_key(tmp_path)
     monkeypatch.setenv("FLYWHEEL_PII_KEY", "from the environment")
     assert load_key(tmp_path) == b"from the environment"

@@ -9,6 +9,7 @@ from tasks.core.params import Deidentify
 from tasks.core.stage import Refused
 from tasks.deidentify.detectors import Detector
 from tasks.deidentify.findings import Finding, resolve
+from tasks.deidentify.name_check import checked
 from tasks.deidentify.ner_model import model
 from tasks.deidentify.tagger import ADAPTER, plausible
 from tasks.deidentify.tagger_model import TaggerModel
@@ -164,6 +165,21 @@ def test_ordinary_words_and_codes_are_no_names():
     assert not plausible("HAT082", "PERSON")
     assert plausible("Mia Li", "PERSON")
     assert not plausible("SFO", "LOCATION")
+
+
+@pytest.mark.parametrize(
+    ("said", "name"),
+    [
+        ("Kunde Mary Flantz meldet eine doppelte Abbuchung.", "Mary Flantz"),
+        ("Ludwig van der Berg beklagt eine falsche Abbuchung.", "Ludwig van der Berg"),
+        ("Ana de la Cruz comunica un cobro Duplicado.", "Ana de la Cruz"),
+        ("John B. Smith reports a late Delivery.", "John B. Smith"),
+    ],
+)
+def test_a_name_ends_where_the_sentence_goes_on(said, name):
+    """Words of the language after a name are none, with whatever capital word they end."""
+    whole = Finding(said.index(name), len(said) - 1, "PERSON", 0.99, "tagger")
+    assert [said[f.start : f.end] for f in checked(said, [whole])] == [name]
 
 
 def test_the_shipped_adapter_is_small():

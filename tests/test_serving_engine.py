@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import pickle
 import shutil
 import signal
 import socket
@@ -12,7 +13,7 @@ import subprocess
 import sys
 import threading
 from argparse import Namespace
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ from serving.pool import Pool
 from tasks.core.params import Train
 from tasks.core.stage import Refused
 from tasks.students.adapters import open_student
-from tasks.students.causal import Student
+from tasks.students.causal import ADAPTER_FILES, Student
 from tasks.students.decoding import Answer, Ask
 from tasks.train.train import train
 
@@ -280,9 +281,41 @@ def test_more_adapters_may_be_loaded_than_are_in_memory(engine: Engine, home: Pa
         assert len(engine._held) == 2
     engine.models["more-0"] = home / "adapters" / "removed"
     assert chat(engine, model="more-0").status_code == 404
-    for name in names:
+    for name in names[1:]:
         engine.unload(name)
     assert chat(engine, model="more-1").status_code == 404
+
+
+def flipped(content: bytes) -> bytes:
+    return content[:-1] + bytes([content[-1] ^ 1])
+
+
+@pytest.mark.parametrize("damage", [flipped, lambda content: content[:-100], pickle.dumps])
+def test_an_adapter_that_changed_on_disk_is_not_asked(
+    engine: Engine, home: Path, damage: Callable[[bytes], bytes]
+) -> None:
+    """One bit, a torn file, or a pickle: whoever reads it again forgets it, and says why."""
+    copy = shutil.copytree(home / "adapters" / NAME, home / "adapters" / "copy") / "adapter"
+    path = copy / ADAPTER_FILES[1]
+    whole = path.read_bytes()
+    engine.load("copy", copy)
+    for other in ("more", "most"):  # put it aside
+        engine.load(other, home / "adapters" / NAME / "adapter")
+    path.write_bytes(damage(whole))
+    reply = chat(engine, model="copy")
+    assert reply.status_code == 404
+    said = "The files of 'copy' have changed since it was loaded."
+    assert reply.json()["error"]["message"] == said
+    assert "copy" not in engine.models
+    if damage is not flipped:
+        with pytest.raises(BadRequest, match="cannot be read"):
+            engine.load("copy", copy)
+    path.write_bytes(whole)
+    engine.load("copy", copy)
+    assert chat(engine, model="copy").status_code == 200
+    for name in ("copy", "more", "most"):
+        engine.unload(name)
+    shutil.rmtree(copy.parent)
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0"])

@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from serving.journal import Journal
+from serving.journal import Journal, NotRecorded
 
 NOON = 1_772_452_800.0  # 2026-03-02 12:00 UTC
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=60)
@@ -159,6 +159,28 @@ def test_a_line_that_a_full_disk_tore_does_not_swallow_the_next(tmp_path: Path) 
     found = [line["id"] for line in lines(tmp_path) if isinstance(line, dict)]
     assert found == ["before", "after"]
     assert not [one for one in psutil.Process().open_files() if one.path == str(path)]
+
+
+def test_an_audited_line_that_finds_no_room_is_written_later(tmp_path: Path) -> None:
+    """It was put aside before its answer was given; no other one is meanwhile."""
+    journal = Journal(tmp_path)
+    journal.put_aside({"at": NOON, "id": "served"})
+    with full_at(10):
+        assert journal.keep({"at": NOON, "id": "served", "audit": True})
+        assert not journal.keep({"at": NOON, "id": "lost"})
+        with pytest.raises(NotRecorded):
+            journal.record({"at": NOON, "id": "refused"})
+    with pytest.raises(NotRecorded):
+        journal.put_aside({"at": NOON, "id": "refused, too"})
+    assert "(File too large)" in str(journal)
+    journal.keep({"at": NOON, "id": "after"})
+    journal.put_aside({"at": NOON, "id": "under way"})
+    found = [line for line in lines(tmp_path) if isinstance(line, dict)]
+    assert [(line["id"], line.get("audit")) for line in found] == [
+        ("after", None),
+        ("served", True),
+    ]
+    assert [path.stem for path in tmp_path.glob(".aside-*/*.json")] == ["under way"]
 
 
 def test_a_gateway_starts_on_a_full_disk(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ import httpx
 import pytest
 import served
 from starlette.responses import JSONResponse
+from test_serving_journal import full_at
 from upstream import nowhere
 
 from serving import chat_response, escalate
@@ -166,20 +167,28 @@ def test_a_clients_name_may_have_an_umlaut(home: Path) -> None:
     assert seen == ["Müller".encode()] * 2
 
 
+@pytest.mark.parametrize("audit", [0.0, 1.0])
 def test_a_full_disk_costs_no_client_its_answer(
-    home: Path, monkeypatch: pytest.MonkeyPatch
+    home: Path, audit: float, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """No student serves what could not be recorded; the teacher's answer is passed on."""
-    built = served.gateway(home, served.student("other"))
+    """No student's answer is given that could not be recorded, audited or not; the teacher's is.
 
-    def full(line: dict[str, Any]) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(built.journal, "append", full)
-    (response,) = send(built, GOOD)
-    assert reasons([response]) == ["student error"]
-    assert "flywheel_unwritten_total 1.0" in built.metrics.text()
+    It is said once, and once there is room again all is as before.
+    """
+    built = served.gateway(home, served.student("other"), audit=audit)
+    with full_at(10):
+        assert reasons(send(built, GOOD, GOOD)) == ["not recorded"] * 2
+    assert "flywheel_unwritten_total 2.0" in built.metrics.text()
     assert "flywheel_served_total{" not in built.metrics.text()
+    assert "(File too large): until it can, the teacher answers" in built.state()["journal"]
+    assert not list((home / "journal").glob(".aside-*/*.json"))
+    other = {"model": "large", **served.requests("tools", 1)[0]}
+    assert reasons(send(built, other, GOOD)) == ["off contract", "served"]
+    said = [record.getMessage() for record in caplog.records if record.name == "flywheel.gateway"]
+    assert [one.split(" (")[0] for one in said if "call " not in one] == [
+        f"nothing can be written to {home}/journal",
+        f"calls are kept again in {home}/journal",
+    ]
 
 
 def test_an_answer_that_found_nothing_can_be_told() -> None:

@@ -128,6 +128,59 @@ def test_sentences_have_gaps_where_they_copy() -> None:
         forms.write(form, {**values, next(iter(values)): ABSENT})
 
 
+def notes(n: int) -> list[tuple[str, str]]:
+    """Messages of customers and their summaries; a few prompts say `call`, which is no value."""
+    issues = {
+        "came broken": "a damaged item",
+        "never came": "a late delivery",
+        "lacks a screw": "a missing part",
+    }
+    wishes = {
+        "send another": "a replacement",
+        "my money back": "a refund",
+        "please call me": "a call back",
+    }
+    rows = []
+    for i in range(n):
+        issue, wish = list(issues)[i % 3], list(wishes)[i // 3 % 3]
+        prompt = f"Ann{i} Lee{i} here, SO-{100 + i} {issue}, {wish}"
+        what = f"reports {issues[issue]} with order SO-{100 + i}; wants {wishes[wish]}."
+        rows.append((prompt, f"Customer Ann{i} Lee{i} {what}"))
+    return rows
+
+
+def test_parts_that_differ_on_their_own_are_learned_on_their_own() -> None:
+    """A summary of one of three issues and one of three wishes is one form, and not nine."""
+    forms, reader = known(notes(120), TEXT)
+    assert len(forms.forms) == 1
+    found = {field.name: field for field in forms.fields}
+    closed = [{value.strip() for value in f.values} for f in found.values() if f.how == "closed"]
+    assert closed == [
+        {"damaged item", "late delivery", "missing part"},
+        {"replacement", "refund", "call back"},
+    ]
+    for prompt, text in notes(130)[120:]:
+        form, values = reader.read(prompt, text)
+        assert forms.write(form, values) == text
+
+
+def test_parts_of_which_one_tells_the_other_are_one() -> None:
+    """Where each issue has a wish of its own, there are three sentences and not nine."""
+    pairs = [row for i, row in enumerate(notes(360)) if i % 3 == i // 3 % 3]
+    forms, _ = known(pairs, TEXT)
+    assert len(forms.forms) == 3
+
+
+def test_a_wrong_answer_makes_no_name_a_word_of_the_sentence() -> None:
+    """One in fifty answers is that of another message: names stay values."""
+    rows = notes(150)
+    rows = [(p, rows[i - 1][1] if i % 50 == 49 else a) for i, (p, a) in enumerate(rows)]
+    forms, reader = known(rows, TEXT)
+    assert len(forms.forms) == 1
+    unread = [i for i, (p, a) in enumerate(rows) if reader.read(p, a)[0] == len(forms.forms)]
+    assert unread == [49, 99, 149]
+
+
 def test_an_answer_that_is_copied_whole_needs_its_value() -> None:
     """A bare text that stands in the prompt is a field; nothing copied is no answer."""
     forms, reader = known([(f"the code is SO-{i}77", f"SO-{i}77") for i in range(60)], TEXT)

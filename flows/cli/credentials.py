@@ -13,7 +13,7 @@ from pathlib import Path
 
 import msgspec
 
-from tasks.core.stage import Refused, private
+from tasks.core.stage import Refused, private, write_secret
 
 FILE, USER = "credentials.json", "flywheel"
 MLFLOW_USERS = "mlflow-users.db"
@@ -63,9 +63,7 @@ def credentials(home: Path) -> Credentials:
             pool_token=secrets.token_urlsafe(24),
             form_key=secrets.token_urlsafe(24),
         )
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(handle, "wb") as file:
-            file.write(msgspec.json.encode(made))
+        write_secret(path, msgspec.json.encode(made))
     if path.stat().st_mode & 0o077:
         raise Refused(f"{path} can be read by others; run `chmod 600 {path}`")
     try:

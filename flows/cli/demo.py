@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 Look = Callable[[], None]
 FIRST = date(2026, 3, 2)  # a Monday, so that the sample's week looks like one
 CONCURRENCY = 48
-LOOKS = 4  # a day, at registry and audits
+LOOKS = 12  # a day, at registry and audits
 SHADOW_SECONDS = 120.0
 SHIFT = f"{FIRST + timedelta(days=2)}T06:00+00:00"
 
@@ -45,7 +45,7 @@ def _services(home: Path, base: str, shift: str) -> dict[str, processes.Service]
 
 
 def _traffic(gateway: str, calls: int, day: date, seed: int, look: Look | None) -> None:
-    """Send a day's calls; `look` is called after each quarter of them, when its shadows are asked.
+    """Send a day's calls; `look` is called now and then, when their shadows are asked.
 
     A live stack does so every minute; this day lasts about one.
     """

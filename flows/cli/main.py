@@ -19,7 +19,7 @@ from flows.cli import keys
 from flows.cli.credentials import join
 from registry.server import answer, reach
 from tasks.core.params import load
-from tasks.core.stage import Refused
+from tasks.core.stage import Refused, no_room, room
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 data = typer.Typer(no_args_is_help=True, help="The datasets behind registered students.")
@@ -40,17 +40,35 @@ def _joined(home: Path) -> Iterator[None]:
     """Use the services of a running `flywheel up` on this home, or start Prefect and MLflow.
 
     A home's artifacts are read through an MLflow server once one has written them. Raises Refused
-    where the one that is named does not answer.
+    where one that is named does not answer, or goes away meanwhile, and where the disk is full.
     """
-    from flows.cli import processes
-    from flows.cli import stack as local
-
     load()  # what is wrong there is said before anything starts
-    local.prepare(home)
-    join(home, local.stack(home))
+    with room(home), _started(home):
+        try:
+            yield
+        except Refused:
+            raise
+        except Exception:
+            _reach()  # a service that is gone is why
+            raise
+
+
+def _reach() -> None:
+    """Raise Refused where a service that the environment names does not answer."""
     reach(os.environ.get("MLFLOW_TRACKING_URI", ""))
     if api := os.environ.get("PREFECT_API_URL"):
         answer("Prefect", f"{api.rstrip('/')}/health", api)
+
+
+@contextmanager
+def _started(home: Path) -> Iterator[None]:
+    from flows.cli import processes
+    from flows.cli import stack as local
+
+    local.prepare(home)
+    join(home, local.stack(home))
+    _reach()
+    if os.environ.get("PREFECT_API_URL"):
         yield
         return
     with local.lock(home):
@@ -77,7 +95,8 @@ def run(
     """Watch the loop turn: days of sample traffic with a night between, then a report."""
     from flows.cli import demo
 
-    demo.run(home.resolve(), calls, days, seed, shift)
+    with room(home.resolve()):
+        demo.run(home.resolve(), calls, days, seed, shift)
 
 
 @app.command()
@@ -90,7 +109,8 @@ def up(
     """Keep gateway, pool, MLflow, Prefect and the schedule running until Ctrl-C or `down`."""
     from flows.cli import up as live
 
-    live.up(home.resolve(), gateway_port, mlflow_port, prefect_port)
+    with room(home.resolve()):
+        live.up(home.resolve(), gateway_port, mlflow_port, prefect_port)
 
 
 @app.command()
@@ -124,7 +144,7 @@ def nightly(
 
         state = flow(day=day, home=str(home), source=source, return_state=True)
         error = state.result(raise_on_failure=False)
-        if isinstance(error, Refused):
+        if isinstance(error, Exception) and (isinstance(error, Refused) or no_room(error)):
             raise error
         console.say(state.message or str(state.type))
     raise typer.Exit(0 if state.is_completed() else 1)

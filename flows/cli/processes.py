@@ -22,7 +22,7 @@ from pathlib import Path
 
 import psutil
 
-from tasks.core.stage import Refused
+from tasks.core.stage import Refused, check_room
 
 MARK = "FLYWHEEL_STACK"  # in the environment of every process of a stack
 START_SECONDS = 120.0
@@ -172,10 +172,11 @@ def running(services: Sequence[Service], home: Path) -> Iterator[Look]:
     """Start all services at once, wait until each is ready, and stop them when the body ends.
 
     Gives a function that starts again what has died or hangs. Each writes `home/logs/<name>.log`.
-    Raises Refused with a service's last line when it does not start.
+    Raises Refused with a service's last line when it does not start, or where the disk is full.
     """
     name, logs = f"{home}#{uuid.uuid4().hex}", home / "logs"
     logs.mkdir(parents=True, exist_ok=True)
+    check_room(home)
     kept, over = list[Kept](), threading.Event()
     with _guarded(name):
         try:

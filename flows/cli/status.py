@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -29,6 +30,7 @@ from tasks.core.stage import Refused
 
 SECONDS = 3.0  # that a service may take to answer
 DAYS = 10  # of the chart
+ROOM = 500e6  # free bytes below which a disk is nearly full
 WIDE = 40
 RECENT = 7 * 86_400  # seconds in which a revocation is news
 SHOWN = 20  # tasks of a table
@@ -40,7 +42,7 @@ def show(home: Path) -> None:
     wrong: list[str] = []
     aliases = _aliases(home, wrong)
     tests = {test.route.task.id: test for test in reversed(_tests(home))}
-    wrong += [*_services(), *_revoked(ledger.entries(home)), *_unlike(home)]
+    wrong += [*_room(home), *_services(), *_revoked(ledger.entries(home)), *_unlike(home)]
     console.say(f"[bold]{home}[/bold]  {_runs()}")
     _wrong(wrong)
     _champions(aliases, tests)
@@ -79,6 +81,15 @@ def _wrong(sentences: list[str]) -> None:
         console.console.print(f"  ! {sentence}", style="red", markup=False)
     if not sentences:
         console.say("  nothing is wrong")
+
+
+def _room(home: Path) -> Iterator[str]:
+    """Yield how little room is left, before the disk is full."""
+    if (free := shutil.disk_usage(home).free) < ROOM:
+        yield (
+            f"only {free / 1e6:,.0f} MB are free at {home}: without room no call is kept, no "
+            "student answers and no night runs"
+        )
 
 
 def _services() -> Iterator[str]:

@@ -6,6 +6,7 @@ complete, with a `manifest.json` beside the data. A hop whose complete output is
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import sys
@@ -25,6 +26,9 @@ HOPS = (
     *("train", "evaluate", "calibrate"),
 )
 MANIFEST = "manifest.json"
+LEAST = 20e6  # free bytes without which no service is started
+FULL = (errno.ENOSPC, errno.EDQUOT)
+FULL_SAID = ("No space left on device", "Disk quota exceeded", "database or disk is full")
 
 
 def manifest(out: Path) -> dict[str, Any] | None:
@@ -49,8 +53,23 @@ def write_atomic(path: Path, data: bytes) -> None:
     """Write a file under a temporary name, then rename it: readers see the old or the new one."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_bytes(data)
-    temporary.replace(path)
+    try:
+        temporary.write_bytes(data)
+        temporary.replace(path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def write_secret(path: Path, data: bytes) -> None:
+    """Write a new file that only its owner may read; nothing is left where it finds no room."""
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+    except OSError:
+        path.unlink(missing_ok=True)
+        raise
 
 
 def private(folder: Path) -> Path:
@@ -68,16 +87,77 @@ def private(folder: Path) -> Path:
     return folder
 
 
+def no_room(error: BaseException | None) -> bool:
+    """Return whether an error, or what led to it, is a full disk.
+
+    SQLite and libraries in Rust or C++ say so in words of their own.
+    """
+    while error is not None:
+        if getattr(error, "errno", None) in FULL or any(said in str(error) for said in FULL_SAID):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+@contextmanager
+def room(folder: Path) -> Iterator[None]:
+    """Say that a disk is full in one sentence with the place that takes most of it.
+
+    Raises Refused.
+    """
+    try:
+        yield
+    except Exception as error:
+        if not no_room(error):
+            raise
+        raise Refused(_full(folder)) from error
+
+
+def check_room(folder: Path) -> None:
+    """Raise Refused where a disk is all but full, before anything is begun that needs room."""
+    if shutil.disk_usage(folder).free < LEAST:
+        raise Refused(_full(folder))
+
+
+def _full(folder: Path) -> str:
+    return (
+        f"the disk that holds {folder} is full{_largest(folder)}: make room there and run this "
+        "again; nothing is half written"
+    )
+
+
+def _largest(folder: Path) -> str:
+    """The part of a folder that takes most room, as the end of a sentence; empty where none is."""
+    sizes = {part: _size(part) for part in (folder.iterdir() if folder.is_dir() else ())}
+    most = max(sizes, key=lambda part: sizes[part], default=None)
+    return f", most of it by {most} ({sizes[most] / 1e6:,.0f} MB)" if most else ""
+
+
+def _size(part: Path) -> int:
+    """The bytes of a file, or of all files below a folder; what goes meanwhile has none."""
+    total = 0
+    for path in (part, *part.rglob("*")):
+        with suppress(OSError):
+            total += 0 if path.is_symlink() or path.is_dir() else path.stat().st_size
+    return total
+
+
 @contextmanager
 def fresh(out: Path) -> Iterator[Path]:
     """Give a temporary folder beside `out`; rename it to `out` when the body succeeds.
 
-    A leftover of an interrupted run is removed. On an error `out` is left as it was.
+    A leftover of an interrupted run is removed. On an error `out` is left as it was, and what was
+    written stays to be looked at, unless it is what filled the disk.
     """
     temporary = out.with_name(f".{out.name}.partial")
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
-    yield temporary
+    try:
+        yield temporary
+    except Exception as error:
+        if no_room(error):
+            shutil.rmtree(temporary, ignore_errors=True)
+        raise
     shutil.rmtree(out, ignore_errors=True)
     temporary.rename(out)
 
@@ -103,7 +183,8 @@ def main(run: Callable[[], Counts]) -> None:
     """Entry point of `python -m tasks.<hop>`: print the counts, or one sentence and exit 2."""
     warnings.filterwarnings("ignore", category=FutureWarning)  # libraries to one another
     try:
-        result = run()
+        with room(Path.cwd()):
+            result = run()
     except Refused as error:
         print(f"flywheel: {error}", file=sys.stderr)
         raise SystemExit(2) from None

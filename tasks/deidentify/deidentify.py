@@ -56,12 +56,12 @@ def load_key(home: Path) -> bytes:
     path = home / "pii.key"
     if not path.exists():
         stage.private(home)
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(handle, "w") as file:
-            file.write(secrets.token_hex(32))
+        stage.write_secret(path, secrets.token_hex(32).encode())
     if path.stat().st_mode & 0o077:
         raise Refused(f"{path} can be read by others; run `chmod 600 {path}`")
-    return path.read_bytes()
+    if not (key := path.read_bytes()).strip():
+        raise Refused(f"{path} is empty; restore it, or remove it where nothing was learned yet")
+    return key
 
 
 class Deidentifier:

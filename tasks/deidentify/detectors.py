@@ -46,7 +46,7 @@ def version(params: Deidentify) -> str:
     here = Path(__file__).parent
     names = (
         "bare_answers cues detectors findings known_names languages ner_model name_check "
-        "national patterns phones places scanner secret_patterns tagger tagger_model"
+        "name_spans national patterns phones places scanner secret_patterns tagger tagger_model"
     )
     parts = [here / f"{name}.py" for name in names.split()]
     parts += sorted(ADAPTER.glob("*.safetensors")) if params.ner == "bundled" else []

@@ -16,6 +16,7 @@ from tasks.deidentify.cues import AMOUNT, DEVICES, EPONYM, NAME_CUE, PERSON_ACT,
 from tasks.deidentify.findings import Finding
 from tasks.deidentify.languages import COMMON, KNOWN, frequency, is_typo
 from tasks.deidentify.languages import language as language_of
+from tasks.deidentify.name_spans import linked, runs
 from tasks.deidentify.places import LINKS
 from tasks.deidentify.wordlists import all_roles, fold, is_name, ordinary, roles, word_set
 
@@ -96,7 +97,7 @@ def _place(text: str, finding: Finding) -> Finding:
 
 
 def _names(text: str, finding: Finding, tongue: str) -> Iterator[Finding]:
-    """The finding without ordinary words at its edges; nothing when no name is left."""
+    """The names in a finding, without ordinary words between and around them."""
     tokens = list(_TOKEN.finditer(text, finding.start, finding.end))
     if _is_eponym(text, tokens):
         return
@@ -107,15 +108,20 @@ def _names(text: str, finding: Finding, tongue: str) -> Iterator[Finding]:
         beside = NAME in held[max(0, i - 1) : i + 2]
         if held[i] != NAME and beside and _second(token.group(), tongue):
             held[i] = NAME
-    unknown = [token for token, weight in zip(tokens, held, strict=True) if weight]
-    if NAME not in held and not _like_a_person(text, finding, unknown, tongue):
-        return
-    first = next(i for i, h in enumerate(held) if h)
-    last = next(i for i in reversed(range(len(held))) if held[i])
-    start = finding.start if first == 0 else tokens[first].start()
-    end = finding.end if last == len(tokens) - 1 else tokens[last].end()
-    kind = "PERSON" if _is_person(tokens[first : last + 1]) else finding.kind
-    yield Finding(start, end, kind, finding.score, finding.detector)
+    words = [token.group() for token in tokens]
+    for i, j in linked(words):
+        if NAME in (held[i], held[j]):
+            held[i] = held[j] = NAME
+    for first, last in runs(words, held):
+        some = tokens[first : last + 1]
+        unknown = [t for t, weight in zip(some, held[first : last + 1], strict=True) if weight]
+        named = NAME in held[first : last + 1]
+        if not named and not _like_a_person(text, finding, unknown, tongue):
+            continue
+        start = finding.start if first == 0 else tokens[first].start()
+        end = finding.end if last == len(tokens) - 1 else tokens[last].end()
+        kind = "PERSON" if _is_person(some) else finding.kind
+        yield Finding(start, end, kind, finding.score, finding.detector)
 
 
 def _is_eponym(text: str, tokens: list[re.Match[str]]) -> bool:

@@ -13,8 +13,8 @@ from __future__ import annotations
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
@@ -23,12 +23,13 @@ from tasks.core.contract import Contract, structure
 from tasks.core.records import Json
 from tasks.students.flatten import Flat, Lists, built, flatten, places_of
 from tasks.students.list_slots import listed, menus
+from tasks.students.phrases import Phrase, phrases
 from tasks.students.sentences import literal_words, slots
 from tasks.students.slots import ABSENT, SLOT, Field, Pair, Path, field_of, named, slot_of
 
 Read = tuple[str, Flat, Json]  # a prompt, an answer, and the values in it
 
-HALF = 0.5  # share of the answers that must have a form in common with others
+FORMED = 0.3  # share of the answers that must have a form in common with others
 RARE = 0.002  # share of a form's answers under which a path is none of it
 
 
@@ -87,6 +88,7 @@ class Reader:
     literal: Mapping[Path, frozenset[str]]
     plain: bool
     lists: Lists
+    phrases: Mapping[Path, Mapping[tuple[str, ...], Phrase]]
     paths: Sequence[frozenset[Path]] = ()
     twins: Sequence[Mapping[str, str]] = ()
 
@@ -122,8 +124,13 @@ class Reader:
                 values[field.name] = value
             elif isinstance(value, str) and path in self.literal:
                 sentence, fillings = slots(value, prompt, self.literal[path], named(path))
-                kept.append([path, sentence, list(fillings)])
-                values |= fillings
+                phrase = self.phrases.get(path, {}).get(tuple(fillings))
+                parts = phrase.read(sentence) if phrase else None
+                if phrase and parts is not None:
+                    kept.append([path, phrase.text, list(phrase.names)])
+                else:
+                    kept.append([path, sentence, list(fillings)])
+                values |= fillings | (parts or {})
             else:
                 kept.append([path, value, []])
         return json.dumps(kept), values
@@ -138,10 +145,11 @@ def learn(
     """
     plain = contract.kind in ("labels", "text")
     lists = Lists() if plain else _lists(prompts, answers)
-    flats = map(Reader({}, {}, {}, plain, lists).flat, answers)
+    flats = map(Reader({}, {}, {}, plain, lists, {}).flat, answers)
     rows = [(p, flat) for p, flat in zip(prompts, flats, strict=True) if flat is not None]
     fields, literal = _columns(rows, lists, told, called=contract.kind == "tools")
-    reader = Reader({}, fields, literal, plain, lists)
+    spoken = _phrases(rows, literal)
+    reader = Reader({}, fields, literal, plain, lists, spoken)
     readings: dict[str, list[Read]] = defaultdict(list)
     for prompt, flat in rows:
         key, values = reader.split(prompt, flat)
@@ -151,20 +159,21 @@ def learn(
         (k for k in readings if len(readings[k]) >= least), key=lambda k: (-len(readings[k]), k)
     )
     share = sum(len(readings[k]) for k in keys) / max(1, len(answers))
-    if share < HALF:
+    if share < FORMED:
         return f"only {share:.0%} of the answers have a form in common with others"
     groups = [readings[key] for key in keys]
     fields = _optional(fields, [[flat for _, flat, _ in group] for group in groups])
     twins = [_twins(key, group) for key, group in zip(keys, groups, strict=True)]
-    reader = Reader({}, fields, literal, plain, lists)
+    reader = replace(reader, fields=fields)
     forms = tuple(
         _form(key, [flat for _, flat, _ in group], reader, same)
         for key, group, same in zip(keys, groups, twins, strict=True)
     )
-    needed = _needed(forms, fields, [row for group in groups for row in group])
+    known = [*fields.values(), *_parts(spoken)]
+    needed = _needed(forms, known, [row for group in groups for row in group])
     numbers = {key: number for number, key in enumerate(keys)}
     paths = [frozenset(form.paths) for form in forms]
-    reader = Reader(numbers, fields, literal, plain, lists, paths, twins)
+    reader = replace(reader, keys=numbers, paths=paths, twins=twins)
     return Forms(forms=forms, fields=needed, plain=plain), reader
 
 
@@ -175,11 +184,34 @@ def _lists(prompts: Sequence[str], answers: Sequence[str]) -> Lists:
     return Lists(tagged, picked)
 
 
+def _phrases(
+    rows: Sequence[tuple[str, Flat]], literal: Mapping[Path, frozenset[str]]
+) -> dict[Path, dict[tuple[str, ...], Phrase]]:
+    """The phrases of each path's sentences."""
+    found: dict[Path, dict[tuple[str, ...], Phrase]] = {}
+    for path, words in literal.items():
+        said = (
+            slots(flat[path], prompt, words, named(path))
+            for prompt, flat in rows
+            if isinstance(flat.get(path), str)
+        )
+        found[path] = phrases(((text, tuple(fillings)) for text, fillings in said), named(path))
+    return found
+
+
+def _parts(spoken: Mapping[Path, Mapping[tuple[str, ...], Phrase]]) -> Iterator[Field]:
+    """The parts of phrases, as fields."""
+    for some in spoken.values():
+        for phrase in some.values():
+            for name, values in phrase.parts.items():
+                yield Field(name=name, how="closed", values=values)
+
+
 def _needed(
-    forms: Sequence[Form], fields: Mapping[Path, Field], rows: Sequence[Read]
+    forms: Sequence[Form], fields: Iterable[Field], rows: Sequence[Read]
 ) -> tuple[Field, ...]:
     """The fields that the forms name; those of slots are learned from what stood in them."""
-    by_name = {field.name: field for field in fields.values()}
+    by_name = {field.name: field for field in fields}
     stood: dict[str, list[Pair]] = defaultdict(list)
     for prompt, _, values in rows:
         for name, value in values.items():
