@@ -252,6 +252,20 @@ def test_halves_are_joined_only_where_it_is_sure_which_belong_together(tmp_path:
     assert taken(sorted(tmp_path.iterdir())) == ([], ["unreadable"] * 4)
 
 
+def test_halves_in_two_sources_are_joined(tmp_path: Path) -> None:
+    """Requests and answers of a batch may be named as two sources of a night."""
+    from tasks.core.params import Ingest
+    from tasks.ingest.ingest import dry_run, ingest
+
+    asked, given = tmp_path / "asked.jsonl", tmp_path / "given.jsonl"
+    asked.write_text(json.dumps(half("1", body=BODY)))
+    given.write_text(json.dumps(half("1", response={"body": chat("ok")})))
+    (tmp_path / "out").mkdir()
+    counts = ingest([str(asked), str(given)], tmp_path / "out", Ingest())
+    assert (counts.read, counts.kept) == (1, 1)
+    assert dry_run([str(given), str(asked)]).calls == 1
+
+
 def test_calls_under_one_id_are_told_apart_by_all_that_they_say(tmp_path: Path) -> None:
     """A host that calls every reply chatcmpl-0 loses none: document, then 600 constant letters."""
     texts = [f"{name}: {'x' * 600}" for name in "abc"]
