@@ -116,8 +116,8 @@ def holds_call(text: str, tools: Collection[str]) -> bool:
     """Return whether a reply writes a tool call into its text, in the markup of some model."""
     if _CALL.match(text) or _MARKED.search(text):
         return True
-    if tools and (named := _NAMING.match(text)):
-        return next(filter(None, named.groups())) in tools
+    if tools and (naming := _NAMING.match(text)):
+        return next(filter(None, naming.groups())) in tools
     bare = text.strip().removeprefix("```json").strip("`\n ")
     if not tools or not bare.startswith(("{", "[")) or not any(t in bare for t in tools):
         return False
