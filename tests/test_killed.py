@@ -1,6 +1,7 @@
 """Killed before each of its writes and begun again, everything ends as if nothing had happened.
 
-Writes are renames, lines of the ledger, orders to the pool, and every change in MLflow.
+The same where the registry goes away or the disk is full. Writes are renames, lines of the ledger,
+orders to the pool, and every change in MLflow.
 """
 
 from __future__ import annotations
@@ -8,57 +9,72 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from itertools import count
 from pathlib import Path
 from typing import Any
 
-import httpx
 import msgspec
 import pytest
 import students
+from disks import Disk, mounted
+from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
+from place import TASK, Place, State
 from sqlalchemy import Engine, event
 from upstream import upstream
 
 from flows.night import alerts, pool_update, revocation, shadow_promotion
-from flows.night.folders import registry_of
 from flows.night.shadow_plan import PLAN
-from registry import hash_chain, ledger, plots
+from registry import hash_chain, plots
 from registry.gate import Verdict
 from serving.pool import Pool
 from serving.reconcile import routes
 from serving.shadow import FOLDER
 from tasks.calibrate.shadow_proof import ShadowAnswer, ShadowPlan
 from tasks.core.certificate import Refusal
-from tasks.core.stage import write_atomic
+from tasks.core.stage import Refused, room, write_atomic
 
 pytestmark = pytest.mark.flow
-TASK = "route-1"
+READS = ("search_", "get_", "download_")
 CHANGES = ("set_", "delete_", "create_", "update_", "log_", "finalize_")
+
+
+Fault = Callable[[str], None]  # told before each write, and before each call to MLflow, from one on
 
 
 class Killed(BaseException):
     """What nobody catches."""
 
 
+def kill(_: str) -> None:
+    """The dead do nothing."""
+    raise Killed
+
+
+def away(name: str) -> None:
+    """MLflow does not answer any more."""
+    if hasattr(MlflowClient, name):
+        raise MlflowException("API request failed: [Errno 111] Connection refused")
+
+
 @contextmanager
-def killed(number: int) -> Iterator[list[str]]:
-    """Raise Killed before write `number`, counted from 0; the writes that were begun."""
+def failing(number: int, fault: Fault) -> Iterator[list[str]]:
+    """Bring a fault about before write `number`, counted from 0; the writes that were begun."""
     begun: list[str] = []
 
-    def counted(name: str, write: Callable[..., Any]) -> Callable[..., Any]:
+    def told(name: str, act: Callable[..., Any], writes: bool) -> Callable[..., Any]:
         def instead(*args: Any, **more: Any) -> Any:
+            if writes and len(begun) <= number:
+                begun.append(name)
             if len(begun) > number:
-                raise Killed  # the dead do not write
-            begun.append(name)
-            if len(begun) > number:
-                raise Killed
-            return write(*args, **more)
+                fault(name)
+            return act(*args, **more)
 
         return instead
 
-    client = [name for name in dir(MlflowClient) if name.startswith(CHANGES)]
+    client = [name for name in dir(MlflowClient) if name.startswith((*CHANGES, *READS))]
     places = [
         (os, "replace"),
         (os, "rename"),
@@ -68,106 +84,16 @@ def killed(number: int) -> Iterator[list[str]]:
     ]
     with pytest.MonkeyPatch.context() as patch:
         for owner, name in (*places, *((MlflowClient, name) for name in client)):
-            patch.setattr(owner, name, counted(name, getattr(owner, name)))
+            writes = not name.startswith(READS)
+            patch.setattr(owner, name, told(name, getattr(owner, name), writes))
         yield begun
 
 
-class FakePool:
-    """A server whose adapters all give the canary's answer."""
-
-    def __init__(self) -> None:
-        self.models: list[str] = []
-
-    def answer(self, request: httpx.Request) -> httpx.Response:
-        """What vLLM answers."""
-        body: Any = msgspec.json.decode(request.content) if request.content else {}
-        if request.url.path.endswith("/models"):
-            data = [{"id": name, "parent": "nano"} for name in self.models]
-            return httpx.Response(200, json={"data": data})
-        if request.url.path.endswith("/load_lora_adapter"):
-            self.models = sorted({*self.models, body["lora_name"]})
-            return httpx.Response(200, text="Success")
-        if request.url.path.endswith("/unload_lora_adapter"):
-            self.models.remove(body["lora_name"])
-            return httpx.Response(200, text="Success")
-        choice = {
-            "message": {"role": "assistant", "content": students.LABELS[1]},
-            "finish_reason": "stop",
-            "logprobs": {"content": [{"token": "x", "logprob": -0.01}]},
-        }
-        return httpx.Response(200, json={"model": body["model"], "choices": [choice]})
-
-
-@dataclass(frozen=True)
-class State:
-    """All that people and callers see of a home."""
-
-    aliases: dict[str, dict[str, int]]
-    versions: list[int]
-    moves: list[tuple[str, str, int | None, int | None]]
-    served: list[tuple[str, int, float, int | None]]
-    loaded: list[str]
-
-
-class Place:
-    """A home with a registry, and a pool of its own."""
-
-    pool = FakePool()
-
-    def __init__(self, home: Path) -> None:
-        self.home, self.store = home, registry_of(home)
-
-    def copy(self, to: Path) -> Place:
-        """A copy that may be damaged."""
-        shutil.copytree(self.home, to)
-        return Place(to)
-
-    def state(self) -> State:
-        """Return what is to be the same."""
-        ledger.verify(self.home)
-        found = [
-            (r["task"]["id"], r["version"], r["share"], (r["former"] or {}).get("version"))
-            for r in routes(self.home)
-        ]
-        moves = [(e.task, e.who, e.before, e.after) for e in ledger.entries(self.home)]
-        numbers = [version.number for version in self.store.versions(TASK)]
-        return State(self.store.aliases(), numbers, moves, found, self.pool.models)
-
-    def register(self, n: int) -> None:
-        """Register one student again, with another proof."""
-        shutil.rmtree(self.home / "made", ignore_errors=True)
-        folder, made, lineage = students.bundle(self.home / "made", subject=students.task(TASK))
-        proof = students.certificate(made, task=TASK, n=n)
-        write_atomic(folder / "certificate.json", msgspec.json.encode(proof))
-        card = students.scorecard(made, task=TASK)
-        task, passed = students.task(TASK), students.PASSED
-        self.store.register(task, folder, card, proof, passed, lineage)
-
-    def promote(self, number: int) -> None:
-        """What a night does at its end."""
-        now = self.store.champion(TASK)
-        reason, at = "It won.", 1e9
-        ledger.promote(self.home, self.store, TASK, number, expected=now, reason=reason, now=at)
-        pool_update.promote(self.home)
-
-    def journal(self, version: int, agrees: bool, count: int) -> None:
-        """Audited answers of a version."""
-        adapter = next(r for r in routes(self.home) if r["version"] == version)["adapter"]
-        file = self.home / "journal" / "2026-03-15.jsonl"
-        file.parent.mkdir(exist_ok=True)
-        with file.open("ab") as lines:
-            for n in range(count):
-                line = {
-                    "id": f"v{version}-{agrees}-{n}",
-                    "at": 1.7736e9 + n,
-                    "task": TASK,
-                    "conversation": f"v{version}-{agrees}-{n}",
-                    "request": {"messages": []},
-                    "answered_by": adapter,
-                    "student": {"adapter": adapter, "version": version, "since": 0.0},
-                    "audit": {"agrees": agrees},
-                }
-                lines.write(msgspec.json.encode(line) + b"\n")
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Disk]:
+    """A disk of its own, for copies of a home."""
+    with mounted(tmp_path / "disk", 64) as made:
+        yield made
 
 
 @pytest.fixture(scope="module")
@@ -253,32 +179,98 @@ def prepared(place: Place, act: Callable[[Place], None]) -> None:
         with_shadow(place)
 
 
-@pytest.mark.parametrize("act", [promotion, rollout, revoked, shadow, registration])
-def test_whoever_is_killed_begins_again(
-    first: Place, tmp_path: Path, act: Callable[[Place], None]
-) -> None:
-    """Before any of its writes; the second time it comes to the same end."""
+ACTS = [promotion, rollout, revoked, shadow, registration]
+
+
+@dataclass(slots=True)
+class Story:
+    """A home where something is about to happen, and how it is to end."""
+
+    begin: Place
+    act: Callable[[Place], None]
+    models: list[str] = field(default_factory=list)
+    end: State = field(init=False)
+
+    def __post_init__(self) -> None:
+        prepared(self.begin, self.act)
+        self.models = Place.pool.models
+        whole = self.begin.copy(self.begin.home.with_name("whole"))
+        self.act(whole)
+        self.end = whole.state()
+        assert self.end != self.begin.state()
+
+    def again(self, to: Path) -> Place:
+        """The home as it was before, and the pool."""
+        Place.pool.models = list(self.models)
+        return self.begin.copy(to)
+
+    def may_serve(self) -> set[tuple[str, int]]:
+        """Who serves on the way: the ones from before, and those at the end."""
+        before = {(r["task"]["id"], r["version"]) for r in routes(self.begin.home)}
+        return before | {(task, version) for task, version, *_ in self.end.served}
+
+
+@pytest.fixture
+def story(first: Place, tmp_path: Path, request: pytest.FixtureRequest) -> Story:
+    """What is about to happen."""
     Place.pool.models = [r["adapter"] for r in routes(first.home)]
-    begin = first.copy(tmp_path / "begin")
-    prepared(begin, act)
-    models = Place.pool.models
-    whole = begin.copy(tmp_path / "whole")
-    act(whole)
-    expected = whole.state()
-    assert expected != begin.state()
+    return Story(first.copy(tmp_path / "begin"), request.param)
+
+
+@pytest.mark.parametrize("story", ACTS, indirect=True)
+def test_whoever_is_killed_begins_again(story: Story, tmp_path: Path) -> None:
+    """Before any of its writes; the second time it comes to the same end."""
     writes = 0
     while True:
-        Place.pool.models = list(models)
-        place = begin.copy(tmp_path / str(writes))
+        place = story.again(tmp_path / str(writes))
         try:
-            with killed(writes) as begun:
-                act(place)
+            with failing(writes, kill) as begun:
+                story.act(place)
         except Killed:
-            act(place)
-            assert place.state() == expected, f"killed before write {writes}: {begun[-1]}"
+            story.act(place)
+            assert place.state() == story.end, f"killed before write {writes}: {begun[-1]}"
             writes += 1
             shutil.rmtree(place.home)
             continue
         break
-    print(f"{act.__name__}: killed before each of {writes} writes")
+    print(f"{story.act.__name__}: killed before each of {writes} writes")
     assert writes >= 2
+
+
+def failed(story: Story, place: Place, number: int, fault: Fault) -> list[str]:
+    """The writes that were begun when one fails, which is no reason to serve anybody else.
+
+    A full disk is a sentence; without a registry a step is tried again, and then says so at once.
+    """
+    with failing(number, fault) as begun, suppress(Refused, MlflowException), room(place.home):
+        story.act(place)
+    assert {(r["task"]["id"], r["version"]) for r in routes(place.home)} <= story.may_serve()
+    return begun
+
+
+@pytest.mark.parametrize("story", ACTS, indirect=True)
+def test_without_a_registry_nothing_is_half_done(story: Story, tmp_path: Path) -> None:
+    """It goes away before every fourth of the writes; once it is back the end is the same."""
+    for number in count(1, 4):
+        place = story.again(tmp_path / str(number))
+        begun = failed(story, place, number, away)
+        if len(begun) <= number:
+            break
+        story.act(place)
+        assert place.state() == story.end, f"no registry before write {number}: {begun[-1]}"
+        shutil.rmtree(place.home)
+
+
+@pytest.mark.parametrize("story", ACTS, indirect=True)
+def test_on_a_full_disk_nothing_is_half_done(story: Story, disk: Disk) -> None:
+    """It is full before every fourth of the writes; once there is room the end is the same."""
+    for number in count(0, 4):
+        place = story.again(disk.root / str(number))
+        begun = failed(story, place, number, disk.fill)
+        disk.empty()
+        if len(begun) <= number:
+            break
+        story.act(place)
+        assert place.state() == story.end, f"no room before write {number}: {begun[-1]}"
+        assert not list(place.home.rglob(".*.tmp"))
+        shutil.rmtree(place.home)

@@ -6,8 +6,7 @@ import os
 import signal
 import sys
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Annotated
@@ -17,8 +16,8 @@ import typer
 from flows import console
 from flows.cli import keys
 from flows.cli.credentials import join
-from registry.server import answer, reach
-from tasks.core.params import load
+from flows.cli.joined import Gone, joined
+from registry.server import reach
 from tasks.core.stage import Refused, no_room, room
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
@@ -33,53 +32,6 @@ Home = Annotated[
     Path, typer.Option(help="Folder that holds the journal, the nights and the registry.")
 ]
 Port = Annotated[int, typer.Option(help="0 picks a free one.", min=0, max=65_535)]
-
-
-@contextmanager
-def _joined(home: Path) -> Iterator[None]:
-    """Use the services of a running `flywheel up` on this home, or start Prefect and MLflow.
-
-    A home's artifacts are read through an MLflow server once one has written them. Raises Refused
-    where one that is named does not answer, or goes away meanwhile, and where the disk is full.
-    """
-    load()  # what is wrong there is said before anything starts
-    with room(home), _started(home):
-        try:
-            yield
-        except Refused:
-            raise
-        except Exception:
-            _reach()  # a service that is gone is why
-            raise
-
-
-def _reach() -> None:
-    """Raise Refused where a service that the environment names does not answer."""
-    reach(os.environ.get("MLFLOW_TRACKING_URI", ""))
-    if api := os.environ.get("PREFECT_API_URL"):
-        answer("Prefect", f"{api.rstrip('/')}/health", api)
-
-
-@contextmanager
-def _started(home: Path) -> Iterator[None]:
-    from flows.cli import processes
-    from flows.cli import stack as local
-
-    local.prepare(home)
-    join(home, local.stack(home))
-    _reach()
-    if os.environ.get("PREFECT_API_URL"):
-        yield
-        return
-    with local.lock(home):
-        services = [local.prefect_server(home, local.free_port())]
-        addresses = {"PREFECT_API_URL": services[0].url + "/api"}
-        if not os.environ.get("MLFLOW_TRACKING_URI"):
-            services.append(local.mlflow_server(home, local.free_port()))
-            addresses["MLFLOW_TRACKING_URI"] = services[1].url
-        join(home, addresses)
-        with processes.running(services, home):
-            yield
 
 
 @app.command()
@@ -139,7 +91,7 @@ def nightly(
 ) -> None:
     """Run one night now: on the journal, or on logs that you already have."""
     home = home.resolve()
-    with _joined(home):
+    with joined(home):
         from flows.nightly import nightly as flow
 
         state = flow(day=day, home=str(home), source=source, return_state=True)
@@ -172,7 +124,7 @@ def rollback(
 
 def _moved(home: Path, move: Callable[[ModuleType, Path], None]) -> None:
     """Let a person move an alias, and the pool follow."""
-    with _joined(home):
+    with joined(home):
         from flows.cli import decisions
         from flows.night.folders import registry_of
         from flows.promote import promote as flow
@@ -232,7 +184,7 @@ def _known(home: Path) -> Path:
 def watch(home: Home = LIVE) -> None:
     """Take out of service what broke its certificate, now."""
     home = home.resolve()
-    with _joined(home):
+    with joined(home):
         from flows.watch import watch as flow
 
         flow(home=str(home))
@@ -315,6 +267,9 @@ def main() -> None:
         app()
     except Refused as error:
         console.console.print(f"flywheel: {error}", style="red")
+        if isinstance(error, Gone):
+            sys.stdout.flush()
+            os._exit(2)  # Prefect's client would wait for its server for minutes
         sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)

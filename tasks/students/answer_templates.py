@@ -23,7 +23,7 @@ from tasks.core.contract import Contract, structure
 from tasks.core.records import Json
 from tasks.students.flatten import Flat, Lists, built, flatten, places_of
 from tasks.students.list_slots import listed, menus
-from tasks.students.phrases import Phrase, phrases
+from tasks.students.phrases import MOST, Phrase, phrases
 from tasks.students.sentences import literal_words, slots
 from tasks.students.slots import ABSENT, SLOT, Field, Pair, Path, field_of, named, slot_of
 
@@ -192,7 +192,7 @@ def _phrases(
     for path, words in literal.items():
         said = (
             slots(flat[path], prompt, words, named(path))
-            for prompt, flat in rows
+            for prompt, flat in rows[:MOST]
             if isinstance(flat.get(path), str)
         )
         found[path] = phrases(((text, tuple(fillings)) for text, fillings in said), named(path))

@@ -11,6 +11,7 @@ from tasks.students.slots import SLOT, places
 
 SLIP = 0.03  # chance that a copied word does not stand in the prompt: a wrong answer, a typo
 OFTEN = 0.3  # share of the texts from which a word belongs to the sentence
+LOOKED_AT = 2_000  # answers in which words that are always there are looked for
 ALWAYS = 12  # answers with the same word in the same place, from which it is none of their values
 _WORD = re.compile(r"[\w@.+:/-]*\w")
 # What differs in a repeated sentence (a query, say), copied or not: what is quoted, and numbers.
@@ -41,7 +42,7 @@ def literal_words(pairs: Sequence[tuple[str, str]]) -> frozenset[str]:
 
     often = OFTEN * len(pairs)
     own = frozenset(w for w, n in seen.items() if n >= often or literal(w, n))
-    return own.union(_constant(pairs, own))
+    return own.union(_constant(pairs[:LOOKED_AT], own))
 
 
 def _constant(pairs: Sequence[tuple[str, str]], literal: frozenset[str]) -> Iterator[str]:
