@@ -120,10 +120,14 @@ def waiting(evidence: Standing) -> str:
     )
 
 
-def noted(page: str, note: str) -> str:
-    """A version's page with what is said about it now on top, in place of what was said before."""
+def noted(page: str, note: str, revoked: str = "") -> str:
+    """A version's page with what is said about it now on top, in place of what was said before.
+
+    What live calls say where it is asked in the background, and why it was `revoked`.
+    """
     rest = page.partition(NOTED)[2] or page
-    return f"### In shadow\n{note}{NOTED}{rest}"
+    said = {"Revoked": revoked, "In shadow": note}
+    return "\n\n".join(f"### {head}\n{text}" for head, text in said.items() if text) + NOTED + rest
 
 
 def scores(scorecard: Scorecard) -> str:

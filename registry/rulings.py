@@ -10,19 +10,20 @@ from registry.ledger import OURS, POLICY, WATCH, Entry
 def changes(ledger: Sequence[Entry]) -> dict[str, float]:
     """The tasks whose teacher has changed, and when: no older answer of theirs is learned from.
 
-    What a person put back was no breach.
+    A later breach of a student's own leaves that as it is. What a person put back was no breach.
     """
-    breaches: dict[str, Entry] = {}
+    breaches: dict[str, list[Entry]] = {}
     for entry in ledger:
-        if entry.breach:
-            breaches[entry.task] = entry
-        elif (breach := breaches.get(entry.task)) and _put_back(entry, breach):
-            del breaches[entry.task]
-    return {task: e.breach.changed for task, e in breaches.items() if e.breach and e.breach.teacher}
-
-
-def _put_back(entry: Entry, breach: Entry) -> bool:
-    return entry.moved and entry.who not in OURS and entry.after == breach.before
+        earlier = breaches.setdefault(entry.task, [])
+        if entry.breach and entry.breach.teacher:
+            earlier.append(entry)
+        elif entry.moved and entry.who not in OURS:
+            breaches[entry.task] = [breach for breach in earlier if breach.before != entry.after]
+    return {
+        task: max(entry.breach.changed for entry in found if entry.breach)
+        for task, found in breaches.items()
+        if found
+    }
 
 
 def overruled(ledger: Sequence[Entry], task: str, version: int) -> float:

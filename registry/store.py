@@ -24,7 +24,7 @@ from registry import card, mlflow_run
 from registry.bundle import Lineage
 from registry.gate import Verdict
 from registry.server import reach
-from registry.version import PASSED, REFUSED, TASK, many, version_of
+from registry.version import PASSED, REFUSED, REVOKED, TASK, many, version_of
 from registry.version import Version as Version  # part of what a store gives
 from tasks.core.certificate import Certificate
 from tasks.core.records import digest
@@ -152,15 +152,16 @@ class Store:
     def note(self, version: Version, text: str) -> None:
         """Put what live calls say about a version at the top of its page."""
         at = version.name, str(version.number)
-        before = str(self.client.get_model_version(*at).description or "")
-        if (after := card.noted(before, text)) != before:
+        page = self.client.get_model_version(*at)
+        before = str(page.description or "")
+        if (after := card.noted(before, text, page.tags.get(REVOKED, ""))) != before:
             self.client.update_model_version(*at, after)
 
     def revoke(self, version: Version, why: str) -> None:
         """Say on a version's page, and in a tag, why the watch took it out."""
         at = version.name, str(version.number)
-        self.client.set_model_version_tag(*at, "revoked", why)
-        self.note(version, why)
+        self.client.set_model_version_tag(*at, REVOKED, why)
+        self.note(version, "")
 
     def champion(self, name: str) -> int | None:
         """The number of a task's champion, or None."""

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 AT_ONCE = 50  # names in a question to the registry's server: it must fit into a URL
 TASK = "task"  # the scope of a student that has one task
 PASSED, REFUSED = "passed", "refused"  # by the gate
+REVOKED = "revoked"  # the tag that says why the watch took a version out
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,7 +13,7 @@ from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
 from flows.night import shadow_promotion
-from flows.night.shadow_plan import PLAN
+from flows.night.shadow_plan import PLAN, REVOKED
 from registry import bundle, ledger, plots
 from registry.gate import Verdict
 from registry.store import Store, Version
@@ -112,6 +112,39 @@ def test_live_calls_make_a_champion(registered: tuple[Path, Version]) -> None:
     assert bundle.read(folder, "lineage")["night"] == "2026-03-14"
     assert ledger.entries(home)[-1].after == number
     assert shadow_promotion.prove(home) == {}
+
+
+def test_a_revoked_version_is_proven_anew(registered: tuple[Path, Version]) -> None:
+    """By calls since it was taken out; what it becomes serves, though the watch took it out."""
+    home, _ = registered
+    store, subject = Store(f"sqlite:///{home}/mlflow.db", load_key(home)), students.task("route-5")
+    folder, made, lineage = students.bundle(home / "out", subject=subject)
+    card, proof = students.scorecard(made, task=subject.id), students.certificate(made)
+    version = store.register(subject, folder, card, proof, Verdict(True, "It passed."), lineage)
+    store.revoke(version, "Revoked: 5 of 5 audited answers wrong.")
+    store.set_shadow(subject.id, version.number)
+    plan = ShadowPlan(
+        task=subject.id,
+        adapter_digest=made,
+        alpha=0.05,
+        delta=0.1,
+        attempt=2,
+        thresholds=(-0.5,),
+        loaded=100.0,
+    )
+    attempt = home / "nights" / "2026-03-14" / "calibrate" / subject.id
+    write_atomic(attempt / REVOKED.format(version.number) / PLAN, msgspec.json.encode(plan))
+    calls = right("i", 101.0)
+    live(home, version, calls[:20])
+    told = shadow_promotion.prove(home)[subject.id]
+    assert "all of them right, prove it" in told
+    page = store.client.get_model_version(subject.id, str(version.number)).description
+    assert page.startswith("### Revoked\nRevoked: 5 of 5 audited answers wrong.\n")
+    assert f"### In shadow\n{told}" in page
+    live(home, version, calls)
+    shadow_promotion.prove(home)
+    assert store.champion(subject.id) == version.number + 1
+    assert store.shadow(subject.id) is None
 
 
 def test_a_candidate_that_waits_for_a_person_is_asked_in_the_background(

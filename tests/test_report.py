@@ -254,12 +254,16 @@ def test_the_page_counts_down_to_a_proof(tmp_path: Path) -> None:
 
 
 def test_the_page_says_what_was_revoked(tmp_path: Path) -> None:
-    """What the watch wrote into the ledger, newest first; promotions are no events."""
+    """What the watch wrote into the ledger, newest first; promotions are no events.
+
+    The curve has a mark on the day whose answers became worse, by the calls' own clock.
+    """
     found = days(home(tmp_path, learnt=True) / "journal", PRICES)
     fields = {"at": 1.8e9, "task": TASK, "before": 3, "after": None}
+    grounds = {"changed": datetime.fromisoformat(f"{found[-1].day}T06:10+00:00").timestamp()}
     lines = [
         fields | {"who": "policy", "reason": "It won."},
-        fields | {"who": "watch", "reason": "Revoked: 5 of 9 <audited>."},
+        fields | {"who": "watch", "reason": "Revoked: 5 of 9 <audited>.", "breach": grounds},
         fields | {"who": "watch", "task": "", "reason": "Calls are answered by larger."},
     ]
     (tmp_path / "promotions.jsonl").write_text("\n".join(map(json.dumps, lines)) + "\n{torn")
@@ -268,7 +272,9 @@ def test_the_page_says_what_was_revoked(tmp_path: Path) -> None:
     assert "It won." not in part
     assert f"{TASK} v3" in part
     assert "5 of 9 &lt;audited&gt;" in part
+    assert ", 06:10 UTC" in part
     assert part.index("The teacher changed") < part.index("Revoked")
+    assert text.count("1 taken out</text>") == 1
 
 
 def test_a_champion_goes_on_when_the_new_student_fails(tmp_path: Path) -> None:

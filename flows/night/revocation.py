@@ -18,7 +18,7 @@ from filelock import FileLock
 
 from flows.night import alerts, champions, teacher_change
 from flows.night.folders import Night, open_night, registry_of
-from flows.night.shadow_plan import PLAN
+from flows.night.shadow_plan import PLAN, REVOKED
 from registry import bundle, ledger, rulings
 from registry.ledger import Breach, Entry
 from registry.store import Store, Version
@@ -31,11 +31,13 @@ from tasks.core.certificate import Certificate, Refusal, load_certificate
 from tasks.core.contract import agree, answer
 from tasks.core.sequential_tests import ChangeDetector
 from tasks.core.task import load_one
+from tasks.evaluate.significance import binomial_tail
 from tasks.students.adapters import open_student
 
 log = logging.getLogger("flywheel")
 
 AUDITS = 300  # newest audited calls that an earlier version is asked
+AGAINST = 0.1  # chance, at the accepted risk, of as many wrong audits; below it they speak against
 DONE = "revoked"  # the folder of what was done about each breach
 
 
@@ -140,7 +142,7 @@ def _former(
 def _earlier(
     night: Night, store: Store, test: RiskTest, audits: Sequence[JournalLine]
 ) -> Version | None:
-    """The newest earlier version that the same audits speak for."""
+    """The newest earlier version that the same audits do not speak against."""
     task, number = test.route.task.id, test.route.version
     entries = ledger.entries(night.home)
     versions = store.versions(task)
@@ -155,7 +157,10 @@ def _earlier(
 
 
 def _stands(night: Night, folder: Path, test: RiskTest, audits: Sequence[JournalLine]) -> bool:
-    """Return whether a version would have kept its promise on these audits."""
+    """Return whether a version answers some of these audited calls, and not too many wrongly.
+
+    They are what the revoked one was asked since its answers became worse.
+    """
     proven, task = load_certificate(folder / "certificate.json"), load_one(folder)
     assert isinstance(proven, Certificate)  # else it would not be usable
     asked = [
@@ -175,7 +180,9 @@ def _stands(night: Night, folder: Path, test: RiskTest, audits: Sequence[Journal
         detector.see(wrong)
         since += [wrong] if line.at >= test.changed else []
     alarm = detector.alarm(night.params.watch.audits_per_false_alarm)
-    return bool(since) and not alarm and sum(since) <= proven.alpha * len(since)
+    # Few audits, of another's answers: one wrong of five says little about this version.
+    chance = 1 - binomial_tail(sum(since) - 1, len(since), proven.alpha)
+    return bool(since) and not alarm and chance >= AGAINST
 
 
 def _settled(night: Night, store: Store, entry: Entry) -> str:
@@ -215,10 +222,10 @@ def _shadow(night: Night, store: Store, version: Version, breach: Breach) -> Non
         risk=proven.risk,
         learned=tuple((bundle.read(folder, "shadow") or {}).get("learned", ())),
     )
-    attempt = night.out("calibrate", version.name, f"revoked-v{version.number}")
+    attempt = night.out("calibrate", version.name, REVOKED.format(version.number))
     refusal = Refusal(
         refused="It was revoked, and is asked in the background.", attempt=plan.attempt
     )
+    stage.write_atomic(attempt / PLAN, msgspec.json.encode(plan))
     stage.write_atomic(attempt / "certificate.json", msgspec.json.encode(refusal))
-    stage.write_atomic(folder / PLAN, msgspec.json.encode(plan))
     store.set_shadow(version.name, version.number)

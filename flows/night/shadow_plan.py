@@ -36,6 +36,7 @@ from tasks.students.encoder import EncoderStudent
 from tasks.train.folds import out_of_fold, proving, raw, unlearned
 
 RUNG = "shadow"  # the folder of its plan, beside those of the rungs' certificates
+REVOKED = "revoked-v{}"  # the same, of a version that was taken out of service
 PLAN = "shadow.json"
 SOON = 7  # nights' calls within which a proof has to be likely, or no attempt is spent on it
 BETTER = 0.02  # more of the test calls that a new student has to agree on to replace a shadow
@@ -137,15 +138,17 @@ def _on_its_way(night: Night, task: str, one: JudgedStudent) -> bool:
     if number is None:
         return False
     version = night.store.version(task, number)
+    if anew(night.home, version):
+        return False  # it was right once, and need not be again
     folder = night.store.fetch(version, night.home / "adapters" / version.bundle)
     try:
-        start = shadow_proof.standing(plan_of(folder), ()).lacking
+        begun = plan_of(folder)
     except stage.Refused:  # a person gave the alias to a version that was proven at night
         return False
-    now = standing(night.home, version, folder)
+    now = standing(night.home, version, begun)
     if now.proven:  # it serves, and is only asked on for looser thresholds
         return False
-    hopeless = now.lacking > 2 * start
+    hopeless = now.lacking > 2 * shadow_proof.standing(begun, ()).lacking
     return not hopeless and one.scorecard.agreement < bundle.scorecard(folder).agreement + BETTER
 
 
@@ -215,6 +218,13 @@ def plan_of(folder: Path) -> ShadowPlan:
     return msgspec.json.decode(file.read_bytes(), type=ShadowPlan)
 
 
+def anew(home: Path, version: Version) -> ShadowPlan | None:
+    """Return what a version has to prove to serve again; None where it was not revoked."""
+    attempts = home.glob(f"nights/*/calibrate/{version.name}/{REVOKED.format(version.number)}")
+    file = max(attempts, default=home) / PLAN
+    return msgspec.json.decode(file.read_bytes(), type=ShadowPlan) if file.exists() else None
+
+
 def seen_of(home: Path, version: Version, proven: Certificate) -> Standing:
     """Return what live calls say about a candidate that waits for a person: nothing is tested."""
     plan = ShadowPlan(
@@ -226,9 +236,9 @@ def seen_of(home: Path, version: Version, proven: Certificate) -> Standing:
         thresholds=(proven.threshold,),
         loaded=version.at,
     )
-    return shadow_proof.standing(plan, seen(home, version.name, version.number))
+    return standing(home, version, plan)
 
 
-def standing(home: Path, version: Version, folder: Path) -> Standing:
+def standing(home: Path, version: Version, plan: ShadowPlan) -> Standing:
     """Return how far the proof of a shadow is."""
-    return shadow_proof.standing(plan_of(folder), seen(home, version.name, version.number))
+    return shadow_proof.standing(plan, seen(home, version.name, version.number))

@@ -49,11 +49,13 @@ def _looked_at(home: Path, store: Store, version: Version) -> str:
         store.set_shadow(version.name, None)
         return f"v{version.number} was promoted"
     folder = store.fetch(version, home / "adapters" / version.bundle)
-    if isinstance(proven := load_certificate(folder / "certificate.json"), Certificate):
+    again, proven = shadow_plan.anew(home, version), load_certificate(folder / "certificate.json")
+    if again is None and isinstance(proven, Certificate):
         sentence = card.waiting(shadow_plan.seen_of(home, version, proven))
         store.note(version, sentence)
         return sentence
-    to_prove, evidence = shadow_plan.plan_of(folder), shadow_plan.standing(home, version, folder)
+    to_prove = again or shadow_plan.plan_of(folder)
+    evidence = shadow_plan.standing(home, version, to_prove)
     proof = shadow_proof.certificate(to_prove, evidence)
     made = [v for v in store.versions(version.name) if v.number > version.number]
     made = [v for v in made if v.adapter_digest == version.adapter_digest and v.certificate]
@@ -67,7 +69,7 @@ def _looked_at(home: Path, store: Store, version: Version) -> str:
         store.set_shadow(version.name, None)  # who promoted it was killed before this
         return f"v{made[-1].number} was promoted"
     if proof and not (made and proof.threshold >= _threshold(home, store, made[-1])):
-        return _certified(home, version, folder, proof)
+        return _certified(home, version, folder, proof, last=min(to_prove.thresholds))
     sentence = card.shadow(evidence, to_prove.risk)
     store.note(version, sentence)
     return sentence
@@ -80,10 +82,10 @@ def _threshold(home: Path, store: Store, version: Version) -> float:
     return certificate.threshold if isinstance(certificate, Certificate) else math.inf
 
 
-def _certified(home: Path, version: Version, folder: Path, proof: Certificate) -> str:
+def _certified(home: Path, version: Version, folder: Path, proof: Certificate, last: float) -> str:
     """Register a shadow with its certificate, and promote it where the policy may.
 
-    It stays in shadow while looser thresholds are left to prove.
+    It stays in shadow while thresholds are left to prove, down to the `last`.
     """
     lineage = msgspec.convert(bundle.read(folder, "lineage"), bundle.Lineage)
     night = open_night(home, lineage.night)
@@ -102,6 +104,6 @@ def _certified(home: Path, version: Version, folder: Path, proof: Certificate) -
     registered = night.store.register(load_one(packed), packed, scorecard, proof, verdict, lineage)
     reason = f"{verdict.reason} Proven by {proof.n} live calls."
     promoted, told = promote(night, registered, reason, serving)
-    if not promoted or proof.threshold <= min(shadow_plan.plan_of(folder).thresholds):
+    if not promoted or proof.threshold <= last:
         night.store.set_shadow(version.name, None)
     return f"v{registered.number}: {told}"

@@ -15,13 +15,17 @@ MOST_LINES, MOST_LABELS = 5, 8
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """One day: its share (None when unknown), the interval around it, and the hover text."""
+    """One day: its share (None when unknown), the interval around it, and the hover text.
+
+    `mark` is what happened that day; empty on most days.
+    """
 
     label: str
     share: float | None
     low: float
     high: float
     hover: str
+    mark: str = ""
 
 
 def line(
@@ -57,6 +61,7 @@ def line(
             f'<text class="tick" x="{WIDTH - RIGHT}" y="{y(target) + 14:.1f}" text-anchor="end">'
             f"asked for: {target:.0%}</text>"
         )
+    parts += [_mark(x(i), point.mark) for i, point in enumerate(points) if point.mark]
     parts += _band(measured, y) + _line(measured, y)
     every = math.ceil(len(points) / MOST_LABELS)
     for index, point in enumerate(points):
@@ -66,6 +71,14 @@ def line(
                 f"{escape(point.label)}</text>"
             )
     return "".join(parts) + "</svg>"
+
+
+def _mark(x: float, text: str) -> str:
+    """A line down one day, and what happened on it."""
+    return (
+        f'<path class="target" d="M{x:.1f} {TOP - 8}V{HEIGHT - BOTTOM}"/>'
+        f'<text class="tick" x="{x:.1f}" y="{TOP - 14}" text-anchor="middle">{escape(text)}</text>'
+    )
 
 
 def _band(measured: Sequence[tuple[float, Point]], y: Callable[[float], float]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -15,6 +16,13 @@ LEDGER, WATCH = "promotions.jsonl", "watch"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Grounds:
+    """The part of a revocation's grounds that the report needs: since when answers were worse."""
+
+    changed: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WatchEvent:
     """A line of the ledger that the watch wrote; `task` is empty where all are concerned."""
 
@@ -24,6 +32,14 @@ class WatchEvent:
     who: str
     before: int | None = None
     after: int | None = None
+    breach: Grounds | None = None
+    changed: float | None = None
+
+    @property
+    def since(self) -> datetime:
+        """When it began, by the calls' own clock where that is known."""
+        began = self.breach.changed if self.breach else self.changed
+        return datetime.fromtimestamp(self.at if began is None else began, UTC)
 
 
 def events(home: Path) -> list[WatchEvent]:
@@ -39,7 +55,8 @@ def events(home: Path) -> list[WatchEvent]:
 def section(revoked: Sequence[WatchEvent]) -> str:
     """The report's part about them; nothing where nothing happened."""
     rows = "".join(
-        f'<tr><td><b>{_about(event)}</b> <span class="soft">{_day(event.at)}</span>'
+        f"<tr><td><b>{_about(event)}</b> "
+        f'<span class="soft">{event.since:%d %B %Y, %H:%M} UTC</span>'
         f'<span class="why">{escape(event.reason)}</span></td></tr>'
         for event in revoked
     )
@@ -50,5 +67,6 @@ def _about(event: WatchEvent) -> str:
     return escape(f"{event.task} v{event.before}" if event.task else "The teacher changed")
 
 
-def _day(at: float) -> str:
-    return f"{datetime.fromtimestamp(at, UTC):%d %B %Y, %H:%M} UTC"
+def by_day(revoked: Sequence[WatchEvent]) -> Counter[str]:
+    """Return how many students' answers became worse on each day."""
+    return Counter(f"{event.since:%Y-%m-%d}" for event in revoked if event.task)

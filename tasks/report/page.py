@@ -12,7 +12,7 @@ from tasks.core.records import Counts
 from tasks.report import chart, drift
 from tasks.report.days import Day, agreement, milliseconds, row
 from tasks.report.drift import DriftFile
-from tasks.report.events import WatchEvent, section
+from tasks.report.events import WatchEvent, by_day, section
 from tasks.report.nights import NightSummary, TaskSummary
 
 STYLE = Path(__file__).with_name("page.css")
@@ -39,7 +39,7 @@ def render(
         f"<title>Flywheel report</title><style>{STYLE.read_text()}</style></head><body><main>",
         _header(days, now),
         f'<p class="next"><b>Next:</b> {escape(advice)}</p>',
-        _tiles(days) + _charts(days, target) + _days(days) if days else "",
+        _tiles(days) + _charts(days, target, by_day(events)) + _days(days) if days else "",
         section(events),
         drift.section(drifts),
         _shadows(shadows, nights[-1].tasks if nights else ()) if shadows else "",
@@ -107,7 +107,7 @@ def _tiles(days: Sequence[Day]) -> str:
     return f'<h2>{_short(last.day)}, the newest day</h2><div class="tiles">{cells}</div>'
 
 
-def _charts(days: Sequence[Day], target: float) -> str:
+def _charts(days: Sequence[Day], target: float, revoked: Mapping[str, int]) -> str:
     share = [
         chart.Point(
             _short(d.day),
@@ -115,6 +115,7 @@ def _charts(days: Sequence[Day], target: float) -> str:
             d.escalation,
             d.escalation,
             f"{d.day}: {d.escalated:,} of {d.calls:,} calls escalated ({_reasons(d)})",
+            f"{revoked[d.day]} taken out" if d.day in revoked else "",
         )
         for d in days
     ]
