@@ -25,7 +25,7 @@ _THOUGHTS = frozenset(
 )
 _TEXTS = frozenset({"text", "input_text", "output_text", "raw_text", "summary_text"})
 _MEDIA = frozenset({"image", "image_url", "audio", "file", "document", "media", "input_image"})
-_INPUTS = ("messages", "input", "contents", "prompt", "prompts", "inputs", "kwargs")
+_INPUTS = ("messages", "input", "contents", "prompt", "prompts", "inputs", "inputText", "kwargs")
 _SYSTEMS = (
     *("system", "instructions", "system_instruction", "systemInstruction", "system_prompt"),
     *("preamble", "system_instructions"),
@@ -77,9 +77,21 @@ def _joined(listed: list[Any]) -> list[Json]:
         if isinstance(kind, str):
             reason = shape.STATEFUL if kind == "item_reference" else shape.UNSUPPORTED
             raise ValueError(f"{reason}: an item of type {kind[:60]}")
+        if isinstance(item, dict) and not _is_message(item):
+            item = _asked(item)
         for message in said(item):
             _append(messages, message)
     return messages
+
+
+def _asked(item: Json) -> Json:
+    """An item of a prompt without a role: the user's. Raises ValueError when it says nothing."""
+    if isinstance(item.get("text"), str) or isinstance(item.get("parts"), list):
+        return {"role": "user", **item}
+    if item and not item.keys() & {*_INPUTS, *_SYSTEMS, "chat_history", "message"}:
+        keys = ", ".join(map(str, list(item)[:6]))
+        raise ValueError(f"{shape.UNREADABLE}: a message without a role, with the keys {keys}")
+    return item
 
 
 def _history(body: Json) -> list[Json]:
@@ -150,6 +162,8 @@ def _message(value: Json) -> Iterator[Json]:
     )
     calls = [c.get("tool_call", c) for c in items(loads(calls)) if isinstance(c, dict)]
     content = first(value, "parts", "contents", "content")
+    if content is None and isinstance(value.get("text"), str):
+        content = value["text"]
     if isinstance(content, list) and _role(value) != "tool":
         messages = list(_blocks(_role(value), content, calls))
         if value.get("finish_reason") and messages:
@@ -250,8 +264,15 @@ def _result(value: object) -> object:
             return "\n".join(
                 str(p["text"]) if "text" in p else shape.dumps(p["json"]) for p in value
             )
+        held = [p.get("document") for p in value]
+        if all(isinstance(d, dict) and "data" in d for d in held):  # Cohere
+            return "\n".join(_plain_text(d["data"]) for d in held if isinstance(d, dict))
         if any(isinstance(p.get("type"), str) and p["type"] in _MEDIA for p in value):
             return [{"type": "text", **p} if "text" in p else p for p in value]
+    return _plain_text(value)
+
+
+def _plain_text(value: object) -> str:
     return value if isinstance(value, str) else shape.dumps(value)
 
 
