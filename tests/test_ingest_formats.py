@@ -107,6 +107,12 @@ TRANSCRIPT: list[Json] = [
 
 ANSWERED = {"output": {"message": {"role": "assistant", "content": [{"text": "damage"}]}}}
 LOGGED = {"input": ASKED, "output": CHOICE["message"]}
+MADE = (
+    "<|begin_of_text|><|start_header_id|>system<|end_header_id|>\n\nYou label.<|eot_id|>"
+    "<|start_header_id|>user<|end_header_id|>\n\nBroken.<|eot_id|>"
+    "<|start_header_id|>assistant<|end_header_id|>\n\n"
+)
+GENERATED = {"outputBodyJson": {"generation": "damage", "stop_reason": "stop"}}
 SAMPLES: dict[str, tuple[str, list[Any]]] = {
     "bedrock batch": (
         "bedrock",
@@ -148,6 +154,10 @@ SAMPLES: dict[str, tuple[str, list[Any]]] = {
                 },
             }
         ],
+    ),
+    "bedrock llama": (
+        "bedrock",
+        [{**BEDROCK, "input": {"inputBodyJson": {"prompt": MADE}}, "output": GENERATED}],
     ),
     "req and res": ("named_pairs", [{"ts": AT, "req": {"body": BODY}, "res": {"body": CHAT}}]),
     "bodies": ("named_pairs", [{"requestBody": json.dumps(BODY), "responseBody": CHAT}]),

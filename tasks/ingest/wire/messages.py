@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from tasks.core.records import Json
-from tasks.ingest.wire import shape
+from tasks.ingest.wire import shape, templates
 from tasks.ingest.wire.lenient_json import is_cut, is_envelope, is_print, literal
 from tasks.ingest.wire.shape import first, loads
 
@@ -62,6 +62,8 @@ def _text(text: str, *, written: bool = False) -> list[Json]:
             if is_cut(text)
             else f"{shape.UNREADABLE}: the logged messages are neither JSON nor Python"
         )
+    if made := templates.turns(text):
+        return made
     if is_print(text):
         raise ValueError(f"{shape.UNREADABLE}: a message is a Python object's print")
     return [{"role": "user", "content": text}] if text else []
