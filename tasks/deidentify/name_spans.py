@@ -64,5 +64,5 @@ def _next(text: str, tokens: Sequence[re.Match[str]], held: Sequence[int], last:
         if not _LINK.fullmatch(word):
             return None
         at += 1
-    whole = len(tokens) == last + 2 and held[-1]  # Öztürk, Mehmet
+    whole = last == 0 and len(tokens) == 2 and held[-1]  # Öztürk, Mehmet
     return last + 1 if whole and text[tokens[last].end() : tokens[-1].start()] == ", " else None
