@@ -1,11 +1,12 @@
 """How much of a text stays as it is, and how much personal data goes: by language and jargon.
 
-    python -m benchmarks.languages [--values 12] [--parts plain unseen fresh held tuned people]
+    python -m benchmarks.languages [--values 12] [--parts plain strangers after unseen fresh ...]
 
 Fills the sentences of `language_texts.txt` with values of Faker's locales, sends them through the
 whole hop and prints with 95 % intervals: words of texts about nobody that are kept, values found
-in sentences that the patterns were fitted on (tuned) and in others (the rest), and what is left
-of teams of 1 to 200 people that write 1 to 100 times each. The last line is one JSON object.
+in sentences that the patterns were fitted on (tuned) and in others (the rest; those of strangers
+and after have values of their own), and what is left of teams of 1 to 200 people that write 1 to
+100 times each. The last line is one JSON object.
 """
 
 from __future__ import annotations
@@ -15,8 +16,8 @@ import json
 import re
 import tempfile
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
-from functools import cache
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,6 +44,9 @@ LOCALES = {
 }
 DATES = {"de": "%d.%m.%Y", "en": "%m/%d/%Y", "nl": "%d-%m-%Y"}
 SLOT = re.compile(r"\{(\w+)\}")
+SECTION = re.compile(r"\[([a-z ]+)\]")
+MARK = re.compile(r"<<(\w+)=(.*?)>>(?!>)")  # <<name=Mia Li>>
+PARTS = ("plain", "strangers", "after", "unseen", "fresh", "held", "tuned", "people")
 TEAMS = (  # people, calls of each
     *((1, 1), (1, 20), (1, 100), (3, 30), (10, 50), (25, 25), (50, 20), (60, 8), (100, 10)),
     *((200, 1), (200, 10), (200, 100)),
@@ -56,8 +60,8 @@ def sections() -> dict[str, list[str]]:
     found: dict[str, list[str]] = defaultdict(list)
     name = ""
     for line in TEXTS.read_text().splitlines():
-        if line.startswith("["):
-            name = line.strip("[]")
+        if title := SECTION.fullmatch(line):
+            name = title[1]
         elif line and not line.startswith("#"):
             found[name].append(line.replace("\\n", "\n"))
     return found
@@ -131,32 +135,45 @@ def _share(found: int, n: int, **more: object) -> Row:
 
 
 def plain() -> Row:
-    """Words kept in texts about nobody, in each language and jargon."""
-    texts = {k.split()[0]: v for k, v in sections().items() if k.endswith(" plain")}
+    """Words kept in texts about nobody, in each language and jargon: of all, and by section."""
+    texts = {k: v for k, v in sections().items() if k.split()[1] == "plain"}
     calls = [call(f"{k}:{i}", t) for k, some in texts.items() for i, t in enumerate(some)]
     after = hop(calls)
     shown: Row = {}
-    for name, some in texts.items():
-        count, kept, changed = 0, 0, []
-        for i, text in enumerate(some):
-            done = after.get(f"{name}:{i}")
-            old = text.split()
-            new = json.loads(done)[0][0]["content"].split() if done else [""] * len(old)
-            count += len(old)
-            kept += sum(a == b for a, b in zip(old, new, strict=False))
-            changed += [f"{a}>{b}" for a, b in zip(old, new, strict=False) if a != b]
-        shown[name] = _share(kept, count, changed=changed)
-        print(f"  {name:9} words kept {_told(shown[name])} {' '.join(changed[:12])}")
+    for name in dict.fromkeys(k.split()[0] for k in texts):
+        parts = {k: _kept(k, v, after) for k, v in texts.items() if k.split()[0] == name}
+        changed = [pair for _, _, pairs in parts.values() for pair in pairs]
+        kept, count = sum(p[0] for p in parts.values()), sum(p[1] for p in parts.values())
+        by_section = {k.partition(" ")[2]: f"{p[0]}/{p[1]}" for k, p in parts.items()}
+        shown[name] = _share(kept, count, sections=by_section, changed=changed)
+        print(f"  {name:9} words kept {_told(shown[name])} {by_section} {' '.join(changed[:12])}")
     return shown
+
+
+def _kept(name: str, texts: Sequence[str], after: Mapping[str, str]) -> tuple[int, int, list[str]]:
+    """Words kept, all words, and those that changed."""
+    count, kept, changed = 0, 0, []
+    for i, text in enumerate(texts):
+        done = after.get(f"{name}:{i}")
+        old = text.split()
+        new = json.loads(done)[0][0]["content"].split() if done else [""] * len(old)
+        count += len(old)
+        kept += sum(a == b for a, b in zip(old, new, strict=False))
+        changed += [f"{a}>{b}" for a, b in zip(old, new, strict=False) if a != b]
+    return kept, count, changed
 
 
 def _told(row: Row) -> str:
     return f"{row['share']:.4f} [{row['low']:.4f} {row['high']:.4f}] of {row['n']}"
 
 
+Wanted = dict[str, list[tuple[str, str]]]  # the values of a call, with their types
+
+
 def found(part: str, values: int) -> Row:
     """Values replaced, by language and type; a name counts when none of its words is left."""
-    calls, wanted = [], {}
+    calls: list[Call] = []
+    wanted: Wanted = {}
     for language in LOCALES:
         for number in range(values):
             who = person(language, number)
@@ -165,6 +182,22 @@ def found(part: str, values: int) -> Row:
                 slots = SLOT.findall(sentence)
                 calls.append(call(name, sentence.format(**who), f"{name} done"))
                 wanted[name] = [(slot, who[slot]) for slot in slots]
+    return _judged(part, calls, wanted)
+
+
+def marked(part: str) -> Row:
+    """The same for sentences with values of their own: `<<name=Mia Li>>`."""
+    calls: list[Call] = []
+    wanted: Wanted = {}
+    for language in LOCALES:
+        for i, sentence in enumerate(sections()[f"{language} {part}"]):
+            name = f"{language}:{i}"
+            calls.append(call(name, MARK.sub(lambda m: m[2], sentence), f"{name} done"))
+            wanted[name] = MARK.findall(sentence)
+    return _judged(part, calls, wanted)
+
+
+def _judged(part: str, calls: Sequence[Call], wanted: Wanted) -> Row:
     after = hop(calls)
     shown: Row = {}
     for language in LOCALES:
@@ -179,7 +212,7 @@ def found(part: str, values: int) -> Row:
                 missed += [] if gone else [f"{slot}={value!r}"]
         right, n = sum(t[True] for t in tally.values()), sum(t.total() for t in tally.values())
         kinds = {slot: f"{t[True]}/{t.total()}" for slot, t in sorted(tally.items())}
-        shown[language] = _share(right, n, kinds=kinds)
+        shown[language] = _share(right, n, kinds=kinds, left=missed)
         print(f"  {language} {part:5} found {_told(shown[language])} {kinds}")
         print(f"      left: {' · '.join(missed[:8])}") if missed else None
     return shown
@@ -226,19 +259,14 @@ def people() -> Row:
 def main() -> None:
     """Run the parts that are named; all of them by default."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument(
-        "--parts", nargs="*", default=["plain", "unseen", "fresh", "held", "tuned", "people"]
-    )
+    parser.add_argument("--parts", nargs="*", default=PARTS, choices=PARTS)
     parser.add_argument("--values", type=int, default=12, help="people of each language")
     args = parser.parse_args()
-    parts = {
-        "plain": plain,
-        "held": lambda: found("held", args.values),
-        "tuned": lambda: found("tuned", args.values),
-        "fresh": lambda: found("fresh", args.values),
-        "unseen": lambda: found("unseen", args.values),
-        "people": people,
+    parts: dict[str, Callable[[], Row]] = {
+        part: partial(found, part, args.values) for part in PARTS
     }
+    parts |= {part: partial(marked, part) for part in ("strangers", "after")}
+    parts |= {"plain": plain, "people": people}
     figures = {}
     for part in args.parts:
         print(part)

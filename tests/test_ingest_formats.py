@@ -105,7 +105,63 @@ TRANSCRIPT: list[Json] = [
     },
 ]
 
+ANSWERED = {"output": {"message": {"role": "assistant", "content": [{"text": "damage"}]}}}
+LOGGED = {"input": ASKED, "output": CHOICE["message"]}
+MADE = (
+    "<|begin_of_text|><|start_header_id|>system<|end_header_id|>\n\nYou label.<|eot_id|>"
+    "<|start_header_id|>user<|end_header_id|>\n\nBroken.<|eot_id|>"
+    "<|start_header_id|>assistant<|end_header_id|>\n\n"
+)
+GENERATED = {"outputBodyJson": {"generation": "damage", "stop_reason": "stop"}}
 SAMPLES: dict[str, tuple[str, list[Any]]] = {
+    "bedrock batch": (
+        "bedrock",
+        [{"recordId": "1", "modelInput": CONVERSE, "modelOutput": ANSWERED}],
+    ),
+    "vertex payloads": (
+        "gemini",
+        [{"request_payload": [json.dumps(CONTENTS)], "response_payload": [json.dumps(GEMINI)]}],
+    ),
+    "application insights": (
+        "azure",
+        [
+            {
+                "timestamp": AT,
+                "customDimensions": json.dumps(
+                    {"Request-Body": json.dumps(BODY), "Response-Body": json.dumps(CHAT)}
+                ),
+            }
+        ],
+    ),
+    "datadog export api": (
+        "datadog",
+        [{"id": "1", "type": "span", "attributes": {**SIDES, "span_kind": "llm", "span_id": "1"}}],
+    ),
+    "langfuse ingestion": (
+        "langfuse",
+        [{"type": "generation-create", "timestamp": AT, "body": {"traceId": "t", **LOGGED}}],
+    ),
+    "zipkin": ("otel", [{"traceId": "t", "id": "s", "timestamp": 1772445600000000, "tags": GENAI}]),
+    "logfire": (
+        "otel",
+        [
+            {
+                **SPAN,
+                "attributes": {
+                    "gen_ai.system": "openai",
+                    "request_data": json.dumps(BODY),
+                    "response_data": json.dumps({"message": CHOICE["message"]}),
+                },
+            }
+        ],
+    ),
+    "bedrock llama": (
+        "bedrock",
+        [{**BEDROCK, "input": {"inputBodyJson": {"prompt": MADE}}, "output": GENERATED}],
+    ),
+    "req and res": ("named_pairs", [{"ts": AT, "req": {"body": BODY}, "res": {"body": CHAT}}]),
+    "bodies": ("named_pairs", [{"requestBody": json.dumps(BODY), "responseBody": CHAT}]),
+    "input and output": ("named_pairs", [{"input": ASKED, "output": CHAT}]),
     "gemini": ("gemini", [{"timestamp": AT, "request": CONTENTS, "response": GEMINI}]),
     "gemini stream": ("gemini", [{"request": CONTENTS, "response": [GEMINI]}]),
     "vertex": (
@@ -437,3 +493,53 @@ def test_vllms_log_is_read_where_it_holds_answers(tmp_path: Path) -> None:
     assert isinstance(missing, Rejected)
     assert (taken[0][0].messages, answer_of(taken[0][0].reply)) == (ASKED, "damage")
     assert missing.reason == "empty reply"
+
+
+def test_what_node_prints_is_read(tmp_path: Path) -> None:
+    """OpenTelemetry's console exporter for JavaScript prints objects, not JSON."""
+    prompt = json.dumps(ASKED)
+    printed = f"""{{
+  resource: {{ attributes: {{}} }},
+  traceId: 't',
+  parentSpanContext: undefined,
+  name: 'ai.generateText.doGenerate',
+  id: 's',
+  timestamp: 1772445600000000,
+  attributes: {{
+    'ai.prompt.messages': '{prompt}',
+    'ai.response.text': 'dam' +
+      'age'
+  }},
+  events: []
+}}
+"""
+    (tmp_path / "console.log").write_text(printed + printed.replace("'damage'", "'x'... 9 more"))
+    (_, taken), *_ = read([str(tmp_path / "console.log")])
+    assert isinstance(taken, list)
+    assert (taken[0][0].messages, answer_of(taken[0][0].reply)) == (ASKED, "damage")
+    assert taken[0][0].at == 1772445600
+    cut = printed.replace("'dam' +", "'dam'... 900 more characters,")
+    (tmp_path / "console.log").write_text(cut)
+    ((_, refused),) = read([str(tmp_path / "console.log")])
+    assert isinstance(refused, Rejected)
+
+
+def test_a_tool_of_another_provider_keeps_its_schema(tmp_path: Path) -> None:
+    """Bedrock's tool specifications and Opik's tools in the metadata are declared tools."""
+    schema = {"type": "object", "properties": {"id": {"type": "string"}}}
+    spec = {"toolSpec": {"name": "find", "inputSchema": {"json": schema}}}
+    asked = {**CONVERSE, "toolConfig": {"tools": [spec, {"cachePoint": {"type": "default"}}]}}
+    tool = {"type": "function", "function": {"name": "find", "parameters": schema}}
+    span = {"type": "llm", "trace_id": "t", "start_time": AT, "metadata": {"tools": [tool]}}
+    for document in (
+        {
+            **BEDROCK,
+            "input": {"inputBodyJson": asked},
+            "output": {"outputBodyJson": ANSWERED},
+        },
+        {**span, "input": {"messages": ASKED}, "output": {"choices": [CHOICE]}},
+    ):
+        (tmp_path / "log.jsonl").write_text(json.dumps(document))
+        ((_, taken),) = read([str(tmp_path / "log.jsonl")])
+        assert isinstance(taken, list)
+        assert taken[0][0].tools == [tool]

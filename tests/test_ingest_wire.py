@@ -22,6 +22,8 @@ from tasks.ingest.wire import times
         ({"promptTokenCount": 100, "candidatesTokenCount": 3, "thoughtsTokenCount": 2}, (100, 5)),
         ({"inputTokens": 3, "cacheReadInputTokens": 97, "outputTokens": 5}, (100, 5)),
         ({"tokens": {"input_tokens": 100, "output_tokens": 5}}, (100, 5)),
+        ({"prompt_tokens": {"$numberInt": "100"}, "completion_tokens": "5"}, (100, 5)),
+        ({"prompt_token_count": 100, "generation_token_count": 5}, (100, 5)),
     ],
 )
 def test_cached_tokens_and_thoughts_count(usage: Json, tokens: tuple[int, int]) -> None:
@@ -41,6 +43,12 @@ def event(text: str, **more: Any) -> str:
         event("dam") + "\n\ndata: keep-alive\n\n: ping\n\n" + event("age", finish_reason="stop"),
         event("damage", finish_reason="stop").replace(', "delta"', ',\ndata: "delta"'),
         event("dam") + "\r\n\r\n" + event("age", finish_reason="stop") + "\r\n\r\ndata: [DONE]",
+        "\ufeff" + event("dam") + "\n\n" + event("age", finish_reason="stop"),
+        event("dam")[6:] + "\n" + event("age", finish_reason="stop")[6:],  # JSON lines
+        '{"message": {"content": "damage"}, "done": false}\n{"done": true}',
+        '{"event_type": "text-generation"}\n{"event_type": "stream-end", '
+        '"finish_reason": "COMPLETE", "response": {"text": "damage"}}',
+        '[{"outputText": "dam"}, {"outputText": "age", "completionReason": "FINISH"}]',
         "event: x\nid: 1\n" + event("damage", finish_reason="stop"),
     ],
 )

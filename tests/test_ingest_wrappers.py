@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import json
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,11 @@ from logged import chat, look, pair, taken
 from tasks.core.contract import answer_of
 
 GOOD = json.dumps(pair(chat("ok")))
+CRI = "2026-03-02T10:00:00.1Z stdout"
+QUOTED = [
+    '"' + json.dumps(json.loads(GOOD)[n]).replace('"', '""') + '"' for n in ("request", "response")
+]
+ROW = f"timestamp|request|response\n1772445600|{QUOTED[0]}|{QUOTED[1]}"
 
 
 @pytest.mark.parametrize(
@@ -31,6 +37,11 @@ GOOD = json.dumps(pair(chat("ok")))
         ("a.jsonl", f"2026-03-02T10:00:00Z stdout F {GOOD}".encode(), 1),
         ("a.jsonl", f"2026-03-02T10:00:00.123Z {GOOD}".encode(), 1),
         ("a.jsonl", f"app-1  | {GOOD}".encode(), 1),
+        ("a.log", f"{CRI} P {GOOD[:50]}\n{CRI} P {GOOD[50:60]}\n{CRI} F {GOOD[60:]}".encode(), 1),
+        ("a.log", f"<134>1 2026-03-02T10:00:00Z host gw 12 - - {GOOD}".encode(), 1),
+        ("a.log", f"INFO:gateway:{GOOD}\n2026-03-02 10:00:00,1 - gw - INFO - {GOOD}".encode(), 2),
+        ("a.csv", ROW.replace("|", ";").encode(), 1),
+        ("a.tsv", ROW.replace("|", "\t").encode(), 1),
     ],
 )
 def test_what_encodings_and_loggers_make_of_json_is_read(
@@ -54,6 +65,16 @@ def carried(text: str) -> list[Any]:
         {"result": {"_raw": text}},
         {"streams": [{"stream": {}, "values": [["1", text]]}]},
         {"event": json.loads(text), "sourcetype": "x"},
+        {"status": "success", "data": {"result": [{"stream": {}, "values": [["1", text]]}]}},
+        {"MESSAGE": list(text.encode()), "_HOSTNAME": "h"},
+        {"@timestamp": "x", "log_processed": json.loads(text)},
+        {
+            "results": [
+                [{"field": "@timestamp", "value": "x"}, {"field": "@message", "value": text}]
+            ]
+        },
+        {"tables": [{"columns": [{"name": "t"}, {"name": "message"}], "rows": [["x", text]]}]},
+        {"awslogs": {"data": base64.b64encode(gzip.compress(text.encode())).decode()}},
     ]
 
 

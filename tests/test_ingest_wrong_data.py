@@ -107,6 +107,11 @@ def responses(*output: Json, **request: Any) -> Json:
     return {"timestamp": NOON, "request": {"input": "patch it", **request}, "response": body}
 
 
+BODY: Json = {"messages": ASKED}
+F: Json = {"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}
+DROPPED = "This value has been dropped because this span's size exceeds the 1MB size limit."
+NESTED = '{"function": {"name": "f", "arguments": {}}}'
+LITELLM = "The start of it... (litellm_truncated 900 chars) ...the end"
 SAID = {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "Ok."}]}
 
 
@@ -129,6 +134,27 @@ SAID = {"type": "message", "role": "assistant", "content": [{"type": "output_tex
         (pair(chat("x", "some-new-reason")), "not an answer"),
         (pair(chat('<tool_call>{"name": "f"}</tool_call>')), "tool call in text"),
         (pair(chat("[TOOL_CALLS] [{}]")), "tool call in text"),
+        (pair(chat("<TOOLCALL>[]</TOOLCALL>")), "tool call in text"),
+        (pair(chat("<|start|>assistant to=functions.f<|message|>{}")), "tool call in text"),
+        (pair(chat('<|action_start|><|plugin|>{"name": "f"}')), "tool call in text"),
+        (pair(chat("<|START_ACTION|>[]<|END_ACTION|>")), "tool call in text"),
+        (pair(chat('I look. <x:invoke name="f"></x:invoke>')), "tool call in text"),
+        (pair(chat('>>>f\n{"a": 1}'), tools=[F]), "tool call in text"),
+        (pair(chat('[f(a="1")]'), tools=[F]), "tool call in text"),
+        (pair(chat('So.\nAction: f\nAction Input: {"a": 1}'), tools=[F]), "tool call in text"),
+        (
+            pair(chat(NESTED), tools=[F]),
+            "tool call in text",
+        ),
+        (pair(chat("Let me look.", "tool_calls")), "incomplete"),
+        (pair(chat("[no content captured]")), "redacted"),
+        (pair(chat("x"), [{"role": "user", "content": f"[{DROPPED}]"}]), "redacted"),
+        (pair(chat("x"), [{"role": "user", "content": LITELLM}]), "truncated"),
+        (pair(chat("So ... (900 more characters)")), "truncated"),
+        (pair(chat("So [... 900 characters omitted ...] it is")), "truncated"),
+        (pair(chat("So …[+900 chars]")), "truncated"),
+        ({"request_body": BODY, "response_body": {"helicone_message": "too large"}}, "unreadable"),
+        ({"request_body": {"helicone_message": "no"}, "response_body": chat("x")}, "unreadable"),
         (pair(chat("<think>and then")), "empty reply"),
         (span(**genai()) | {"dropped_attributes": 3}, "incomplete"),
         (span(**genai()) | {"droppedAttributesCount": 3}, "incomplete"),
@@ -149,6 +175,15 @@ def test_what_cannot_be_right_is_quarantined(tmp_path: Path, document: Json, rea
         "[THINK]so[/THINK]damage",
         "◁think▷so◁/think▷damage",
         "<|channel|>analysis<|message|>so<|end|><|start|>assistant<|channel|>final<|message|>damage",
+        "<scratchpad>so</scratchpad>damage",
+        '<think duration="3">so</think>damage',
+        '<details type="reasoning" done="true">so</details>damage',
+        "<|think|>so<|end|><|begin|>assistant<|content|>damage",
+        "<|thinking|>so<|/thinking|>damage",
+        "Here is my thought process: so\nHere is my response: damage",
+        "damage<|im_end|>",
+        "damage</s>",
+        "damage<end_of_turn>\n<eos>",
         "<|START_THINKING|>so<|END_THINKING|><|START_RESPONSE|>damage<|END_RESPONSE|>",
     ],
 )
@@ -175,6 +210,24 @@ def test_a_system_prompt_beside_the_messages_is_kept(tmp_path: Path) -> None:
         assert call.messages == ASKED, document
 
 
+def test_nothing_of_a_prompt_is_passed_over(tmp_path: Path) -> None:
+    """A turn without a role is the user's; an item that says nothing known is refused."""
+    answer = {"candidates": [{"content": {"parts": [{"text": "ok"}]}, "finishReason": "STOP"}]}
+    told = {"parts": [{"text": "Label."}]}
+    for contents in ([{"parts": [{"text": "Broken."}]}], [{"text": "Broken."}], ["Broken."]):
+        asked = {"contents": contents, "systemInstruction": told}
+        (call,), _ = look(tmp_path / "log.jsonl", {"request": asked, "response": answer})
+        assert call.messages == ASKED, contents
+    odd = {"request": {"contents": [{"blob": 1}], "systemInstruction": told}, "response": answer}
+    assert look(tmp_path / "log.jsonl", odd) == ([], ["unreadable"])
+
+
+def test_a_tag_of_html_at_the_end_is_part_of_the_answer(tmp_path: Path) -> None:
+    """Only what ends a model's turn is left out."""
+    (call,), _ = look(tmp_path / "log.jsonl", pair(chat("<s>old</s>")))
+    assert answer_of(call.reply) == "<s>old</s>"
+
+
 def half(id: str, **more: Any) -> Json:
     return {"custom_id": id, **more}
 
@@ -197,6 +250,20 @@ def test_halves_are_joined_only_where_it_is_sure_which_belong_together(tmp_path:
     (tmp_path / "tue_output.jsonl").rename(tmp_path / "other.jsonl")
     (tmp_path / "mon_output.jsonl").rename(tmp_path / "another.jsonl")
     assert taken(sorted(tmp_path.iterdir())) == ([], ["unreadable"] * 4)
+
+
+def test_halves_in_two_sources_are_joined(tmp_path: Path) -> None:
+    """Requests and answers of a batch may be named as two sources of a night."""
+    from tasks.core.params import Ingest
+    from tasks.ingest.ingest import dry_run, ingest
+
+    asked, given = tmp_path / "asked.jsonl", tmp_path / "given.jsonl"
+    asked.write_text(json.dumps(half("1", body=BODY)))
+    given.write_text(json.dumps(half("1", response={"body": chat("ok")})))
+    (tmp_path / "out").mkdir()
+    counts = ingest([str(asked), str(given)], tmp_path / "out", Ingest())
+    assert (counts.read, counts.kept) == (1, 1)
+    assert dry_run([str(given), str(asked)]).calls == 1
 
 
 def test_calls_under_one_id_are_told_apart_by_all_that_they_say(tmp_path: Path) -> None:

@@ -22,25 +22,12 @@ from tasks.core.labels import MOST, closed, core
 from tasks.core.records import Json, digest, text_of
 from tasks.core.schema import call_schema, functions, inline, schema_of
 from tasks.core.schema_check import Uncheckable, first_error
+from tasks.core.spoken import spoken
 
 Kind = Literal["labels", "json", "tools", "text"]
 
 CALLING = 0.02  # a task in which this share of the answers calls tools is a tools task
 
-# What a reasoning model thought aloud, in the markup of each; a thought may never end.
-_TAGS = "think|thinking|reasoning|thoughts?|reflection|antthinking|seed:think|inner_thoughts?"
-_THOUGHT = re.compile(
-    rf"\s*(?:<({_TAGS})>.*?(?:</\1>|\Z)|\[THINK\].*?(?:\[/THINK\]|\Z)|◁think▷.*?(?:◁/think▷|\Z)"
-    r"|<\|START_THINKING\|>.*?(?:<\|END_THINKING\|>|\Z)|<unused94>.*?(?:<unused95>|\Z)"
-    r"|<\|begin_of_thought\|>.*?(?:<\|end_of_thought\|>|\Z)|<\|channel>thought.*?(?:<channel\|>|\Z)"
-    r"|(?:<\|start\|>assistant)?<\|channel\|>(?!final).*?(?:(?=<\|channel\|>final)|\Z)"
-    r"|(?:<\|start\|>assistant)?<\|channel\|>final<\|message\|>|analysis(?:(?!assistantfinal).)*assistantfinal)",
-    re.DOTALL | re.IGNORECASE,
-)
-_UNOPENED = re.compile(r"(?:(?!<think>).)*?</think>", re.DOTALL)  # its opening tag is in the prompt
-_FRAME = re.compile(
-    r"<\|(?:START|END)_(?:RESPONSE|TEXT)\|>|<\|(?:begin|end)_of_solution\|>|<\|(?:return|end)\|>$"
-)
 _FENCE = re.compile(r"\s*```[\w-]*\s*\n(.*?)\n?\s*```\s*", re.DOTALL)
 
 
@@ -85,15 +72,6 @@ def unanswered(reply: Json, finish_reason: str | None) -> str | None:
     if finish_reason == "length":
         return "truncated"
     return "refusal" if finish_reason == "content_filter" or reply.get("refusal") else None
-
-
-def spoken(text: str) -> str:
-    """A reply's text without the thoughts before it."""
-    if "</think>" in text and (thought := _UNOPENED.match(text)):
-        text = text[thought.end() :]
-    while (thought := _THOUGHT.match(text)) and thought.end():
-        text = text[thought.end() :]
-    return _FRAME.sub("", text).strip()
 
 
 def answer(reply: Json, contract: Contract) -> str:

@@ -24,7 +24,7 @@ from tasks.deidentify.boilerplate import SYSTEM
 from tasks.deidentify.cleaner import REPLY, strings
 from tasks.deidentify.cues import AMOUNT, STREET
 from tasks.deidentify.languages import frequency, language
-from tasks.deidentify.name_check import compound
+from tasks.deidentify.name_words import compound
 from tasks.deidentify.recall_probe import interval
 from tasks.deidentify.wordlists import all_roles, fold
 

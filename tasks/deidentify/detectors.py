@@ -20,14 +20,14 @@ from tasks.core.records import digest
 from tasks.core.stage import Refused
 from tasks.deidentify.cues import COURTESY
 from tasks.deidentify.findings import PRIORITY, Finding, outside, resolve
-from tasks.deidentify.known_names import joined_names, known_names
+from tasks.deidentify.known_names import joined_names, known_names, owners
 from tasks.deidentify.languages import SUPPORTED, common
 from tasks.deidentify.name_check import checked
 from tasks.deidentify.national import accounts, citizens
 from tasks.deidentify.ner_model import model
 from tasks.deidentify.patterns import SHAPES
 from tasks.deidentify.phones import phones
-from tasks.deidentify.places import postal_towns, to_town
+from tasks.deidentify.places import is_by_way_of, postal_towns, to_town
 from tasks.deidentify.secret_patterns import scanner_rules, unlisted_keys
 from tasks.deidentify.wordlists import fold, is_name
 
@@ -45,8 +45,8 @@ def version(params: Deidentify) -> str:
 
     here = Path(__file__).parent
     names = (
-        "bare_answers cues detectors findings known_names languages ner_model name_check "
-        "name_spans national patterns phones places scanner secret_patterns tagger tagger_model"
+        "bare_answers cues detectors findings known_names languages ner_model name_check tagger "
+        "name_spans name_words national patterns phones places scanner secret_patterns tagger_model"
     )
     parts = [here / f"{name}.py" for name in names.split()]
     parts += sorted(ADAPTER.glob("*.safetensors")) if params.ner == "bundled" else []
@@ -177,7 +177,8 @@ def shapes(text: str) -> list[Finding]:
             continue
         for match in shape.pattern.finditer(text):
             start, end = match.span("v") if "v" in shape.pattern.groupindex else match.span()
-            if not (shape.kind in SAID and _is_word(text[start:end])):
+            loose = shape.kind == "ADDRESS" and is_by_way_of(text[start:end], text)
+            if not loose and not (shape.kind in SAID and _is_word(text[start:end])):
                 findings.append(Finding(start, end, shape.kind, shape.score, "shape"))
     findings += [Finding(a, b, "PHONE_NUMBER", score, "phone") for a, b, score in phones(text)]
     findings += [Finding(a, b, "ADDRESS", 0.7, "shape") for a, b in postal_towns(text)]
@@ -287,12 +288,14 @@ class Detector:
         """All findings of a text, without overlaps, greetings and what follows a town."""
         polite = [match.span() for match in COURTESY.finditer(text)]
         named = checked(text, outside(text, named, polite))
-        rest = outside(text, self._by_pattern(text) + self._listed(text), polite)
+        shaped = self._by_pattern(text)
+        rest = outside(text, shaped + self._listed(text, shaped), polite)
         return resolve(text, [to_town(text, f) for f in named + rest])
 
-    def _listed(self, text: str) -> list[Finding]:
+    def _listed(self, text: str, shaped: list[Finding]) -> list[Finding]:
         """Names from lists, beside a model that reads; patterns alone find none by choice."""
-        return known_names(text) + joined_names(text) if self._model else []
+        named = [*known_names(text), *joined_names(text), *owners(text, shaped)]
+        return named if self._model else []
 
     def _by_pattern(self, text: str) -> list[Finding]:
         before = self._timeouts.count

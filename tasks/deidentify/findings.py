@@ -31,7 +31,7 @@ _PIECE = re.compile(r"\w(?:.*\w)?", re.DOTALL)
 CUED = frozenset({"SECRET", "PASSWORD"})
 _UUID = re.compile(r"\b[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}\b", re.IGNORECASE)
 _BORN = re.compile(
-    r"[\s,;|(]{1,3}(?:\*\s?|b\.\s?)?"
+    r"[\s,;|(]{1,3}(?:\*\s?|(?:b|n|nac|nasc|geb)\.\s?)?"
     r"(?P<v>\d{1,2}[./-]\d{1,2}[./-](?:19[2-9]\d|200\d|201[0-2])|"
     r"(?:19[2-9]\d|200\d|201[0-2])[./-]\d{1,2}[./-]\d{1,2})(?!\d)"
 )

@@ -41,20 +41,20 @@ DATE = (
 DAY = rf"(?:{MONTH}\s+\d{{1,2}}(?:st|nd|rd|th)?|\d{{1,2}}(?:st|nd|rd|th|er|º|°|\.)?(?:\s+of|\s+de|\s+di)?\s+{MONTH})(?!\w)"
 BIRTH = (
     r"d\.?o\.?b\.?|date[ _-]?of[ _-]?birth|birth[ _-]?date|birth[ _-]?days?|b[- ]?day|born(?:\s+on)?|né[e]?(?:\(e\))?(?:\s+le)?|date de naissance|geb(?:oren|\.)?(?:\s+(?:am|op))?|"
-    r"geburts(?:datum|tag)|fecha de nacimiento|nac(?:í|i|ió|ido|ida)(?:\s+el)?|cumpleaños|nat[oa](?:\s+il)?|data di nascita|compleanno|geboortedatum|geboren op|verjaardag|"
-    r"data de nascimento|nasci(?:\s+em|\s+a|do|da)?(?:\s+em|\s+a)?|aniversário|anniversaire"
+    r"geburts(?:datum|tag)|fecha de nacimiento|nac(?:í|i|ió|ido|ida)(?:\s+el)?|cumpleaños|nac\.|nat[oa](?:\s+il)?|data di nascita|compleanno|geboortedatum|geboren op|verjaardag|"
+    r"data de nascimento|nasci(?:\s+em|\s+a|do|da)?(?:\s+em|\s+a)?|nasceu(?:\s+em|\s+a)?|nasc\.|aniversário|anniversaire"
 )
 _HOUSE = r"\d{1,4}(?:\s?[a-zA-Z](?!\w))?(?:\s?[-/]\s?\d{1,4}[a-z]?)?"
 _NAMED = r"[A-ZÀ-Þ][\wÀ-ÿ'’.-]*"
 _PLACED = r"(?:(?:Sta?|Sto|Ste|S)\.|[A-ZÀ-Þ](?:[\wÀ-ÿ'’-]|\.(?=\w))*)"
 _LOWER = r"(?:de|del|della|delle|dei|degli|di|du|des|da|das|do|dos|la|las|le|les|lo|los|el|l['’]|d['’]|van|den|der|het|y|e|et|al|san|santa)"
 _WORDS = rf"(?:(?:{_LOWER}\s?|{_NAMED}\s+|[IVX]+\s+|\d{{1,2}}\s+(?:de\s+)?){{0,5}}{_NAMED})"
-_TOWN = rf"{_PLACED}(?:[ -](?:{_PLACED}|{_LOWER}|am|an|im|bei|sur|sous|aan|/[A-Z]{{2}})){{0,4}}"
+_TOWN = rf"{_PLACED}(?:[ -](?:{_PLACED}|{_LOWER}(?![a-zß-ÿ])|am|an|im|bei|sur|sous|aan|/[A-Z]{{2}})){{0,4}}"
 _ZIP = r"(?:[A-Z]{1,2}-)?(?:\d{4}\s?[A-Z]{2}|\d{4}-\d{3}|\d{5}-?\d{3}|\d{4,5})"
 _BEHIND = rf"(?:[,\s]{{1,3}}(?:{_ZIP}|CEP\s?{_ZIP})[,\s]{{1,2}}(?:{_TOWN})(?:\s?[(/,-]\s?[A-Z]{{2}}\)?)?)?"
 _FLOOR = r"(?:,?\s(?:\d{1,2}\s?(?:º|°|ª|\.)\s?(?:[A-Z]|izq\w*|dcha\.?|der\w*|esq\w*|dto\.?)?|Piso\s?\d+\w*|Apt\.?\s?\d+|Puerta\s?\d+|Appartamento\s?\d+|Interno\s?\d+|bus\s?\d+|S/N|s/n))?"
 _FIRST = (  # the kind of street comes first
-    r"(?:rue|avenue|av\.?|boulevard|bd|chemin|allée|impasse|quai|route|square|place|cours|passage|calle|c/|c\.|cl\.|avda\.?|avenida|paseo|pso\.?|ronda|plaza|pza\.?|camino|carrer|glorieta|"
+    r"(?:rue|avenue|av\.?|boulevard|bd|chaussée|venelle|sentier|beco|calçada|escadas|chemin|allée|impasse|quai|route|square|place|cours|passage|calle|c/|c\.|cl\.|avda\.?|avenida|paseo|pso\.?|ronda|plaza|pza\.?|camino|carrer|glorieta|"
     r"pasaje|pasadizo|cuesta|callejón|via|viale|corso|piazza|piazzale|largo|vicolo|strada|borgo|contrada|rotonda|lungomare|canale|stretto|incrocio|rua|r\.|travessa|tv\.|praça|alameda|estrada|"
     r"rodovia|urbanização|urbanización|urb\.|privada|prolongación|callejon|circunvalación|boulevard|viaduto|vila|quinta|ladeira|jardim|parque|colônia|colónia|chácara|condomínio|conjunto|residencial|setor|trevo|"
     r"via|vereda|viela|sítio|recanto|passarela|núcleo|morro|loteamento|lagoa|lago|feira|favela|fazenda|esplanada|distrito|campo|aeroporto|área|acesso|acceso|cañada|rambla|vial|peatonal|periférico|retorno|andador|eje)"
@@ -73,6 +73,11 @@ STREETS = (
     re.compile(rf"(?<![\w-])(?:[a-zäöüß]+-){{0,3}}[a-zäöüß]{{3,}}-?(?:(?:straße|strasse|str\.)\s+{_HOUSE}\b|(?:weg|allee|gasse|platz|ring|damm|ufer)\s+{_HOUSE}(?=[,\s]{{1,2}}\d{{5}}\s))(?:[,\s]{{1,2}}\d{{5}}\s[a-zäöüß-]{{3,}})?"),
     # Unter den Linden 6, 10117 Berlin
     re.compile(rf"\b(?:Unter den|Am|A[nu]f? de[rmn]|Im|In de[rnm]|Zu[mr]|Hinter de[rm]|Hinterm|Vor de[rm]|Bei de[rm]|Beim|Neben de[rm])\s(?:{_NAMED}\s){{0,2}}{_NAMED}\s{_HOUSE},?\s{{1,2}}\d{{5}}\s{_TOWN}"),
+    # GOETHESTR. 55
+    re.compile(rf"\b[A-ZÄÖÜ][A-ZÄÖÜ.-]{{2,}}(?:STRASSE|STRAßE|STR\.|WEG|ALLEE|PLATZ|GASSE|RING|STRAAT|LAAN|PLEIN|KADE|GRACHT|DIJK)\s+{_HOUSE}\b"),
+    # Achterom 17, 7811 JK Emmen · Contrada Nord 4, 93100 Enna
+    re.compile(rf"\b(?:{_NAMED}[ -]){{0,2}}{_NAMED}\s{_HOUSE},?\s\d{{4}}\s?[A-Z]{{2}}\s{_TOWN}"),
+    re.compile(rf"\b(?:{_NAMED}[ -]){{0,3}}{_NAMED}\s{_HOUSE},\s\d{{5}}\s{_TOWN}"),
     # 1234 AB Amsterdam · 10115 Berlin behind a comma or a line break
     re.compile(rf"(?<![\w-])(?:[DAFIEPB]-\d{{4,5}}|\d{{4}}\s?[A-Z]{{2}}|\d{{4}}-\d{{3}})\s+{_TOWN}"),
     # Flat 43Y, Amelia Tunnel, North Beverley, NG7 7NZ
@@ -86,7 +91,7 @@ DOCUMENTS = (
     r"sécurité sociale|n°? ?sécu|nir|carte (?:nationale )?d['’]identité|cni|passeport|permis(?: de conduire)?|carte vitale|immatriculation|"
     r"codice fiscale|c\.?f\.?|carta d['’]identità|passaporto|patente|tessera sanitaria|partita iva|p\.? ?iva|targa|"
     r"bsn|burgerservicenummer|sofinummer|paspoort\w*|rijbewijs\w*|identiteitskaart\w*|rijksregisternummer|insz|kenteken|"
-    r"cpf|cnpj|rg|nus|niss|nif|contribuinte|cartão de cidadão|cc|bilhete de identidade|passaporte|carta de condução|cnh|título de eleitor|"
+    r"cpf|cnpj|rg|cuit|cuil|cédula(?: de ciudadanía)?|rut|cartão (?:do )?sus|cns|pis(?:/pasep)?|medicare|nus|niss|nif|contribuinte|cartão de cidadão|cc|bilhete de identidade|passaporte|carta de condução|cnh|título de eleitor|"
     r"ssn|social security|ni|nino|national insurance|utr|nhs|curp|rfc|clabe|ein|itin"
 )
 LINKS = r"(?:\s?-?\s?(?:number|num|no\.?|nr\.?|n[º°o]\.?|№|id|code|card|nummer|numéro|numero|número)(?![A-Za-z]))?[\s\"']{0,3}(?:#|:|=|is|was|ist|war|lautet|es|era|est|è|é|of|de|,|\(|>)?[\s\"'#:(]{0,4}"
@@ -96,6 +101,7 @@ _CHECKED = {  # python-stdnum modules whose checksum is strong enough without a 
     "fr.nir": re.compile(r"\b[12]\s?\d\d\s?\d\d\s?\d[\dAB]\s?\d{3}\s?\d{3}(?:\s?\d\d)\b"),
     "br.cpf": re.compile(r"\b\d{3}\.\d{3}\.\d{3}-\d\d\b"),
     "mx.curp": re.compile(r"\b[A-Z]{4}\d{6}[HM][A-Z]{5}[A-Z\d]\d\b"),
+    "ar.cuit": re.compile(r"\b(?:2[03-7]|3[034])-\d{8}-\d\b"),
     "be.nn": re.compile(r"\b\d\d\.\d\d\.\d\d-\d{3}\.\d\d\b"),
 }
 

@@ -42,7 +42,8 @@ _ID = r"(?P<v>(?!\d{4}-\d\d-\d\d)(?=(?:[A-Za-z-]{0,12}\d){3})[A-Za-z0-9][A-Za-z0
 
 def cued(cue: str, value: str, link: str = LINKS) -> re.Pattern[str]:
     """A value that counts only behind its cue: `SSN: 123-45-6789`."""
-    return re.compile(rf"\b(?:{cue}){link}{value}(?![\w@])", I)
+    apart = r"(?:(?<![^\W\d_])|(?![^\W\d_]))"  # a cue is a whole word: no `plate` in `plateau 24`
+    return re.compile(rf"\b(?:{cue}){link}{apart}{value}(?![\w@])", I)
 
 
 _SECRETS = tuple(
@@ -112,7 +113,7 @@ SHAPES = (
         rf"[a-z]{{3,}}(?:\s[a-z]{{3,}})??)\s+(?i:{SHORT_STREET_TYPES})\b\.?"
         rf"(?:,?\s+(?i:{UNIT})\.?\s*#?[\w-]{{1,6}}\b)?"), 0.45, "0123456789"),
     Shape("ADDRESS", re.compile(
-        rf"\b(?:p\.?\s?o\.?\s?box|{UNIT})(?:\.\s?|\s|\s?#)(?=[\w-]*\d)[\w-]{{1,6}}\b", I), 0.4, "0123456789"),
+        rf"\b(?:p\.?\s?o\.?\s?box|{UNIT})(?:\.[ \t]?|[ \t]|[ \t]?#)(?=[\w-]*\d)[\w-]{{1,6}}\b(?![.,]\d)", I), 0.4, "0123456789"),
     Shape("ADDRESS", re.compile(
         rf"\b[A-Z][\w'’.-]*+(?: [A-Z][\w'’.-]*+){{0,2}},?\s+(?:{STATES})[,\s]\s*\d{{5}}(?:-\d{{4}})?\b"), 0.8, "0123456789"),
     Shape("ADDRESS", re.compile(  # any kind of street, where town, state and zip code follow

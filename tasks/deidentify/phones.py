@@ -31,7 +31,7 @@ _PHONE_AFTER = re.compile(
 )
 _NOT_PHONE = re.compile(
     r"(?:\d{4}-\d\d-\d\d|\d{1,2}[-/.]\d{1,2}[-/.]\d{2,4}|[\d ]+[.,]\d{1,2}|"
-    r"\d{4}\s?-\s?\d{4}|\d{5}-\d{3})(?!\d)(?![ .-]\d)"
+    r"\d{1,2}[-/.]\d{1,2}[-/.]\d{2,4}\s\d{1,2}$|\d{4}\s?-\s?\d{4}|\d{5}-\d{3})(?!\d)(?![ .-]\d)"
 )
 _EXTENSION = re.compile(r"\s?(?:x|ext)", re.IGNORECASE)
 _GROUPED = re.compile(r"\d[\s().-]+\d{2,}[\s().-]+\d{2,}")
@@ -69,7 +69,8 @@ def phones(text: str) -> list[tuple[int, int, float]]:
         shaped = value[0] == "+" or _GROUPED.search(bare) or re.match(r"\(\d{1,5}\)", value)
         mobile = _bare_mobile(phonenumbers, value, text, match.start())
         trunk = bare[0] == "0" and any(_valid(phonenumbers, value, r) for r in TRUNK_REGIONS)
-        if not cue and not shaped and not trunk and not mobile:
+        short = digits < 9 and value[0] not in "+(0"  # the number of a claim: 77-2291-04
+        if not cue and (short or not shaped) and not trunk and not mobile:
             continue
         valid = trunk or any(_possible(phonenumbers, value, region) for region in PHONE_REGIONS)
         if valid or cue:

@@ -132,6 +132,16 @@ def postal_towns(text: str) -> list[tuple[int, int]]:
     return found
 
 
+_BY = re.compile(r"(?:via|route|place|square|cours|passage|campo|parque|lago)\s[^\d]*")
+
+
+def is_by_way_of(address: str, text: str) -> bool:
+    """Return whether a supposed street is a word that others have, too: `via Tailscale`."""
+    return _BY.fullmatch(address) is not None and (
+        not address.startswith("via") or language(text) != "it"
+    )
+
+
 def to_town(text: str, finding: Finding) -> Finding:
     """An address that ends with the town behind its postal code, without the next sentence."""
     address = finding.kind == "ADDRESS"

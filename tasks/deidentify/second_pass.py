@@ -14,7 +14,7 @@ from tasks.deidentify.boilerplate import SECRET_KINDS
 from tasks.deidentify.cues import NAME_CUE
 from tasks.deidentify.findings import Finding
 from tasks.deidentify.languages import COMMON, frequency, language
-from tasks.deidentify.name_check import as_noun
+from tasks.deidentify.name_words import as_noun
 from tasks.deidentify.surrogates import TOKEN
 from tasks.deidentify.wordlists import all_roles, fold, ordinary, word_set
 

@@ -1,6 +1,7 @@
 """Word lists of surrogates and recognisers: names by role, place words, what addresses keep.
 
-Lists to look words up in are in `bases/tagger/words.json`, its names Faker's (MIT); those that
+Lists to look words up in are in `bases/tagger/words.json`, its names Faker's and Mimesis'
+(both MIT); those that
 surrogates are drawn from, the most common word first, in `pools.json` (`bases.tagger.pools`).
 """
 
@@ -101,6 +102,11 @@ def is_name(folded: str) -> bool:
     return folded in roles()
 
 
+def is_town(folded: str) -> bool:
+    """Return whether a word is a street or a town that surrogates are drawn from."""
+    return folded in _known_places()
+
+
 def names_for(folded: str, language: str) -> tuple[tuple[str, ...], ...]:
     """The pools of a name word's surrogate: the language's common names, then all."""
     role = roles().get(folded, "family")
@@ -117,7 +123,7 @@ def _short_forms() -> dict[str, str]:
 @cache
 def meant(folded: str) -> str:
     """The common name or town that a word is a typo of; the word itself when it is none."""
-    if len(folded) < 5 or folded in all_roles() or folded in _known_places():
+    if len(folded) < 5 or folded in all_roles() or folded in _drawn():
         return folded
     shorter = [folded, *(folded[:i] + folded[i + 1 :] for i in range(1, len(folded)))]
     candidates = (_short_forms().get(form, "") for form in shorter)
@@ -125,8 +131,14 @@ def meant(folded: str) -> str:
 
 
 @cache
-def _known_places() -> frozenset[str]:
+def _drawn() -> frozenset[str]:
     return frozenset(fold(w) for name in _pools() for w in pool(name))
+
+
+@cache
+def _known_places() -> frozenset[str]:
+    names = (n for n in _pools() if n.startswith(("towns ", "streets ")))
+    return frozenset(fold(w) for name in names for w in pool(name))
 
 
 def mistyped(right: str, wrong: str, word: str) -> str:

@@ -32,6 +32,7 @@ from tasks.ingest.dialects import (
     litellm,
     messages,
     mlflow,
+    named_pairs,
     openai,
     openai_agents,
     openinference,
@@ -94,6 +95,7 @@ DIALECTS: Mapping[str, Dialect] = {
     "weave": weave,
     "langchain": langchain,
     "claude_code": claude_code,
+    "named_pairs": named_pairs,
     "messages": messages,
 }
 # Those whose records are spans: one model call may be in several of them.

@@ -15,9 +15,10 @@ from tasks.core.params import Ingest, load
 from tasks.core.records import Counts, Rejected
 from tasks.core.stage import Refused
 from tasks.ingest import dialect_registry
+from tasks.ingest.dialects.batch import Joiner
 from tasks.ingest.encoding import ENCRYPTED
 from tasks.ingest.preview import Summary
-from tasks.ingest.reader import read
+from tasks.ingest.reader import Taken, joined, read
 from tasks.ingest.shards import Shards, day_of
 from tasks.ingest.sources import resolve
 
@@ -25,11 +26,13 @@ DEFAULT_SOURCE = "examples/calls.jsonl.gz"
 DAY = 86_400.0
 
 
-def _pour(entry: str, names: Sequence[str], dialect: str, sink: Shards) -> Counter[str]:
+def _pour(
+    entry: str, names: Sequence[str], dialect: str, sink: Shards, halves: Joiner
+) -> Counter[str]:
     """Read one source into the sink. Raises Refused when nothing in it was recognised."""
     seen: Counter[str] = Counter()
     first = None
-    for document, result in read(names, dialect, sink.window[0]):
+    for document, result in read(names, dialect, sink.window[0], halves):
         if isinstance(result, Rejected):
             if result.reason == ENCRYPTED and dialect == "journal":  # no single line: all of them
                 raise Refused(f"{result.source} is {result.detail}")
@@ -41,8 +44,21 @@ def _pour(entry: str, names: Sequence[str], dialect: str, sink: Shards) -> Count
             seen[document] += 1
             sink.take(call, row, again=document == "kept")
     unknown = seen.pop("", 0)
-    if unknown and not seen and first:
+    if unknown and not seen and first and not halves.holds(names):
         raise _unrecognised(entry, unknown, first)
+    return seen
+
+
+def _join(halves: Joiner, sink: Shards) -> Counter[str]:
+    """Write the lines of batches, whose halves may stand in two sources."""
+    seen: Counter[str] = Counter()
+    for document, result in joined(halves):
+        seen[document] += 1
+        if isinstance(result, Rejected):
+            sink.reject(result)
+            continue
+        for call, row in result:
+            sink.take(call, row)
     return seen
 
 
@@ -95,8 +111,10 @@ def ingest(
     dialects: Counter[str] = Counter()
     with Shards(out, (since, until)) as sink:
         sink.remember(previous)
+        halves = Joiner()
         for entry, names, dialect in plan:
-            dialects += _pour(entry, names, dialect, sink)
+            dialects += _pour(entry, names, dialect, sink, halves)
+        dialects += _join(halves, sink)
     sink.save_seen()
     read_ = sink.kept + sum(sink.dropped.values())
     result = Counts("ingest", read_, sink.kept, dict(sink.dropped))
@@ -109,17 +127,23 @@ def dry_run(sources: Sequence[str], params: Ingest | None = None) -> Summary:
 
     Raises Refused.
     """
-    summary = Summary()
+    summary, halves = Summary(), Joiner()
     for entry, names, dialect in _plan(sources, params or Ingest()):
-        for document, result in read(names, dialect):
-            if isinstance(result, Rejected):
-                summary.reject(document, result)
-            else:
-                for call, _ in result:
-                    summary.add(document, call)
-        if not summary.dialects and summary.problems:
+        for document, result in read(names, dialect, halves=halves):
+            _note(summary, document, result)
+        if not summary.dialects and summary.problems and not halves.holds(names):
             raise _unrecognised(entry, summary.records, summary.problems[0])
+    for document, result in joined(halves):
+        _note(summary, document, result)
     return summary
+
+
+def _note(summary: Summary, document: str, result: list[Taken] | Rejected) -> None:
+    if isinstance(result, Rejected):
+        summary.reject(document, result)
+        return
+    for call, _ in result:
+        summary.add(document, call)
 
 
 def main() -> Counts:

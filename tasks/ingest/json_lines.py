@@ -15,6 +15,7 @@ import msgspec
 from tasks.core.records import Rejected, digest
 from tasks.ingest.encoding import RawLine, text_of
 from tasks.ingest.wire import lenient_json
+from tasks.ingest.wire.lenient_json import literal
 
 MAX_WHOLE = 512 << 20  # bytes of one JSON document that spans lines
 MAX_RAW = 1 << 20  # characters of a rejected record that quarantine keeps
@@ -22,6 +23,10 @@ FLAT = 32
 _NO_BRACKETS = bytes(b for b in range(256) if b not in b"{}[]")
 # What the runtimes of containers write before a line: CRI, `docker compose logs`.
 _PREFIX = re.compile(r"^(?:\d{4}-\d\d-\d\d\S+ (?:(?:stdout|stderr) [FP] )?|[\w.-]+\s*\| )(?=[\[{])")
+
+
+_CRI = re.compile(rb"\d{4}-\d\d-\d\dT\S+ (stdout|stderr) ([FP]) ")
+_LONGEST = 300  # characters that a logger or syslog writes before a document
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +51,7 @@ def reject(source: str, reason: str, detail: str = "", raw: str | bytes = "") ->
 
 def documents(name: str, lines: Iterator[RawLine], *, whole: bool) -> Iterator[Document | Rejected]:
     """Every document of a file; `whole` says that it may be one JSON document."""
+    lines = _gathered(lines)
     head: list[RawLine] = []
     for line in lines:
         head.append(line)
@@ -56,6 +62,22 @@ def documents(name: str, lines: Iterator[RawLine], *, whole: bool) -> Iterator[D
         return
     for line in chain(head, lines):
         yield from _decoded(name, line)
+
+
+def _gathered(lines: Iterator[RawLine]) -> Iterator[RawLine]:
+    """Put lines together that Kubernetes' runtimes cut: all but the last piece are marked P."""
+    held: dict[bytes, list[bytes]] = {}
+    for line in lines:
+        match = _CRI.match(line.data) if line.data[:2] == b"20" and not line.problem else None
+        if match is None:
+            yield line
+            continue
+        pieces = held.setdefault(match[1], [])
+        pieces.append(line.data[match.end() :])
+        if match[2] == b"F":
+            yield RawLine(line.number, b"".join(held.pop(match[1])))
+    for pieces in held.values():
+        yield RawLine(0, b"".join(pieces))
 
 
 def _opens_document(data: bytes, whole: bool) -> bool:
@@ -130,6 +152,11 @@ def _decoded(name: str, line: RawLine) -> Iterator[Document | Rejected]:
 def _lenient(source: str, data: bytes, problem: str) -> Iterator[Document | Rejected]:
     """A line that is not strictly JSON: half emojis, NaN, a comma, several documents, a prefix."""
     text = _PREFIX.sub("", text_of(data))
+    if text.rstrip().endswith("}") and -1 < (at := text.find("{")) <= _LONGEST:
+        value = literal(text[at:])  # behind what a logger or syslog writes before it
+        if at and isinstance(value, dict):
+            yield Document(source, value)
+            return
     values = list(lenient_json.documents(text)) if text.lstrip()[:1] in ("{", "[") else []
     if not values or any(value is ... for _, _, value in values):
         yield reject(source, "not JSON", problem, data)

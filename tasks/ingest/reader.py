@@ -32,24 +32,35 @@ Result = tuple[str, list[Taken] | Rejected]  # the dialect, and what came of a r
 
 
 def read(
-    names: Sequence[str], dialect: str = "auto", since: float | None = None
+    names: Sequence[str],
+    dialect: str = "auto",
+    since: float | None = None,
+    halves: batch.Joiner | None = None,
 ) -> Iterator[Result]:
     """Every record of one source's files as (dialect, its calls) or (dialect, why it is none).
 
-    The dialect is the empty string for a record that no dialect recognises.
+    The dialect is the empty string for a record that no dialect recognises. With `halves`, those
+    of batches are held there for `joined`: they may stand in several sources.
     """
-    reader = _Reader("" if dialect == "auto" else dialect)
+    reader = _Reader("" if dialect == "auto" else dialect, halves or batch.Joiner())
     for name in names:
         yield from reader.file(name, since)
-    yield from reader.rest()
+    if halves is None:
+        yield from joined(reader.halves)
+
+
+def joined(halves: batch.Joiner) -> Iterator[Result]:
+    """Yield what only the end of all sources could tell: the lines of batches."""
+    for place, line in halves.rest():
+        yield "batch", parse("batch", Document(place, line))
 
 
 class _Reader:
     """Reads a source's files and remembers what only several records together tell."""
 
-    def __init__(self, chosen: str) -> None:
+    def __init__(self, chosen: str, halves: batch.Joiner) -> None:
         self._chosen = self._last = chosen
-        self._halves, self._nested = batch.Joiner(), Nested()
+        self.halves, self._nested = halves, Nested()
         self._lines, self._transcript = Lines(), claude_code.Transcript()
 
     def file(self, name: str, since: float | None) -> Iterator[Result]:
@@ -76,11 +87,6 @@ class _Reader:
             return dialect_registry.DIALECTS[last].sniff(value)
         except CONFUSED:
             return False
-
-    def rest(self) -> Iterator[Result]:
-        """Yield what only the end of the source could tell."""
-        for place, line in self._halves.rest():
-            yield "batch", parse("batch", Document(place, line))
 
     def _document(self, document: Document) -> Iterator[Result]:
         none = True
@@ -116,7 +122,7 @@ class _Reader:
     def _record(self, named: str, item: Document) -> Iterator[Result]:
         value = item.value
         if named == "batch" and isinstance(value, dict):
-            for place, line in self._halves.add(value, item.source):
+            for place, line in self.halves.add(value, item.source):
                 yield named, parse(named, Document(place, line))
         elif named == "claude_code" and isinstance(value, dict):
             self._transcript.add(value, item.source)

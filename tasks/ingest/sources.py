@@ -24,7 +24,7 @@ from tasks.ingest.encoding import MAX_LINE, RawLine, lines_of, text_of
 from tasks.ingest.json_lines import Document, reject
 
 ROWS = 256  # Parquet rows decoded at a time
-_NAMES = (".jsonl", ".ndjson", ".json", ".csv", ".parquet", ".log", ".txt")
+_NAMES = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet", ".log", ".txt", ".out")
 _PARQUET = (b"PAR1", b"PARE")  # the second is encrypted
 
 
@@ -99,7 +99,7 @@ def documents(name: str, since: float | None = None) -> Iterator[Document | Reje
         head = list(islice(lines, 1))
         lines = chain(head, lines)
         plain = name.removesuffix(".gz").removesuffix(".zst")
-        if plain.endswith(".csv"):
+        if plain.endswith((".csv", ".tsv")):
             yield from _csv(name, lines)
         elif head and vllm_log.is_log(head[0].data):
             yield from vllm_log.documents(name, lines)
@@ -110,7 +110,9 @@ def documents(name: str, since: float | None = None) -> Iterator[Document | Reje
 def _csv(name: str, lines: Iterator[RawLine]) -> Iterator[Document | Rejected]:
     csv.field_size_limit(MAX_LINE)
     broken: list[Rejected] = []
-    reader = csv.DictReader(_text(name, lines, broken))
+    rows = _text(name, lines, broken)
+    header = next(rows, "")
+    reader = csv.DictReader(chain([header], rows), delimiter=max(",;\t|", key=header.count))
     with suppress(csv.Error):
         for row in reader:
             values = {k: v for k, v in row.items() if k is not None and v not in (None, "")}

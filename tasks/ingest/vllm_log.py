@@ -1,7 +1,7 @@
 """vLLM's text log: requests with their prompts, and with `--enable-log-outputs` what was generated.
 
 A prompt is the text that the chat template made. It is taken apart where the template marks its
-turns (ChatML, Llama 3, Mistral, Gemma, harmony); otherwise it is one user message.
+turns (ChatML, Llama 3, Gemma, harmony); otherwise it is one user message.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from tasks.core.records import Json, Rejected
 from tasks.ingest.encoding import RawLine, text_of
 from tasks.ingest.json_lines import Document, reject
+from tasks.ingest.wire import templates
 
 _LINE = re.compile(rb"^(?:\(\w+[^)]*\) )?(?:INFO|DEBUG|WARNING|ERROR) \d\d-\d\d \d\d:\d\d:\d\d \[")
 _ASKED = re.compile(r"Received request ([\w-]+): prompt: (.*?), params: (.*)", re.DOTALL)
@@ -20,14 +21,6 @@ _GIVEN = re.compile(
     r"Generated response ([\w-]+?)(?: \([^)]*\))?: output: (.*?), output_token_ids:"
     r".*?finish_reason: (\w+)",
     re.DOTALL,
-)
-_TURNS = (
-    re.compile(r"<\|im_start\|>(\w+)\n(.*?)(?:<\|im_end\|>|\Z)", re.DOTALL),
-    re.compile(
-        r"<\|start_header_id\|>(\w+)<\|end_header_id\|>\n\n(.*?)(?:<\|eot_id\|>|\Z)", re.DOTALL
-    ),
-    re.compile(r"<start_of_turn>(\w+)\n(.*?)(?:<end_of_turn>|\Z)", re.DOTALL),
-    re.compile(r"<\|start\|>(\w+)<\|message\|>(.*?)(?:<\|end\|>|\Z)", re.DOTALL),
 )
 WAITING = 10_000  # requests whose answer has not come
 
@@ -43,7 +36,8 @@ def documents(name: str, lines: Iterator[RawLine]) -> Iterator[Document | Reject
     for line in lines:
         text, place = text_of(line.data), f"{name}:{line.number}"
         if match := _ASKED.search(text):
-            messages = _messages(_literal(match[2]))
+            prompt = _literal(match[2])
+            messages = templates.turns(prompt) or [{"role": "user", "content": prompt}]
             waiting[match[1]] = place, {"messages": messages, **_model(match[3])}
             if len(waiting) > WAITING:
                 yield _unanswered(*waiting.pop(next(iter(waiting))))
@@ -66,22 +60,6 @@ def _literal(text: str) -> str:
         return str(ast.literal_eval(text))
     except (ValueError, SyntaxError):
         return text.strip("'\"")
-
-
-def _messages(prompt: str) -> list[Json]:
-    for turns in _TURNS:
-        messages = [
-            {"role": role, "content": content.strip()} for role, content in turns.findall(prompt)
-        ]
-        if (
-            messages
-            and messages[-1]["role"] in ("assistant", "model")
-            and not messages[-1]["content"]
-        ):
-            messages.pop()  # where the answer begins
-        if messages:
-            return messages
-    return [{"role": "user", "content": prompt}]
 
 
 def _model(params: str) -> Json:

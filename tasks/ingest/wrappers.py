@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import gzip
 from collections.abc import Iterator
 from typing import Any
 
@@ -19,14 +20,16 @@ from tasks.ingest.wire.lenient_json import literal
 _FIELDS = (
     *("log", "message", "msg", "@message", "textPayload", "jsonPayload", "MESSAGE", "line"),
     *("event", "payload", "record", "_raw", "result", "Body", "body", "detail", "value", "fields"),
-    *("content", "json", "data", "attributes", "properties", "doc", "entry"),
+    *("content", "json", "data", "attributes", "properties", "doc", "entry", "log_processed"),
+    *("parsed", "structured"),
 )
 # Many records in one document: subscriptions, queues, pages.
 _LISTS = (
     *("logEvents", "Records", "records", "messages", "entries", "items", "rows", "results"),
     *("events", "logs", "calls", "traces", "runs", "spans", "batches", "value", "data", "output"),
+    *("result", "content", "batch"),
 )
-_ENCODED = ("kinesis", "data")  # base64, as queues carry it
+_ENCODED = ("kinesis", "awslogs", "data")  # base64, as queues carry it
 
 
 def unwrap(document: object) -> list[object]:
@@ -36,14 +39,22 @@ def unwrap(document: object) -> list[object]:
         return content if content is not None else []
     if not isinstance(document, dict):
         return []
+    if isinstance(document.get("values"), list) and isinstance(document.get("stream"), dict):
+        return list(_loki(document))
+    if isinstance(tables := document.get("tables"), list):  # Azure's Log Analytics
+        return [row for t in tables if isinstance(t, dict) for row in _rows(t)]
     if isinstance(streams := document.get("streams"), list):  # Loki
         return [x for s in streams if isinstance(s, dict) for x in _loki(s)]
     for name in _LISTS:
         listed = document.get(name)
+        if isinstance(listed, list) and listed and all(map(_is_fields, listed)):
+            return [{f["field"]: f.get("value") for f in fields} for fields in listed]
         if isinstance(listed, list) and listed and all(isinstance(x, dict | str) for x in listed):
             return list(listed)
     for name in _FIELDS:
         inner = document.get(name)
+        if name == "MESSAGE" and isinstance(inner, list):  # journald's, where it is not ASCII
+            inner = bytes(b for b in inner if isinstance(b, int)).decode("utf-8", "replace")
         if isinstance(inner, dict) and inner:
             return [inner]
         if isinstance(inner, str) and (content := _line(inner)) is not None:
@@ -67,6 +78,22 @@ def _loki(stream: Json) -> Iterator[object]:
             yield pair[1]
 
 
+def _rows(table: Json) -> Iterator[Json]:
+    names = [c.get("name") for c in table.get("columns") or () if isinstance(c, dict)]
+    for row in table.get("rows") or ():
+        if isinstance(row, list):
+            yield {str(n): v for n, v in zip(names, row, strict=False)}
+
+
+def _is_fields(row: object) -> bool:
+    """Return whether this is a row of CloudWatch Insights: a list of fields and values."""
+    return (
+        isinstance(row, list)
+        and bool(row)
+        and all(isinstance(f, dict) and isinstance(f.get("field"), str) for f in row)
+    )
+
+
 def _encoded(document: Json) -> list[object]:
     inner: object = document
     for name in _ENCODED:
@@ -74,8 +101,9 @@ def _encoded(document: Json) -> list[object]:
     if not isinstance(inner, str):
         return []
     try:
-        text = base64.b64decode(inner, validate=True).decode()
-    except (binascii.Error, UnicodeDecodeError, ValueError):
+        data = base64.b64decode(inner, validate=True)
+        text = (gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data).decode()
+    except (binascii.Error, UnicodeDecodeError, ValueError, EOFError, OSError):
         return []
     return _line(text) or []
 

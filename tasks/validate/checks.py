@@ -9,10 +9,10 @@ from functools import lru_cache
 
 import msgspec
 
-from tasks.core.contract import spoken
 from tasks.core.params import Validate
 from tasks.core.records import Json, text_of
 from tasks.core.schema_check import Uncheckable, first_error
+from tasks.core.spoken import spoken
 from tasks.validate import texts
 
 Problem = tuple[str, str]  # (reason, detail); a detail never holds message text
@@ -107,7 +107,7 @@ def _outcome(seen: StoredCall) -> Problem | None:
     """Return whether the reply is a whole answer."""
     reply, reason = seen.reply, seen.row["finish_reason"]
     if error := seen.row["error"]:
-        return "error reply", str(error).partition(":")[0][:80]
+        return "error reply", texts.plain_words(str(error).partition(":")[0][:80])
     if reason == "content_filter":
         return "content filter", ""
     if reply.refusal:
@@ -116,7 +116,12 @@ def _outcome(seen: StoredCall) -> Problem | None:
         return "truncated", f"finish reason {reason}"
     if reason not in _ENDED:
         return "not an answer", f"finish reason {reason[:60]}"
-    return None if reply.tool_calls else _answer(seen)
+    if reply.tool_calls:
+        return None
+    why = _answer(seen)
+    if why is None and reason == "tool_calls":
+        return "incomplete", "the reply ended with tool calls, and the log holds none"
+    return why
 
 
 def _answer(seen: StoredCall) -> Problem | None:
@@ -125,7 +130,8 @@ def _answer(seen: StoredCall) -> Problem | None:
         return "empty reply", "neither text nor tool calls"
     if texts.is_unfinished(text):
         return "truncated", "the reply is JSON that ends before its brackets close"
-    bare = text[:1] in ("{", "[", "`")  # only then the tools are decoded to look at their names
+    bare = text[:1] in ("{", "[", "`", ">") or "\nAction Input:" in text
+    # only then the tools are decoded to look at their names
     if texts.holds_call(text, seen.tools if bare else ()):
         return "tool call in text", "the reply writes a tool call as text"
     return None

@@ -20,26 +20,42 @@ _PLACEHOLDER = re.compile(
     r"(?:redacted|masked|filtered|scrubbed|hidden|omitted|removed|elided)(?![a-z])[^\n]{0,60}?[\])>}_*]+"
     r"|[\[<({]+\s*(?:content|message|prompt|completion|input|output|data|text)[-_ ]"
     r"(?:not[-_ ])?(?:redacted|masked|filtered|hidden|omitted|removed|recorded|logged|captured)"
-    r"[^\n]{0,40}[\])>}]+",
+    r"[^\n]{0,40}[\])>}]+"
+    r"|[\[<({]+\s*no (?:content|message|prompt|input|output|data|text)\b[^\n]{0,40}[\])>}]+"
+    r"|\[This value has been dropped[^\]]*\]",
     re.IGNORECASE,
 )
 _CUT_BY_LOGGER = re.compile(
     r"(?:\[|\(|<|\.\.\.\s*|…\s*)(?:\w+ )?(?:truncated|truncation|cut off|clipped)\b"
     r"[^\n]{0,60}[\])>]?\s*\Z"
     r"|[\[(<…]\s*[\d,]+ (?:more )?(?:characters|chars|bytes|tokens) (?:truncated|omitted|more)"
-    r"[^\n]{0,20}\Z",
+    r"[^\n]{0,20}\Z"
+    r"|(?:\.\.\.|…)\s*[\[(<]\+?\s*[\d,]+ (?:more )?(?:characters|chars|bytes|tokens)[\])>]\s*\Z",
     re.IGNORECASE,
 )
+_CUT_INSIDE = re.compile(
+    r"[\[(<]\s*(?:\.\.\.|…)?\s*[\d,]+ (?:more )?(?:characters|chars|bytes|tokens)"
+    r" (?:truncated|omitted|removed)",
+    re.IGNORECASE,
+)
+_LOGGERS = ("(litellm_truncated ", "litellm_truncated skipped")  # what only loggers write
 _CALL = re.compile(
-    r"\s*(?:<\|?/?(?:tool_calls?|function_calls?|start_function_call|tool_code|tool_use)\b"
-    r"|<(?:function|invoke|tool)(?:=| name=)|\[TOOL_CALLS?\]|<\|python_tag\|>|<｜(?:DSML|tool)"
-    r"|<\|tool▁calls|<\|tool_calls?_section|<\|channel\|>commentary to=|```tool_(?:call|code))",
+    r"\s*(?:<\|?/?(?:\w+:)?(?:tool_?calls?|function_calls?|start_function_call|tool_code|tool_use)\b"
+    r"|<(?:\w+:)?(?:function|invoke|tool)(?:=| name=)|\[TOOL_CALLS?\]|<\|python_tag\|>"
+    r"|<｜(?:DSML|tool)|<\|tool▁calls|<\|tool_calls?_section|<\|channel\|>commentary to="
+    r"|<\|start\|>assistant to=|<\|action_start\|>|<\|START_ACTION\|>|```tool_(?:call|code))",
     re.IGNORECASE,
 )
 _MARKED = re.compile(
-    r"<tool_call>\s*\{|</tool_call>|<function=\w|<invoke name=|\[TOOL_CALLS\]|<\|python_tag\|>"
-    r"|<｜tool▁call|<\|tool_call|<function_calls>"
+    r"<tool_call>\s*\{|</tool_call>|<function=\w|<(?:\w+:)?invoke name=|\[TOOL_CALLS\]"
+    r"|<\|python_tag\|>"
+    r"|<｜tool▁call|<\|tool_call|<function_calls>|<TOOLCALL>"
 )
+# A call of a declared tool: Functionary, Llama's Python, ReAct.
+_NAMING = re.compile(
+    r"\s*(?:>>>\s*(\w+)\n\s*\{|\[(\w+)\(|(?:.*\n)?Action:\s*(\w+)\s*\nAction Input:)", re.DOTALL
+)
+_CLASS = re.compile(r"\b([A-Z]\w*?)(Error|Exception)\b(?:\(.*)?", re.DOTALL)
 
 
 def problem(text: str, role: str) -> tuple[str, str] | None:
@@ -48,6 +64,10 @@ def problem(text: str, role: str) -> tuple[str, str] | None:
     if size <= SHORT and text[:1] in _BEGINS and is_placeholder(text):
         return "redacted", "is a logger's placeholder"
     if role != "tool" and text[-1:] in _ENDS and is_clipped(text):  # agents cut long results
+        return "truncated", "was cut by a logger"
+    if "truncated " in text and any(mark in text for mark in _LOGGERS):
+        return "truncated", "was cut by a logger"
+    if role == "assistant" and _CUT_INSIDE.search(text):
         return "truncated", "was cut by a logger"
     if size >= FILE and holds_file(text):
         return "not text", "holds a file in base64"
@@ -96,6 +116,8 @@ def holds_call(text: str, tools: Collection[str]) -> bool:
     """Return whether a reply writes a tool call into its text, in the markup of some model."""
     if _CALL.match(text) or _MARKED.search(text):
         return True
+    if tools and (naming := _NAMING.match(text)):
+        return next(filter(None, naming.groups())) in tools
     bare = text.strip().removeprefix("```json").strip("`\n ")
     if not tools or not bare.startswith(("{", "[")) or not any(t in bare for t in tools):
         return False
@@ -104,7 +126,18 @@ def holds_call(text: str, tools: Collection[str]) -> bool:
     except (ValueError, RecursionError):
         return False
     one = value[0] if isinstance(value, list) and value else value
+    if isinstance(one, dict) and isinstance(one.get("function"), dict):
+        one = one["function"]
     named = isinstance(one, dict) and (one.get("name") or one.get("function"))
     return (
         isinstance(named, str) and named in tools and bool(one.keys() & {"arguments", "parameters"})
     )
+
+
+def plain_words(error: str) -> str:
+    """An error's name as words: `RateLimitError('x')` is a rate limit error."""
+
+    def words(match: re.Match[str]) -> str:
+        return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", match[1] + match[2]).lower()
+
+    return _CLASS.sub(words, error)

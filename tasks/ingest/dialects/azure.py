@@ -8,8 +8,22 @@ from tasks.core.records import Call, Json
 from tasks.ingest.wire import pairs, shape
 from tasks.ingest.wire.shape import first, loads
 
-_ASKED = ("BackendRequestBody", "backendRequestBody", "requestBody", "RequestBody", "request")
-_GIVEN = ("BackendResponseBody", "backendResponseBody", "responseBody", "ResponseBody", "response")
+_ASKED = (
+    "BackendRequestBody",
+    "backendRequestBody",
+    "requestBody",
+    "RequestBody",
+    "Request-Body",
+    "request",
+)
+_GIVEN = (
+    "BackendResponseBody",
+    "backendResponseBody",
+    "responseBody",
+    "ResponseBody",
+    "Response-Body",
+    "response",
+)
 
 
 def sniff(document: object) -> bool:
@@ -19,14 +33,21 @@ def sniff(document: object) -> bool:
     keys = {key.lower() for key in document if isinstance(key, str)}
     if "resourceid" in keys and keys & {"category", "operationname"}:
         return True
-    return bool(document.keys() & {"RequestMessages", "BackendRequestBody", "BackendResponseBody"})
+    if document.keys() & {"RequestMessages", "BackendRequestBody", "BackendResponseBody"}:
+        return True
+    return bool(_inner(document).keys() & {*_ASKED[:-1]})
+
+
+def _inner(record: Json) -> Json:
+    """The fields of a record that stand within: a setting's, or those of Application Insights."""
+    inner = loads(first(record, "properties", "Properties", "customDimensions"))
+    return inner if isinstance(inner, dict) else {}
 
 
 def parse(document: object, source: str) -> Iterable[Call]:
     """The call of one record. Raises ValueError."""
     record = shape.mapping(document, "record")
-    inner = loads(first(record, "properties", "Properties"))
-    told = {**record, **inner} if isinstance(inner, dict) else record
+    told = {**record, **_inner(record)}
     envelope = {
         "id": first(told, "correlationId", "CorrelationId", "requestId"),
         "timestamp": first(told, "time", "TimeGenerated", "timestamp"),

@@ -1,14 +1,14 @@
 """Batch files of OpenAI, Anthropic and Gemini: requests and their answers, joined by their id.
 
-The two halves stand in different files; `tasks.ingest.ingest` joins them across a source with
-`Joiner`.
+The two halves stand in different files; `tasks.ingest.ingest` joins them across all sources of a
+night with `Joiner`.
 """
 
 from __future__ import annotations
 
 import re
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import PurePath
 
 import msgspec
@@ -74,28 +74,36 @@ def _answer(line: Json) -> object:
 class Joiner:
     """Holds both halves on disk until a source is read; an id may come back on another day.
 
-    Two halves are joined when they are the only ones of their id in the source, else in their
+    Two halves are joined when they are the only ones of their id in all sources, else in their
     folder and beside a like-named file, else in one of these. Others stay apart, and say so.
     """
 
     def __init__(self) -> None:
         self._halves = sqlite3.connect("")  # a file of its own, which goes when this does
-        self._halves.execute("CREATE TABLE halves (id, asks, source, folder, stem, line)")
+        self._halves.execute("CREATE TABLE halves (id, asks, source, folder, stem, line, file)")
         self._halves.execute("CREATE INDEX by_id ON halves (id)")
+        self._halves.execute("CREATE INDEX by_file ON halves (file)")
 
     def add(self, document: Json, source: str) -> Iterator[tuple[str, Json]]:
         """Take one line; one that has both halves comes back at once."""
         if _asks(document) and _answers(document):
             yield source, document
             return
-        path = PurePath(source.rpartition(":")[0])
+        name = source.rpartition("#" if "#" in source else ":")[0]
+        path = PurePath(name)
         words = re.split(r"[^a-z0-9]+", path.name.lower())
         stem = " ".join(w for w in words if w not in _COMMON)
         named = shape.text(first(document, "custom_id", "key"))
         row = (named, _asks(document), source, str(path.parent), stem)
         self._halves.execute(
-            "INSERT INTO halves VALUES (?, ?, ?, ?, ?, ?)", (*row, msgspec.json.encode(document))
+            "INSERT INTO halves VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (*row, msgspec.json.encode(document), name),
         )
+
+    def holds(self, names: Sequence[str]) -> bool:
+        """Return whether a half of one of these files is here."""
+        where = "SELECT 1 FROM halves WHERE file = ? LIMIT 1"
+        return any(self._halves.execute(where, (name,)).fetchone() for name in names)
 
     def rest(self) -> Iterator[tuple[str, Json]]:
         """Every line that can be joined, and the halves that stay alone."""
@@ -107,7 +115,7 @@ class Joiner:
         self._halves.execute("DELETE FROM halves")
 
 
-_Row = tuple[str, int, str, str, str, bytes]
+_Row = tuple[str, int, str, str, str, bytes, str]
 
 
 def _joined(rows: list[_Row]) -> Iterator[tuple[str, Json]]:

@@ -15,12 +15,17 @@ def sniff(document: object) -> bool:
         return False
     if document.get("schemaType") == "ModelInvocationLog":
         return True
+    if "recordId" in document and isinstance(document.get("modelInput"), dict):  # a batch's output
+        return True
     return document.keys() >= {"modelId", "input", "output"} and "operation" in document
 
 
 def parse(document: object, source: str) -> Iterable[Call]:
     """The call of one record. Raises ValueError."""
     record = shape.mapping(document, "record")
+    if "modelInput" in record:
+        yield _batched(record, source)
+        return
     asked, given = _side(record, "input"), _side(record, "output")
     body = loads(asked.get("inputBodyJson"))
     if not isinstance(body, dict):
@@ -31,6 +36,8 @@ def parse(document: object, source: str) -> Iterable[Call]:
         response = {"error": {"code": error, "message": shape.text(error)}}
     elif response is None and given.get("outputBodyS3Path"):
         raise ValueError(f"{shape.UNREADABLE}: the response's body is in S3")
+    if isinstance(response, dict) and response.keys() & {"embedding", "embeddings"}:
+        raise ValueError(f"{shape.NOT_A_CALL}: an embedding")
     envelope = {"id": record.get("requestId"), "timestamp": record.get("timestamp")}
     metadata = record.get("requestMetadata")
     if isinstance(metadata, dict):
@@ -40,6 +47,12 @@ def parse(document: object, source: str) -> Iterable[Call]:
         envelope["latency_ms"] = latency
     call = pairs.exchange(envelope, {"model": record.get("modelId"), **body}, response, source)
     yield pairs.with_tokens(call, asked.get("inputTokenCount"), given.get("outputTokenCount"))
+
+
+def _batched(record: Json, source: str) -> Call:
+    error = record.get("error")
+    response = {"error": error} if error else record.get("modelOutput")
+    return pairs.exchange({"id": record["recordId"]}, record["modelInput"], response, source)
 
 
 def _side(record: Json, name: str) -> Json:

@@ -25,7 +25,11 @@ def sniff(document: object) -> bool:
 
 def _span(document: Json) -> Json:
     inner = document.get("attributes")
-    return {**document, **inner} if isinstance(inner, dict) and "meta" in inner else document
+    if not isinstance(inner, dict):
+        return document
+    if "span_kind" in inner and "meta" not in inner:  # the export API has no `meta`
+        inner = {**inner, "meta": inner}
+    return {**document, **inner} if "meta" in inner else document
 
 
 def _kind(span: Json) -> str:
@@ -41,7 +45,7 @@ def parse(document: Json, source: str) -> Iterable[Call]:
     if (kind := _kind(span)) != "llm":
         raise ValueError(f"{shape.NOT_A_CALL}: span of kind {kind[:60]}")
     meta = span["meta"]
-    asked, given = _said(meta.get("input")), _said(meta.get("output"))
+    asked, given = _turns(_said(meta.get("input"))), _said(meta.get("output"))
     settings = meta.get("metadata")
     body = {**(settings if isinstance(settings, dict) else {}), "messages": asked}
     body["model"] = first(meta, "model_name") or span.get("model_name")
@@ -61,6 +65,25 @@ def parse(document: Json, source: str) -> Iterable[Call]:
         client=shape.text(first(span, "ml_app", "service")),
         **{**fields, "tokens": tokens if any(t is not None for t in tokens) else fields["tokens"]},
     )
+
+
+def _turns(messages: object) -> object:
+    """Messages with each of their `tool_results` as a message of its own."""
+    if not isinstance(messages, list):
+        return messages
+    turns: list[object] = []
+    for message in messages:
+        results = message.get("tool_results") if isinstance(message, dict) else None
+        if not isinstance(results, list) or not results:
+            turns.append(message)
+            continue
+        turns += [
+            {"role": "tool", "tool_call_id": r.get("tool_id"), "content": r.get("result")}
+            for r in results
+            if isinstance(r, dict)
+        ]
+        turns += [message] if message.get("content") else []
+    return turns
 
 
 def _said(raw: Any) -> object:

@@ -17,19 +17,23 @@ def sniff(document: object) -> bool:
         return True
     if not document.keys() & {"response", "response_payload"}:
         return False
-    asked = loads(first(document, "request", "request_payload"))
+    asked = loads(_payload(first(document, "request", "request_payload")))
     return isinstance(asked, dict) and "contents" in asked
 
 
 def parse(document: object, source: str) -> Iterable[Call]:
     """The call of one pair. Raises ValueError."""
     pair = shape.mapping(document, "record")
-    request = first(pair, "full_request", "request", "request_payload")
+    request = _payload(first(pair, "full_request", "request", "request_payload"))
     response = first(pair, "full_response", "response", "response_payload")
     asked = shape.mapping(loads(request), "request")
     if "contents" not in asked and isinstance(listed := pair.get("request_payload"), list):
         request, response = _payload(listed), _payload(pair.get("response_payload"))
         asked = shape.mapping(loads(request), "request_payload")
+    elif "response_payload" in pair and response is pair["response_payload"]:
+        response = _payload(response)
+    if not response and (status := shape.text(pair.get("status"))):  # of a batch
+        response = {"error": {"message": status}}
     model = first(pair, "model") or shape.text(pair.get("endpoint")).rpartition("/")[2]
     yield pairs.exchange(pair, {"model": model, **asked}, response, source)
 

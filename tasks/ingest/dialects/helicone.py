@@ -19,7 +19,7 @@ def sniff(document: object) -> bool:
 def parse(document: Json, source: str) -> Iterable[Call]:
     """The call of one row. Raises ValueError."""
     row = shape.mapping(document, "row")
-    asked = shape.mapping(loads(row.get("request_body")), "request_body")
+    asked = _whole(shape.mapping(loads(row.get("request_body")), "request_body"))
     given = _answer(row)
     start = times.seconds(row.get("request_created_at"))
     end = times.seconds(row.get("response_created_at"))
@@ -42,9 +42,16 @@ def _answer(row: Json) -> Completion:
     body = loads(row.get("response_body"))
     if status is not None and status >= 400 and not (isinstance(body, dict) and body.get("error")):
         return Completion(reply=dict(NOTHING), error=f"status {status}")
-    if isinstance(body, dict) and isinstance(body.get("streamed_data"), list | str):
+    if isinstance(body, dict) and isinstance(_whole(body).get("streamed_data"), list | str):
         body = body["streamed_data"]
     return replies.read(body)
+
+
+def _whole(body: Json) -> Json:
+    """A body that was not left out for its size. Raises ValueError."""
+    if said := body.get("helicone_message"):
+        raise ValueError(f"{shape.UNREADABLE}: Helicone left a body out: {str(said)[:80]}")
+    return body
 
 
 def _session(row: Json) -> object:

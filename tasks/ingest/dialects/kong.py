@@ -39,4 +39,9 @@ def parse(document: object, source: str) -> Iterable[Call]:
 def _told(ai: Json) -> Json:
     """Return what the AI proxy tells; older versions put the plugin's name around it."""
     inner = [v for v in ai.values() if isinstance(v, dict) and "payload" in v]
-    return ai if "payload" in ai or not inner else inner[0]
+    if not inner:
+        return ai
+    own, around = loads(inner[0]["payload"]), loads(ai.get("payload"))
+    if isinstance(own, dict) and isinstance(around, dict):
+        return {**inner[0], "payload": {**around, **own}}  # the request may stand outside
+    return inner[0]

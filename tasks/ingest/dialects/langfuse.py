@@ -21,6 +21,7 @@ _TYPES = frozenset(
     {"SPAN", "GENERATION", "EVENT", "AGENT", "TOOL", "CHAIN", "RETRIEVER", "EVALUATOR"}
     | {"EMBEDDING", "GUARDRAIL"}
 )
+_SENT = ("generation-create", "generation-update")  # by the SDKs to the ingestion API
 _SETTINGS = (
     *requests.PARAMETERS,
     "instructions",
@@ -33,7 +34,11 @@ _SETTINGS = (
 
 def sniff(document: object) -> bool:
     """Return whether this is an observation."""
-    if not isinstance(document, dict) or str(document.get("type")) not in _TYPES:
+    if not isinstance(document, dict):
+        return False
+    if document.get("type") in _SENT:
+        return isinstance(document.get("body"), dict)
+    if str(document.get("type")) not in _TYPES:
         return False
     return (bool(document.keys() & {"traceId", "trace_id"}) and "startTime" in document) or (
         "start_time" in document and "trace_id" in document
@@ -77,6 +82,8 @@ def _attributes(observation: Json) -> Json:
 def parse(document: Json, source: str) -> Iterable[Call]:
     """The call of one observation. Raises ValueError."""
     seen = shape.mapping(document, "observation")
+    if seen.get("type") in _SENT:
+        seen = {"startTime": seen.get("timestamp"), **seen["body"], "type": "GENERATION"}
     if seen.get("type") != "GENERATION":
         raise ValueError(f"{shape.NOT_A_CALL}: observation of type {str(seen.get('type'))[:40]}")
     if why := seen.get(spans.REPEATS):

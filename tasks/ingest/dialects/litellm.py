@@ -27,13 +27,15 @@ def parse(document: Json, source: str) -> Iterable[Call]:
     kind = shape.text(line.get("call_type"))
     if kind not in _KINDS:
         raise ValueError(f"{shape.NOT_A_CALL}: call type {kind[:60]}")
-    messages = loads(line.get("messages"))
+    sent = loads(line.get("proxy_server_request"))
+    sent = sent if isinstance(sent, dict) else {}
+    messages = loads(line.get("messages")) or first(sent, "messages", "input")
     if not isinstance(messages, list | dict):
         raise ValueError(f"{shape.UNREADABLE}: the messages were left out of the log")
     given = _answer(line)
     start, end = times.seconds(line.get("startTime")), times.seconds(line.get("endTime"))
     settings = loads(line.get("model_parameters"))
-    settings = settings if isinstance(settings, dict) else {}
+    settings = {**sent, **(settings if isinstance(settings, dict) else {})}
     body = {"model": line.get("model"), **settings, "messages": messages}
     tools = settings.get("tools") or settings.get("functions")
     metadata = loads(line.get("metadata"))

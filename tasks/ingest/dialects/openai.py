@@ -61,9 +61,15 @@ def _plain(pair: Json, plain: canonical.Pair, source: str) -> Call:
     answer = Completion(
         reply=dict(pair["response"]["choices"][0]["message"]),
         finish_reason=finish_and_usage.finish(given.choices[0].finish_reason),
-        tokens=(None, None) if used is None else (used.prompt_tokens, used.completion_tokens),
+        tokens=(None, None) if used is None else _tokens(used, pair["response"]["usage"]),
         model=given.model,
         id=given.id,
         at=times.seconds(given.created),
     )
     return pairs.call(pair, pair["request"], answer, source)
+
+
+def _tokens(used: canonical.TokenCounts, stated: object) -> tuple[int | None, int | None]:
+    if used.prompt_tokens is None:  # in another API's words, perhaps
+        return finish_and_usage.usage(stated)
+    return used.prompt_tokens, used.completion_tokens

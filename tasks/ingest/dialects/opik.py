@@ -8,6 +8,7 @@ from tasks.core.records import Call, Json
 from tasks.ingest.wire import pairs, shape, times
 from tasks.ingest.wire.shape import first, loads
 
+_SETTINGS = ("tools", "tool_choice", "response_format", "temperature", "max_tokens")
 _TYPES = frozenset({"llm", "tool", "general", "guardrail"})
 
 
@@ -25,6 +26,8 @@ def parse(document: Json, source: str) -> Iterable[Call]:
         raise ValueError(f"{shape.NOT_A_CALL}: span of type {span['type']}")
     asked, metadata = loads(span.get("input")), loads(span.get("metadata")) or {}
     body = asked if isinstance(asked, dict) else {"messages": asked}
+    if isinstance(metadata, dict):  # where the SDK puts the settings of the request
+        body = {**{k: metadata[k] for k in _SETTINGS if metadata.get(k)}, **body}
     start, end = times.seconds(span.get("start_time")), times.seconds(span.get("end_time"))
     yield pairs.observed(
         span,

@@ -91,6 +91,8 @@ def sent(span: Span) -> Json:
 
     if (native := loads(span.get("gcp.vertex.agent.llm_request"))) and isinstance(native, dict):
         return requests.request(native)
+    if isinstance(asked := loads(span.get("request_data")), dict) and "messages" in asked:
+        return requests.request(asked)  # Logfire
     messages = look("gen_ai.input.messages") or _event_messages(span)
     messages = literal(messages) or literal(span.get("gen_ai.prompt"))
     if not messages:
@@ -139,6 +141,7 @@ def received(span: Span) -> Completion | None:
     native = loads(span.get("gcp.vertex.agent.llm_response"))
     output = native if isinstance(native, dict) else span.get("gen_ai.output.messages")
     output = output or spans.at(details, "gen_ai.output.messages")
+    output = output or loads(span.get("response_data"))
     for name, inner in _all_events(span):
         if name == "gen_ai.choice" and not output:
             message = loads(inner.get("message")) or inner

@@ -78,7 +78,9 @@ class _Choice(Struct):
     finish_reason: str | None = None
 
 
-class _Usage(Struct):
+class TokenCounts(Struct):
+    """The tokens that a body states."""
+
     prompt_tokens: Tokens | None = None
     completion_tokens: Tokens | None = None
 
@@ -88,7 +90,7 @@ class _Response(Struct):
     id: str = ""
     model: str = ""
     created: int | float | None = None
-    usage: _Usage | None = None
+    usage: TokenCounts | None = None
     error: None = None
 
 

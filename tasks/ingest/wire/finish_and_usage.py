@@ -76,7 +76,7 @@ _TAKEN = (
 _GIVEN = (
     *("completion_tokens", "output_tokens", "output", "completionTokens", "outputTokens"),
     *("candidates_token_count", "candidatesTokenCount", "outputTokenCount", "tokens_out"),
-    *("eval_count", "generated_tokens", "completion"),
+    *("eval_count", "generated_tokens", "generation_token_count", "completion"),
 )
 # Tokens that these providers count beside the prompt or the answer, not within them.
 _CACHED = (

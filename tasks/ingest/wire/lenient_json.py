@@ -13,6 +13,8 @@ from typing import Any
 
 import msgspec
 
+from tasks.ingest.wire import js_objects
+
 _HALF = re.compile("[\ud800-\udfff]")
 _BETWEEN = " \t\r\n,\x1e\ufeff\0"  # what stands between concatenated documents
 _OPENS = re.compile(r"""\s*(?:\[\s*)*\{\s*["']|\s*\[\s*["'{\[]""")
@@ -24,6 +26,7 @@ _PRINT = re.compile(
     r"""\s*\[?\s*(?:[A-Z]\w*(?:Message|Completion|Response|Choice|Generation|LLMResult|ModelResponse)"""
     r"""\w*\((?:id|content|role|choices|generations|text|message)=|(?:role|content)=["'\[])"""
 )
+_BARE = re.compile(r"\{\s*[A-Za-z_$][\w$]*:\s")  # a key without quotes
 _PLAIN = json.JSONDecoder(strict=False, parse_constant=lambda _: None)
 
 
@@ -73,7 +76,7 @@ def documents(text: str) -> Iterator[tuple[int, int, object]]:
             at = _skip(text, at + 1)
             continue
         try:
-            value, end = _PLAIN.raw_decode(text, at)
+            value, end = _printed(text, at)
         except (ValueError, RecursionError):
             following = re.compile(r"\n[ \t]*(?=[\[{])").search(text, at + 1)
             end = following.end() if following else len(text)
@@ -81,6 +84,16 @@ def documents(text: str) -> Iterator[tuple[int, int, object]]:
         else:
             yield at, end, _mended(value)
         at = _skip(text, end)
+
+
+def _printed(text: str, at: int) -> tuple[object, int]:
+    """The document that begins here, in JSON or as Node.js prints objects. Raises ValueError."""
+    try:
+        return _PLAIN.raw_decode(text, at)
+    except ValueError:
+        if _BARE.match(text, at) is None:
+            raise
+    return js_objects.raw_decode(text, at)
 
 
 def _skip(text: str, at: int) -> int:

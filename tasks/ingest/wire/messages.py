@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from tasks.core.records import Json
-from tasks.ingest.wire import shape
+from tasks.ingest.wire import shape, templates
 from tasks.ingest.wire.lenient_json import is_cut, is_envelope, is_print, literal
 from tasks.ingest.wire.shape import first, loads
 
@@ -25,7 +25,7 @@ _THOUGHTS = frozenset(
 )
 _TEXTS = frozenset({"text", "input_text", "output_text", "raw_text", "summary_text"})
 _MEDIA = frozenset({"image", "image_url", "audio", "file", "document", "media", "input_image"})
-_INPUTS = ("messages", "input", "contents", "prompt", "prompts", "inputs", "kwargs")
+_INPUTS = ("messages", "input", "contents", "prompt", "prompts", "inputs", "inputText", "kwargs")
 _SYSTEMS = (
     *("system", "instructions", "system_instruction", "systemInstruction", "system_prompt"),
     *("preamble", "system_instructions"),
@@ -62,6 +62,8 @@ def _text(text: str, *, written: bool = False) -> list[Json]:
             if is_cut(text)
             else f"{shape.UNREADABLE}: the logged messages are neither JSON nor Python"
         )
+    if made := templates.turns(text):
+        return made
     if is_print(text):
         raise ValueError(f"{shape.UNREADABLE}: a message is a Python object's print")
     return [{"role": "user", "content": text}] if text else []
@@ -77,9 +79,21 @@ def _joined(listed: list[Any]) -> list[Json]:
         if isinstance(kind, str):
             reason = shape.STATEFUL if kind == "item_reference" else shape.UNSUPPORTED
             raise ValueError(f"{reason}: an item of type {kind[:60]}")
+        if isinstance(item, dict) and not _is_message(item):
+            item = _asked(item)
         for message in said(item):
             _append(messages, message)
     return messages
+
+
+def _asked(item: Json) -> Json:
+    """An item of a prompt without a role: the user's. Raises ValueError when it says nothing."""
+    if isinstance(item.get("text"), str) or isinstance(item.get("parts"), list):
+        return {"role": "user", **item}
+    if item and not item.keys() & {*_INPUTS, *_SYSTEMS, "chat_history", "message"}:
+        keys = ", ".join(map(str, list(item)[:6]))
+        raise ValueError(f"{shape.UNREADABLE}: a message without a role, with the keys {keys}")
+    return item
 
 
 def _history(body: Json) -> list[Json]:
@@ -150,6 +164,8 @@ def _message(value: Json) -> Iterator[Json]:
     )
     calls = [c.get("tool_call", c) for c in items(loads(calls)) if isinstance(c, dict)]
     content = first(value, "parts", "contents", "content")
+    if content is None and isinstance(value.get("text"), str):
+        content = value["text"]
     if isinstance(content, list) and _role(value) != "tool":
         messages = list(_blocks(_role(value), content, calls))
         if value.get("finish_reason") and messages:
@@ -250,8 +266,15 @@ def _result(value: object) -> object:
             return "\n".join(
                 str(p["text"]) if "text" in p else shape.dumps(p["json"]) for p in value
             )
+        held = [p.get("document") for p in value]
+        if all(isinstance(d, dict) and "data" in d for d in held):  # Cohere
+            return "\n".join(_plain_text(d["data"]) for d in held if isinstance(d, dict))
         if any(isinstance(p.get("type"), str) and p["type"] in _MEDIA for p in value):
             return [{"type": "text", **p} if "text" in p else p for p in value]
+    return _plain_text(value)
+
+
+def _plain_text(value: object) -> str:
     return value if isinstance(value, str) else shape.dumps(value)
 
 

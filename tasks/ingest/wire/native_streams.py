@@ -13,6 +13,7 @@ from tasks.ingest.wire.finish_and_usage import INCOMPLETE
 from tasks.ingest.wire.lenient_json import decode, whole
 
 _CONVERSE = frozenset({"messageStart", "contentBlockStart", "contentBlockDelta"})
+INVOKED = frozenset({"outputText", "generation"})  # in Titan's and Llama's pieces on Bedrock
 _ENDS = ("response.completed", "response.incomplete", "response.failed")
 
 
@@ -30,6 +31,8 @@ def join(events: list[Json]) -> Json | None:
         ),
         ("candidates" in opened or "usageMetadata" in opened, _gemini),
         ("done" in opened, _ollama),
+        ("event_type" in opened, _cohere_first),
+        (bool(opened.keys() & INVOKED), _invoked),
     )
     return next((make(events) for fits, make in ways if fits), None)
 
@@ -176,3 +179,22 @@ def _used(block: Json) -> Json:
         except (ValueError, RecursionError):
             return block
     return block
+
+
+def _cohere_first(events: list[Json]) -> Json:
+    """Cohere's first API: the last event holds the whole body."""
+    last = events[-1]
+    if isinstance(body := last.get("response"), dict):
+        return {**body, "finish_reason": last.get("finish_reason") or body.get("finish_reason")}
+    return {"text": _text(e.get("text") for e in events), "finish_reason": INCOMPLETE}
+
+
+def _invoked(events: list[Json]) -> Json:
+    """Titan's and Llama's pieces, as Bedrock streams them."""
+    body: Json = {"completionReason": INCOMPLETE}
+    for event in events:
+        body |= {k: v for k, v in event.items() if v is not None}
+    if body.get("stop_reason"):
+        body["completionReason"] = body["stop_reason"]
+    body["outputText"] = _text(e.get("outputText") or e.get("generation") for e in events)
+    return {k: v for k, v in body.items() if k != "generation"}

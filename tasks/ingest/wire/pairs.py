@@ -76,9 +76,15 @@ def given(response: object, status: object) -> object:
 
 def with_tokens(call: Call, taken: object, output: object) -> Call:
     """A call with the tokens that the envelope states, where its body states none."""
-    if call.prompt_tokens is not None or call.completion_tokens is not None:
+    asked, given = call.prompt_tokens, call.completion_tokens
+    if asked is not None and given is not None:
         return call
-    return replace(call, prompt_tokens=shape.whole(taken), completion_tokens=shape.whole(output))
+    asked = shape.whole(taken) if asked is None else asked
+    return replace(
+        call,
+        prompt_tokens=asked,
+        completion_tokens=shape.whole(output) if given is None else given,
+    )
 
 
 def observed(

@@ -45,6 +45,8 @@ def read(value: Any, *, body: bool = False) -> Completion:
         if stream.is_sse(value):
             return _body(stream.join(list(stream.chunks(value))))
         opened = literal(value)
+        if body and isinstance(opened, str) and (events := stream.lines(value)):
+            return _body(stream.join(events))
         if isinstance(opened, str) and not body:
             return _written(opened)
         if not body and not _opens(opened):

@@ -29,7 +29,7 @@ def _is_foreign(asked: Json) -> bool:
         return True
     told = [m.get("content") for m in items(asked["messages"]) if isinstance(m, dict)]
     kinds = (p.get("type", "") for c in told for p in items(c) if isinstance(p, dict))
-    return any(kind in KINDS and kind != "text" for kind in kinds)
+    return any(kind != "text" and (kind in KINDS or kind == "document") for kind in kinds)
 
 
 def request(body: Mapping[str, object], tools: Any = None) -> Json:
@@ -95,5 +95,5 @@ def declared_tools(value: object) -> Iterator[Json]:
             yield from declared_tools(inner)
         elif isinstance(schema := loads(nested.get("json_schema")), dict):
             yield shape.tool(schema) if "name" in schema or "function" in schema else one
-        else:
-            yield shape.tool(one)
+        elif one.keys() != {"cachePoint"}:
+            yield shape.tool(one if one.keys() & {"name", "function"} else nested)

@@ -89,6 +89,8 @@ def text(value: object) -> str:
 
 def whole(value: object) -> int | None:
     """A count of tokens, or None."""
+    if isinstance(value, dict) and len(value) == 1:  # MongoDB's {"$numberInt": "20"}
+        value = next((v for k, v in value.items() if k.startswith("$number")), None)
     if isinstance(value, str) and value.isdecimal() and len(value) < 10:
         value = int(value)
     if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 1e9:
@@ -130,7 +132,7 @@ def tool_call(raw: object, index: int) -> Json:
     if not isinstance(name, str) or not name:
         raise ValueError(f"{UNREADABLE}: a tool call without a name")
     args = arguments(first(function, "arguments", "args", "input", "parameters"))
-    call_id = text(first(call, "id", "call_id", "toolCallId", "tool_call_id"))
+    call_id = text(first(call, "id", "call_id", "toolCallId", "tool_call_id", "tool_id"))
     return {
         "id": call_id or f"call_{digest(str(index), name, args)}",
         "type": "function",
@@ -162,7 +164,7 @@ def tool(raw: object) -> Json:
     }
     schema = loads(first(function, "parameters", "input_schema", "inputSchema", "json_schema"))
     if isinstance(schema, dict):
-        result["parameters"] = schema
+        result["parameters"] = schema["json"] if schema.keys() == {"json"} else schema  # Bedrock
     return {"type": "function", "function": result}
 
 

@@ -112,6 +112,8 @@ def is_span(document: object) -> bool:
     keys = document.keys()
     named = keys & {"spanId", "span_id", "context", "context.span_id", "span_context", "spanID"}
     console = "traceId" in keys and "id" in keys  # OpenTelemetry's JavaScript console
+    if console and isinstance(document.get("tags"), dict):  # Zipkin
+        return True
     return (bool(named) or console) and (
         "attributes" in keys or any(k.startswith("attributes.") for k in keys)
     )
@@ -120,6 +122,8 @@ def is_span(document: object) -> bool:
 def attributes(document: Json) -> Json:
     """A span's attributes as a tree."""
     raw = document.get("attributes")
+    if raw is None and "traceId" in document and isinstance(document.get("tags"), dict):
+        raw = document["tags"]  # Zipkin
     if raw is None:
         prefix = "attributes."
         raw = {k[len(prefix) :]: v for k, v in document.items() if k.startswith(prefix)}

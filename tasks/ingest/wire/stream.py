@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from tasks.core.records import Json
 from tasks.ingest.wire import native_streams
 from tasks.ingest.wire.finish_and_usage import INCOMPLETE
-from tasks.ingest.wire.lenient_json import decode, whole
+from tasks.ingest.wire.lenient_json import decode, documents, whole
 from tasks.ingest.wire.shape import UNREADABLE
 
 _LINE = re.compile(r"\r\n|\n|\r")  # and no other: U+2028 and U+0085 may stand in a JSON text
@@ -23,7 +23,7 @@ def chunks(text: str) -> Iterator[Json]:
     reply then has no finish reason.
     """
     held = ""
-    for line in _LINE.split(text):
+    for line in _LINE.split(text.lstrip("\ufeff")):
         if not line.startswith("data:"):
             held = held if line else ""
             continue
@@ -58,6 +58,16 @@ def is_stream(value: list[object]) -> bool:
     return isinstance(value[0], dict) and is_chunk(value[0])
 
 
+def lines(text: str) -> list[Json]:
+    """The events of a stream that was sent as JSON lines; none when the text is something else."""
+    if text.lstrip()[:1] != "{":
+        return []
+    found = [value for _, _, value in documents(text)]
+    listed = [v for v in found if isinstance(v, dict)]
+    cut = found[-1:] == [...]  # the last line, perhaps: the answer has no end then
+    return listed if len(listed) == len(found) - cut and listed and is_chunk(listed[0]) else []
+
+
 def events(value: list[object]) -> list[Json]:
     """The decoded events of a list that `is_stream`."""
     if isinstance(value[0], str):
@@ -86,6 +96,8 @@ def assemble(events: Iterable[object]) -> Json:
                 _add(message, calls, delta)
             elif isinstance(choice.get("text"), str):
                 _add(message, calls, {"content": choice["text"]})  # the legacy API
+    if isinstance(groq := body.get("x_groq"), dict):
+        body.setdefault("usage", groq.get("usage"))
     if seen:
         body["choices"] = [_choice(message, calls, reason)]
     return body
@@ -168,9 +180,9 @@ def is_chunk(event: Json) -> bool:
         return True
     if isinstance(choices := event.get("choices"), list):
         return not choices or (isinstance(choices[0], dict) and "message" not in choices[0])
-    return "candidates" in event or (
-        "done" in event and bool(event.keys() & {"message", "response"})
-    )
+    if event.keys() & {"candidates", "event_type"} or event.keys() & native_streams.INVOKED:
+        return True
+    return "done" in event and bool(event.keys() & {"message", "response"})
 
 
 def join(events: list[Json]) -> Json:

@@ -13,7 +13,8 @@ _LATEST = 4_102_444_800.0  # 2100: a later "time" is not one
 FIELDS = (
     *("timestamp", "@timestamp", "created_at", "createdAt", "date", "time", "ts", "datetime"),
     *("start_time", "startTime", "startedDateTime", "request_time", "requestTime", "created"),
-    *("logged_at", "event_time", "eventTime", "_time", "logging_time"),
+    *("logged_at", "event_time", "eventTime", "_time", "logging_time", "processed_time"),
+    *("started_at", "startedAt", "requested_at", "Timestamp", "timestamp_ms", "TimeGenerated"),
 )
 _WRAPPED = ("$date", "$numberLong", "seconds", "epochSecond", "_seconds", "value")
 _ZONE = re.compile(r"\[[\w/+-]+\]$|\s+m=[+-][\d.]+$")  # Java's zone names, Go's monotonic clock
@@ -42,6 +43,8 @@ def seconds(value: object) -> float | None:
         at: float | None = (value if value.tzinfo else value.replace(tzinfo=UTC)).timestamp()
     elif isinstance(value, dict):
         return _wrapped(value)
+    elif isinstance(value, list) and len(value) == 2:  # JavaScript's [seconds, nanoseconds]
+        return _wrapped({"seconds": value[0], "nanos": value[1]})
     elif isinstance(value, str) and "-" in value[:8]:
         at = _moment(value)
     else:

@@ -1,0 +1,45 @@
+"""A reply's text without what a reasoning model thought aloud and without its template's marks."""
+
+from __future__ import annotations
+
+import re
+
+# What a reasoning model thought aloud, in the markup of each; a thought may never end.
+_TAGS = (
+    "think|thinking|reasoning|thoughts?|reflection|antthinking|seed:think|inner_thoughts?"
+    "|scratchpad|(?:internal|inner)_monologue"
+)
+_THOUGHT = re.compile(
+    rf"\s*(?:<({_TAGS})(?:\s[^>]*)?>.*?(?:</\1>|\Z)|\[THINK\].*?(?:\[/THINK\]|\Z)"
+    r"|◁think▷.*?(?:◁/think▷|\Z)"
+    r"|<\|START_THINKING\|>.*?(?:<\|END_THINKING\|>|\Z)|<unused94>.*?(?:<unused95>|\Z)"
+    r"|<\|begin_of_thought\|>.*?(?:<\|end_of_thought\|>|\Z)|<\|channel>thought.*?(?:<channel\|>|\Z)"
+    r"|<\|think\|>.*?(?:<\|end\|>|\Z)|(?:<\|begin\|>assistant)?<\|content\|>"
+    r"|<\|thinking\|>.*?(?:<\|/thinking\|>|\Z)|<details type=.reasoning.*?(?:</details>|\Z)"
+    r"|Here is my thought process:.*?(?:Here is my response:|\Z)"
+    r"|(?:<\|start\|>assistant)?<\|channel\|>(?!final).*?(?:(?=<\|channel\|>final)|\Z)"
+    r"|(?:<\|start\|>assistant)?<\|channel\|>final<\|message\|>"
+    r"|analysis(?:(?!assistantfinal).)*assistantfinal)",
+    re.DOTALL | re.IGNORECASE,
+)
+_UNOPENED = re.compile(r"(?:(?!<think>).)*?</think>", re.DOTALL)  # its opening tag is in the prompt
+_FRAME = re.compile(r"<\|(?:START|END)_(?:RESPONSE|TEXT)\|>|<\|(?:begin|end)_of_solution\|>")
+# The marks with which models end their turn, where a server left one in the text.
+_END = re.compile(
+    r"(?:\s*(?:<\|(?:return|end|im_end|endoftext|end_of_text|eot_id|eom_id|eot|end_of_turn)\|>"
+    r"|<end_of_turn>|<eos>|<｜end▁of▁sentence｜>))+\s*\Z"
+)
+
+
+def spoken(text: str) -> str:
+    """A reply's text without the thoughts before it and the marks around it."""
+    if "</think>" in text and (thought := _UNOPENED.match(text)):
+        text = text[thought.end() :]
+    while (thought := _THOUGHT.match(text)) and thought.end():
+        text = text[thought.end() :]
+    text = _FRAME.sub("", text).strip()
+    if text.endswith(">"):
+        text = _END.sub("", text).rstrip()
+        if text.endswith("</s>") and "<s>" not in text:  # the end of a turn, no HTML
+            text = text[:-4].rstrip()
+    return text
