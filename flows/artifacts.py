@@ -28,7 +28,7 @@ PAUSE = 2.0  # seconds between two looks at a training
 def revoked(sentences: Sequence[str]) -> None:
     """Show what the watch took out of service, and why."""
     create_markdown_artifact(
-        "\n\n".join(sentences), key="revoked", description="Taken out of service"
+        "\n\n".join(sentences), key="revoked", description="What the watch saw and did"
     )
 
 

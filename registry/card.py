@@ -126,7 +126,7 @@ def noted(page: str, note: str, revoked: str = "") -> str:
     What live calls say where it is asked in the background, and why it was `revoked`.
     """
     rest = page.partition(NOTED)[2] or page
-    said = {"Revoked": revoked, "In shadow": note}
+    said = {"Taken out of service": revoked, "In shadow": note}
     return "\n\n".join(f"### {head}\n{text}" for head, text in said.items() if text) + NOTED + rest
 
 

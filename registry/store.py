@@ -103,7 +103,7 @@ class Store:
                 "adapter_digest": adapter,
                 "dataset": lineage.dataset,
                 "scope": signed[2],
-                "certificate": proof,
+                **({"certificate": proof} if proof else {}),
                 "signature": bundles.signature(bundle, signed, self._key),
             }
             note = card.version(task, scorecard, certificate, verdict, lineage)
@@ -151,17 +151,17 @@ class Store:
 
     def note(self, version: Version, text: str) -> None:
         """Put what live calls say about a version at the top of its page."""
-        at = version.name, str(version.number)
-        page = self.client.get_model_version(*at)
-        before = str(page.description or "")
-        if (after := card.noted(before, text, page.tags.get(REVOKED, ""))) != before:
-            self.client.update_model_version(*at, after)
+        page = self.client.get_model_version(version.name, str(version.number))
+        after = card.noted(page.description or "", text, page.tags.get(REVOKED, ""))
+        if after != page.description:
+            self.client.update_model_version(version.name, str(version.number), after)
 
     def revoke(self, version: Version, why: str) -> None:
-        """Say on a version's page, and in a tag, why the watch took it out."""
-        at = version.name, str(version.number)
-        self.client.set_model_version_tag(*at, REVOKED, why)
+        """Say on a version's page, and in a tag, why the watch took it out; it is no candidate."""
+        self.client.set_model_version_tag(version.name, str(version.number), REVOKED, why)
         self.note(version, "")
+        if self._number(version.name, CANDIDATE) == version.number:
+            self._move(version.name, CANDIDATE, None)
 
     def champion(self, name: str) -> int | None:
         """The number of a task's champion, or None."""

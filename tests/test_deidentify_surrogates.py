@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from tasks.deidentify.date_shift import shifted
 from tasks.deidentify.keyed_random import luhn
+from tasks.deidentify.patterns import STATES
 from tasks.deidentify.surrogates import Surrogates
 from tasks.deidentify.wordlists import fold, like, pool, roles, slip, words
 
@@ -50,6 +51,15 @@ def test_a_surrogate_differs_keeps_its_shape_and_is_always_the_same(kind, text):
         re.sub(r"[^\W\d_]+(?: [^\W\d_]+)*", "a", re.sub(r"\d+", "0", t)) for t in (text, fresh)
     ]
     assert kinds[0] == kinds[1] or kind in {"SECRET", "ID_NUMBER", "IP_ADDRESS", "MAC_ADDRESS"}
+
+
+@pytest.mark.parametrize("state", STATES.split("|"))
+def test_every_state_has_towns_to_draw_from(state):
+    """Of territories and the army's postal codes there is no list: their country's towns do."""
+    address = f"12 Oak St, Somewhere, {state} 00901"
+    fresh = people().of("ADDRESS", address)
+    assert fresh.endswith(tuple("0123456789"))
+    assert "Somewhere" not in fresh
 
 
 def test_another_conversation_or_key_gives_another_surrogate():

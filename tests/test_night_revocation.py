@@ -282,7 +282,7 @@ def test_a_revoked_student_is_asked_in_the_background(night: Night) -> None:
     assert re.search(r"would have answered (\d) of them by itself, \1 wrongly", told)
     assert "all of them right, prove it" in told
     page = night.store.client.get_model_version(TASK, "1").description
-    assert page.startswith("### Revoked\nRevoked: ")
+    assert page.startswith("### Taken out of service\nRevoked: ")
     assert f"### In shadow\n{told}" in page
 
 
@@ -346,8 +346,10 @@ def test_one_screen_says_it_all(night: Night) -> None:
 def test_a_person_promotes_and_rolls_back_by_command(night: Night) -> None:
     """Each move is in the ledger under the person's name; the ledger is as it was written."""
     home, store = night.home, night.store
-    assert "v2" in printed(lambda: decisions.candidates(home))
-    assert "v2 serves" in printed(lambda: decisions.promote(home, TASK, None))
+    assert "no candidate waits" in printed(lambda: decisions.candidates(home))  # v2 was revoked
+    with pytest.raises(Refused, match="has no candidate; name a version"):
+        decisions.promote(home, TASK, None)
+    assert "v2 serves" in printed(lambda: decisions.promote(home, TASK, 2))
     assert store.champion(TASK) == 2
     entry = ledger.entries(home)[-1]
     assert entry.who.endswith("by command")

@@ -139,7 +139,7 @@ def test_a_revoked_version_is_proven_anew(registered: tuple[Path, Version]) -> N
     told = shadow_promotion.prove(home)[subject.id]
     assert "all of them right, prove it" in told
     page = store.client.get_model_version(subject.id, str(version.number)).description
-    assert page.startswith("### Revoked\nRevoked: 5 of 5 audited answers wrong.\n")
+    assert page.startswith("### Taken out of service\nRevoked: 5 of 5 audited answers wrong.\n")
     assert f"### In shadow\n{told}" in page
     live(home, version, calls)
     shadow_promotion.prove(home)

@@ -62,6 +62,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
         patch.setattr(plots, "plots", lambda *_: {})
         patch.setattr("serving.gateway.uuid", ids)
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        patch.setenv("FLYWHEEL_PII_KEY", "the same surrogates in each run")
         patch.setenv("FLYWHEEL_PARAMS", str(home / "params.yaml"))
         patch.setenv("POOL_URL", service.url)
         patch.setenv("POOL_TOKEN", service.env["POOL_TOKEN"])

@@ -301,6 +301,14 @@ def test_a_word_for_nothing_is_no_closed_field() -> None:
         assert json.loads(forms.write(form, values)) == {"city": "Rome"}
 
 
+def test_numbers_in_words_are_one_of_the_values_that_are_not_copied() -> None:
+    """`twenty` means 20 where most write digits; a value that came otherwise once is a slip."""
+    pairs = [(f"send {20 + i % 40} of them", 20 + i % 40) for i in range(170)]
+    pairs += [("send twenty of them", 20), ("send thirty of them", 30), ("send some", None)] * 10
+    found = field_of("count", [*pairs, ("send a few of them", 777)])
+    assert found == Field(name="count", how="number", values=(None, 20, 30), empty="null")
+
+
 def test_the_way_that_fits_most_is_taken() -> None:
     """Values in lower case, some of which are typed so, are brought to lower case."""
     rows = [(f"in {'Rome' if n % 10 == 0 else 'rome'}{n}", json.dumps({"to": f"rome{n}"}))

@@ -185,10 +185,9 @@ class Surrogates(Numbers):
     def address(self, text: str) -> str:
         """Another place: a street for a street, a town for a town; kinds of street, states kept."""
         country, state = country_of(text, self.language)
-        pools = {
-            "street": wordlists.pool(f"streets {'en' if country == 'us' else country}"),
-            "town": wordlists.pool(f"towns us {state}" if state else f"towns {country}"),
-        }
+        streets = wordlists.pool(f"streets {'en' if country == 'us' else country}")
+        towns = wordlists.pool(f"towns us {state}") or wordlists.pool(f"towns {country}")
+        pools = {"street": streets, "town": towns}
         out, at = "", 0
         for part in parts(text, country):
             value, fresh = text[part.start : part.end], text[part.start : part.end]
@@ -207,7 +206,8 @@ class Surrogates(Numbers):
         self._placed.update(fold(word) for word in name.split())
         if kind == "street" and "-" in name:  # Adelbert-Geisel-Straße is named after a person
             return TOKEN.sub(lambda part: self.name(part.group()), name)
-        return self.word("place", name, lambda _: (pool, wordlists.places()))
+        pools = (pool or wordlists.places(), wordlists.places())  # some places have no list
+        return self.word("place", name, lambda _: pools)
 
     def _house(self, token: str) -> str:
         """The digits of a house, a postal code or a numbered street: 5th becomes 22nd."""

@@ -20,6 +20,7 @@ SCARCE = 10  # rows for each value under which rare values are to be expected
 REPEATED = 0.5  # share of a field's values that must have come twice where prompts hold none
 MOSTLY = 0.85  # share of a field's values that must fit; the rest are slips and rare values
 NEARLY = 0.95  # share of a few values that must stand in their prompts to be copied
+OTHERWISE = 0.02  # share of a copied field's values that come again and stand in no prompt
 RARELY = 0.2  # share of the prompts that may hold another of those few values
 ABSENT = "\x00absent"
 CASED = ("upper", "lower", "title")
@@ -38,9 +39,9 @@ SLOT = "\x00"  # what stands in a sentence or an item in place of what differs
 class Field(msgspec.Struct, frozen=True, kw_only=True):
     """A value that differs: how it is had from the prompt, or the values it may have.
 
-    With both, it is one of the values where nothing is copied. `empty` is what it means when
-    nothing is copied and there are no values. The values of a listed field are the kinds of its
-    items, which have each text but `once`.
+    With both, it is one of the values where nothing is copied, and that it is none may be the first
+    of them. `empty` is what it means when nothing is copied and there are no values. The values of
+    a listed field are the kinds of its items, which have each text but `once`.
     """
 
     name: str
@@ -101,7 +102,9 @@ def field_of(name: str, pairs: Sequence[Pair], told: str = "") -> Field | None:
         return closed
     nulls = len(filled) < len(pairs)
     if how := _way(filled):
-        return Field(name=name, how=how, empty="null" if nulls else "absent")
+        field = Field(name=name, how=how, empty="null" if nulls else "absent")
+        said = _said_otherwise(filled, how)
+        return msgspec.structs.replace(field, values=(field.nothing, *said)) if said else field
     few = menu or again >= REPEATED * len(pairs)
     return _filled_in(name, pairs) or (closed if few else None)
 
@@ -157,6 +160,14 @@ def _way(pairs: Sequence[Pair]) -> How | None:
         if most == len(pairs):
             break
     return best if pairs and most >= MOSTLY * len(pairs) else None
+
+
+def _said_otherwise(pairs: Sequence[Pair], how: How) -> list[Any]:
+    """The values that are not in their prompts, if they are more than slips: `ten` means 10."""
+    others = Counter(json.dumps(value) for prompt, value in pairs if not _fits(prompt, value, how))
+    usual = [text for text, count in others.most_common(CLOSED) if count > 1]
+    enough = sum(others[text] for text in usual) >= OTHERWISE * len(pairs)
+    return [json.loads(text) for text in usual] if enough else []
 
 
 def _filled_in(name: str, pairs: Sequence[Pair]) -> Field | None:

@@ -118,6 +118,8 @@ def _filled(
         elif value is None or value == ABSENT:
             copied[name] = [NOTHING]
             exact &= value == field.nothing
+            place = _place(field.values, value)
+            closed |= {name: place} if place is not None else {}
         else:
             spans = [_tokens(read, span) for span in places(row.prompt, value, field.how)]
             copied |= {name: options} if (options := [s for s in spans if s]) else {}
