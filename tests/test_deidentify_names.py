@@ -4,6 +4,8 @@ import pytest
 
 from tasks.core.params import Deidentify
 from tasks.deidentify.detectors import Detector
+from tasks.deidentify.findings import Finding
+from tasks.deidentify.name_check import checked
 
 NAMES = [  # text, what must go
     ("Surname: MacAllister", "MacAllister"),
@@ -82,3 +84,14 @@ def test_words_between_two_names_stay(detector):
 def test_a_word_in_front_of_a_name_stays(detector):
     """A person's part in a form is no part of the name."""
     assert left(detector, "Paziente Oksana Melnyk, cartella chiusa.").startswith("Paziente ¤,")
+
+
+def test_names_in_a_row_are_found_one_by_one():
+    """A capital word behind a comma takes nothing from a name."""
+    for said, names in (
+        ("2. Mei Lee, Date of Birth", ["Mei Lee"]),
+        ("for Aarav Ahmed and Daiki Li", ["Aarav Ahmed", "Daiki Li"]),
+    ):
+        whole = Finding(said.index(names[0]), len(said), "PERSON", 0.99, "tagger")
+        found = [said[f.start : f.end] for f in checked(said, [whole])]
+        assert [name for name in names if name not in found] == []

@@ -147,7 +147,9 @@ def _are_names(text: str, tokens: list[re.Match[str]], tongue: str) -> bool:
     german = tongue == "de" and any(frequency(w, "de") >= 4.5 for w in words)
     listed = [fold(w) in all_roles() for w in words]
     rest = all(k or frequency(w, "en") < SURNAMES for k, w in zip(listed, words, strict=True))
-    noun = bool(tokens) and _opens(text, tokens[0], tongue)
+    noun = bool(tokens) and (
+        _is_noun(text, tokens[0]) or (tongue != "en" and _opens(text, tokens[0], tongue))
+    )
     return 2 <= len(words) <= 3 and capital and any(listed) and rest and not german and not noun
 
 
@@ -180,11 +182,16 @@ def _like_a_person(text: str, finding: Finding, unknown: list[re.Match[str]], to
     return len(words) > 1 and rare and whole and finding.score >= 0.9
 
 
+def _is_noun(text: str, token: re.Match[str]) -> bool:
+    """Return whether a word is what a person is called, in front of the name: `Patientin`."""
+    return PERSON_NOUN.search(text[: token.end()][-60:] + " ") is not None
+
+
 def _opens(text: str, token: re.Match[str], tongue: str) -> bool:
     """Return whether a word has its capital from the sentence that it begins: `Llamó Rocío`."""
     word = token.group()
-    if PERSON_NOUN.search(text[: token.end()][-60:] + " "):
-        return True  # `Patientin`, which stands in front of the name
+    if _is_noun(text, token):
+        return True
     known = fold(word) not in all_roles() and frequency(word, tongue) >= KNOWN
     return word[:1].isupper() and known and OPENING.search(text[: token.start()]) is not None
 
