@@ -16,7 +16,7 @@ down: .venv/ready       ## stop what `make up` started
 
 test: .venv/ready       ## logic suite, then the flow and end-to-end tests
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 3 --dist worksteal
-	$(BIN)/pytest -m "flow or e2e"
+	OMP_NUM_THREADS=1 $(BIN)/pytest -m "flow or e2e" -n 2 --dist loadfile
 
 logic: .venv/ready      ## only the logic suite (about a minute)
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 3 --dist worksteal
@@ -25,7 +25,7 @@ fuzz: .venv/ready       ## the logic suite with ten times as many examples, and 
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 3 --dist worksteal --hypothesis-profile=fuzz
 
 soak: .venv/ready       ## stacks left alone: schedules fire, what dies comes back, containers' roles
-	$(BIN)/pytest -m soak
+	OMP_NUM_THREADS=1 $(BIN)/pytest -m soak -n 2 --dist loadfile
 
 vllm: .venv/ready .venv-vllm/ready  ## vLLM itself (on the CPU) in the embedded engine's place
 	$(BIN)/pytest -m vllm
