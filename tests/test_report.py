@@ -309,7 +309,10 @@ def test_the_page_says_what_to_do_next(tmp_path: Path, learnt: bool) -> None:
 def test_bad_audits_come_first(tmp_path: Path) -> None:
     """When the audit proves that too many served answers are wrong, that is what to act on."""
     journal(tmp_path, "2026-03-14", [served(i % 3 > 0) for i in range(90)])
-    assert "below the 95% you asked for" in report.advice(days(tmp_path, PRICES), [], 0.95)
+    found = days(tmp_path, PRICES)
+    assert "below the 95% you asked for: take the champions" in report.advice(found, [], 0.95)
+    taken = report.advice(found, [], 0.95, taken=2)
+    assert "you asked for: 2 students were taken out of service for it" in taken
 
 
 def test_a_home_without_calls_has_a_page_too(tmp_path: Path) -> None:

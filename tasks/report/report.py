@@ -18,7 +18,7 @@ from tasks.core.stage import write_atomic
 from tasks.report import drift, page
 from tasks.report.days import Day, row
 from tasks.report.days import days as days
-from tasks.report.events import events
+from tasks.report.events import by_day, events
 from tasks.report.nights import NightSummary, nights
 
 if TYPE_CHECKING:
@@ -27,10 +27,11 @@ if TYPE_CHECKING:
 
 def write(home: Path, traffic: Sequence[Day], *, now: datetime, target: float = 0.95) -> Path:
     """Write `home/report.html` and return its path. `target` is the agreement asked for."""
-    done = nights(home)
-    path, sentence = home / "report.html", advice(traffic, done, target)
+    done, seen = nights(home), events(home)
+    taken = by_day(seen)[traffic[-1].day] if traffic else 0
+    path, sentence = home / "report.html", advice(traffic, done, target, taken)
     last = drift.read(home / "nights" / done[-1].day) if done else None
-    html = page.render(traffic, done, sentence, target, now, shadows(home), events(home), last)
+    html = page.render(traffic, done, sentence, target, now, shadows(home), seen, last)
     write_atomic(path, html.encode())
     return path
 
@@ -41,16 +42,19 @@ def shadows(home: Path) -> dict[str, str]:
     return msgspec.json.decode(path.read_bytes(), type=dict[str, str]) if path.exists() else {}
 
 
-def advice(traffic: Sequence[Day], nights: Sequence[NightSummary], target: float) -> str:
-    """The one thing to do next, in a sentence."""
+def advice(
+    traffic: Sequence[Day], nights: Sequence[NightSummary], target: float, taken: int = 0
+) -> str:
+    """The one thing to do next, in a sentence; `taken` students were revoked on the last day."""
     if not any(day.calls for day in traffic):
         return "No calls yet: point an agent's base URL at the gateway."
     last = traffic[-1]
     if last.audited and last.interval[1] < target:
-        return (
-            f"Audited agreement is {last.agreement:.1%}, below the {target:.0%} you asked for: "
-            "take the champions with the most disagreements back in MLflow, and retrain."
-        )
+        low = f"Audited agreement is {last.agreement:.1%}, below the {target:.0%} you asked for: "
+        if taken:
+            one = f"{taken} student{'s were' if taken > 1 else ' was'} taken out of service for it"
+            return f"{low}{one}, and the next night learns from the calls since then."
+        return f"{low}take the champions with the most disagreements back in MLflow, and retrain."
     if not nights:
         return "No night has run yet: “flywheel nightly” turns these calls into students."
     ended = [night for night in nights if night.ended]
