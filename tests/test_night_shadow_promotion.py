@@ -26,19 +26,24 @@ from tasks.deidentify.deidentify import load_key
 pytestmark = pytest.mark.flow
 
 
-def shadow(home: Path, task: str, thresholds: tuple[float, ...]) -> Version:
-    """A shadow in the registry, with what it has to prove."""
-    subject = students.task(task)
-    folder, made, lineage = students.bundle(home / task, subject=subject)
-    plan = ShadowPlan(
-        task=subject.id,
-        adapter_digest=made,
+def planned(task: str, digest: str, thresholds: tuple[float, ...]) -> ShadowPlan:
+    """What a shadow has to prove, from the second 100 on."""
+    return ShadowPlan(
+        task=task,
+        adapter_digest=digest,
         alpha=0.05,
         delta=0.1,
         attempt=2,
         thresholds=thresholds,
         loaded=100.0,
     )
+
+
+def shadow(home: Path, task: str, thresholds: tuple[float, ...]) -> Version:
+    """A shadow in the registry, with what it has to prove."""
+    subject = students.task(task)
+    folder, made, lineage = students.bundle(home / task, subject=subject)
+    plan = planned(subject.id, made, thresholds)
     write_atomic(folder / PLAN, msgspec.json.encode(plan))
     refused = msgspec.json.encode(Refusal(refused="It only lacks proof.", attempt=2))
     write_atomic(folder / "certificate.json", refused)
@@ -123,15 +128,7 @@ def test_a_revoked_version_is_proven_anew(registered: tuple[Path, Version]) -> N
     version = store.register(subject, folder, card, proof, Verdict(True, "It passed."), lineage)
     store.revoke(version, "Revoked: 5 of 5 audited answers wrong.")
     store.set_shadow(subject.id, version.number)
-    plan = ShadowPlan(
-        task=subject.id,
-        adapter_digest=made,
-        alpha=0.05,
-        delta=0.1,
-        attempt=2,
-        thresholds=(-0.5,),
-        loaded=100.0,
-    )
+    plan = planned(subject.id, made, (-0.5,))
     attempt = home / "nights" / "2026-03-14" / "calibrate" / subject.id
     write_atomic(attempt / REVOKED.format(version.number) / PLAN, msgspec.json.encode(plan))
     calls = right("i", 101.0)

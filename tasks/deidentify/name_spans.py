@@ -54,7 +54,7 @@ def runs(
 
 
 def _next(text: str, tokens: Sequence[re.Match[str]], held: Sequence[int], last: int) -> int | None:
-    """Return where a name goes on behind a word: `Wolfgang` `zur` `Mühlen`; None if it ends."""
+    """Return where a name continues behind a word: `Wolfgang` `zur` `Mühlen`; None if it ends."""
     at = last + 1
     while at < len(tokens) and _JOIN.fullmatch(text[tokens[at - 1].end() : tokens[at].start()]):
         word = tokens[at].group()

@@ -22,7 +22,7 @@ def literal_words(pairs: Sequence[tuple[str, str]]) -> frozenset[str]:
     """The words that belong to the sentences: seen often, or without standing in the prompt.
 
     A word of a few answers, one of which is another prompt's by mistake, is still a value where
-    values are many and the sentences' own words few: the likelier of the two is meant.
+    values are many and the sentences' own words few: the more likely of the two is meant.
     """
     seen: Counter[str] = Counter()
     missing: Counter[str] = Counter()
