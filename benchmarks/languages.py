@@ -1,11 +1,11 @@
 """How much of a text stays as it is, and how much personal data goes: by language and jargon.
 
-    python -m benchmarks.languages [--values 12] [--parts plain strangers after unseen fresh ...]
+    python -m benchmarks.languages [--values 12] [--parts plain latest later after ...]
 
 Fills the sentences of `language_texts.txt` with values of Faker's locales, sends them through the
 whole hop and prints with 95 % intervals: words of texts about nobody that are kept, values found
-in sentences that the patterns were fitted on (tuned) and in others (the rest; those of strangers
-and after have values of their own), and what is left of teams of 1 to 200 people that write 1 to
+in sentences that the patterns were fitted on (tuned) and in others (the rest; those from latest to
+strangers have values of their own), and what is left of teams of 1 to 200 people that write 1 to
 100 times each. The last line is one JSON object.
 """
 
@@ -46,7 +46,8 @@ DATES = {"de": "%d.%m.%Y", "en": "%m/%d/%Y", "nl": "%d-%m-%Y"}
 SLOT = re.compile(r"\{(\w+)\}")
 SECTION = re.compile(r"\[([a-z ]+)\]")
 MARK = re.compile(r"<<(\w+)=(.*?)>>(?!>)")  # <<name=Mia Li>>
-PARTS = ("plain", "strangers", "after", "unseen", "fresh", "held", "tuned", "people")
+MARKED = ("latest", "later", "after", "strangers")  # values of their own
+PARTS = ("plain", *MARKED, "unseen", "fresh", "held", "tuned", "people")
 TEAMS = (  # people, calls of each
     *((1, 1), (1, 20), (1, 100), (3, 30), (10, 50), (25, 25), (50, 20), (60, 8), (100, 10)),
     *((200, 1), (200, 10), (200, 100)),
@@ -265,7 +266,7 @@ def main() -> None:
     parts: dict[str, Callable[[], Row]] = {
         part: partial(found, part, args.values) for part in PARTS
     }
-    parts |= {part: partial(marked, part) for part in ("strangers", "after")}
+    parts |= {part: partial(marked, part) for part in MARKED}
     parts |= {"plain": plain, "people": people}
     figures = {}
     for part in args.parts:

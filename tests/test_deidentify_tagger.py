@@ -3,8 +3,8 @@
 import pytest
 
 from bases.tagger import text
+from bases.tagger.languages import KINDS, LOCALES, sections
 from bases.tagger.text import examples, fill
-from bases.tagger.text import templates as sentences
 from tasks.core.params import Deidentify
 from tasks.core.stage import Refused
 from tasks.deidentify.detectors import Detector
@@ -133,10 +133,11 @@ def test_overlaps_are_resolved_by_the_type_that_says_most():
     ]
 
 
-def test_the_training_text_is_the_same_for_the_same_seed_and_its_labels_fit(monkeypatch):
+@pytest.mark.parametrize("languages", [["en"], ["de", "pt", "en"]])
+def test_the_training_text_is_the_same_for_the_same_seed_and_its_labels_fit(monkeypatch, languages):
     """Each labelled stretch is the value that was put there."""
     monkeypatch.setattr(text, "docstrings", lambda: ["Return the sum of what is given."])
-    first, again = examples(7), examples(7)
+    first, again = examples(7, languages), examples(7, languages)
     for _ in range(50):
         example = next(first)
         assert example == next(again)
@@ -145,13 +146,14 @@ def test_the_training_text_is_the_same_for_the_same_seed_and_its_labels_fit(monk
             assert label in {"PERSON", "ADDRESS", "LOCATION", "ORGANIZATION"}
 
 
-def test_every_template_can_be_filled():
+@pytest.mark.parametrize("language", ["en", *LOCALES])
+def test_every_template_can_be_filled(language):
     """No slot without a value."""
     from random import Random
 
-    for kind in sentences().values():
-        for template in kind:
-            assert "{{" not in fill(Random(1), template).text
+    for kind in KINDS:
+        for template in sections(language).get(kind, []):
+            assert "{{" not in fill(Random(1), template, language).text
 
 
 def test_case_is_a_feature():

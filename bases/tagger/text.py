@@ -1,10 +1,10 @@
 """Training text for the tagger: made-up people and places in the sentences of agent logs.
 
-    python -m bases.tagger.text --n 20          # look at some
+    python -m bases.tagger.text --n 20 --language de          # look at some
 
-Same seed, same text. Values come from Faker's word lists (MIT) in twenty locales; a fifth of the
+Same seed, same text. Values come from Faker's word lists (MIT) in forty locales; a fifth of the
 names is invented. Real sentences without personal data come from the docstrings of the standard
-library.
+library, and in other languages than English words are exchanged for others of wordfreq's lists.
 """
 
 from __future__ import annotations
@@ -13,48 +13,23 @@ import argparse
 import ast
 import re
 import sysconfig
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from random import Random
 
-from bases.tagger.places import (
-    address,
-    city,
-    country,
-    lines,
-    number,
-    state,
-    street,
-    street_name,
-    unit,
+from bases.tagger.languages import (
+    KINDS,
+    LOCALES,
+    SLOT,
+    Language,
+    ordinary,
+    reworded,
+    sections,
 )
-from bases.tagger.values import VALUES, company, family, given, person, pick, venue
+from bases.tagger.values import pick
 
-HERE = Path(__file__).parent
-LABELS = ("PERSON", "ADDRESS", "LOCATION", "ORGANIZATION")
-SLOT = re.compile(r"\{(\w+?)(\d?)((?:_[lu])?)\}")
-Value = Callable[[Random], str]
-
-LABELLED: dict[str, tuple[str, Value]] = {
-    "person": ("PERSON", person),
-    "first": ("PERSON", given),
-    "last": ("PERSON", family),
-    "addr": ("ADDRESS", address),
-    "addr_lines": ("ADDRESS", lines),
-    "street": ("ADDRESS", street),
-    "streetname": ("ADDRESS", street_name),
-    "unit": ("ADDRESS", unit),
-    "zip": ("ADDRESS", number),
-    "city": ("LOCATION", city),
-    "country": ("LOCATION", country),
-    "state": ("LOCATION", state),
-    "st": ("LOCATION", state),
-    "cc": ("LOCATION", country),
-    "org": ("ORGANIZATION", company),
-    "place": ("ORGANIZATION", venue),
-}
 KEYS = """name={person};full_name={person};customer={person};customer name={person};user={person};
 first name={first};last name={last};given name={first};surname={last};passenger={person};
 contact={person};author={person};owner={person};assignee={first};recipient={person};sender={person};
@@ -88,19 +63,6 @@ class Example:
 
 
 @cache
-def templates() -> dict[str, list[str]]:
-    """The sentences by kind."""
-    found: dict[str, list[str]] = {}
-    kind = ""
-    for line in (HERE / "templates.txt").read_text().splitlines():
-        if line.startswith("[") and line.endswith("]") and " " not in line:
-            kind = line[1:-1]
-        elif line and not line.startswith("# "):
-            found.setdefault(kind, []).append(line.replace("\\n", "\n"))
-    return found
-
-
-@cache
 def keys() -> list[tuple[str, str]]:
     """Keys as they stand in JSON, and what stands under them."""
     pairs = [pair.strip().split("=", 1) for pair in KEYS.replace("\n", "").split(";")]
@@ -123,15 +85,16 @@ def _nobody(text: str) -> bool:
     return not re.search(r"@|\bby [A-Z]|author|copyright|written|\b[A-Z]\. [A-Z]", text, re.I)
 
 
-def fill(rng: Random, template: str) -> Example:
+def fill(rng: Random, template: str, language: str = "en") -> Example:
     """A template with values in its slots. A slot that occurs twice has the same value."""
     text, at, spans = "", 0, []
+    makers = Language(language)
     values: dict[str, str] = {}
     for match in SLOT.finditer(template):
         name, case = match[1], match[3]
         if name == "addr" and template.startswith("_lines", match.end(1)):
             name = "addr_lines"
-        label, make = LABELLED.get(name) or ("", VALUES[name])
+        label, make = makers.labelled(name) or ("", makers.value(name))
         value = values.setdefault(match[1] + match[2], make(rng))
         value = value.lower() if case == "_l" else value.upper() if case == "_u" else value
         text += template[at : match.start()].replace("{{", "{").replace("}}", "}")
@@ -158,34 +121,58 @@ def joined(rng: Random, parts: list[Example]) -> Example:
     return Example(text, tuple(spans))
 
 
-WEIGHTS = {
-    "customer": 24,
-    "assistant": 13,
-    "log": 11,
-    "prose": 16,
-    "general": 22,
-    "negative": 12,
-    "plain": 12,
-}
+WEIGHTS = dict(zip(KINDS, (24, 13, 11, 16, 22, 12, 12), strict=True))
+REWORDED, SHARE, COINED = 0.6, 0.25, 0.15  # sentences with other words, how many, and of what
+NOBODY = frozenset({"negative", "plain"})
+GLUE = (", ", " / ", " | ", "\n", " - ", "; ")
 
 
-def one(rng: Random) -> Example:
+def one(rng: Random, language: str) -> Example:
     """One example of any kind."""
     draw = rng.random()
-    if draw < 0.12:
-        return record(rng)
-    if draw < 0.22:
-        return Example(pick(rng, docstrings()), ())
-    kind = rng.choices(list(WEIGHTS), list(WEIGHTS.values()))[0]
-    return fill(rng, pick(rng, templates()[kind]))
+    if draw < 0.1:
+        return listed(rng, language)
+    if language == "en" and draw < 0.3:
+        return record(rng) if draw < 0.2 else Example(pick(rng, docstrings()), ())
+    kinds = [kind for kind in KINDS if kind in sections(language)]
+    weights = [WEIGHTS[k] if language == "en" else len(sections(language)[k]) for k in kinds]
+    kind = rng.choices(kinds, weights)[0]
+    template = pick(rng, sections(language)[kind])
+    if rng.random() < REWORDED:
+        coined = COINED if kind in NOBODY else 0.0
+        template = reworded(rng, language, template, SHARE, coined)
+    return fill(rng, template, language)
 
 
-def examples(seed: int) -> Iterator[Example]:
+def listed(rng: Random, language: str) -> Example:
+    """Headings, rows and `key: value` of ordinary words, and of people among them."""
+
+    def said() -> str:
+        words = [ordinary(rng, language, COINED) for _ in range(1 + int(rng.random() * 2))]
+        return (" ".join(words)).capitalize() if rng.random() < 0.8 else words[0]
+
+    def value() -> str:
+        draw = rng.random()
+        if draw < 0.3:
+            return pick(
+                rng, ("{person}", "{first}", "{last}", "{last}, {first}", "{person} ({job})")
+            )
+        return said() if draw < 0.8 else pick(rng, ("{num}", "{date}", "{order}", "{city}"))
+
+    if rng.random() < 0.4:
+        parts = [value() for _ in range(1 + int(rng.random() * 4))]
+        return fill(rng, pick(rng, GLUE).join(parts), language)
+    rows = [f"{said()}: {value()}" for _ in range(1 + int(rng.random() * 4))]
+    return fill(rng, pick(rng, GLUE).join(rows), language)
+
+
+def examples(seed: int, languages: Sequence[str] = ("en",)) -> Iterator[Example]:
     """Examples without end; the same ones for the same seed."""
     rng = Random(seed)
     while True:
-        parts = [one(rng) for _ in range(rng.choices((1, 2, 3, 4), (60, 22, 12, 6))[0])]
-        example = joined(rng, parts)
+        language = pick(rng, languages) if len(languages) > 1 else languages[0]
+        count = rng.choices((1, 2, 3, 4), (60, 22, 12, 6))[0]
+        example = joined(rng, [one(rng, language) for _ in range(count)])
         draw = rng.random()
         if draw < 0.15 and example.text.lower().__len__() == len(example.text):
             example = Example(example.text.lower(), example.spans)
@@ -207,8 +194,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--n", type=int, default=20)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--language", default="en", choices=["en", *LOCALES])
     args = parser.parse_args()
-    source = examples(args.seed)
+    source = examples(args.seed, [args.language])
     for _ in range(args.n):
         print(show(next(source)), end="\n---\n")
 

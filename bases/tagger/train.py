@@ -1,6 +1,6 @@
-"""Trains the tagger's adapter on made-up text: some minutes on one core.
+"""Trains the tagger's adapter on made-up text: half an hour on one core.
 
-    OMP_NUM_THREADS=1 nice python -m bases.tagger.train --out bases/tagger/adapter
+    OMP_NUM_THREADS=1 python -m bases.tagger.train --out bases/tagger/adapter
 
 Writes the LoRA weights (PEFT safetensors), case embedding, classifier and `training.json`.
 """
@@ -15,6 +15,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from bases.tagger.languages import LOCALES
 from bases.tagger.text import Example, examples
 from tasks.deidentify.tagger import KINDS, LABELS, Encoded, Tokens, build, logits
 
@@ -35,9 +36,11 @@ def labels(window: Encoded, example: Example) -> list[int]:
     return out
 
 
-def windows(seed: int, count: int, tokens: Tokens) -> list[tuple[Encoded, list[int]]]:
+def windows(
+    seed: int, count: int, tokens: Tokens, languages: Sequence[str] = ("en",)
+) -> list[tuple[Encoded, list[int]]]:
     """The training set, tokenised."""
-    found = list(islice(examples(seed), count))
+    found = list(islice(examples(seed, languages), count))
     encoded = tokens([e.text for e in found], LENGTH)
     return [(w, labels(w, found[w.segment])) for w in encoded]
 
@@ -74,20 +77,21 @@ def step(model: Any, batch: list[tuple[Encoded, list[int]]]) -> Any:
     )
 
 
-def train(out: Path, count: int, epochs: int, seed: int, size: int, rate: float) -> None:
+def train(args: argparse.Namespace) -> None:
     """Train and write the adapter."""
     import torch
     from safetensors.torch import save_file
     from torch.optim.lr_scheduler import OneCycleLR
 
+    out, seed, rate = args.out, args.seed, args.rate
     torch.manual_seed(seed)
     model = build().bfloat16()  # twice as fast; the optimizer keeps exact copies
     for module in model.modules():
         if isinstance(module, torch.nn.Dropout):
             module.p = 0.0  # one pass over fresh text: nothing to overfit
     model.train()
-    rows = windows(seed, count, Tokens())
-    plan = [b for epoch in range(epochs) for b in batches(rows, size, seed + epoch)]
+    rows = windows(seed, args.examples, Tokens(), args.languages)
+    plan = [b for epoch in range(args.epochs) for b in batches(rows, args.batch, seed + epoch)]
     weights = [p for p in model.parameters() if p.requires_grad]
     exact = [p.detach().float().clone() for p in weights]
     optimizer = torch.optim.AdamW(exact, lr=rate, weight_decay=0.01)
@@ -120,8 +124,8 @@ def train(out: Path, count: int, epochs: int, seed: int, size: int, rate: float)
     save_file(
         {**head, "case.weight": model["case"].weight.detach().half()}, out / "head.safetensors"
     )
-    report = {"examples": count, "epochs": epochs, "seed": seed, "rate": rate, "labels": LABELS,
-              "seconds": round(time.monotonic() - began), "losses": losses[::20]}  # fmt: skip
+    shown = {k: v for k, v in vars(args).items() if k != "out"} | {"labels": LABELS}
+    report = shown | {"seconds": round(time.monotonic() - began), "losses": losses[::20]}
     (out / "training.json").write_text(json.dumps(report))
 
 
@@ -129,13 +133,13 @@ def main() -> None:
     """Train from the command line."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--examples", type=int, default=36_000)
+    parser.add_argument("--examples", type=int, default=80_000)
     parser.add_argument("--epochs", type=int, default=1)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--batch", type=int, default=1_024, help="tokens")
     parser.add_argument("--rate", type=float, default=1e-3)
-    args = parser.parse_args()
-    train(args.out, args.examples, args.epochs, args.seed, args.batch, args.rate)
+    parser.add_argument("--languages", nargs="+", default=[*LOCALES, "en", "en"])
+    train(parser.parse_args())
 
 
 if __name__ == "__main__":

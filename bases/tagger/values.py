@@ -12,7 +12,8 @@ from typing import TypeVar
 from tasks.deidentify.wordlists import words
 
 T = TypeVar("T")
-ENGLISH = 0.45
+OWN = 0.45
+RARE = 0.2  # share of names that few lists have, outside of English
 
 
 def pick(rng: Random, items: Sequence[T]) -> T:
@@ -33,13 +34,10 @@ def faker_list(kind: str, locale: str, *names: str) -> tuple[str, ...]:
     return tuple(sorted(w for w in set(found) if len(w) > 1 and "{" not in w))  # some are sets
 
 
-def locale(rng: Random) -> str:
-    """A locale; nearly half are English-speaking."""
-    return (
-        pick(rng, words("text locales")[:4])
-        if rng.random() < ENGLISH
-        else pick(rng, words("text locales"))
-    )
+def locale(rng: Random, own: Sequence[str] = ()) -> str:
+    """A locale; nearly half are those of the language, by default English."""
+    own = own or words("text locales")[:4]
+    return pick(rng, own) if rng.random() < OWN else pick(rng, words("text locales"))
 
 
 def invented(rng: Random, syllables: int) -> str:
@@ -53,40 +51,45 @@ def invented(rng: Random, syllables: int) -> str:
     return (word[:9] + (pick(rng, words("text ends")) if rng.random() < 0.3 else "")).capitalize()
 
 
-def given(rng: Random) -> str:
-    """A given name."""
+def given(rng: Random, own: Sequence[str] = ()) -> str:
+    """A given name; `own` are the locales of the language."""
     if rng.random() < 0.2:
         return invented(rng, 1 + int(rng.random() * 2))
+    if own and rng.random() < RARE:
+        return pick(rng, words(pick(rng, ("names female more", "names male more"))))
     names = faker_list(
-        "person", locale(rng), "first_names", "first_names_female", "first_names_male"
+        "person", locale(rng, own), "first_names", "first_names_female", "first_names_male"
     )
     name = pick(rng, names or faker_list("person", "en_US", "first_names"))
-    return f"{name}-{given(rng)}" if rng.random() < 0.02 else name
+    return f"{name}-{given(rng, own)}" if rng.random() < 0.02 else name
 
 
-def family(rng: Random) -> str:
+def family(rng: Random, own: Sequence[str] = ()) -> str:
     """A family name."""
     draw = rng.random()
     if draw < 0.2:
         return invented(rng, 2)
-    names = faker_list("person", locale(rng), "last_names", "last_names_female", "last_names_male")
+    if own and rng.random() < RARE:
+        return pick(rng, words("names family more"))
+    kinds = ("last_names", "last_names_female", "last_names_male")
+    names = faker_list("person", locale(rng, own), *kinds)
     name = pick(rng, names or faker_list("person", "en_US", "last_names"))
     if draw < 0.24:
         part = pick(rng, words("text parts"))
         return part + name if part in {"O'", "Mc", "Mac"} else f"{part} {name}"
-    return f"{name}-{family(rng)}" if draw < 0.26 else name
+    return f"{name}-{family(rng, own)}" if draw < 0.26 else name
 
 
-def person(rng: Random) -> str:
+def person(rng: Random, own: Sequence[str] = ()) -> str:
     """A name in one of the forms that people write."""
-    first, last, draw = given(rng), family(rng), rng.random()
+    first, last, draw = given(rng, own), family(rng, own), rng.random()
     forms = (
         (0.04, f"{first} {chr(65 + int(rng.random() * 26))}. {last}"),
         (0.06, f"{first} {chr(65 + int(rng.random() * 26))} {last}"),
-        (0.09, f"{first} {given(rng)} {last}"),
+        (0.09, f"{first} {given(rng, own)} {last}"),
         (0.11, f"{first[0]}. {last}"),
         (0.13, f"{last}, {first}"),
-        (0.15, f"{first} {family(rng)} {last}"),
+        (0.15, f"{first} {family(rng, own)} {last}"),
         (0.16, f"{first} {last} Jr."),
         (0.26, first),
     )

@@ -16,13 +16,34 @@ from tasks.deidentify.findings import Finding
 from tasks.deidentify.languages import COMMON, KNOWN, frequency, is_typo
 from tasks.deidentify.languages import language as language_of
 from tasks.deidentify.name_spans import joined, linked, runs
-from tasks.deidentify.name_words import ACRONYM, CODE, NAME, OPENING, SURNAMES, compound, weigh
+from tasks.deidentify.name_words import (
+    ACRONYM,
+    CODE,
+    GIVEN,
+    NAME,
+    OPENING,
+    SURNAMES,
+    compound,
+    typical,
+    weigh,
+)
 from tasks.deidentify.places import LINKS
-from tasks.deidentify.wordlists import all_roles, fold, is_name, ordinary, roles
+from tasks.deidentify.wordlists import all_roles, fold, is_name, is_town, ordinary, roles
 
 _TOKEN = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*")
 _PART = re.compile(r"[^\W_]+(?:[.'’/-][^\W_]+)*")
 _CLAUSE = re.compile(r",\s+(?=(?:[a-zß-ÿ]{3,}|[a-zß-ÿ]+\s[a-zß-ÿ]+)\b)")  # the sentence goes on
+LIKELY_LISTED, LIKELY, SURE = (
+    0.3,
+    0.7,
+    0.95,
+)  # of the tagger; surer where the word looks like another
+LONG = 10  # letters; German words of two words that are longer are hardly names
+UNLISTED, LISTED, ABROAD = 4.2, 5.5, 0.5  # rarer words may be names if the tagger says so
+_BEGINS = re.compile(
+    r"(?:^|[^\W\d_]{3}[.!?]\s+|\d[.)]\s+|\n\s*|[-*•\"'(:]\s*)$"
+)  # any word has a capital here
+_DOSE = re.compile(r"\s?\d")  # behind a drug
 RARE = {"de": KNOWN, "en": COMMON, "": KNOWN}  # words of two that may be a name no list has
 CUED = 5.2  # words in lower case that are names, too, but hardly ever
 RARER = 3.4  # the same where nothing but names has a capital
@@ -45,7 +66,7 @@ def checked(text: str, findings: list[Finding]) -> list[Finding]:
     tongue = language_of(text)
     homes = [f for f in findings if f.kind == "ADDRESS" and is_address(text, f, tongue)]
     out: list[Finding] = []
-    for finding in findings:
+    for finding in (_recast(text, f, tongue) for f in findings):
         beside = any(
             -1 <= finding.start - h.end <= 4 or -1 <= h.start - finding.end <= 2 for h in homes
         )
@@ -61,6 +82,16 @@ def checked(text: str, findings: list[Finding]) -> list[Finding]:
         else:
             out += _names(text, finding, tongue)
     return out
+
+
+def _recast(text: str, finding: Finding, tongue: str) -> Finding:
+    """A supposed place or firm as a person, if it is a rare name and no town: `Wolf and Schäfer`."""
+    words = [token.group() for token in _capitals(text, finding)]
+    if finding.kind not in PLACES or finding.detector != "tagger" or not 1 <= len(words) <= 2:
+        return finding
+    rare = all(max(frequency(w, tongue), frequency(w, "en")) < GIVEN for w in words)
+    named = all(fold(w) in all_roles() and not is_town(fold(w)) and w.istitle() for w in words)
+    return replace(finding, kind="PERSON") if rare and named else finding
 
 
 def _capitals(text: str, finding: Finding) -> list[re.Match[str]]:
@@ -91,7 +122,7 @@ def _place(text: str, finding: Finding) -> Finding:
 def _names(text: str, finding: Finding, tongue: str) -> Iterator[Finding]:
     """The names in a finding, without the ordinary words around and between them."""
     tokens = list(_TOKEN.finditer(text, finding.start, finding.end))
-    held = _weights(text, tokens, tongue)
+    held = _weights(text, tokens, tongue, finding)
     for first, last in runs(text, tokens, held):
         run = tokens[first : last + 1]
         weights = held[first : last + 1]
@@ -106,9 +137,40 @@ def _names(text: str, finding: Finding, tongue: str) -> Iterator[Finding]:
         yield Finding(start, end, kind, finding.score, finding.detector)
 
 
-def _weights(text: str, tokens: list[re.Match[str]], tongue: str) -> list[int]:
+def _believed(text: str, token: re.Match[str], finding: Finding, tongue: str) -> bool:
+    """Return whether the tagger's word is enough: the rarer the name, the less is asked."""
+    word = token.group()
+    low, often = word.lower(), max(frequency(word, tongue), frequency(word, "en") - ABROAD)
+    listed = fold(word) in all_roles() or fold(low.removesuffix("s")) in all_roles()
+    listed = listed and fold(word) not in ordinary()
+    looks_like, joined_up = is_typo(low, tongue or "en"), tongue == "de" and compound(low)
+    if word.isupper() and len(word) <= ACRONYM and not text.isupper():
+        return False
+    if word.islower():
+        if tongue in {"", "en"} and not listed:
+            return text.islower() and not looks_like and often < KNOWN and finding.score >= SURE
+        rare = often < (GIVEN if listed else KNOWN + 0.8) and (listed or not looks_like)
+        known = KNOWN <= often < UNLISTED and finding.score >= SURE  # no misspelled word
+        return known or (rare and finding.score >= LIKELY)
+    if listed:
+        noun = tongue == "de" and typical(word, tongue)
+        return often < LISTED and finding.score >= (SURE if noun else LIKELY_LISTED)
+    opens = frequency(word, tongue) >= KNOWN and _BEGINS.search(text[: token.start()]) is not None
+    if often >= UNLISTED or len(word) < 2 or opens or _DOSE.match(text, token.end()):
+        return False
+    if joined_up and len(word) > LONG:
+        return False
+    doubtful = tongue in {"", "en"} or (tongue == "de" and (looks_like or joined_up))
+    return finding.score >= (SURE if doubtful else LIKELY)
+
+
+def _weights(text: str, tokens: list[re.Match[str]], tongue: str, finding: Finding) -> list[int]:
     """How much each word is a name where it stands, and beside the others."""
-    held = [weigh(text, token, tongue) for token in tokens]
+    read = finding.kind == "PERSON" and finding.detector == "tagger"
+    held = [
+        NAME if read and _believed(text, token, finding, tongue) else weigh(text, token, tongue)
+        for token in tokens
+    ]
     for first, last in runs(text, tokens, [t.group()[0].isupper() for t in tokens]):
         some = tokens[first : last + 1]
         if (tongue == "en" or len(some) == len(tokens)) and _are_names(text, some, tongue):

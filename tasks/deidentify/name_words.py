@@ -107,7 +107,7 @@ def _low(word: str, tongue: str, cued: bool, mixed: bool) -> int:
     lone = roles()[fold(word)] == "family" or tongue not in {"en", ""}
     if often >= 5.5 or (mixed and not cued and lone):
         return ORDINARY
-    doubtful = fold(word) in ordinary() | DEVICES or len(word) < 3 or _typical(word, tongue)
+    doubtful = fold(word) in ordinary() | DEVICES or len(word) < 3 or typical(word, tongue)
     return ORDINARY if doubtful and not cued else NAME
 
 
@@ -125,7 +125,7 @@ def _shouted(word: str, tongue: str, cued: bool, beside: bool) -> int:
 
 
 @lru_cache(maxsize=65_536)
-def _typical(word: str, tongue: str) -> bool:
+def typical(word: str, tongue: str) -> bool:
     """Return whether a name is a word of the language.
 
     More common there than names are elsewhere.
@@ -188,14 +188,14 @@ def _as_word(word: str, tongue: str, often: float, opening: bool, before: str) -
     """
     if tongue == "de":
         return as_noun(word, before)
-    doubtful = fold(word) in ordinary() or _typical(word, tongue) or often >= 5.5
+    doubtful = fold(word) in ordinary() or typical(word, tongue) or often >= 5.5
     return opening and doubtful
 
 
 def as_noun(word: str, before: str) -> bool:
     """Return whether a German name is the noun that it is too: `der Koch`, `im Mai`."""
     often = max(frequency(word, "de"), frequency(word, "en"))
-    return (_typical(word, "de") or often >= COMMON) and _NOUN.search(before) is not None
+    return (typical(word, "de") or often >= COMMON) and _NOUN.search(before) is not None
 
 
 @lru_cache(maxsize=65_536)

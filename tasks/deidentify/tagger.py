@@ -34,7 +34,7 @@ def build() -> Any:
     size = encoder.config.hidden_size
     case, head = torch.nn.Embedding(CASES, size), torch.nn.Linear(size, len(LABELS))
     targets = ["query", "key", "value", "dense"]
-    config = LoraConfig(r=16, lora_alpha=32, lora_dropout=0.05, target_modules=targets)
+    config = LoraConfig(r=32, lora_alpha=64, lora_dropout=0.05, target_modules=targets)
     encoder = get_peft_model(encoder, config)
     torch.nn.init.zeros_(case.weight)
     return torch.nn.ModuleDict({"encoder": encoder, "case": case, "head": head})
