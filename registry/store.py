@@ -163,6 +163,13 @@ class Store:
         if self._number(version.name, CANDIDATE) == version.number:
             self._move(version.name, CANDIDATE, None)
 
+    def reinstate(self, version: Version) -> None:
+        """Say so no longer: a person has put the version back."""
+        name, number = version.name, str(version.number)
+        if REVOKED in self.client.get_model_version(name, number).tags:
+            self.client.delete_model_version_tag(name, number, REVOKED)
+            self.note(version, "")
+
     def champion(self, name: str) -> int | None:
         """The number of a task's champion, or None."""
         return self._number(name, CHAMPION)
