@@ -30,6 +30,7 @@ FOUND = [  # text, what is found whole
     ("student ID number 20447182", "20447182"),
     ("Fall-Nr. der Patientin 2024-88213", "2024-88213"),
     ("plaque AB-123-CD", "AB-123-CD"),
+    ("tessera ENPAM n. 300447182", "300447182"),
     # known by form and check digit
     ("gesetzlich versichert, X569781851", "X569781851"),
     ("12.345.678-5 es el de mi hijo", "12.345.678-5"),

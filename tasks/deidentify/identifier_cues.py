@@ -26,7 +26,7 @@ _LABEL = (
 )
 BORN = r"born|geb(?:oren[er]?|\.)?|né[e]?(?:\(e\))?|nac(?:í|i|ió|id[oa])|nac\.|nat[oa](?:/[ao])?|nasci(?:d[oa])?|nasceu|nasc\."
 BIRTH = ocr(rf"{_LABEL}|(?:{BORN})(?:\s(?:on|am|den|op|le|el|il|em|a))?|nasc")
-BIRTH_LINK = r"[*_\"'>]{0,3}(?:\s*\([^)]{0,24}\))?(?:\s?(?::|=|-|>|,|is|was|on|the|as|remains|stays|to|of|ist|es|est|è|é|el|le|il|em|am|den|op|a|ao|dia)){0,3}[\s*_\"':>-]{0,4}"
+BIRTH_LINK = r"[*_\"'>]{0,3}(?:\s*\([^)]{0,24}\))?(?:\s?(?::|=|-|>|,|is|was|on|the|as|remains|stays|to|of|ist|es|est|è|é|el|le|il|em|am|den|op|a|aos?|dia)){0,3}[\s*_\"':>-]{0,4}"
 _TOWN = r"(?-i:[A-ZÀ-Þ])[\w'.-]*(?:[ ,/(-]{1,2}(?:(?-i:[A-ZÀ-Þ])[\w'.-]*|de|del|la|le|les|di|da|do|am|an|der|den|sur|sous|aan|upon)){0,4}\)?"
 BORN_AT = rf"(?:{ocr(BORN)})\s(?:in|zu|te|à|a|ad|au|aux|en|em|at|near|bei|no|na|nel|nella)\s{_TOWN}"
 BIRTH_PLACE_LINK = rf"\s?:\s?{_TOWN},?\s"
@@ -55,7 +55,7 @@ DOCUMENTS = ocr(
     r"d\.?n\.?i\.?|n\.?i\.?e\.?|nif|n\.?s\.?s\.?|(?-i:NAF|TIE|NHC|CIP|SIP|NUHSA)|pasaporte|carn[eé]t?(?: de (?:conducir|identidad))?|(?:permiso|licencia) de conducir|(?:permiso|tarjeta) de residencia|seg(?:uridad|\.)? social|tarjeta sanitaria(?: individual)?|"
     r"historia clínica|cédula(?: de (?:ciudadanía|identidad))?|cuit|cuil|rut|curp|rfc|clabe|clave de elector|afiliación|"
     # French, Belgian, Swiss
-    r"sécurité sociale|n°? ?sécu|nir|cni|carte (?:nationale )?d['’]identité|passeport|permis(?: de conduire)?|carte vitale|(?:titre|carte) de séjour|(?:n[°o]|numéro) (?:d['’])?(?:étranger|fiscal|allocataire|assuré|adhérent)|numéro national|registre national|n?avs|niss|(?-i:INE|IPP|AGDREF|NAM|NAS)|matricule|"
+    r"sécurité sociale|n°? ?sécu|nir|cni|carte (?:nationale )?d['’]identité|passeport|permis(?: de conduire)?|carte vitale|(?:titre|carte) de séjour|(?:n[°o]|numéro) (?:d['’])?(?:étranger|fiscal|allocataire|assuré|adhérent)|numéro national|registre national|n?avs|niss|(?-i:INE|IPP|AGDREF|NAM|NAS)|matricule(?:\s(?:étudiante?|agent|salariée?))?|"
     # Italian
     r"codice fiscale|c\.?f\.?|carta d['’]identità|passaporto|patente(?: di guida)?|permesso di soggiorno|tessera sanitaria|partita iva|p\.? ?iva|nosologico|tessera elettorale|"
     # Dutch, Belgian
@@ -68,14 +68,14 @@ DOCUMENTS = ocr(
 # Who has a number at a firm, a surgery or a school: only with a word for number.
 _WHO = (
     r"kunden|kd|mitglieds?|mitgl|personal|pers|patienten|pat|matrikel|matr|konto|kto|studenten|schüler|klienten|mandanten|teilnehmer|"
-    r"klant|relatie|lid(?:maatschaps)?|patiënt(?:en)?|student(?:en)?|leerling|personeels|cliënt(?:en)?|polis|rekening|"
+    r"klant|relatie|lid(?:maatschaps)?|patiënt(?:en)?|student(?:en)?|leerling|personeels|cliënt(?:en)?|verzekerden?|polis|rekening|"
     r"customers?|clients?|members?(?:hip)?|patients?|pupil|employee|staff|payroll|insured|subscriber|claimant|resident|inmate|hosp(?:ital)?|loyalty|"
     r"socio|cliente|afiliad[oa]|paciente|asegurad[oa]|alumn[oa]|abonad[oa]|emplead[oa]|cuenta|póliza|adhérente?|allocataire|patiente?|étudiante?|sociétaire|abonnée?|compte|"
     r"tessera|assistit[oa]|paziente|matricola|studente|conto|c/c|sóci[oa]|beneficiári[oa]|associad[oa]|apólice|conta|matrícula|pension|pensioen|renten"
 )
 _OF = r"(?:\s(?:de|del|du|di|do|da|dell['’]|d['’]|of the|the)){0,2}\s?"
 PEOPLE = ocr(
-    rf"(?:{_WHO})[\s.-]{{0,2}}(?:nummer|nr|number|num|no|nro|núm|numéro|numero|número)\b\.?|(?:{_WHO})\.?\s?(?:n\.?\s?[º°ª]\.?|#|n\.)|"
+    rf"(?:{_WHO})[\s.-]{{0,2}}(?:nummer|nr|number|num|no|nro|núm|numéro|numero|número)\b\.?|(?:{_WHO})\.?(?:\s(?!(?:{THINGS})\b)[^\W\d_]{{2,12}})?\s?(?:n\.?\s?[º°ª]\.?|#|n\.)|"
     rf"(?:n\.?\s?[º°ª]\.?|\bn\.|n[ro]\.|nro\.?|núm\.?|numéro|numero|número|codice|code|código|cód\.)(?:\s?{_OF}(?:dossier|expediente|tarjeta|carte|tessera|cartão))?{_OF}(?:{_WHO})(?:\s(?:caf|msa|patient|del?\s\w+))?|"
     r"(?:matrikel|matr|pat|patienten|studenten|student|patient|pupil|mitglieds)[\s.-]{0,2}id(?:\snumber)?|(?:fall|case|caso|dossier|zaak)[\s.-]{0,2}(?:nr|nummer|no|number|n\.?\s?[º°])?\.?\s(?:of the|der|des|del|de la|du|da|do|dell[ao]|van de)\s(?:patient\w*|paziente|paciente|patiënt\w*|klient\w*|client\w*)|matr\.|matricola(?:\s\w+)?|matrícula d[oa] alun[oa]|(?:expediente|dossier)\s(?:del?\s)?(?:alumn[oa]|paciente|patient)|tax reference"
 )
@@ -120,8 +120,8 @@ _PROGRAM = (
 )
 NO_PROGRAM = rf"(?![\w.-]*(?<![^\W_])(?:{_PROGRAM})(?![^\W\d_]))(?![\w.-]*\.(?:[a-z]{{2,4}})\b)"
 _USER = r"users?|utilisat(?:eur|rice)|nutzer(?:in)?|benutzer(?:in)?|usu[aá]ri[oa]|utente|utilizadora?|gebruiker|player|spieler(?:in)?|jugadora?|joueu(?:r|se)|giocator[ei]|speler|jogadora?|streamer|mitglied|miembro|membre|membro"
-_KNOWN = r"kund(?:e|in)|client[ea]?|klant|customer|account|konto|profil[eo]?|perfil|profiel|compte(?: de)?|cuenta(?: de)?|conta(?: de)?|seller|buyer|verkäufer(?:in)?|käufer(?:in)?|vendedora?|vendeu(?:r|se)|venditore|verkoper|koper|acheteu(?:r|se)|compradora?"
-HANDLE_NAME = r"(?:user[ _-]?name|(?:be)?nutzername|spielername|gebruikersnaam|nombre de usuario|nom d['’]utilisateur|nome utente|nome de us(?:uário|uario)|nome de utilizador|screen\s?name|nick(?:name)?|pseudo(?:nyme)?|gamertag|(?:kd\.?|kunden|customer|user)[ -]?handle|login|user\s?id)"
+_KNOWN = r"kund(?:e|in)|client[ea]?|klant|customer|account|konto|profil[eo]?|perfil|profiel|(?:compte|cuenta|conta|profil|perfil) de|(?:account|profiel) van|(?:konto|profil) von|profilo di|compte|cuenta|conta|apelido|seller|buyer|verkäufer(?:in)?|käufer(?:in)?|vendedora?|vendeu(?:r|se)|venditore|verkoper|koper|acheteu(?:r|se)|compradora?"
+HANDLE_NAME = r"(?:user[ _-]?name|(?:be)?nutzername|spielername|gebruikersnaam|nombre de usuario|nom d['’]utilisateur|nome utente|nome de us(?:uário|uario)|nome de utilizador|screen\s?name|nick(?:name)?|pseudo(?:nyme)?|gamer\s?tag|(?:kd\.?|kunden|customer|user)[ -]?handle|login|user\s?id)"
 _AT = r"@(?!(?:property|staticmethod|classmethod|dataclass|pytest|app|click|types|here|channel|everyone)\b)(?-i:[a-z])[\w.]{2,30}\w"
 _UNDER = rf"{NO_PROGRAM}(?-i:[a-zà-ÿ])[a-zà-ÿ\d]*(?:[_-][a-zà-ÿ\d]+)*_[a-zà-ÿ\d]+"
 HANDLES = (
