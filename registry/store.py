@@ -163,6 +163,13 @@ class Store:
         if self._number(version.name, CANDIDATE) == version.number:
             self._move(version.name, CANDIDATE, None)
 
+    def reinstate(self, version: Version) -> None:
+        """Say so no longer: a person has put the version back."""
+        name, number = version.name, str(version.number)
+        if REVOKED in self.client.get_model_version(name, number).tags:
+            self.client.delete_model_version_tag(name, number, REVOKED)
+            self.note(version, "")
+
     def champion(self, name: str) -> int | None:
         """The number of a task's champion, or None."""
         return self._number(name, CHAMPION)
@@ -265,16 +272,11 @@ class Store:
         self.client.finalize_logged_model(logged.model_id, "READY")
         self.client.set_terminated(run_id)
         self._describe(task)
-        return version_of(
-            self.client.create_model_version(
-                task.id,
-                logged.artifact_location,
-                run_id,
-                tags=tags,
-                description=note,
-                model_id=logged.model_id,
-            )
+        place, model = logged.artifact_location, logged.model_id
+        made = self.client.create_model_version(
+            task.id, place, run_id, tags=tags, description=note, model_id=model
         )
+        return version_of(made)
 
     def experiment(self, name: str) -> str:
         """The id of one of our experiments, created when it is not there."""
@@ -283,12 +285,8 @@ class Store:
             return str(experiment.experiment_id)
         place = None  # a server knows where its artifacts go; a bare database has them beside it
         if self.uri.startswith("sqlite:///"):
-            place = (
-                Path(self.uri.removeprefix("sqlite:///"))
-                .resolve()
-                .with_name("mlartifacts")
-                .as_uri()
-            )
+            database = Path(self.uri.removeprefix("sqlite:///")).resolve()
+            place = database.with_name("mlartifacts").as_uri()
         about = {
             "mlflow.experimentKind": "custom_model_development",  # the UI's view for trained models
             "mlflow.note.content": ABOUT[name],

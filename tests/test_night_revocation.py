@@ -298,6 +298,9 @@ def test_a_person_may_overrule(night: Night) -> None:
     assert ledger.entries(home)[-1].who == ledger.PERSON
     assert rulings.changes(ledger.entries(home)) == {}
     assert revocation.watch(home) == []
+    page = store.client.get_model_version(TASK, "1")
+    assert "revoked" not in page.tags
+    assert "Taken out" not in page.description
     found = asked(gateway(night, desk.teacher), range(600, 620))
     assert reasons(found).count("served") > 15
     assert revocation.watch(home) == []

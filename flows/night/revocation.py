@@ -60,10 +60,15 @@ def watch(home: str | Path) -> list[str]:
         for test in tests:
             if test.alarm is not None:
                 _revoke(night, store, test, tests)
-        done = [said for entry in ledger.entries(home) if (said := _settled(night, store, entry))]
+        entries = ledger.entries(home)
+        done = [said for entry in entries if (said := _settled(night, store, entry))]
         for version in store.shadows():
             if store.champion(version.name) == version.number:  # a person has put it back
                 store.set_shadow(version.name, None)
+        for task, number in {(e.task, e.before) for e in entries if e.breach and e.before}:
+            back = rulings.overruled(entries, task, number) and store.champion(task) == number
+            if back:
+                store.reinstate(store.version(task, number))
         return [*done, *_changed(night, tests, observations)]
 
 

@@ -22,7 +22,7 @@ LONGEST = 120  # characters of an answer that is no more than that
 _ASKS = re.compile(
     r"\?|\b(?:please|kindly|need|enter|type|provide|confirm|tell me|give me|share|send|bitte|nenn\w*|geben|angeben|bestätig\w*|por favor|indique?|facilite?|confirm\w*|dígame|"
     r"merci de|veuillez|indiquez|donnez|per favore|mi dica|indichi|fornisca|conferm\w*|graag|geef|vul|noem|bevestig\w*|informe|diga|indique|poderia|pode)\b", I)  # fmt: skip
-_NUMBER = r"(?P<v>(?=[\w ./-]*\d)[A-Za-z0-9](?:[A-Za-z0-9]|[ ./-](?=[A-Za-z0-9]*\d)){2,27}[A-Za-z0-9])(?![\w@])"
+_NUMBER = r"(?P<v>(?=[\w ./-]*\d)[A-Za-z0-9](?:[A-Za-z0-9]|[ ./-](?=[A-Za-z0-9]*\d|(?-i:[A-Z]{1,3})(?!\w))){2,27}[A-Za-z0-9])(?![\w@])"
 # What a question names, the type of its answer, and how the answer looks.
 _QUESTIONS: tuple[tuple[str, str, str], ...] = (
     (r"last (?:four|4)|letzten (?:vier|4)|últim[oa]s (?:cuatro|4|quatro)|(?:quatre|4) derniers|ultime (?:quattro|4)|laatste (?:vier|4)", "CARD_LAST_FOUR", r"(?<!\d)(?P<v>\d{4})(?!\d)"),
@@ -35,10 +35,12 @@ _QUESTIONS: tuple[tuple[str, str, str], ...] = (
     (r"card number|credit card|kartennummer|tarjeta|carte bancaire|carta di credito|kaartnummer|cartão", "CREDIT_CARD", r"(?<!\d)(?P<v>\d(?:[ -]?\d){11,18})(?!\d)"),
     (r"\biban\b|account number|routing|sort code|kontonummer|número de cuenta|numéro de compte|numero di conto|rekeningnummer|número da conta|bank", "BANK_NUMBER", _NUMBER),
     (r"passport|licen[cs]e|identity|\bid (?:number|card)|national id|tax (?:id|number)|insurance|member(?:ship)? (?:id|number)|medical record|patient|vin\b|plate|ausweis|reisepass|führerschein|steuer|versicherung|dni|nie\b|nif|pasaporte|identidad|"
-     r"passeport|permis|sécurité sociale|identité|codice fiscale|passaporto|patente|identità|bsn|paspoort|rijbewijs|cpf|contribuinte|cartão de cidadão|carta de condução", "ID_NUMBER", _NUMBER),
+     r"passeport|permis|sécurité sociale|identité|codice fiscale|passaporto|patente|identità|bsn|paspoort|rijbewijs|cpf|contribuinte|cartão de cidadão|carta de condução|"
+     r"versicherten|rentenvers|\bsv-?n|\bahv|\bavs\b|(?:kunden|mitglieds|matrikel|klant|lid|polis|student(?:en)?)-?n(?:umme)?r|kennzeichen|kenteken|seguridad social|rijksregister|allocataire|adhérent|assuré|immatriculation|matrícula|targa|\bplaca|\brg\b|"
+     r"\bnhs|national insurance|(?:customer|client|student) (?:no|number|id)|(?:número|nº|n\.º) (?:de |do )?(?:socio|cliente|afiliad|utente|sócio)|(?:numéro|n°) (?:de )?(?:client|dossier patient)|(?:codice|numero) (?:cliente|tessera|socio)", "ID_NUMBER", _NUMBER),
     (r"zip|post ?code|postal code|postleitzahl|plz|código postal|code postal|\bcap\b|cep\b", "ZIP_CODE", r"(?P<v>(?<!\w)(?=[\w -]*\d)[A-Za-z0-9]{2,5}(?:[ -][A-Za-z0-9]{2,4})?(?!\w))"),
     (r"address|where do you live|adresse|anschrift|dirección|domicilio|indirizzo|adres\b|morada|endereço|residence", "ADDRESS", r"(?P<v>(?=.*\d)(?=.*[^\W\d_]{3}).{6,})"),
-    (r"user ?name|user ?id|login|handle|benutzername|usuario|identifiant|nome utente|gebruikersnaam|usuário|utilizador", "USERNAME", r"(?<!\S)(?P<v>(?=\S*[\d_.-])[\w.-]{3,40}\w)(?!\S)|^\s*(?P<w>[\w.-]{3,40})\s*$"),
+    (r"user ?name|user ?id|login|handle|nickname|pseudo|(?:be)?nutzername|usuario|identifiant|nome utente|gebruikersnaam|usuário|utilizador", "USERNAME", r"(?<!\S)(?P<v>(?=\S*[\d_.-])[\w.-]{3,40}\w)(?!\S)|^\s*(?P<w>[\w.-]{3,40})\s*$"),
     (r"\bname\b|who am i (?:speaking|talking)|how should i call|nombre|\bnom\b|appelez|\bnome\b|\bnaam\b|heißen|chiama|call you", "PERSON", r"(?P<v>[^\W\d_][\w'’.-]*(?: [^\W\d_][\w'’.-]*){0,3})"),
 )  # fmt: skip
 KINDS = {kind: (re.compile(cue, I), re.compile(value, I)) for cue, kind, value in _QUESTIONS}

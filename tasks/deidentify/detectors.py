@@ -29,7 +29,7 @@ from tasks.deidentify.patterns import SHAPES
 from tasks.deidentify.phones import phones
 from tasks.deidentify.places import is_by_way_of, postal_towns, to_town
 from tasks.deidentify.secret_patterns import scanner_rules, unlisted_keys
-from tasks.deidentify.wordlists import fold, is_name
+from tasks.deidentify.wordlists import all_english, fold, is_name
 
 SECONDS_PER_PATTERN = "5"  # a pattern that needs longer failed, and its text is not let through
 # One character for one, so that spans stay valid.
@@ -45,8 +45,9 @@ def version(params: Deidentify) -> str:
 
     here = Path(__file__).parent
     names = (
-        "bare_answers cues detectors findings known_names languages ner_model name_check tagger "
-        "name_spans name_words national patterns phones places scanner secret_patterns tagger_model"
+        "bare_answers cues detectors findings identifier_cues known_names languages ner_model "
+        "name_check tagger name_spans name_words national patterns phones places scanner "
+        "secret_patterns tagger_model wordlists"
     )
     parts = [here / f"{name}.py" for name in names.split()]
     parts += sorted(ADAPTER.glob("*.safetensors")) if params.ner == "bundled" else []
@@ -178,7 +179,8 @@ def shapes(text: str) -> list[Finding]:
         for match in shape.pattern.finditer(text):
             start, end = match.span("v") if "v" in shape.pattern.groupindex else match.span()
             loose = shape.kind == "ADDRESS" and is_by_way_of(text[start:end], text)
-            if not loose and not (shape.kind in SAID and _is_word(text[start:end])):
+            program = shape.wordy and all_english(text[start:end])
+            if not loose and not program and not (shape.kind in SAID and _is_word(text[start:end])):
                 findings.append(Finding(start, end, shape.kind, shape.score, "shape"))
     findings += [Finding(a, b, "PHONE_NUMBER", score, "phone") for a, b, score in phones(text)]
     findings += [Finding(a, b, "ADDRESS", 0.7, "shape") for a, b in postal_towns(text)]
@@ -192,10 +194,7 @@ SAID = frozenset({"SECRET", "PASSWORD", "USERNAME"})  # "my password changed" sa
 
 
 def _is_word(value: str) -> bool:
-    """Return whether a supposed secret or handle is an ordinary word.
-
-    `changed`, `located`, `settings`.
-    """
+    """Return whether a supposed secret or handle is an ordinary word: `changed`, `located`."""
     word = value.strip("@.").lower()
     if not word.isalpha() or is_name(fold(word)):
         return False

@@ -39,11 +39,6 @@ DATE = (
 )
 # a day of the year, which tells something behind a cue alone
 DAY = rf"(?:{MONTH}\s+\d{{1,2}}(?:st|nd|rd|th)?|\d{{1,2}}(?:st|nd|rd|th|er|º|°|\.)?(?:\s+of|\s+de|\s+di)?\s+{MONTH})(?!\w)"
-BIRTH = (
-    r"d\.?o\.?b\.?|date[ _-]?of[ _-]?birth|birth[ _-]?date|birth[ _-]?days?|b[- ]?day|born(?:\s+on)?|né[e]?(?:\(e\))?(?:\s+le)?|date de naissance|geb(?:oren|\.)?(?:\s+(?:am|op))?|"
-    r"geburts(?:datum|tag)|fecha de nacimiento|nac(?:í|i|ió|ido|ida)(?:\s+el)?|cumpleaños|nac\.|nat[oa](?:\s+il)?|data di nascita|compleanno|geboortedatum|geboren op|verjaardag|"
-    r"data de nascimento|nasci(?:\s+em|\s+a|do|da)?(?:\s+em|\s+a)?|nasceu(?:\s+em|\s+a)?|nasc\.|aniversário|anniversaire"
-)
 _HOUSE = r"\d{1,4}(?:\s?[a-zA-Z](?!\w))?(?:\s?[-/]\s?\d{1,4}[a-z]?)?"
 _NAMED = r"[A-ZÀ-Þ][\wÀ-ÿ'’.-]*"
 _PLACED = r"(?:(?:Sta?|Sto|Ste|S)\.|[A-ZÀ-Þ](?:[\wÀ-ÿ'’-]|\.(?=\w))*)"
@@ -83,18 +78,6 @@ STREETS = (
     # Flat 43Y, Amelia Tunnel, North Beverley, NG7 7NZ
     re.compile(r"\b(?:(?:Flat|Studio|Apartment|Suite|Unit)\s\d{1,4}\w?,?\s|\d{1,4}\w?,?\s)(?:[A-Z][\w'’.-]*[,\s]{1,2}){1,6}[A-Z]{1,2}\d[A-Z\d]?\s\d[A-Z]{2}\b"),
 )  # fmt: skip
-# Cues of document numbers, and what may stand between cue and number.
-DOCUMENTS = (
-    r"steuer(?:liche)?[- ]?(?:id|identifikations)?[- ]?(?:nummer|nr\.?)?|steuer-?id|idnr|personalausweis\w*|ausweis(?:nummer|nr\.?)?|reisepass\w*|pass(?:nummer|nr\.?)|führerschein\w*|sozialversicherungs\w*|"
-    r"rentenversicherungs\w*|krankenversicherten\w*|versicherten\w*|versicherungsnummer|kunden-?(?:nummer|nr\.?)|mitglieds-?(?:nummer|nr\.?)|personal-?(?:nummer|nr\.?)|fahrgestellnummer|fin|vin|chassis(?:\s?n[uo]\w*)?|kennzeichen|"
-    r"dni|nie|nif|nss|pasaporte|carn[eé](?: de conducir)?|permiso de conducir|seguridad social|tarjeta sanitaria|matrícula|"
-    r"sécurité sociale|n°? ?sécu|nir|carte (?:nationale )?d['’]identité|cni|passeport|permis(?: de conduire)?|carte vitale|immatriculation|"
-    r"codice fiscale|c\.?f\.?|carta d['’]identità|passaporto|patente|tessera sanitaria|partita iva|p\.? ?iva|targa|"
-    r"bsn|burgerservicenummer|sofinummer|paspoort\w*|rijbewijs\w*|identiteitskaart\w*|rijksregisternummer|insz|kenteken|"
-    r"cpf|cnpj|rg|cuit|cuil|cédula(?: de ciudadanía)?|rut|cartão (?:do )?sus|cns|pis(?:/pasep)?|medicare|nus|niss|nif|contribuinte|cartão de cidadão|cc|bilhete de identidade|passaporte|carta de condução|cnh|título de eleitor|"
-    r"ssn|social security|ni|nino|national insurance|utr|nhs|curp|rfc|clabe|ein|itin"
-)
-LINKS = r"(?:\s?-?\s?(?:number|num|no\.?|nr\.?|n[º°o]\.?|№|id|code|card|nummer|numéro|numero|número)(?![A-Za-z]))?[\s\"']{0,3}(?:#|:|=|is|was|ist|war|lautet|es|era|est|è|é|of|de|,|\(|>)?[\s\"'#:(]{0,4}"
 _CHECKED = {  # python-stdnum modules whose checksum is strong enough without a cue
     "es.dni": re.compile(r"\b\d{8}-?[A-Z]\b"),
     "es.nie": re.compile(r"\b[XYZ]-?\d{7}-?[A-Z]\b"),
@@ -102,11 +85,22 @@ _CHECKED = {  # python-stdnum modules whose checksum is strong enough without a 
     "br.cpf": re.compile(r"\b\d{3}\.\d{3}\.\d{3}-\d\d\b"),
     "mx.curp": re.compile(r"\b[A-Z]{4}\d{6}[HM][A-Z]{5}[A-Z\d]\d\b"),
     "ar.cuit": re.compile(r"\b(?:2[03-7]|3[034])-\d{8}-\d\b"),
+    "cl.rut": re.compile(r"\b\d{1,2}\.\d{3}\.\d{3}-[\dkK]\b"),
     "be.nn": re.compile(r"\b\d\d\.\d\d\.\d\d-\d{3}\.\d\d\b"),
 }
 
 
-_TAX_CODE = re.compile(r"\b[A-Z]{6}\d\d[A-EHLMPRST]\d\d[A-Z]\d{3}[A-Z]\b", I)  # of Italy
+_LIKE_NO_OTHER = re.compile(
+    r"\b(?:[A-Z]{6}\d\d[A-EHLMPRST]\d\d[A-Z]\d{3}[A-Z]|"  # tax code of Italy
+    r"[A-Z]{6}\d{8}[HM]\d{3}|"  # voter's key of Mexico
+    r"(?-i:[1-9][AC-HJKMNP-RT-Y][AC-HJKMNP-RT-Y\d]\d-?[AC-HJKMNP-RT-Y][AC-HJKMNP-RT-Y\d]\d-?[AC-HJKMNP-RT-Y]{2}\d\d))\b",  # Medicare
+    I,
+)
+_INSURED = re.compile(r"\b[A-Z]\d{9}\b")  # KVNR of Germany; its check digit alone is too weak
+_INSURANCE = re.compile(
+    r"kasse|versich|vers[.-]{0,2}nr|kvnr?\b|gkv|krank|patient|pat1ent|\b(?:aok|tk|barmer|dak|ikk|bkk)\b|\bgeb",
+    I,
+)
 _CAR = re.compile(r"\b(?=[A-Z0-9]*\d)[A-HJ-NPR-Z0-9]{8}[\dX][A-HJ-NPR-Z0-9]{8}\b", I)
 _VALUES = dict(zip("ABCDEFGHJKLMNPRSTUVWXYZ", "12345678123457923456789", strict=True))
 _WEIGHTS = (8, 7, 6, 5, 4, 3, 2, 10, 0, 9, 8, 7, 6, 5, 4, 3, 2)
@@ -120,6 +114,13 @@ def _is_car(number: str) -> bool:
     return "0123456789X"[whole % 11] == number[8]
 
 
+def _is_insured(number: str) -> bool:
+    """Return whether the check digit of a German health insurance number is right."""
+    digits = f"{ord(number[0]) - 64:02d}{number[1:9]}"
+    whole = sum(sum(divmod(int(d) * (1 + i % 2), 10)) for i, d in enumerate(digits))
+    return whole % 10 == int(number[9])
+
+
 @cache
 def _module(name: str) -> Any:
     import importlib
@@ -129,7 +130,9 @@ def _module(name: str) -> Any:
 
 def citizens(text: str) -> list[tuple[int, int]]:
     """Numbers of citizens and cars whose checksum is right, or whose form is like no other."""
-    findings = [m.span() for m in _TAX_CODE.finditer(text)]
+    findings = [m.span() for m in _LIKE_NO_OTHER.finditer(text)]
+    if _INSURANCE.search(text):
+        findings += [m.span() for m in _INSURED.finditer(text) if _is_insured(m.group())]
     findings += [m.span() for m in _CAR.finditer(text) if _is_car(m.group().upper())]
     for name, shape in _CHECKED.items():
         valid = (m for m in shape.finditer(text) if _module(name).is_valid(m.group()))

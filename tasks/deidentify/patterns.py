@@ -12,7 +12,8 @@ import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from tasks.deidentify.national import BIRTH, DATE, DAY, DOCUMENTS, LINKS, MONTH, STREETS
+from tasks.deidentify import identifier_cues as ids
+from tasks.deidentify.national import DATE, DAY, MONTH, STREETS
 from tasks.deidentify.secret_patterns import SECRETS
 
 
@@ -25,6 +26,7 @@ class Shape:
     score: float = 0.9
     needs: str = ""  # one of these characters must occur; empty: always tried
     hint: str = ""  # this word must occur, in lower case
+    wordy: bool = False  # a value of ordinary English words alone is a program's
     long: bool = False  # a run of sixteen letters and digits must occur
 
 
@@ -40,10 +42,15 @@ I = re.IGNORECASE  # noqa: E741 - as in the re module's own names
 _ID = r"(?P<v>(?!\d{4}-\d\d-\d\d)(?=(?:[A-Za-z-]{0,12}\d){3})[A-Za-z0-9][A-Za-z0-9-]{3,24}[A-Za-z0-9])"
 
 
-def cued(cue: str, value: str, link: str = LINKS) -> re.Pattern[str]:
+def cued(cue: str, value: str, link: str = ids.LINKS) -> re.Pattern[str]:
     """A value that counts only behind its cue: `SSN: 123-45-6789`."""
     apart = r"(?:(?<![^\W\d_])|(?![^\W\d_]))"  # a cue is a whole word: no `plate` in `plateau 24`
     return re.compile(rf"\b(?:{cue}){link}{apart}{value}(?![\w@])", I)
+
+
+def handle(cue: str, value: str) -> re.Pattern[str]:
+    """A handle directly behind what its owner is: `Usuario @kike_rolling`."""
+    return re.compile(rf"\b{cue}{ids.HANDLE_LINK}(?<![^\W_]){value}{ids.HANDLE_AFTER}", I)
 
 
 _SECRETS = tuple(
@@ -69,9 +76,11 @@ SHAPES = (
     Shape("US_SSN", re.compile(r"(?<![\d-])(?!000|666|9\d\d)\d{3}-(?!00)\d{2}-(?!0000)\d{4}(?![\d-])"),
           0.85, "-"),
     Shape("US_SSN", cued(r"ssn|social security|social", r"(?P<v>\d{3}[- ]?\d{2}[- ]?\d{4})"), 0.95, hint="s"),
-    Shape("BIRTH_DATE", cued(BIRTH, rf"(?P<v>{DATE}|{DAY})",
-        r"[*_\"'>]{0,3}(?:\s*\([^)]{0,24}\))?(?:\s?(?::|=|-|>|is|was|on|the|as|remains|stays|to|of|ist|es|est|è|é|el|le|il|em|am|op|a|ao|dia)){0,3}[\s*_\"':>-]{0,4}"),
-          0.95, "0123456789"),
+    Shape("BIRTH_DATE", cued(ids.BIRTH, rf"(?P<v>{DATE}|{DAY})", ids.BIRTH_LINK), 0.95, "0123456789"),
+    Shape("BIRTH_DATE", cued(ids.BORN_AT, rf"(?P<v>{DATE})", ids.BORN_AT_LINK), 0.9, "0123456789"),
+    Shape("BIRTH_DATE", cued(ids.BIRTH, rf"(?P<v>{DATE})", ids.BIRTH_PLACE_LINK), 0.9, "0123456789"),
+    Shape("BIRTH_DATE", cued(ids.BORN, ids.LONG_AGO, ids.BORN_FAR_LINK), 0.9, "0123456789"),
+    Shape("BIRTH_DATE", re.compile(rf"(?:(?<![\w.])b\.|(?<=[\w,;(] )\*)\s?{ids.LONG_AGO}(?!\d)"), 0.8, "0123456789"),
     Shape("BIRTH_DATE", re.compile(rf"\b(?:am|op|on)\s+(?P<v>{DATE})\s+(?:in\s+\w+\s+)?(?:geboren|born)\b", I), 0.95, "0123456789", "bor"),
     *(Shape("ADDRESS", street, 0.7) for street in STREETS),
     Shape("CREDIT_CARD", re.compile(r"(?<![\w-])(?P<v>\d{4}(?:[ \n-]{1,2}\d{4}){3})(?![\w-])"), 0.8, "0123456789"),
@@ -82,8 +91,13 @@ SHAPES = (
     Shape("CARD_LAST_FOUR", re.compile(r"(?<![\w*•#])(?:[*xX•·#]{2,4}[ -]?){1,4}(?P<v>\d{4})(?!\w)"), 0.8, "0123456789"),
     Shape("ID_NUMBER", re.compile(r"(?<![A-Z0-9])(?!BG|GB|NK|KN|TN|NT|ZZ)[A-CEGHJ-PR-TW-Z][A-CEGHJ-NPR-TW-Z] ?\d\d ?\d\d ?\d\d ?[A-D](?![A-Z0-9])"), 0.6, "0123456789"),
     Shape("ID_NUMBER", cued(r"(?:ni|nino|national insurance|n\.i\.)", r"(?P<v>[A-Z]{2} ?\d\d ?\d\d ?\d\d ?[A-D])"), 0.8, "0123456789"),
-    Shape("ID_NUMBER", cued(r"(?:licen[cs]e|number|vehicle|car) plates?|plates?|kennzeichen|matrícula|targa|immatriculation|kenteken|placa", r"(?P<v>(?=(?:[^\d\s]{0,4}[ -]?\d){2})[A-Z0-9]{1,4}(?:[ -]?[A-Z0-9]{1,4}){1,2})"), 0.7, "0123456789"),
-    Shape("ID_NUMBER", cued(DOCUMENTS, r"(?P<v>(?=(?:[^\d\n]{0,6}\d){4})[A-Z0-9](?:[A-Z0-9]|[ ./-](?=[A-Z0-9.-]*\d)){4,24}[A-Z0-9])"), 0.7, "0123456789"),
+    Shape("ID_NUMBER", cued(ids.PLATES, ids.PLATE_NUMBER), 0.7, "0123456789"),
+    Shape("ID_NUMBER", ids.PLATE, 0.7, "0123456789"),
+    Shape("ID_NUMBER", cued(f"(?:{ids.DOCUMENTS}){ids.OF_WHOM}", ids.DOCUMENT), 0.7, "0123456789"),
+    Shape("ID_NUMBER", cued(ids.DOCUMENTS, ids.FAR, ids.CLAUSE), 0.7, "0123456789"),
+    Shape("ID_NUMBER", cued(f"(?:{ids.PEOPLE}){ids.OF_WHOM}", ids.PERSON), 0.7, "0123456789"),
+    Shape("ID_NUMBER", cued(f"(?:{ids.DOTTED_CUE}){ids.OF_WHOM}", ids.DOTTED), 0.7, "0123456789"),
+    Shape("ID_NUMBER", cued(ids.CARD_CUE, ids.CARD), 0.7, "0123456789"),
     Shape("CRYPTO", re.compile(r"\b0x[0-9a-fA-F]{40}\b|\b(?:bc1|tb1|ltc1|addr1|bnb1|cosmos1|terra1)[a-z0-9]{25,98}\b|\b[48][0-9AB][1-9A-HJ-NP-Za-km-z]{93}\b|\bT[1-9A-HJ-NP-Za-km-z]{33}\b", 0), 0.9, "0123456789"),
     Shape("CRYPTO", cued(r"(?:btc|bitcoin|eth|ethereum|sol|solana|xrp|ripple|doge|ltc|litecoin|ada|trx|tron|usdt|wallet|crypto)(?:\s(?:wallet|address|addr))?", r"(?P<v>(?=\w*\d)[1-9A-HJ-NP-Za-km-z]{25,60})"), 0.9, "0123456789"),
     Shape("EMAIL_ADDRESS", re.compile(r"(?<![\w.])(?P<v>[\w.+-]+%40[\w-]+(?:\.[\w-]+)+)", I), 0.95, "%"),
@@ -123,8 +137,10 @@ SHAPES = (
     Shape("ZIP_CODE", cued(r"zip(?:\s?code)?|postal\s?code|post\s?code|postcode",
           r"(?P<v>\d{5}(?:-\d{4})?|[A-Z]\d[A-Z] ?\d[A-Z]\d|[A-Z]{1,2}\d[A-Z\d]? ?\d[A-Z]{2}|\d{4,6})"),
           0.9, "0123456789"),
-    Shape("USERNAME", re.compile(r"\b[a-z]{2,20}_[a-z]{2,20}_\d{2,6}\b"), 0.8, "_"),
-    Shape("USERNAME", cued(r"user\s?name|user\s?id|login|handle|screen\s?name",
+    Shape("USERNAME", re.compile(rf"\b(?=[a-z]{{2,20}}_[a-z]{{2,20}}_\d){ids.NO_PROGRAM}[a-z]{{2,20}}_[a-z]{{2,20}}_\d{{2,6}}\b"), 0.8, "_"),
+    *(Shape("USERNAME", handle(cue, value), 0.7, needs) for cue, value, needs in ids.HANDLES),
+    Shape("USERNAME", handle(*ids.WORDY_HANDLE), 0.7, "_", wordy=True),
+    Shape("USERNAME", cued(f"{ids.HANDLE_NAME}|handle",
           r"(?P<v>(?=[\w.-]*[a-z])[a-z0-9][\w.-]{2,30}\w)", r"[\"']?\s?(?::|=|is)[\s\"'@]{0,3}"), 0.6),
     Shape("ID_NUMBER", cued(
         r"passport|driver'?s?'?\s?(?:licen[cs]e|license)|driving\s?licen[cs]e|licen[cs]e|dl|national\s?id(?:entity)?|"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from tasks.deidentify.identifier_cues import THINGS
 from tasks.deidentify.languages import language
 
 _PHONE = re.compile(
@@ -33,6 +34,7 @@ _NOT_PHONE = re.compile(
     r"(?:\d{4}-\d\d-\d\d|\d{1,2}[-/.]\d{1,2}[-/.]\d{2,4}|[\d ]+[.,]\d{1,2}|"
     r"\d{1,2}[-/.]\d{1,2}[-/.]\d{2,4}\s\d{1,2}$|\d{4}\s?-\s?\d{4}|\d{5}-\d{3})(?!\d)(?![ .-]\d)"
 )
+_THING = re.compile(rf"\b(?:{THINGS})\b[^\d\n,;:!?]{{0,12}}[\s:]$", re.IGNORECASE)
 _EXTENSION = re.compile(r"\s?(?:x|ext)", re.IGNORECASE)
 _GROUPED = re.compile(r"\d[\s().-]+\d{2,}[\s().-]+\d{2,}")
 PHONE_REGIONS = (
@@ -61,6 +63,8 @@ def phones(text: str) -> list[tuple[int, int, float]]:
         digits = sum(c.isdigit() for c in _EXTENSION.split(value)[0])
         bare = value.lstrip("(")
         if not 7 <= digits <= 16 or _NOT_PHONE.match(bare):
+            continue
+        if value[0] != "+" and _THING.search(text, max(0, match.start() - 32), match.start()):
             continue
         cue = bool(
             _PHONE_CUE.search(text, max(0, match.start() - 40), match.start())

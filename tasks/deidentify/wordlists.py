@@ -7,12 +7,14 @@ surrogates are drawn from, the most common word first, in `pools.json` (`bases.t
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from functools import cache
 from pathlib import Path
 
 import msgspec
 
+from tasks.deidentify.languages import COMMON, frequency
 from tasks.deidentify.patterns import STATES
 
 WORDS = Path(__file__).parents[2] / "bases" / "tagger" / "words.json"
@@ -100,6 +102,12 @@ def places() -> tuple[str, ...]:
 def is_name(folded: str) -> bool:
     """Return whether a word is known as a name and not as an ordinary word."""
     return folded in roles()
+
+
+def all_english(value: str) -> bool:
+    """Return whether a supposed handle is made of ordinary English words: `opt_in`."""
+    words = re.findall(r"[^\W\d_]+", value.lower())
+    return all(frequency(word, "en") >= COMMON and not is_name(fold(word)) for word in words)
 
 
 def is_town(folded: str) -> bool:
