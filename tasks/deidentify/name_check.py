@@ -22,8 +22,10 @@ from tasks.deidentify.name_words import (
     GIVEN,
     NAME,
     OPENING,
+    ORDINARY,
     SURNAMES,
     compound,
+    in_code,
     typical,
     weigh,
 )
@@ -33,17 +35,18 @@ from tasks.deidentify.wordlists import all_roles, fold, is_name, is_town, ordina
 _TOKEN = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*")
 _PART = re.compile(r"[^\W_]+(?:[.'’/-][^\W_]+)*")
 _CLAUSE = re.compile(r",\s+(?=(?:[a-zß-ÿ]{3,}|[a-zß-ÿ]+\s[a-zß-ÿ]+)\b)")  # the sentence goes on
-LIKELY_LISTED, LIKELY, SURE = (
-    0.3,
-    0.7,
-    0.95,
-)  # of the tagger; surer where the word looks like another
+LIKELY_LISTED, LIKELY, NEARLY_SURE, SURE = 0.3, 0.7, 0.8, 0.95  # of the tagger
 LONG = 10  # letters; German words of two words that are longer are hardly names
 UNLISTED, LISTED, ABROAD = 4.2, 5.5, 0.5  # rarer words may be names if the tagger says so
-_BEGINS = re.compile(
-    r"(?:^|[^\W\d_]{3}[.!?]\s+|\d[.)]\s+|\n\s*|[-*•\"'(:]\s*)$"
-)  # any word has a capital here
+_BEGINS = re.compile(  # any word has a capital here
+    r"(?:^|[^\W\d_]{3}[.!?]\s+|\d[.)]\s+|\n\s*|[-*•]\s*|:\s+)$"
+)
+_ABROAD = re.compile(
+    "[ĄąĆćĘęŁłŃńŚśŹźŻżČčĎďĚěŇňŘřŠšŤťŮůŽžĞğİıŞşȚțȘșĂăŐőŰűØøÅåÐðÞþĐđ]"
+)  # no letters of ours
 _DOSE = re.compile(r"\s?\d")  # behind a drug
+_HOUSE = re.compile(r"\b\d{1,6}[A-Za-z]? [A-ZÀ-Þ]|[A-ZÀ-Þ][\w.' -]+,? \d{4,5}\b")
+_HOUSE_BEHIND = re.compile(r"[A-ZÀ-Þ][\w.'-]*(?: [\w.'-]+)+,? (?:n[.°º]? ?)?\d{1,4}(?![,.]?\d)")
 RARE = {"de": KNOWN, "en": COMMON, "": KNOWN}  # words of two that may be a name no list has
 CUED = 5.2  # words in lower case that are names, too, but hardly ever
 RARER = 3.4  # the same where nothing but names has a capital
@@ -85,8 +88,8 @@ def checked(text: str, findings: list[Finding]) -> list[Finding]:
 
 
 def _recast(text: str, finding: Finding, tongue: str) -> Finding:
-    """A supposed place or firm as a person, if it is a rare name and no town: `Wolf and Schäfer`."""
-    words = [token.group() for token in _capitals(text, finding)]
+    """A supposed place or firm as a person, if it is a rare name and no town: `bei Anke`."""
+    words = [token.group() for token in _capitals(text, finding) if not token.group().islower()]
     if finding.kind not in PLACES or finding.detector != "tagger" or not 1 <= len(words) <= 2:
         return finding
     rare = all(max(frequency(w, tongue), frequency(w, "en")) < GIVEN for w in words)
@@ -143,6 +146,8 @@ def _believed(text: str, token: re.Match[str], finding: Finding, tongue: str) ->
     low, often = word.lower(), max(frequency(word, tongue), frequency(word, "en") - ABROAD)
     listed = fold(word) in all_roles() or fold(low.removesuffix("s")) in all_roles()
     listed = listed and fold(word) not in ordinary()
+    if _ABROAD.search(word) and not word.islower():
+        return often < KNOWN + 0.8
     looks_like, joined_up = is_typo(low, tongue or "en"), tongue == "de" and compound(low)
     if word.isupper() and len(word) <= ACRONYM and not text.isupper():
         return False
@@ -160,17 +165,23 @@ def _believed(text: str, token: re.Match[str], finding: Finding, tongue: str) ->
         return False
     if joined_up and len(word) > LONG:
         return False
-    doubtful = tongue in {"", "en"} or (tongue == "de" and (looks_like or joined_up))
-    return finding.score >= (SURE if doubtful else LIKELY)
+    if tongue == "de":  # where any noun has a capital
+        return finding.score >= (SURE if looks_like or joined_up or often else NEARLY_SURE)
+    return finding.score >= (SURE if tongue in {"", "en"} else LIKELY)
 
 
 def _weights(text: str, tokens: list[re.Match[str]], tongue: str, finding: Finding) -> list[int]:
     """How much each word is a name where it stands, and beside the others."""
-    read = finding.kind == "PERSON" and finding.detector == "tagger"
-    held = [
-        NAME if read and _believed(text, token, finding, tongue) else weigh(text, token, tongue)
-        for token in tokens
-    ]
+    held = [weigh(text, token, tongue) for token in tokens]
+    if finding.kind == "PERSON" and finding.detector == "tagger":
+        for i, token in enumerate(tokens):
+            cued = NAME_CUE.search(text[max(0, token.start() - 40) : token.start()])
+            if in_code(text, token):
+                held[i] = ORDINARY
+            elif _believed(text, token, finding, tongue):
+                held[i] = NAME
+            elif token.group().islower() and finding.score < LIKELY and not cued:
+                held[i] = ORDINARY
     for first, last in runs(text, tokens, [t.group()[0].isupper() for t in tokens]):
         some = tokens[first : last + 1]
         if (tongue == "en" or len(some) == len(tokens)) and _are_names(text, some, tongue):
@@ -286,9 +297,12 @@ def is_address(text: str, finding: Finding, tongue: str) -> bool:
         return False  # `hwy` alone
     if any(numbered or not LOOSE.fullmatch(m.group()) for m in STREET.finditer(address)):
         return True
-    if tongue not in {"", "en"} or AMOUNT.search(text, finding.start, finding.end + 6):
-        return False  # the streets of other languages have patterns of their own
-    house = re.search(r"\b\d{1,6}[A-Za-z]? [A-ZÀ-Þ]|[A-ZÀ-Þ][\w.' -]+,? \d{4,5}\b", address)
+    if AMOUNT.search(text, finding.start, finding.end + 6):
+        return False
+    english = tongue in {"", "en"}  # the streets of other languages have patterns of their own, too
+    if finding.score < (LIKELY if english else SURE):
+        return False
+    house = (_HOUSE if english else _HOUSE_BEHIND).search(address)
     return house is not None and any(_unusual(t, tongue) for t in _TOKEN.findall(address))
 
 

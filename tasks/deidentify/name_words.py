@@ -50,7 +50,7 @@ def weigh(text: str, token: re.Match[str], tongue: str) -> int:
     ORDINARY, UNKNOWN (with a capital) or NAME.
     """
     word, before = token.group(), text[max(0, token.start() - 40) : token.start()]
-    if fold(word) in word_set("particles") or _in_code(text, token, before):
+    if fold(word) in word_set("particles") or in_code(text, token):
         return ORDINARY
     if fold(word) in DEVICES and _PUT.search(before):
         return ORDINARY
@@ -80,7 +80,7 @@ def _is_half(text: str, token: re.Match[str]) -> bool:
     return any(n in all_roles() and n not in ordinary() for n in names)
 
 
-def _in_code(text: str, token: re.Match[str], before: str) -> bool:
+def in_code(text: str, token: re.Match[str]) -> bool:
     """Return whether a word is part of a program, or of a word that is called after two people.
 
     `Option::unwrap`, `camelCase`, `Child-Pugh`.
@@ -88,7 +88,7 @@ def _in_code(text: str, token: re.Match[str], before: str) -> bool:
     word = token.group()
     if (CODE.search(word) and not _SCOTTISH.match(word)) or _CALLED.match(text, token.end()):
         return True
-    half = _WORD_BEFORE.search(before)
+    half = _WORD_BEFORE.search(text[max(0, token.start() - 40) : token.start()])
     return half is not None and fold(half[1]) not in all_roles() and frequency(half[1], "en") >= 4.5
 
 
