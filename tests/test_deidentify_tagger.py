@@ -184,6 +184,41 @@ def test_a_name_ends_where_the_sentence_goes_on(said, name):
     assert [said[f.start : f.end] for f in checked(said, [whole])] == [name]
 
 
+@pytest.mark.parametrize(
+    ("said", "name"),
+    [
+        ("Die Nachbarin sagt, dass Krasniqi den Schlüssel noch hat.", "Krasniqi"),
+        ("Am 3.2. schrieb Birgit Nachtigall: bitte um Rückruf.", "Birgit Nachtigall"),
+        ("La vecina del quinto, la Peláez, no abre la puerta.", "Peláez"),
+        ("Hier, Oumou a rendu le badge et Coulibaly a fermé le local.", "Coulibaly"),
+        ("Il turno di domani lo fa Guerrieri, io sono in ferie.", "Guerrieri"),
+        ("Gisteren heeft Trijntje de sleutel bij Oosterhuis gebracht.", "Oosterhuis"),
+        ("O Bittencourt disse que a Zuleide já pagou a quota.", "Zuleide"),
+        ("I told Okonjo that Rosewarne had left the keys.", "Okonjo"),
+    ],
+)
+def test_a_name_without_a_cue_is_found_by_its_sentence(detector, said, name):
+    """Bare names that no list has, in the languages that are read."""
+    (found,) = detector.scan([said])
+    assert name in " ".join(texts_of(said, found, "PERSON"))
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "Debrancher l'appareil, vider le bac et nettoyer le filtre.",
+        "Leukozyten 11,4, Brennwert 11, Zustandszahl 0,9612; Elternabend 6c.",
+        "Mudanza: solicitar el permiso y apagar la caldera.",
+        "Start rivaroxaban 20 mg nightly; IOP 24 OD, 19 OS.",
+        "pls chek the endpont agn, it finaly brok",
+    ],
+)
+def test_what_only_begins_like_a_name_stays(detector, said):
+    """First words of a sentence, drugs, values of a laboratory, misspelled words."""
+    (found,) = detector.scan([said])
+    assert [f for f in found if f.kind not in {"LOCATION", "ORGANIZATION"}] == []
+
+
 def test_the_shipped_adapter_is_small():
     """Safetensors of at most 3 MB."""
     files = list(ADAPTER.glob("*.safetensors"))

@@ -45,8 +45,8 @@ def version(params: Deidentify) -> str:
 
     here = Path(__file__).parent
     names = (
-        "bare_answers cues detectors findings identifier_cues known_names languages ner_model "
-        "name_check tagger name_spans name_words national patterns phones places scanner "
+        "address_check bare_answers cues detectors findings identifier_cues known_names languages "
+        "name_check name_spans name_words national ner_model patterns phones places scanner tagger "
         "secret_patterns tagger_model wordlists"
     )
     parts = [here / f"{name}.py" for name in names.split()]

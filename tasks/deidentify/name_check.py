@@ -11,11 +11,12 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 
-from tasks.deidentify.cues import AMOUNT, EPONYM, NAME_CUE, PERSON_ACT, PERSON_NOUN, STREET
+from tasks.deidentify.address_check import is_address, place
+from tasks.deidentify.cues import EPONYM, NAME_CUE, PERSON_ACT, PERSON_NOUN
 from tasks.deidentify.findings import Finding
 from tasks.deidentify.languages import COMMON, KNOWN, frequency, is_typo
 from tasks.deidentify.languages import language as language_of
-from tasks.deidentify.name_spans import joined, linked, runs
+from tasks.deidentify.name_spans import LINK, joined, linked, runs
 from tasks.deidentify.name_words import (
     ACRONYM,
     CODE,
@@ -29,12 +30,9 @@ from tasks.deidentify.name_words import (
     typical,
     weigh,
 )
-from tasks.deidentify.places import LINKS
-from tasks.deidentify.wordlists import all_roles, fold, is_name, is_town, ordinary, roles
+from tasks.deidentify.wordlists import all_roles, fold, is_town, ordinary, roles
 
 _TOKEN = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*")
-_PART = re.compile(r"[^\W_]+(?:[.'’/-][^\W_]+)*")
-_CLAUSE = re.compile(r",\s+(?=(?:[a-zß-ÿ]{3,}|[a-zß-ÿ]+\s[a-zß-ÿ]+)\b)")  # the sentence goes on
 LIKELY_LISTED, LIKELY, NEARLY_SURE, SURE = 0.3, 0.7, 0.8, 0.95  # of the tagger
 LONG = 10  # letters; German words of two words that are longer are hardly names
 UNLISTED, LISTED, ABROAD = 4.2, 5.5, 0.5  # rarer words may be names if the tagger says so
@@ -44,20 +42,17 @@ _BEGINS = re.compile(  # any word has a capital here
 _ABROAD = re.compile(
     "[ĄąĆćĘęŁłŃńŚśŹźŻżČčĎďĚěŇňŘřŠšŤťŮůŽžĞğİıŞşȚțȘșĂăŐőŰűØøÅåÐðÞþĐđ]"
 )  # no letters of ours
+_FAMILY = re.compile(
+    rf"(?: (?:{LINK.pattern})){{0,3}} [A-ZÀ-Þ][^\W\d_]+(?:-[A-ZÀ-Þ][^\W\d_]+)?"
+    r"(?=[ \t]*(?:[:.,;)\n]|$))"
+)
 _DOSE = re.compile(r"\s?\d")  # behind a drug
-_HOUSE = re.compile(r"\b\d{1,6}[A-Za-z]? [A-ZÀ-Þ]|[A-ZÀ-Þ][\w.' -]+,? \d{4,5}\b")
-_HOUSE_BEHIND = re.compile(r"[A-ZÀ-Þ][\w.'-]*(?: [\w.'-]+)+,? (?:n[.°º]? ?)?\d{1,4}(?![,.]?\d)")
 RARE = {"de": KNOWN, "en": COMMON, "": KNOWN}  # words of two that may be a name no list has
 CUED = 5.2  # words in lower case that are names, too, but hardly ever
 RARER = 3.4  # the same where nothing but names has a capital
 PLACES = frozenset({"LOCATION", "ORGANIZATION"})
 _TOWNS = frozenset(
     {"san", "santa", "santo", "saint", "st", "los", "las", "el", "la", "new", "fort", "port"}
-)
-LOOSE = re.compile(  # streets only beside a number: other things are called so, too
-    r"court|ct|place|pl|way|close|path|row|walk|plaza|point|cove|ridge|unit|floor|suite|square|sq|"
-    r"trail|loop|pike|circle|cir|st|dr|via|route|strada|camino|largo|paseo",
-    re.IGNORECASE,
 )
 READERS = frozenset({"tagger", "spacy", "model"})
 
@@ -78,13 +73,22 @@ def checked(text: str, findings: list[Finding]) -> list[Finding]:
         elif finding.kind in PLACES and tongue == "en" and not _is_person(_capitals(text, finding)):
             out.append(finding)  # the tagger knows English places
         elif finding in homes:
-            placed = _place(text, finding)
+            placed = place(text, finding)
             out += [placed] if is_address(text, placed, tongue) else []
         elif finding.kind == "ADDRESS" and tongue in {"", "en"}:
             continue
         else:
-            out += _names(text, finding, tongue)
+            out += (_whole(text, name) for name in _names(text, finding, tongue))
     return out
+
+
+def _whole(text: str, finding: Finding) -> Finding:
+    """A given name with the family name that ends the clause: `Birgit` of `Birgit Maus:`."""
+    given = text[finding.start : finding.end].split()[-1]
+    behind = _FAMILY.match(text, finding.end)
+    if finding.kind != "PERSON" or not behind or roles().get(fold(given)) in {None, "family"}:
+        return finding
+    return replace(finding, end=behind.end())
 
 
 def _recast(text: str, finding: Finding, tongue: str) -> Finding:
@@ -99,27 +103,6 @@ def _recast(text: str, finding: Finding, tongue: str) -> Finding:
 
 def _capitals(text: str, finding: Finding) -> list[re.Match[str]]:
     return list(_TOKEN.finditer(text, finding.start, finding.end))
-
-
-def _place(text: str, finding: Finding) -> Finding:
-    """An address without the small words in front of it and behind it."""
-    clause = _CLAUSE.search(text, finding.start, finding.end)
-    end = clause.start() if clause else finding.end
-    start = finding.start
-    number = re.search(r"\d", text[start:end])
-    if number and not text[start:end].islower():  # `Bitte liefern an Hauptstraße 4`
-        small = [
-            m
-            for m in _TOKEN.finditer(text, start, start + number.start())
-            if m.group().islower() and m.group() not in LINKS and not STREET.search(m.group())
-        ]
-        start = small[-1].end() if small else start
-    parts = [
-        m
-        for m in _PART.finditer(text, start, end)
-        if not m.group().islower() or STREET.search(m.group())
-    ]
-    return replace(finding, start=parts[0].start(), end=parts[-1].end()) if parts else finding
 
 
 def _names(text: str, finding: Finding, tongue: str) -> Iterator[Finding]:
@@ -174,13 +157,17 @@ def _weights(text: str, tokens: list[re.Match[str]], tongue: str, finding: Findi
     """How much each word is a name where it stands, and beside the others."""
     held = [weigh(text, token, tongue) for token in tokens]
     if finding.kind == "PERSON" and finding.detector == "tagger":
+        low = text[finding.start : finding.end].islower()
         for i, token in enumerate(tokens):
+            word = token.group()
+            if word.islower() and not low and not LINK.fullmatch(word):
+                break  # the sentence goes on
             cued = NAME_CUE.search(text[max(0, token.start() - 40) : token.start()])
             if in_code(text, token):
                 held[i] = ORDINARY
             elif _believed(text, token, finding, tongue):
                 held[i] = NAME
-            elif token.group().islower() and finding.score < LIKELY and not cued:
+            elif low and finding.score < LIKELY and not cued:
                 held[i] = ORDINARY
     for first, last in runs(text, tokens, [t.group()[0].isupper() for t in tokens]):
         some = tokens[first : last + 1]
@@ -281,32 +268,3 @@ def _second(word: str, tongue: str) -> bool:
     if CODE.search(word) or (tongue == "de" and compound(word.lower())):
         return False
     return often < (3.5 if tongue == "de" else 4.5)
-
-
-def is_address(text: str, finding: Finding, tongue: str) -> bool:
-    """Return whether a supposed address has what addresses have.
-
-    A street word, or a number and a name.
-    """
-    address = text[finding.start : finding.end]
-    numbered = any(c.isdigit() for c in address)
-    rest = (
-        t for t in _TOKEN.findall(address) if not STREET.fullmatch(t) and t.lower() not in LINKS
-    )
-    if not numbered and not any(rest):
-        return False  # `hwy` alone
-    if any(numbered or not LOOSE.fullmatch(m.group()) for m in STREET.finditer(address)):
-        return True
-    if AMOUNT.search(text, finding.start, finding.end + 6):
-        return False
-    english = tongue in {"", "en"}  # the streets of other languages have patterns of their own, too
-    if finding.score < (LIKELY if english else SURE):
-        return False
-    house = (_HOUSE if english else _HOUSE_BEHIND).search(address)
-    return house is not None and any(_unusual(t, tongue) for t in _TOKEN.findall(address))
-
-
-def _unusual(word: str, tongue: str) -> bool:
-    often = max(frequency(word, tongue), frequency(word, "en"))
-    named = is_name(fold(word)) or often < COMMON
-    return word[0].isupper() and len(word) > 1 and not CODE.search(word) and named

@@ -10,7 +10,7 @@ from tasks.deidentify.wordlists import word_set
 
 _JOIN = re.compile(r"[\s.'’-]{1,3}")  # what stands between the words of a name
 _ROW = re.compile(r",? (?:and |& )?")  # Mia Li, Bo Chen and Kai Roy
-_LINK = re.compile(  # particles, and an initial
+LINK = re.compile(  # particles, and an initial
     r"[^\W\d_]|(?i:de[lrnst]?|di|da[ls]?|d[ou]s?|dalla|della|dello|degli|van|von|vom|zu[rm]?|ten?|ter|el|al|bin|"
     r"ibn|y|le|la|lo|los|las|het|san|santa|frhr|freiherr|graf|in|op|aan|auf|mac|ó|ní)"
 )
@@ -59,9 +59,9 @@ def _next(text: str, tokens: Sequence[re.Match[str]], held: Sequence[int], last:
     while at < len(tokens) and _JOIN.fullmatch(text[tokens[at - 1].end() : tokens[at].start()]):
         word = tokens[at].group()
         behind = at > last + 1 and held[last] == NAME and word[0].isupper()
-        if held[at] or (behind and not held[at] and len(word) > 1 and not _LINK.fullmatch(word)):
+        if held[at] or (behind and not held[at] and len(word) > 1 and not LINK.fullmatch(word)):
             return at
-        if not _LINK.fullmatch(word):
+        if not LINK.fullmatch(word):
             return None
         at += 1
     whole = last == 0 and len(tokens) == 2 and held[-1]  # Öztürk, Mehmet

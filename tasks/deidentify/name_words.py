@@ -52,8 +52,6 @@ def weigh(text: str, token: re.Match[str], tongue: str) -> int:
     word, before = token.group(), text[max(0, token.start() - 40) : token.start()]
     if fold(word) in word_set("particles") or in_code(text, token):
         return ORDINARY
-    if fold(word) in DEVICES and _PUT.search(before):
-        return ORDINARY
     around = text[token.start() - 1 : token.start()] + text[token.end() : token.end() + 1]
     if set(around) & set("_/\\=<>@#") or re.search(r"\d", around):
         return NAME if is_name(fold(word)) else ORDINARY
@@ -81,14 +79,16 @@ def _is_half(text: str, token: re.Match[str]) -> bool:
 
 
 def in_code(text: str, token: re.Match[str]) -> bool:
-    """Return whether a word is part of a program, or of a word that is called after two people.
+    """Return whether a word is part of a program, or of something that is called after people.
 
-    `Option::unwrap`, `camelCase`, `Child-Pugh`.
+    `Option::unwrap`, `camelCase`, `Child-Pugh`, `remove the Foley`.
     """
-    word = token.group()
+    word, before = token.group(), text[max(0, token.start() - 40) : token.start()]
+    if fold(word) in DEVICES and _PUT.search(before):
+        return True
     if (CODE.search(word) and not _SCOTTISH.match(word)) or _CALLED.match(text, token.end()):
         return True
-    half = _WORD_BEFORE.search(text[max(0, token.start() - 40) : token.start()])
+    half = _WORD_BEFORE.search(before)
     return half is not None and fold(half[1]) not in all_roles() and frequency(half[1], "en") >= 4.5
 
 
