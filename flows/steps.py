@@ -23,7 +23,7 @@ from flows.night import (
 from flows.night.champions import Champion
 from flows.night.folders import Night
 from registry.choice import Rung
-from tasks.core.stage import Refused, room
+from tasks.core.stage import Refused, limit_threads, room
 
 MINUTE = 60
 P = ParamSpec("P")
@@ -42,6 +42,7 @@ def _in_room(function: Callable[P, R]) -> Callable[P, R]:
     def step(*args: P.args, **more: P.kwargs) -> R:
         first = next(iter((*args, *more.values())))
         home = first.home if isinstance(first, Night) else Path(str(first)).resolve()
+        limit_threads()
         with room(home):
             return function(*args, **more)
 

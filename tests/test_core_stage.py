@@ -68,3 +68,24 @@ def test_a_gateway_does_not_start_on_a_volume_that_is_not_its_own() -> None:
         )
     said = f"flywheel: {volume} belongs to uid 0; uid {USER} may not write\n"
     assert (ended.returncode, ended.stderr) == (2, said)
+
+
+@pytest.mark.parametrize(("said", "threads"), [(None, "1"), ("3", "3")])
+def test_a_process_starts_no_more_threads_than_it_has_cores(said: str | None, threads: str) -> None:
+    """By its affinity, as by a container's quota; what an operator says stands."""
+    script = (
+        "import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})\n"
+        "from tasks.core.stage import limit_threads; limit_threads()\n"
+        "print(os.environ['OMP_NUM_THREADS'])"
+    )
+    env = {k: v for k, v in os.environ.items() if k != "OMP_NUM_THREADS"}
+    env |= {"OMP_NUM_THREADS": said} if said else {}
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=ROOT,
+        env=env,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.strip() == threads

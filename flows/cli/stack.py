@@ -20,7 +20,7 @@ from filelock import FileLock, Timeout
 from flows.cli.credentials import MLFLOW_AUTH, MLFLOW_USERS, USER, credentials
 from flows.cli.processes import Service
 from serving.no_proxy import direct
-from tasks.core.stage import Refused, private
+from tasks.core.stage import Refused, own_cores, private
 
 STACK = "stack.json"
 QUIET = {
@@ -147,11 +147,12 @@ def mlflow_server(home: Path, port: int) -> Service:
 
 
 def pool_server(home: Path, port: int, base: str) -> Service:
-    """The embedded engine, on adapters below `home/adapters`."""
+    """The embedded engine, on adapters below `home/adapters` and half of the cores."""
     adapters = home / "adapters"
     adapters.mkdir(parents=True, exist_ok=True)
     command = python(
-        *("serving.engine", "--base", base, "--adapters", str(adapters), "--port", str(port))
+        *("serving.engine", "--base", base, "--adapters", str(adapters), "--port", str(port)),
+        *("--threads", str(max(1, own_cores() // 2))),
     )
     return Service("pool", command, port, env={"POOL_TOKEN": credentials(home).pool_token})
 

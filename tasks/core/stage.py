@@ -179,9 +179,26 @@ def hop(name: str, out: Path, work: Callable[[Path], Counts]) -> Counts:
     return result
 
 
+def own_cores() -> int:
+    """Cores that this process may have: by its affinity and, in a container, by its quota."""
+    from joblib import cpu_count
+
+    return int(cpu_count(only_physical_cores=True))
+
+
+def limit_threads() -> None:
+    """Keep libraries from a thread for each core of a machine of which a container has few.
+
+    The threads of one product wait for one another: with more of them than cores a night takes many
+    times as long. What OMP_NUM_THREADS says stands; torch and numpy read it when they are imported.
+    """
+    os.environ.setdefault("OMP_NUM_THREADS", str(own_cores()))
+
+
 def main(run: Callable[[], Counts]) -> None:
     """Entry point of `python -m tasks.<hop>`: print the counts, or one sentence and exit 2."""
     warnings.filterwarnings("ignore", category=FutureWarning)  # libraries to one another
+    limit_threads()
     try:
         with room(Path.cwd()):
             result = run()
