@@ -187,14 +187,14 @@ def test_a_name_ends_where_the_sentence_goes_on(said, name):
 @pytest.mark.parametrize(
     ("said", "name"),
     [
-        ("Die Nachbarin sagt, dass Krasniqi den Schlüssel noch hat.", "Krasniqi"),
+        ("Gestern hat Brankovic den Wagen bei Szabo abgeholt.", "Szabo"),
         ("Am 3.2. schrieb Birgit Nachtigall: bitte um Rückruf.", "Birgit Nachtigall"),
-        ("La vecina del quinto, la Peláez, no abre la puerta.", "Peláez"),
-        ("Hier, Oumou a rendu le badge et Coulibaly a fermé le local.", "Coulibaly"),
+        ("El martes Marín no puede y Ferrer está de baja.", "Ferrer"),
+        ("Hier, Oumou a rendu le badge à l'accueil.", "Oumou"),
         ("Il turno di domani lo fa Guerrieri, io sono in ferie.", "Guerrieri"),
         ("Gisteren heeft Trijntje de sleutel bij Oosterhuis gebracht.", "Oosterhuis"),
-        ("O Bittencourt disse que a Zuleide já pagou a quota.", "Zuleide"),
-        ("I told Okonjo that Rosewarne had left the keys.", "Okonjo"),
+        ("O Bittencourt disse que já pagou a quota.", "Bittencourt"),
+        ("I told them that Rosewarne had left the keys.", "Rosewarne"),
     ],
 )
 def test_a_name_without_a_cue_is_found_by_its_sentence(detector, said, name):

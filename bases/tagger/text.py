@@ -122,7 +122,7 @@ def joined(rng: Random, parts: list[Example]) -> Example:
 
 
 WEIGHTS = dict(zip(KINDS, (24, 13, 11, 16, 22, 12, 12), strict=True))
-REWORDED, SHARE, COINED = 0.6, 0.25, 0.04  # sentences with other words, how many, and of what
+REWORDED, SHARE, COINED = 0.6, 0.25, 0.15  # sentences with other words, how many, and of what
 NOBODY = frozenset({"negative", "plain"})
 GLUE = (", ", " / ", " | ", "\n", " - ", "; ")
 

@@ -35,7 +35,12 @@ from tasks.deidentify.wordlists import all_roles, fold, is_town, ordinary, roles
 _TOKEN = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*")
 LIKELY_LISTED, LIKELY, NEARLY_SURE, SURE = 0.3, 0.7, 0.8, 0.95  # of the tagger
 LONG = 10  # letters; German words of two words that are longer are hardly names
-UNLISTED, LISTED, ABROAD = 4.2, 5.5, 0.5  # rarer words may be names if the tagger says so
+SELDOM, UNLISTED, LISTED, ABROAD = (
+    2.8,
+    4.2,
+    5.5,
+    0.5,
+)  # rarer words may be names if the tagger says so
 _BEGINS = re.compile(  # any word has a capital here
     r"(?:^|[^\W\d_]{3}[.!?]\s+|\d[.)]\s+|\n\s*|[-*•]\s*|:\s+)$"
 )
@@ -125,32 +130,43 @@ def _names(text: str, finding: Finding, tongue: str) -> Iterator[Finding]:
 
 def _believed(text: str, token: re.Match[str], finding: Finding, tongue: str) -> bool:
     """Return whether the tagger's word is enough: the rarer the name, the less is asked."""
-    word = token.group()
-    low, often = word.lower(), max(frequency(word, tongue), frequency(word, "en") - ABROAD)
-    listed = fold(word) in all_roles() or fold(low.removesuffix("s")) in all_roles()
-    listed = listed and fold(word) not in ordinary()
+    word, score = token.group(), finding.score
+    often = max(frequency(word, tongue), frequency(word, "en") - ABROAD)
+    known = {fold(word), fold(word.lower().removesuffix("s"))} & all_roles().keys()
+    listed = bool(known) and fold(word) not in ordinary()
     if _ABROAD.search(word) and not word.islower():
-        return often < KNOWN + 0.8
-    looks_like, joined_up = is_typo(low, tongue or "en"), tongue == "de" and compound(low)
+        return often < SELDOM
+    if word.islower():
+        return _low_believed(text, word, listed, often, score, tongue)
     if word.isupper() and len(word) <= ACRONYM and not text.isupper():
         return False
-    if word.islower():
-        if tongue in {"", "en"} and not listed:
-            return text.islower() and not looks_like and often < KNOWN and finding.score >= SURE
-        rare = often < (GIVEN if listed else KNOWN + 0.8) and (listed or not looks_like)
-        known = KNOWN <= often < UNLISTED and finding.score >= SURE  # no misspelled word
-        return known or (rare and finding.score >= LIKELY)
     if listed:
         noun = tongue == "de" and typical(word, tongue)
-        return often < LISTED and finding.score >= (SURE if noun else LIKELY_LISTED)
+        return often < LISTED and score >= (SURE if noun else LIKELY_LISTED)
     opens = frequency(word, tongue) >= KNOWN and _BEGINS.search(text[: token.start()]) is not None
     if often >= UNLISTED or len(word) < 2 or opens or _DOSE.match(text, token.end()):
         return False
-    if joined_up and len(word) > LONG:
-        return False
     if tongue == "de":  # where any noun has a capital
-        return finding.score >= (SURE if looks_like or joined_up or often else NEARLY_SURE)
-    return finding.score >= (SURE if tongue in {"", "en"} else LIKELY)
+        joined_up = compound(word.lower())
+        like_a_noun = joined_up or often or is_typo(word.lower(), "de")
+        needed = SURE if like_a_noun else NEARLY_SURE
+        return score >= needed and not (joined_up and len(word) > LONG)
+    return score >= (SURE if tongue in {"", "en"} else LIKELY)
+
+
+def _low_believed(
+    text: str, word: str, listed: bool, often: float, score: float, tongue: str
+) -> bool:
+    """The same of a word in lower case: a listed name, or one that is no misspelled word."""
+    if not text.islower():
+        return listed and often < GIVEN and score >= SURE
+    if listed:
+        return often < GIVEN and score >= LIKELY
+    misspelled = is_typo(word, tongue or "en")
+    if tongue in {"", "en"}:
+        return not misspelled and often < KNOWN and score >= SURE
+    rare = often < SELDOM and not misspelled and score >= LIKELY
+    return rare or (KNOWN <= often < UNLISTED and score >= SURE)
 
 
 def _weights(text: str, tokens: list[re.Match[str]], tongue: str, finding: Finding) -> list[int]:
