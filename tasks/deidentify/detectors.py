@@ -22,7 +22,7 @@ from tasks.deidentify.cues import COURTESY
 from tasks.deidentify.findings import PRIORITY, Finding, outside, resolve
 from tasks.deidentify.known_names import joined_names, known_names, owners
 from tasks.deidentify.languages import SUPPORTED, common
-from tasks.deidentify.name_check import checked
+from tasks.deidentify.name_check import checked, whole
 from tasks.deidentify.national import accounts, citizens
 from tasks.deidentify.ner_model import model
 from tasks.deidentify.patterns import SHAPES
@@ -293,7 +293,11 @@ class Detector:
 
     def _listed(self, text: str, shaped: list[Finding]) -> list[Finding]:
         """Names from lists, beside a model that reads; patterns alone find none by choice."""
-        named = [*known_names(text), *joined_names(text), *owners(text, shaped)]
+        named = [
+            *(whole(text, name) for name in known_names(text)),
+            *joined_names(text),
+            *owners(text, shaped),
+        ]
         return named if self._model else []
 
     def _by_pattern(self, text: str) -> list[Finding]:

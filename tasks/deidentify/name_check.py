@@ -48,8 +48,7 @@ _ABROAD = re.compile(
     "[ĄąĆćĘęŁłŃńŚśŹźŻżČčĎďĚěŇňŘřŠšŤťŮůŽžĞğİıŞşȚțȘșĂăŐőŰűØøÅåÐðÞþĐđ]"
 )  # no letters of ours
 _FAMILY = re.compile(
-    rf"(?: (?:{LINK.pattern})){{0,3}} [A-ZÀ-Þ][^\W\d_]+(?:-[A-ZÀ-Þ][^\W\d_]+)?"
-    r"(?=[ \t]*(?:[:.,;)\n]|$))"
+    r"((?: [a-zß-ÿ]{1,5}){0,3}) [A-ZÀ-Þ][^\W\d_]+(?:-[A-ZÀ-Þ][^\W\d_]+)?(?=[ \t]*(?:[:.,;)\n]|$))"
 )
 _DOSE = re.compile(r"\s?\d")  # behind a drug
 RARE = {"de": KNOWN, "en": COMMON, "": KNOWN}  # words of two that may be a name no list has
@@ -83,17 +82,20 @@ def checked(text: str, findings: list[Finding]) -> list[Finding]:
         elif finding.kind == "ADDRESS" and tongue in {"", "en"}:
             continue
         else:
-            out += (_whole(text, name) for name in _names(text, finding, tongue))
+            out += (whole(text, name) for name in _names(text, finding, tongue))
     return out
 
 
-def _whole(text: str, finding: Finding) -> Finding:
+def whole(text: str, finding: Finding) -> Finding:
     """A given name with the family name that ends the clause: `Birgit` of `Birgit Maus:`."""
     given = text[finding.start : finding.end].split()[-1]
     behind = _FAMILY.match(text, finding.end)
     if finding.kind != "PERSON" or not behind or roles().get(fold(given)) in {None, "family"}:
         return finding
-    return replace(finding, end=behind.end())
+    tongue = language_of(text)
+    between = behind[1].split()  # of a name, or of another language: Anna auch Schlau
+    named = all(LINK.fullmatch(w) or frequency(w, tongue) < COMMON for w in between)
+    return replace(finding, end=behind.end()) if named else finding
 
 
 def _recast(text: str, finding: Finding, tongue: str) -> Finding:
