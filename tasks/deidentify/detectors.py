@@ -293,12 +293,8 @@ class Detector:
 
     def _listed(self, text: str, shaped: list[Finding]) -> list[Finding]:
         """Names from lists, beside a model that reads; patterns alone find none by choice."""
-        named = [
-            *(whole(text, name) for name in known_names(text)),
-            *joined_names(text),
-            *owners(text, shaped),
-        ]
-        return named if self._model else []
+        known = [whole(text, name) for name in known_names(text)]
+        return [*known, *joined_names(text), *owners(text, shaped)] if self._model else []
 
     def _by_pattern(self, text: str) -> list[Finding]:
         before = self._timeouts.count

@@ -47,6 +47,7 @@ _BEGINS = re.compile(  # any word has a capital here
 _ABROAD = re.compile(
     "[ĄąĆćĘęŁłŃńŚśŹźŻżČčĎďĚěŇňŘřŠšŤťŮůŽžĞğİıŞşȚțȘșĂăŐőŰűØøÅåÐðÞþĐđ]"
 )  # no letters of ours
+_GIVEN = re.compile(r"(?<![^\W_])([A-ZÀ-Þ][^\W\d_]+) $")
 _FAMILY = re.compile(
     r"((?: [a-zß-ÿ]{1,5}){0,3}) [A-ZÀ-Þ][^\W\d_]+(?:-[A-ZÀ-Þ][^\W\d_]+)?(?=[ \t]*(?:[:.,;)\n]|$))"
 )
@@ -87,15 +88,26 @@ def checked(text: str, findings: list[Finding]) -> list[Finding]:
 
 
 def whole(text: str, finding: Finding) -> Finding:
-    """A given name with the family name that ends the clause: `Birgit` of `Birgit Maus:`."""
-    given = text[finding.start : finding.end].split()[-1]
-    behind = _FAMILY.match(text, finding.end)
-    if finding.kind != "PERSON" or not behind or roles().get(fold(given)) in {None, "family"}:
+    """A name with the given name before it, and with the family name that ends the clause.
+
+    `Luiz` before `Henrique das Neves`, `Maus` in `wrote Birgit Maus:`.
+    """
+    if finding.kind != "PERSON":
         return finding
     tongue = language_of(text)
+    before = _GIVEN.search(text, 0, finding.start)
+    if before and _is_given(before[1]) and frequency(before[1], tongue) < CUED:
+        finding = replace(finding, start=before.start(1))
+    behind = _FAMILY.match(text, finding.end)
+    if not behind or not _is_given(text[finding.start : finding.end].split()[-1]):
+        return finding
     between = behind[1].split()  # of a name, or of another language: Anna auch Schlau
     named = all(LINK.fullmatch(w) or frequency(w, tongue) < COMMON for w in between)
     return replace(finding, end=behind.end()) if named else finding
+
+
+def _is_given(word: str) -> bool:
+    return all_roles().get(fold(word)) in {"female", "male"} and fold(word) not in ordinary()
 
 
 def _recast(text: str, finding: Finding, tongue: str) -> Finding:
