@@ -1,4 +1,4 @@
-"""Nights and promotions as plain functions: what the flows do, without Prefect.
+"""Nights, promotions and the watch as plain functions: what the flows do, without Prefect.
 
 There are no retries and no time limits, and a task that fails ends the night.
 """
@@ -6,7 +6,15 @@ There are no retries and no time limits, and a task that fails ends the night.
 from __future__ import annotations
 
 from flows import console
-from flows.night import hops, ladder, leak_guard, pool_update, registration, shadow_promotion
+from flows.night import (
+    hops,
+    ladder,
+    leak_guard,
+    pool_update,
+    registration,
+    revocation,
+    shadow_promotion,
+)
 from flows.night.champions import champion
 from flows.night.folders import Night, open_night
 from flows.night.outcome import Outcome
@@ -49,3 +57,10 @@ def promote(home: str) -> None:
     """Promote what is proven, and make the pool match the registry."""
     console.shadows(shadow_promotion.prove(home))
     console.changes(pool_update.promote(home))
+
+
+def look(home: str) -> None:
+    """Take out what broke its certificate, then promote: what is done every minute."""
+    for sentence in revocation.watch(home):
+        console.say(f"  {sentence}")
+    promote(home)

@@ -92,11 +92,11 @@ def replay(
         recorded.served(teacher) as url,
         recorded.services(home, url, plan.offline) as gateway,
     ):
-        night, promote = _flows(plan.offline)
+        night, look = _flows(plan.offline)
         for number, (day, calls) in enumerate(days, 1):
             if plan.shift and plan.shift[1] == number:
                 _shift(teacher, home, plan.shift[0])
-            sent = _day(home, gateway, f"day {number} · {day}", calls, promote)
+            sent = _day(home, gateway, f"day {number} · {day}", calls, look)
             found.append(_figures(number, day, sent, home, teacher))
             console.say(f"  {found[-1].escalation:.1%} escalated; {_reasons(found[-1])}")
             if number in plan.nights and number < len(days):
@@ -113,13 +113,18 @@ def _empty(home: Path) -> None:
 
 
 def _flows(offline: bool) -> tuple[Callable[[str, str], object], Callable[[str], object]]:
-    """Return what runs a night, and what promotes: the flows, or the same as plain functions."""
+    """Return what runs a night, and what looks: the flows, or the same as plain functions."""
     if offline:
-        return plain.night, plain.promote
+        return plain.night, plain.look
     from flows.nightly import nightly
     from flows.promote import promote
+    from flows.watch import watch
 
-    return partial(nightly, return_state=True), partial(promote, return_state=True)
+    def look(home: str) -> None:
+        watch(home, return_state=True)
+        promote(home, return_state=True)
+
+    return partial(nightly, return_state=True), look
 
 
 def _day(
@@ -127,9 +132,9 @@ def _day(
     gateway: str,
     name: str,
     calls: Sequence[Call],
-    promote: Callable[[str], object],
+    look: Callable[[str], object],
 ) -> list[Sent]:
-    """Send a day's calls; look at the shadows some times, as is done every minute of a live day."""
+    """Send a day's calls; look some times, as is done every minute of a live day."""
     sent: list[Sent] = []
     each = math.ceil(len(calls) / TICKS)
     with console.bar(name, len(calls)) as advance:
@@ -138,7 +143,7 @@ def _day(
             advance(len(sent))
             if _tasks(home):
                 recorded.drain(gateway)
-                promote(str(home))
+                look(str(home))
     return sent
 
 
@@ -242,7 +247,7 @@ def run(chosen: argparse.Namespace) -> dict[str, object]:
         _without_shadows()
     days = recorded.days(chosen.data, chosen.more)[: chosen.days]
     name, _, since = chosen.shift.rpartition(":") if chosen.shift else ("", "", "")
-    if chosen.shift and not since.isdecimal():
+    if chosen.shift and not (name and since.isdecimal()):
         raise Refused(f"--shift is {chosen.shift!r}; say TASK:DAY, such as route-1a2b3c:5")
     shift = (name, int(since)) if name else None
     plan = Plan(numbers(chosen.nights, len(days)), shift, chosen.offline)
