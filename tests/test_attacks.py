@@ -38,7 +38,7 @@ from tasks.core.records import Call, CleanCall
 from tasks.core.schema import inline
 from tasks.core.template import Template
 from tasks.ingest.encoding import BLOCK, MAX_ENCRYPTED, MAX_LINE, lines_of
-from tasks.validate.checks import misfit
+from tasks.validate.misfit import misfit
 
 Json = dict[str, Any]
 NAMES = count()

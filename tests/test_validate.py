@@ -14,8 +14,9 @@ from tasks.core import records, stage
 from tasks.core.params import Validate
 from tasks.core.records import Call, Counts
 from tasks.core.stage import Refused
-from tasks.validate.checks import Problem, misfit, view
+from tasks.validate.checks import Problem, view
 from tasks.validate.checks import problem as problem_of
+from tasks.validate.misfit import misfit
 from tasks.validate.validate import validate
 
 TOOL = {

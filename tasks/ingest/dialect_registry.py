@@ -132,7 +132,7 @@ def detect(document: object) -> str | None:
 
 def is_one(document: object) -> bool:
     """Return whether a document is surely one record: `split` would give it back as it is."""
-    return isinstance(document, dict) and not document.keys() & _CONTAINERS
+    return isinstance(document, dict) and _CONTAINERS.isdisjoint(document)
 
 
 def split(document: Any) -> Iterator[object]:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import codecs
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import partial
 from itertools import chain
 from typing import IO
+
+import msgspec
 
 from tasks.core import encryption
 
@@ -19,8 +20,7 @@ ENCRYPTED = "encrypted"  # and its key is not here
 _GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 
 
-@dataclass(frozen=True, slots=True)
-class RawLine:
+class RawLine(msgspec.Struct, frozen=True):
     """One line, or what is there of it."""
 
     number: int

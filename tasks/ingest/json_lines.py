@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from itertools import chain
 
 import msgspec
@@ -29,8 +28,7 @@ _CRI = re.compile(rb"\d{4}-\d\d-\d\dT\S+ (stdout|stderr) ([FP]) ")
 _LONGEST = 300  # characters that a logger or syslog writes before a document
 
 
-@dataclass(frozen=True, slots=True)
-class Document:
+class Document(msgspec.Struct, frozen=True):
     """One decoded line, row or file, and where it stood."""
 
     source: str
@@ -171,6 +169,8 @@ def _is_flat(data: bytes) -> bool:
     Those in texts may hide that they do.
     """
     brackets = data.translate(None, _NO_BRACKETS)
+    if len(brackets) <= 2 * FLAT:
+        return True
     for _ in range(FLAT):
         if not brackets:
             return True

@@ -6,6 +6,7 @@ from array import array
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from statistics import median
 from typing import Any
 
@@ -19,6 +20,7 @@ KNOWN = 500  # models, tools and system prompts that a night hands on, most freq
 MANY = 100_000  # different names that are told apart
 STUDENT = "a student"  # the model of all answers that are not the teacher's: each has its own name
 NAN = float("nan")
+_named = lru_cache(maxsize=1024)(digest)  # a model, or a call's tools: a night has few
 
 
 class Profile(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,8 +63,9 @@ class Batch:
         self.error.append(row["error"] is not None)
         self.asked.append(hash(row["request"]))
         model = row["model"] if row["answered_by"] == TEACHER else STUDENT
-        self.model.append(self._number_of(model if model in (None, STUDENT) else digest(model)))
-        self.tools.append(self._number_of(digest(*sorted(seen.tools)) if seen.tools else "none"))
+        self.model.append(self._number_of(model if model in (None, STUDENT) else _named(model)))
+        tools = seen.tools
+        self.tools.append(self._number_of(_named(*sorted(tools)) if tools else "none"))
         instruction = max(seen.system.split("\n"), key=len)  # shorter lines are headers, or vary
         self.system.append(self._number_of(prompt_key(instruction) if instruction else "none"))
 

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 
 import msgspec
 
 from tasks.core.params import Validate
 from tasks.core.records import Json, text_of
-from tasks.core.schema_check import Uncheckable, first_error
 from tasks.core.spoken import spoken
 from tasks.validate import texts
+from tasks.validate.misfit import misfit
 
 Problem = tuple[str, str]  # (reason, detail); a detail never holds message text
 _ROLES = frozenset({"system", "developer", "user", "assistant", "tool"})
@@ -53,18 +52,13 @@ class Request(msgspec.Struct, frozen=True):
     tools: msgspec.Raw = msgspec.Raw(b"[]")
 
 
-@dataclass(frozen=True, slots=True)
-class StoredCall:
+class StoredCall(msgspec.Struct, frozen=True):
     """A stored call, decoded no further than its checks need."""
 
     row: Json
     request: Request
     reply: Message
-
-    @property
-    def tools(self) -> Mapping[str, object]:
-        """The declared tools' parameter schemas by name."""
-        return _declared(bytes(self.request.tools))
+    tools: Mapping[str, object]  # the declared ones' parameter schemas by name
 
     @property
     def system(self) -> str:
@@ -79,7 +73,8 @@ _reply = msgspec.json.Decoder(Message)
 
 def view(row: Json) -> StoredCall:
     """A row of a calls file, with the types that it must have. Raises ValueError."""
-    return StoredCall(row, _request.decode(row["request"]), _reply.decode(row["reply"]))
+    request = _request.decode(row["request"])
+    return StoredCall(row, request, _reply.decode(row["reply"]), _declared(bytes(request.tools)))
 
 
 @lru_cache(maxsize=512)
@@ -140,10 +135,10 @@ def _answer(seen: StoredCall) -> Problem | None:
 def _roles(messages: Sequence[Message]) -> Problem | None:
     if not messages:
         return "roles", "no messages"
-    for index, message in enumerate(messages):
-        if message.role not in _ROLES:
-            return "roles", f"message {index} has no known role"
-    if not any(m.role in ("user", "tool", "system", "developer") for m in messages):
+    roles = [m.role for m in messages]
+    if unknown := set(roles) - _ROLES:
+        return "roles", f"message {min(map(roles.index, unknown))} has no known role"
+    if set(roles) == {"assistant"}:
         return "roles", "nothing is asked"
     return None
 
@@ -200,71 +195,6 @@ def _tool_calls(seen: StoredCall) -> Problem | None:
         if problem := misfit(arguments, seen.tools.get(name)):
             return "arguments off schema", f"of {name}: {problem}"
     return None
-
-
-def misfit(value: object, schema: object) -> str:
-    """Return where a value breaks a JSON Schema, without the value; empty when it fits.
-
-    A schema that is itself broken, or that points outside itself, judges nothing.
-    """
-    if not isinstance(schema, dict) or _surely_fits(value, schema):
-        return ""
-    try:
-        error = first_error(schema, value)
-        if error is not None and not _is_sound(schema):
-            return ""
-    except Uncheckable:
-        return ""
-    if error is None:
-        return ""
-    where = ".".join(str(p) for p in error.absolute_path if isinstance(p, int) or len(p) < 40)
-    return f"{where or 'the arguments'} break `{error.validator}`"
-
-
-def _is_sound(schema: Json) -> bool:
-    """Return whether a schema is one: what a broken one finds is no fault of the value."""
-    from jsonschema import Draft202012Validator, FormatChecker, SchemaError
-
-    try:
-        Draft202012Validator.check_schema(schema, FormatChecker(formats=()))
-    except (SchemaError, RecursionError):
-        return False
-    return True
-
-
-_SIMPLE = frozenset({"type", "properties", "required", "enum", "items", "additionalProperties"})
-_IGNORED = frozenset({"description", "title", "default", "examples", "$schema"})
-_TYPES: dict[str, tuple[type, ...]] = {
-    **{"object": (dict,), "array": (list,), "string": (str,), "boolean": (bool,)},
-    **{"integer": (int,), "number": (int, float), "null": (type(None),)},
-}
-
-
-def _surely_fits(value: object, schema: object) -> bool:
-    """The common case without a validator: True only for plain schemas that the value fits."""
-    if not isinstance(schema, dict) or not schema.keys() <= _SIMPLE | _IGNORED:
-        return False
-    kind, choices = schema.get("type"), schema.get("enum")
-    if kind is not None and (not isinstance(kind, str) or type(value) not in _TYPES.get(kind, ())):
-        return False
-    if choices is not None and (not isinstance(choices, list) or value not in choices):
-        return False
-    if isinstance(value, dict):
-        return _object_fits(value, schema)
-    if isinstance(value, list) and "items" in schema:
-        return all(_surely_fits(v, schema["items"]) for v in value)
-    return True
-
-
-def _object_fits(value: Json, schema: Json) -> bool:
-    properties, needed = schema.get("properties", {}), schema.get("required", [])
-    if not isinstance(properties, dict) or not isinstance(needed, list):
-        return False
-    if not all(isinstance(n, str) and n in value for n in needed):
-        return False
-    if value.keys() - properties.keys() and schema.get("additionalProperties", True) is not True:
-        return False
-    return all(_surely_fits(v, properties[k]) for k, v in value.items() if k in properties)
 
 
 def _size(seen: StoredCall, limit: int) -> Problem | None:

@@ -33,6 +33,7 @@ _CUT_BY_LOGGER = re.compile(
     r"|(?:\.\.\.|…)\s*[\[(<]\+?\s*[\d,]+ (?:more )?(?:characters|chars|bytes|tokens)[\])>]\s*\Z",
     re.IGNORECASE,
 )
+_CUT_WORDS = ("truncat", "cut off", "clipped", "characters", "chars", "bytes", "tokens")
 _CUT_INSIDE = re.compile(
     r"[\[(<]\s*(?:\.\.\.|…)?\s*[\d,]+ (?:more )?(?:characters|chars|bytes|tokens)"
     r" (?:truncated|omitted|removed)",
@@ -65,7 +66,7 @@ def problem(text: str, role: str) -> tuple[str, str] | None:
         return "redacted", "is a logger's placeholder"
     if role != "tool" and text[-1:] in _ENDS and is_clipped(text):  # agents cut long results
         return "truncated", "was cut by a logger"
-    if "truncated " in text and any(mark in text for mark in _LOGGERS):
+    if "litellm_truncated " in text and any(mark in text for mark in _LOGGERS):
         return "truncated", "was cut by a logger"
     if role == "assistant" and _CUT_INSIDE.search(text):
         return "truncated", "was cut by a logger"
@@ -81,7 +82,9 @@ def is_placeholder(text: str) -> bool:
 
 def is_clipped(text: str) -> bool:
     """Return whether a logger cut this text and said so at its end."""
-    return _CUT_BY_LOGGER.search(text[-100:]) is not None
+    end = text[-100:]
+    plain = end.casefold()
+    return any(word in plain for word in _CUT_WORDS) and _CUT_BY_LOGGER.search(end) is not None
 
 
 def holds_file(text: str) -> bool:

@@ -23,12 +23,16 @@ from tasks.core.records import CALLS, REJECTED, Counts, Json, Rejected, Writer
 from tasks.core.stage import Refused
 from tasks.ingest.shards import STATED
 from tasks.validate.batch import Batch, Profile, profile
-from tasks.validate.checks import problem, view
+from tasks.validate.checks import Problem, problem, view
 from tasks.validate.expectations import Check, check, sentence
 
 ROWS = 256  # rows decoded at a time
 GROUP = 2_048  # rows of a row group
 WEEK = 7
+LOOKED_AT = (
+    *("id", "at", "request", "reply", "model", "finish_reason", "prompt_tokens"),
+    *("completion_tokens", "answered_by", "error"),
+)
 _JSON = ("request", "reply", "student")
 
 
@@ -52,12 +56,12 @@ def validate(
     with good, Writer(out / "quarantine.parquet", REJECTED, chunk=ROWS, raw=True) as bad:
         for rows in _batches(calls):
             fit = []
-            for row in rows.to_pylist():
-                rejection = _judge(row, batch, again, params)
-                fit.append(rejection is None)
-                if rejection is not None:
-                    dropped[rejection.reason] += 1
-                    bad.write(rejection)
+            for number, row in enumerate(_looked_at(rows)):
+                fault = _judge(row, batch, again, params)
+                fit.append(fault is None)
+                if fault is not None:
+                    dropped[fault[0]] += 1
+                    bad.write(_rejected(rows.slice(number, 1).to_pylist()[0], *fault))
             good.add(rows, fit)
     result = Counts("validate", good.count + bad.count, good.count, dict(dropped))
     if not result.read:
@@ -76,7 +80,14 @@ def _batches(calls: Path, columns: list[str] | None = None) -> Iterator[pa.Recor
         file = parquet_file(part)
         if (file.schema_arrow.metadata or {}).get(b"kind") != b"calls":
             raise Refused(f"{part} holds no calls")
-        yield from file.iter_batches(ROWS, columns=columns)
+        yield from file.iter_batches(ROWS, columns=columns, use_threads=False)
+
+
+def _looked_at(rows: pa.RecordBatch) -> Iterator[Json]:
+    """The columns that a call is judged by, row by row."""
+    columns = [rows.column(name).to_pylist() for name in LOOKED_AT]
+    for values in zip(*columns, strict=True):
+        yield dict(zip(LOOKED_AT, values, strict=True))
 
 
 class _Again:
@@ -129,15 +140,15 @@ class _Kept:
         return pa.Table.from_batches(self._waiting, CALLS).combine_chunks()
 
 
-def _judge(row: Json, batch: Batch, again: _Again, params: Validate) -> Rejected | None:
+def _judge(row: Json, batch: Batch, again: _Again, params: Validate) -> Problem | None:
     """Return why a row is not kept, or None. Its features join the batch's either way."""
     try:
         seen = view(row)
     except ValueError as error:
-        return _rejected(row, "unreadable", str(error))
+        return "unreadable", str(error)
     fault = ("duplicate", "") if again(row["id"]) else problem(seen, params)
     batch.add(seen, fault is not None)
-    return _rejected(row, *fault) if fault else None
+    return fault
 
 
 def _rejected(row: Json, reason: str, detail: str) -> Rejected:

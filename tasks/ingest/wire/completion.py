@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from tasks.core.records import Json
 from tasks.ingest.wire import finish_and_usage, shape, stream, times
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Completion:
+class Completion(msgspec.Struct, frozen=True, kw_only=True):
     """A reply with what the response body says about it."""
 
     reply: Json

@@ -11,7 +11,7 @@ from tasks.ingest.wire.build import build
 from tasks.ingest.wire.completion import Completion
 from tasks.ingest.wire.shape import first, loads
 
-_SESSIONS = dict.fromkeys(("conversation_id", "conversation", "session_id", "thread_id")).keys()
+_SESSIONS = ("conversation_id", "conversation", "session_id", "thread_id")
 _LATENCIES = frozenset(
     {"latency_s", "latency", "duration_s", "latency_ms", "duration_ms", "response_ms"}
 )
@@ -39,7 +39,7 @@ def call(pair: Json, asked: Json, answer: Completion, source: str) -> Call:
 
 
 def _latency(pair: Json) -> float | None:
-    if not pair.keys() & _LATENCIES:
+    if _LATENCIES.isdisjoint(pair):
         return None
     if (took := shape.real(shape.first(pair, "latency_s", "latency", "duration_s"))) is not None:
         return took
@@ -48,7 +48,7 @@ def _latency(pair: Json) -> float | None:
 
 
 def _conversation(pair: Json, asked: Json) -> object:
-    session = shape.first(pair, *_SESSIONS) if pair.keys() & _SESSIONS else None
+    session = shape.first(pair, *_SESSIONS)
     if session is None and isinstance(metadata := asked.get("metadata"), dict):
         return shape.first(metadata, *_SESSIONS)
     return session
