@@ -72,12 +72,12 @@ class _File(msgspec.Struct):
 
 
 class Router:
-    """Finds the route of a request; of several that match, the one with the most constant text."""
+    """Finds the route of a request; of several that match, the one that says most about it."""
 
     def __init__(
         self, routes: Sequence[Route] = (), digest: str = "", shadows: Sequence[Route] = ()
     ) -> None:
-        self.routes = sorted(routes, key=lambda r: (-r.task.template.characters, r.task.id))
+        self.routes = sorted(routes, key=_closeness)
         self.digest = digest
         self.shadows = Router(shadows) if shadows else None  # asked in the background only
         self._signs = [sign for route in self.routes for sign in _signs(route)]
@@ -113,6 +113,12 @@ class Router:
         texts = [text_of(m.get("content")) for m in messages[:2] if isinstance(m, dict)]
         changed = any(sign in text for sign in self._signs for text in texts)
         return PROMPT_CHANGED if changed else NO_TASK
+
+
+def _closeness(route: Route) -> tuple[int, int, str]:
+    """Most constant text first, then fewest tool sets: a task that was split from another."""
+    template = route.task.template
+    return -template.characters, len(template.tools), route.task.id
 
 
 def match_of(route: Route, request: Json) -> Match | None:

@@ -48,8 +48,8 @@ def test_steps_add_up() -> None:
 
 
 def test_more_is_audited_of_a_new_student() -> None:
-    """The rate falls as evidence grows; a student that is not rolled out is audited as ever."""
-    assert [audit_rate(STEPS, n, 0.5) for n in (0, 30, 60, 300)] == [0.5, 0.5, 0.25, 0.05]
+    """All while it takes over, then less as evidence grows; one without steps as ever."""
+    assert [audit_rate(STEPS, n, 0.5) for n in (0, 29, 30, 60, 300)] == [1, 1, 0.5, 0.25, 0.05]
     assert audit_rate((), 0, 0.5) == audit_rate((), 9, 0.5) == 0.0
 
 

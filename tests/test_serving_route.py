@@ -74,6 +74,19 @@ def test_the_most_constant_template_wins() -> None:
     assert only.route is loose
 
 
+def test_of_two_equal_templates_the_one_of_fewer_tool_sets_wins() -> None:
+    """A task that was split from another answers its own calls while the other still knows them."""
+    own = served.route("route")
+    kind = own.task.template
+    wide = replace(kind, tools=(*kind.tools, "others"))
+    first = replace(own, task=replace(own.task, id="a", template=wide))
+    request = served.requests("route", 1, seed=5)[0]
+    for order in ([own, first], [first, own]):
+        match = Router(order).find(request)
+        assert match is not None
+        assert match.route is own
+
+
 def test_routes_follow_the_file(tmp_path: Path) -> None:
     """A replaced routes.json is served from the next call on; without a file nothing is."""
     routes = RouteFile(tmp_path / "routes.json")

@@ -8,8 +8,9 @@ token, and today's date is a slot even when all the texts are of one day.
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
 
@@ -160,25 +161,58 @@ def _fitted(
 
 
 def _without_worst(constants: list[str], missed: Sequence[str]) -> list[str]:
-    """The constants without the one that most of the missed texts lack (the shortest on ties)."""
+    """The constants without the one that most of the missed texts lack (the shortest on ties).
+
+    Its two ends stay where those texts have them: `Do this: A` and `Do this: B, A` have
+    all runs of three tokens of the first in common, and yet not the whole of it.
+    """
     last = len(constants) - 1
+    has = [_stands(place == 0, place == last) for place in range(last + 1)]
 
     def lack(place: int) -> tuple[int, int]:
         constant = constants[place]
-        if place == 0:
-            absent = sum(not text.startswith(constant) for text in missed)
-        elif place == last:
-            absent = sum(not text.endswith(constant) for text in missed)
-        else:
-            absent = sum(constant not in text for text in missed)
-        return absent, -len(constant)
+        return sum(not has[place](text, constant) for text in missed), -len(constant)
 
-    if len(constants) == 1:
-        return ["", ""]
-    worst = max((place for place in range(len(constants)) if constants[place]), key=lack)
-    if worst in (0, last):
-        return ["" if place == worst else c for place, c in enumerate(constants)]
-    return constants[:worst] + constants[worst + 1 :]
+    worst = max((place for place in range(last + 1) if constants[place]), key=lack)
+    lacking = [text for text in missed if not has[worst](text, constants[worst])]
+    front, back = _ends(constants[worst], lacking, worst == 0, worst == last)
+    kept = [end for end, edge in ((front, worst == 0), (back, worst == last)) if end or edge]
+    return _widened([*constants[:worst], *kept, *constants[worst + 1 :]])
+
+
+def _stands(first: bool, last: bool) -> Callable[[str, str], bool]:
+    """Return how a text has a constant: as its beginning, its end, all of it, or anywhere."""
+    if first and last:
+        return str.__eq__
+    return str.startswith if first else str.endswith if last else str.__contains__
+
+
+def _ends(constant: str, texts: Sequence[str], first: bool, last: bool) -> tuple[str, str]:
+    """The longest beginning and end of a constant that nearly all of some texts have.
+
+    Both are empty where no text lacks it: then its place is wrong.
+    """
+    some = texts[:: max(1, len(texts) // SAMPLE)]
+    if not some:
+        return "", ""
+    tokens = _TOKEN.findall(constant)
+    front = _longest(lambda n: "".join(tokens[:n]), len(tokens), some, _stands(first, False))
+    tokens = _TOKEN.findall(constant[len(front) :])
+    return front, _longest(
+        lambda n: "".join(tokens[len(tokens) - n :]), len(tokens), some, _stands(False, last)
+    )
+
+
+def _longest(
+    part: Callable[[int], str], most: int, texts: Sequence[str], has: Callable[[str, str], bool]
+) -> str:
+    """The longest of ever longer parts that nearly all texts have; empty where it says little."""
+
+    def lacked(length: int) -> bool:
+        return sum(has(text, part(length)) for text in texts) < NEARLY_ALL * len(texts)
+
+    found = part(bisect_left(range(1, most + 1), True, key=lacked))
+    return found if _fixed(found) else ""
 
 
 def _shingles(tokens: Sequence[str]) -> list[tuple[str, ...]]:

@@ -39,8 +39,13 @@ def needed(steps: Steps, done: int | None = None) -> int:
 
 
 def audit_rate(steps: Steps, n: int, new: float) -> float:
-    """The share of a student's answers that is audited: `new`, and less as evidence grows."""
-    return new * min(1.0, needed(steps) / n) if n else new * bool(steps)
+    """The share of a student's answers that is audited, by the `n` that were.
+
+    All while it takes over: its steps take the same number of audits at any rate, and so fewer
+    wrong answers. Then `new`, and less as evidence grows.
+    """
+    whole = needed(steps)
+    return 1.0 if n < whole else new * whole / max(1, n)
 
 
 def chosen(conversation: str, adapter: str, part: float) -> bool:
