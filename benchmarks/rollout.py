@@ -3,10 +3,10 @@
     python -m benchmarks.rollout [--streams 400]
 
 Calls of one task come one after the other; a new student answers its share of them, and audits are
-drawn at the rate of a new student (`watch.raised`, down to `serve.audit`). It is taken back by the
-verdict of its roll-out or revoked by its evidence, as the gateway does. `at once` is a champion
-that answers all calls from the first on, audited at the base rate. Prints a table; the last line
-is JSON.
+drawn at the rate of a new student (all in its steps, then `watch.raised`, down to `serve.audit`).
+It is taken back by the verdict of its roll-out or revoked by its evidence, as the gateway does.
+`at once` is a champion that answers all calls from the first on, audited at the base rate. Prints a
+table; the last line is JSON.
 """
 
 from __future__ import annotations
@@ -31,6 +31,8 @@ PLANS: dict[str, Steps] = {
     "at once": (),
     ".1: 10, .5: 20": ((0.1, 10), (0.5, 20)),
     ".25: 5, .5: 15": ((0.25, 5), (0.5, 15)),
+    ".5: 5, 1: 15": ((0.5, 5), (1.0, 15)),
+    "1: 20": ((1.0, 20),),
     ".25: 10, .5: 20": ((0.25, 10), (0.5, 20)),
     ".25: 20, .5: 40": ((0.25, 20), (0.5, 40)),
     ".5: 10": ((0.5, 10),),
@@ -48,7 +50,7 @@ def stream(steps: Steps, risk: float, seed: int) -> tuple[int, float, float]:
     rng, detector = np.random.default_rng(seed), ChangeDetector(ALPHA)
     draws, errors, audits = rng.random((3, CALLS))
     n = wrong = done = served_wrong = 0
-    whole = float("inf") if steps else 0.0
+    whole = float("inf") if rollout.share(steps, 0) < 1 else 0.0
     for call in range(CALLS):
         if draws[call] >= rollout.share(steps, done):
             continue
@@ -62,7 +64,8 @@ def stream(steps: Steps, risk: float, seed: int) -> tuple[int, float, float]:
         if done < len(steps):
             said = verdict(wrong, n, rollout.needed(steps, done), ALPHA)
             done += said == "go on"
-            whole = call + 1.0 if done == len(steps) else whole
+            all_at = call + 1.0 if rollout.share(steps, done) >= 1 else whole
+            whole = min(whole, all_at)
         if said == "take back" or detector.alarm(alarm):
             return served_wrong, call + 1.0, whole
     return served_wrong, float("inf"), whole

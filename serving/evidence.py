@@ -176,7 +176,7 @@ class RiskTest:
     def _taken_back(self) -> bool:
         """Go on with the roll-out where that may be; return whether the student is taken back."""
         steps, certificate = self.route.rollout, self.route.certificate
-        if self.share >= 1:
+        if self.steps >= len(steps):
             return False
         needed = rollout.needed(steps, self.steps)
         said = rollout.verdict(self.wrong, self.n, needed, certificate.alpha)

@@ -16,6 +16,7 @@ from tasks.core.stage import Refused
 DEFAULT, DEFAULT_ALPHA = Path(__file__).parents[2] / "params.yaml", "default"
 Share = Annotated[float, Meta(ge=0, le=1)]
 Risk = Annotated[float, Meta(gt=0, lt=1)]
+Part = Annotated[float, Meta(gt=0, le=1)]
 Count = Annotated[int, Meta(ge=1)]
 Rung = Literal["linear", "encoder", "causal"]  # kinds of students, from cheap to costly
 Swept = Literal[
@@ -238,7 +239,7 @@ class Serve(Section, frozen=True):
     audit: Share = 0.1
     shadow: Share = 0.2
     max_body: Count = 32
-    rollout: tuple[tuple[Risk, Count], ...] = ((0.25, 5), (0.5, 15))
+    rollout: tuple[tuple[Part, Count], ...] = ((0.5, 5), (1.0, 15))
 
 
 class Watch(Section, frozen=True):
