@@ -37,15 +37,13 @@ def night(day: str, home: str) -> None:
 def student(night: Night, task: str) -> Outcome:
     """Train, prove, judge and register a task's student."""
     serving, tries, refused = champion(night, task), list[JudgedStudent](), list[Refused]()
-    for rung in ladder.ladder(night, task, serving):
+    for rung in ladder.rungs(night, task, serving, tries):
         with ladder.aside(refused, tries):
             ladder.train(night, task, rung, serving)
             card = ladder.evaluate(night, task, rung, serving)
             proof = ladder.calibrate(night, task, rung, serving)
             verdict = ladder.judge(night, task, rung, card, proof, serving)
             tries.append(JudgedStudent(rung, card, proof, verdict))
-        if tries and ladder.enough(night, tries[-1]):
-            break
     if refused and not tries:
         raise refused[-1]
     outcome = registration.register(night, task, tries, serving)

@@ -19,7 +19,7 @@ from flows.night import leak_guard
 from flows.night.champions import champion
 from flows.night.folders import alone, found, open_night
 from flows.night.hops import warnings
-from flows.night.ladder import aside, close, enough, ladder
+from flows.night.ladder import aside, close, rungs
 from flows.night.outcome import Outcome
 from flows.night.savings import trainable
 from flows.promote import promote
@@ -37,15 +37,13 @@ def student(task: str, day: str, home: str) -> Outcome:
     """Train, prove and judge one task's student; register it when it won."""
     night = open_night(home, day)
     serving, judged, refused = champion(night, task), list[JudgedStudent](), list[Refused]()
-    for rung in ladder(night, task, serving):
+    for rung in rungs(night, task, serving, judged):
         with aside(refused, judged):
             steps.train(night, task, rung, serving)
             scorecard = steps.evaluate(night, task, rung, serving)
             certificate = steps.calibrate(night, task, rung, serving)
             verdict = steps.judge(night, task, rung, scorecard, certificate, serving)
             judged.append(JudgedStudent(rung, scorecard, certificate, verdict))
-        if judged and enough(night, judged[-1]):
-            break
     if refused and not judged:
         raise refused[-1]
     outcome = steps.register(night, task, judged, serving)

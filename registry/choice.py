@@ -13,13 +13,13 @@ from tasks.core.scorecard import Scorecard
 from tasks.evaluate.answers import Answers
 from tasks.evaluate.significance import mcnemar
 
-Rung = params.Rung | Literal["domain"]
+Rung = params.Rung | Literal["domain", "refit"]
 MARGIN = 0.02  # of the calls, that a domain's student may be certified for less than a task's own
 
 
 @dataclass(frozen=True, slots=True)
 class JudgedStudent:
-    """A student of a task, measured and judged. `rung` is its kind, or `domain`."""
+    """A student of a task, measured and judged. `rung` is its kind, `domain`, or `refit`."""
 
     rung: Rung
     scorecard: Scorecard

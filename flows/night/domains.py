@@ -1,4 +1,4 @@
-"""Tonight's domains, and the folders of a task's students: its own, or its domain's.
+"""Tonight's domains, and the folders of a task's students: its own, a refit, or its domain's.
 
 `nights/<day>/domain/<domain>/` holds the rows that the domain's student learns, and in a folder for
 each task the rows that it is asked; the student is in `nights/<day>/train/<domain>/causal/`.
@@ -58,7 +58,7 @@ def dataset(night: Night, task: str, rung: Rung) -> Path:
     """The rows that a task's student is asked, with its task.json."""
     if rung == "domain":
         return night.out("domain", domain_of(night, task), task)
-    return night.out("dataset", task)
+    return night.out("refit" if rung == "refit" else "dataset", task)
 
 
 def trained(night: Night, task: str, rung: Rung) -> Path:

@@ -11,7 +11,7 @@ import httpx
 import msgspec
 
 from flows import console
-from flows.night import champions, day_drift, domains, leak_guard, savings
+from flows.night import champions, day_drift, domains, leak_guard, refit, savings
 from flows.night.champions import Champion, origin
 from flows.night.folders import Night, found
 from flows.night.hops import figures as night_figures
@@ -24,6 +24,7 @@ from tasks.calibrate import calibrate as calibrate_hop
 from tasks.calibrate.calibrate import held_out
 from tasks.core import stage
 from tasks.core.certificate import Certificate, Refusal, load_certificate
+from tasks.core.params import Rung as Kind
 from tasks.core.scorecard import Scorecard
 from tasks.core.stage import Refused
 from tasks.core.task import load_one
@@ -35,6 +36,8 @@ from tasks.train.loop import Progress
 from tasks.train.train import load_training
 
 SECONDS = 120.0  # that the teacher may take for a verdict
+KINDS: dict[Rung, Kind] = {"linear": "linear", "encoder": "encoder", "causal": "causal"}
+KINDS |= {"domain": "causal", "refit": "encoder"}
 
 
 def ladder(night: Night, task: str, serving: Champion | None) -> list[Rung]:
@@ -46,6 +49,21 @@ def ladder(night: Night, task: str, serving: Champion | None) -> list[Rung]:
     if champions.enough(night, serving):
         return tried
     return [*tried, *train_hop.ladder(night.out("dataset", task), night.params.train)[0]]
+
+
+def rungs(
+    night: Night, task: str, serving: Champion | None, judged: Sequence[JudgedStudent]
+) -> Iterator[Rung]:
+    """The rungs to try, one after the other; `judged`, which grows meanwhile, says when to end."""
+    for rung in ladder(night, task, serving):
+        yield rung
+        if judged and enough(night, judged[-1]):
+            break
+    with aside([], judged):
+        if not refit.worth(night, task, judged, serving):
+            return
+        refit.gather(night, task)
+        yield "refit"
 
 
 @contextmanager
@@ -72,7 +90,7 @@ def enough(night: Night, last: JudgedStudent) -> bool:
     the longest training of the night cost.
     """
     rungs = night.params.train.rungs
-    if last.rung == "domain":
+    if last.rung == "domain" or last.rung == "refit":
         return False
     costlier = rungs[rungs.index(last.rung) + 1 :]
     if any(night.out("train", last.scorecard.task, rung).exists() for rung in costlier):
@@ -100,9 +118,9 @@ def train(
     its tasks. `told` hears of each step, its loss and how many there are at most.
     """
     out, params = domains.trained(night, task, rung), night.params.train
-    source = night.out("dataset", task)
+    source = domains.dataset(night, task, rung)
     if rung == "domain":
-        source = domains.dataset(night, task, rung).parent
+        source = source.parent
         params = domain.budget(params, len(domains.domains(night)[source.name]))
     if not out.exists():
         with console.bar(f"{task} · {rung}", 100) as advance, stage.fresh(out) as folder:
@@ -116,7 +134,7 @@ def train(
                 source,
                 folder,
                 params,
-                rung="causal" if rung == "domain" else rung,
+                rung=KINDS[rung],
                 minutes=params.minutes,
                 progress=progress,
                 warm=origin(night, task, rung, serving),
@@ -175,6 +193,8 @@ def calibrate(
 
 def _no_better(night: Night, task: str, rung: Rung) -> str:
     """Return why a costlier student is not put to the proof; empty when it is."""
+    if rung == "refit":
+        return refit.LEARNED
     own, rungs = _agreement(night, task, rung), night.params.train.rungs
     for cheaper in rungs[: rungs.index(rung)] if rung in rungs else ():
         if night.out("evaluate", task, cheaper).exists():

@@ -137,12 +137,15 @@ def _registered(night: Night, task: str, best: JudgedStudent, proof: str = "") -
 def _lineage(night: Night, task: str, rung: Rung) -> bundle.Lineage:
     training = load_training(domains.trained(night, task, rung))
     manifest = stage.manifest(night.out("dataset")) or {}
+    shared = {k: v for k, v in manifest["tasks"][task].items() if k in SPLITS}
+    if rung == "refit":
+        shared |= {"train": shared["train"] + shared["calibration"], "calibration": 0}
     return bundle.Lineage(
         night=night.day,
         dataset=ledger.snapshot(night.home, night.out("dataset")),
         base=training.base,
         base_digest=training.base_digest,
         seed=training.seed,
-        rows={k: v for k, v in manifest["tasks"][task].items() if k in SPLITS},
+        rows=shared,
         domain=domains.domain_of(night, task) if rung == "domain" else "",
     )

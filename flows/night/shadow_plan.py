@@ -6,8 +6,10 @@ it about calls that the teacher answers anyway.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterator, Sequence, Set
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -50,7 +52,7 @@ def waiting(night: Night, judged: Sequence[JudgedStudent]) -> JudgedStudent | No
     if not night.params.serve.shadow or night.params.calibrate.correct:
         return None
     unproven = [one for one in judged if not isinstance(one.certificate, Certificate)]
-    best = max(unproven, key=lambda one: one.scorecard.agreement, default=None)
+    best = max(unproven, key=lambda o: (o.scorecard.agreement, o.rung == "refit"), default=None)
     if best is None:
         return None
     task, rung = best.scorecard.task, best.rung
@@ -80,9 +82,38 @@ def plan(
     return msgspec.json.decode((out / PLAN).read_bytes(), type=ShadowPlan)
 
 
+def calls_left(night: Night, task: str, one: JudgedStudent, serving: Champion | None) -> float:
+    """Return about how many more of a task's calls prove a student; infinity for no hope.
+
+    0 where an earlier shadow is on its way.
+    """
+    if _on_its_way(night, task, one):
+        return 0.0
+    drafted = _drafted(night, task, one, serving)
+    if drafted is None:
+        return math.inf
+    whole = shadow_proof.standing(replace(drafted, before=()), ()).lacking
+    needed = shadow_proof.calls_needed(drafted, _guide(night, task, one.rung))
+    return needed * shadow_proof.standing(drafted, ()).lacking / whole
+
+
 def _plan(
     night: Night, task: str, one: JudgedStudent, serving: Champion | None
 ) -> ShadowPlan | None:
+    if _on_its_way(night, task, one):
+        return None
+    plan = _drafted(night, task, one, serving)
+    if plan is None:
+        return None
+    a_night = load_one(night.out("dataset", task)).size / len(night.clean())
+    enough = shadow_proof.calls_needed(plan, _guide(night, task, one.rung))
+    return plan if enough <= len(plan.before) + SOON * a_night else None
+
+
+def _drafted(
+    night: Night, task: str, one: JudgedStudent, serving: Champion | None
+) -> ShadowPlan | None:
+    """Return what a student would have to prove; None when no threshold is worth a try."""
     asked = night.params.calibrate
     alpha = asked.accepted(task, load_one(night.out("dataset", task)).family)
     now = champions.standing(night, serving) if serving else None
@@ -92,12 +123,12 @@ def _plan(
     chosen = shadow_proof.thresholds(
         [sure for sure, _ in guide], [ok for _, ok in guide], alpha, least
     )
-    if not chosen or _on_its_way(night, task, one):
+    if not chosen:
         return None
     before = tuple(_before(night, task, one.rung))
     sizes = Counter(one_before.conversation for one_before in before)
     learned = _conversations(night, task, one.rung) - set(sizes)
-    plan = ShadowPlan(
+    return ShadowPlan(
         task=task,
         adapter_digest=adapter_digest(domains.trained(night, task, one.rung) / "adapter"),
         alpha=alpha,
@@ -110,9 +141,6 @@ def _plan(
         before=before,
         largest=min(LARGEST, max(sizes.values(), default=1)),
     )
-    a_night = load_one(night.out("dataset", task)).size / len(night.clean())
-    enough = shadow_proof.calls_needed(plan, guide) <= len(plan.before) + SOON * a_night
-    return plan if enough else None
 
 
 def _guide(night: Night, task: str, rung: Rung) -> list[tuple[float, bool]]:

@@ -136,7 +136,7 @@ def _encoder(
 ) -> TrainingSetup:
     """Return an encoder's training; `every` row that trains or proves makes a mixture of few."""
     blocks = kernel_fit.blocks(every) if 0 < len(every) <= kernel_fit.MOST else []
-    learnable = [_learnable(block, contract, params) for block in blocks]
+    learnable = [to_learn(block, contract, params) for block in blocks]
     shape, reader = _forms([*train, *chain.from_iterable(learnable)], contract, told)
     if blocks and Layout(shape).reads:
         blocks = []
@@ -185,7 +185,7 @@ def _forms(examples: Sequence[Row], contract: Contract, told: str) -> tuple[Form
     return forms
 
 
-def _learnable(candidates: Sequence[Row], contract: Contract, params: Train) -> list[Row]:
+def to_learn(candidates: Sequence[Row], contract: Contract, params: Train) -> list[Row]:
     """Those of calibration rows that may be learned from once they have been proof."""
     good = [r for r in candidates if (r.feedback or 0) >= 0 and not violation(r.answer, contract)]
     return encoder.readable(good, params.max_length)

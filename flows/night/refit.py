@@ -1,0 +1,59 @@
+"""The refit: where a proof is far, a student learns the rows that were to prove it as well.
+
+About half of a task's rows prove and measure, and where rows are few that half is what a student
+lacks most. A refit is the encoder's student of the training and the calibration rows; live calls
+are its only proof, as it is asked in the background. `nights/<day>/refit/<task>/` has its rows.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+
+from flows.night import shadow_plan
+from flows.night.champions import Champion
+from flows.night.folders import Night
+from registry.choice import JudgedStudent
+from tasks.core import stage
+from tasks.core.rows import UNCURATED, rows, write_rows
+from tasks.core.task import load_one
+from tasks.train.folds import raw
+from tasks.train.prepare import to_learn
+
+LEARNED = "it has learned the rows that were to prove it: live calls are its proof"
+COPIED = ("task.json", "validation.parquet", "test.parquet")
+
+
+def worth(
+    night: Night, task: str, judged: Sequence[JudgedStudent], serving: Champion | None
+) -> bool:
+    """Return whether a refit is tried: none of a task's students is proven, nor about to be.
+
+    About to be is one that the next night's calls are expected to prove.
+    """
+    if night.out("train", task, "refit").exists():
+        return True  # the night was begun before and came further: it ends the same
+    best = shadow_plan.waiting(night, judged)
+    rungs = {one.rung for one in judged}
+    if best is None or "encoder" not in rungs or any(one.verdict.passed for one in judged):
+        return False
+    a_night = load_one(night.out("dataset", task)).size / len(night.clean())
+    return shadow_plan.calls_left(night, task, best, serving) > a_night
+
+
+def gather(night: Night, task: str) -> None:
+    """Write the rows of a refit: those that train or prove are learned, and none is left to prove.
+
+    The proof may hold rows that nobody should learn, such as replies off the contract.
+    """
+    source, out = night.out("dataset", task), night.out("refit", task)
+    if out.exists():
+        return
+    with stage.fresh(out) as folder:
+        for name in COPIED:
+            shutil.copyfile(source / name, folder / name)
+        contract = load_one(source).contract
+        more = to_learn(rows(source / "calibration.parquet"), contract, night.params.train)
+        write_rows(folder / "train.parquet", [*rows(source / "train.parquet"), *more])
+        write_rows(folder / "calibration.parquet", [])
+        write_rows(folder / UNCURATED, raw(source))

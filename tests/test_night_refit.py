@@ -1,0 +1,99 @@
+"""A night whose student has too little to learn from: it learns what was to prove it, too."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+import test_night_shadow_plan as small
+from sqlalchemy import Engine, event
+from test_night_shadow_plan import TASK
+
+from benchmarks import plain
+from flows.night import refit, shadow_plan
+from flows.night.folders import Night
+from registry import bundle, plots
+from registry.choice import JudgedStudent
+from registry.gate import Verdict
+from tasks.core.certificate import read_proof
+from tasks.core.params import Params, Train, load
+from tasks.core.rows import UNCURATED, rows, write_rows
+from tasks.train.folds import proving
+
+pytestmark = pytest.mark.flow  # trainings and a registry
+
+
+def params() -> Params:
+    train = Train(rungs=["encoder"], tokens=20_000, epochs=6)
+    return msgspec.structs.replace(load(), train=train)
+
+
+@pytest.fixture(scope="module")
+def night(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Night]:
+    """A night with one task of 60 rows that train and 24 that prove, one of them off contract."""
+    event.listen(Engine, "connect", lambda database, _: database.execute("PRAGMA synchronous=OFF"))
+    made = Night(tmp_path_factory.mktemp("home"), "2026-03-02", params())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(plots, "plots", lambda *_: {})
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        small.prepare(made)
+        proof = made.out("dataset", TASK, "calibration.parquet")
+        first, *others = rows(proof)
+        write_rows(proof, [replace(first, answer="I would rather not say."), *others])
+        patch.setattr(shadow_plan, "calls_left", lambda *_: float("inf"))
+        plain.student(made, TASK)
+        yield made
+
+
+def test_it_learns_what_was_to_prove_it(night: Night) -> None:
+    """All but what nobody should learn; what measures it stays unseen."""
+    data, own = night.out("refit", TASK), night.out("dataset", TASK)
+    learned = {row.id for row in rows(data / "train.parquet")}
+    proof = [row.id for row in rows(own / "calibration.parquet")]
+    assert learned == {row.id for row in rows(own / "train.parquet")} | set(proof[1:])
+    for part in ("validation", "test"):
+        assert rows(data / f"{part}.parquet") == rows(own / f"{part}.parquet")
+    assert {row.id for row in rows(data / UNCURATED)} == learned | {proof[0]}
+
+
+def test_live_calls_are_its_only_proof(night: Night) -> None:
+    """No attempt is spent at night; the shadow's plan begins without a single call."""
+    refused = read_proof(night.out("calibrate", TASK, "refit", "certificate.json"))
+    assert (refused.refused, refused.attempt) == (refit.LEARNED, 0)
+    number = night.store.shadow(TASK)
+    assert number
+    folder = night.store.fetch(night.store.version(TASK, number), night.home / "fetched")
+    plan = shadow_plan.plan_of(folder)
+    lineage = bundle.read(folder, "lineage")
+    assert plan.before == ()
+    assert lineage["rows"] == {"train": 84, "validation": 12, "calibration": 0, "test": 24}
+    assert proving(night.out("refit", TASK), night.out("train", TASK, "refit")) == []
+
+
+@pytest.mark.parametrize(
+    ("changed", "left", "tried"),
+    [
+        ({}, 1_000.0, True),
+        ({}, 5.0, False),  # the next night's calls prove it as it is
+        ({"passed": True}, 1_000.0, False),
+        ({"rung": "linear"}, 1_000.0, False),  # a mixture has learned all rows as it is
+        ({"shadow": 0.0}, 1_000.0, False),
+    ],
+)
+def test_it_is_tried_where_a_proof_is_far(
+    night: Night, monkeypatch: pytest.MonkeyPatch, changed: dict[str, Any], left: float, tried: bool
+) -> None:
+    """Not beside a proven student, nor where nothing is asked in the background."""
+    monkeypatch.setattr(shadow_plan, "calls_left", lambda *_: left)
+    serve = msgspec.structs.replace(night.params.serve, shadow=changed.get("shadow", 0.2))
+    other = replace(night, params=msgspec.structs.replace(night.params, serve=serve))
+    monkeypatch.setattr(Path, "exists", lambda path: path.name != "refit" and os.path.exists(path))
+    verdict = Verdict(changed.get("passed", False), "")
+    card = bundle.scorecard(night.out("evaluate", TASK, "encoder"))
+    one = JudgedStudent(changed.get("rung", "encoder"), card, "not proven", verdict)
+    assert refit.worth(other, TASK, [one], None) is tried
