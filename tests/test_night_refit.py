@@ -45,7 +45,6 @@ def night(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Night]:
         proof = made.out("dataset", TASK, "calibration.parquet")
         first, *others = rows(proof)
         write_rows(proof, [replace(first, answer="I would rather not say."), *others])
-        patch.setattr(shadow_plan, "calls_left", lambda *_: float("inf"))
         plain.student(made, TASK)
         yield made
 
@@ -59,6 +58,12 @@ def test_it_learns_what_was_to_prove_it(night: Night) -> None:
     for part in ("validation", "test"):
         assert rows(data / f"{part}.parquet") == rows(own / f"{part}.parquet")
     assert {row.id for row in rows(data / UNCURATED)} == learned | {proof[0]}
+
+
+def test_so_few_rows_train_once(night: Night) -> None:
+    """24 rows prove nothing, however right the answers are: no student is trained without them."""
+    assert refit.instead(night, TASK)
+    assert [path.name for path in night.out("train", TASK).iterdir()] == ["refit"]
 
 
 def test_live_calls_are_its_only_proof(night: Night) -> None:
@@ -89,11 +94,12 @@ def test_it_is_tried_where_a_proof_is_far(
     night: Night, monkeypatch: pytest.MonkeyPatch, changed: dict[str, Any], left: float, tried: bool
 ) -> None:
     """Not beside a proven student, nor where nothing is asked in the background."""
+    monkeypatch.setattr(refit, "instead", lambda *_: False)
     monkeypatch.setattr(shadow_plan, "calls_left", lambda *_: left)
     serve = msgspec.structs.replace(night.params.serve, shadow=changed.get("shadow", 0.2))
     other = replace(night, params=msgspec.structs.replace(night.params, serve=serve))
     monkeypatch.setattr(Path, "exists", lambda path: path.name != "refit" and os.path.exists(path))
     verdict = Verdict(changed.get("passed", False), "")
-    card = bundle.scorecard(night.out("evaluate", TASK, "encoder"))
+    card = bundle.scorecard(night.out("evaluate", TASK, "refit"))
     one = JudgedStudent(changed.get("rung", "encoder"), card, "not proven", verdict)
     assert refit.worth(other, TASK, [one], None) is tried

@@ -56,6 +56,8 @@ def rungs(
 ) -> Iterator[Rung]:
     """The rungs to try, one after the other; `judged`, which grows meanwhile, says when to end."""
     for rung in ladder(night, task, serving):
+        if rung == "encoder" and refit.instead(night, task):
+            break
         yield rung
         if judged and enough(night, judged[-1]):
             break

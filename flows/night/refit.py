@@ -2,7 +2,8 @@
 
 About half of a task's rows prove and measure, and where rows are few that half is what a student
 lacks most. A refit is the encoder's student of the training and the calibration rows; live calls
-are its only proof, as it is asked in the background. `nights/<day>/refit/<task>/` has its rows.
+are its only proof, as it is asked in the background. Of rows so few that none of them could prove
+anything it is the only student of the encoder. `nights/<day>/refit/<task>/` has its rows.
 """
 
 from __future__ import annotations
@@ -11,14 +12,17 @@ import shutil
 from collections.abc import Sequence
 
 from flows.night import shadow_plan
-from flows.night.champions import Champion
+from flows.night.champions import Champion, attempts
 from flows.night.folders import Night
 from registry.choice import JudgedStudent
+from tasks.calibrate.threshold import needed
 from tasks.core import stage
+from tasks.core.certificate import spent
 from tasks.core.rows import UNCURATED, rows, write_rows
 from tasks.core.task import load_one
 from tasks.train.folds import raw
 from tasks.train.prepare import to_learn
+from tasks.train.train import ladder
 
 LEARNED = "it has learned the rows that were to prove it: live calls are its proof"
 COPIED = ("task.json", "validation.parquet", "test.parquet")
@@ -33,12 +37,25 @@ def worth(
     """
     if night.out("train", task, "refit").exists():
         return True  # the night was begun before and came further: it ends the same
+    if any(one.verdict.passed for one in judged):
+        return False
+    if instead(night, task):
+        return "encoder" in ladder(night.out("dataset", task), night.params.train)[0]
     best = shadow_plan.waiting(night, judged)
-    rungs = {one.rung for one in judged}
-    if best is None or "encoder" not in rungs or any(one.verdict.passed for one in judged):
+    if best is None or "encoder" not in {one.rung for one in judged}:
         return False
     a_night = load_one(night.out("dataset", task)).size / len(night.clean())
     return shadow_plan.calls_left(night, task, best, serving) > a_night
+
+
+def instead(night: Night, task: str) -> bool:
+    """Return whether a refit takes the encoder's place: so few rows can prove nothing."""
+    asked, data = night.params.calibrate, night.out("dataset", task)
+    if asked.correct or not night.params.serve.shadow:
+        return False
+    level = spent(asked.delta, attempts(night, task) + 1)
+    least = needed(asked.accepted(task, load_one(data).family), level)
+    return len(rows(data / "calibration.parquet")) < least
 
 
 def gather(night: Night, task: str) -> None:
