@@ -76,10 +76,10 @@ def cut(found: Sequence[Row], labels: int, seed: int) -> list[Row]:
     return [some[place] for place in rng.permutation(len(some))]
 
 
-def threshold(sure: Sequence[float], right: Sequence[bool]) -> float:
-    """The lowest confidence above which at most `RISK` of the answers are wrong."""
+def threshold(sure: Sequence[float], right: Sequence[bool], risk: float = RISK) -> float:
+    """The lowest confidence above which at most `risk` of the answers are wrong."""
     order = np.argsort(-np.array(sure), kind="stable")
-    kept = np.cumsum(np.array(right)[order]) / np.arange(1, len(order) + 1) >= 1 - RISK
+    kept = np.cumsum(np.array(right)[order]) / np.arange(1, len(order) + 1) >= 1 - risk
     return float(np.array(sure)[order][kept][-1]) if kept.any() else np.inf
 
 
