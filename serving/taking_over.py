@@ -48,8 +48,10 @@ class Rollouts:
         if not steps:
             return DONE
         former = known["former"] if known and known.get("share", 1.0) < 1 else known
-        stays = {**former, **DONE} if former and former["adapter"] in loaded else None
-        return {"rollout": steps, "share": steps[0][0], "former": stays}
+        share = steps[0][0]
+        stays = share < 1 and former and former["adapter"] in loaded
+        kept = {**former, **DONE} if former and stays else None
+        return {"rollout": steps, "share": share, "former": kept}
 
 
 def rollouts(home: Path, steps: Steps, audits_per_false_alarm: float) -> Rollouts:

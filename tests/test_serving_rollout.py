@@ -143,6 +143,8 @@ def test_promote_begins_a_roll_out() -> None:
     assert PLAN.of(proven, former, LOADED)["rollout"] == STEPS[1:]
     assert PLAN.of(proven, former, LOADED)["share"] == 0.5
     assert Rollouts().of(new, former, LOADED)["share"] == 1.0
+    whole = Rollouts(((0.5, 10), (1.0, 20))).of(proven, former, LOADED)
+    assert (whole["share"], whole["former"]) == (1.0, None)  # nobody is left to answer the rest
 
 
 def test_promote_goes_on_with_a_roll_out() -> None:
