@@ -10,14 +10,12 @@ from typing import Any
 
 import msgspec
 import pytest
-import test_night_shadow_plan as small
-from sqlalchemy import Engine, event
-from test_night_shadow_plan import TASK
+from test_night_shadow_plan import TASK, begun
 
 from benchmarks import plain
 from flows.night import refit, shadow_plan
 from flows.night.folders import Night
-from registry import bundle, plots
+from registry import bundle
 from registry.choice import JudgedStudent
 from registry.gate import Verdict
 from tasks.core.certificate import read_proof
@@ -36,12 +34,7 @@ def params() -> Params:
 @pytest.fixture(scope="module")
 def night(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Night]:
     """A night with one task of 60 rows that train and 24 that prove, one of them off contract."""
-    event.listen(Engine, "connect", lambda database, _: database.execute("PRAGMA synchronous=OFF"))
-    made = Night(tmp_path_factory.mktemp("home"), "2026-03-02", params())
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(plots, "plots", lambda *_: {})
-        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
-        small.prepare(made)
+    with begun(tmp_path_factory.mktemp("home"), params()) as made:
         proof = made.out("dataset", TASK, "calibration.parquet")
         first, *others = rows(proof)
         write_rows(proof, [replace(first, answer="I would rather not say."), *others])

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 
 import httpx
 import msgspec
@@ -87,15 +89,22 @@ def prepare(night: Night) -> None:
     Originals(load_key(night.home)).save(night.out("deidentify"))
 
 
-@pytest.fixture(scope="module")
-def night(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Night]:
-    """A night whose only student has too few rows for a proof, registered."""
+@contextmanager
+def begun(home: Path, params: Params) -> Iterator[Night]:
+    """A night of one task, before its training; its registry is a file, and draws nothing."""
     event.listen(Engine, "connect", lambda database, _: database.execute("PRAGMA synchronous=OFF"))
-    made = Night(tmp_path_factory.mktemp("home"), "2026-03-02", params())
+    night = Night(home, "2026-03-02", params)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(plots, "plots", lambda *_: {})
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
-        prepare(made)
+        prepare(night)
+        yield night
+
+
+@pytest.fixture(scope="module")
+def night(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Night]:
+    """A night whose only student has too few rows for a proof, registered."""
+    with begun(tmp_path_factory.mktemp("home"), params()) as made:
         ladder.train(made, TASK, "linear", None)
         yield made
 
