@@ -35,6 +35,19 @@ _BORN = re.compile(
     r"(?P<v>\d{1,2}[./-]\d{1,2}[./-](?:19[2-9]\d|200\d|201[0-2])|"
     r"(?:19[2-9]\d|200\d|201[0-2])[./-]\d{1,2}[./-]\d{1,2})(?!\d)"
 )
+_FOUNDED = re.compile(  # `la società è nata a Torino il`: a founding is no birthday
+    r"(?:^|[.,;:!?\n\"(]\s*)(?:\w+\s){0,2}(?:l['’])?(?:"
+    r"company|start-?up|charity|union|museum|project|brand|"
+    r"firma|unternehmen|gesellschaft|verein|stiftung|projekt|marke|"
+    r"empresa|compañía|sociedad|asociación|fundación|proyecto|marca|"
+    r"société|entreprise|association|fondation|projet|marque|"
+    r"società|azienda|impresa|ditta|associazione|fondazione|progetto|"
+    r"bedrijf|vennootschap|vereniging|stichting|merk|"
+    r"sociedade|associação|fundação|projeto)\s(?:(?-i:[A-ZÀ-Þ])\S*\s){0,2}"
+    r"(?:was|is|wurde|ist|est|fue|nació|è|werd|foi|nasceu|born|nat[ao]|née?|nacid[oa]|geboren)\s"
+    r"[^.,;:!?\n]*$",
+    re.IGNORECASE,
+)
 _BESIDE = re.compile(r"[\s,>]{1,4}")
 
 
@@ -83,7 +96,7 @@ def resolve(text: str, findings: Sequence[Finding]) -> list[Finding]:
             kept.append(replace(finding, start=start, end=end))
         elif not there:
             kept.append(finding)
-    found = [f for f in _homes(text, sorted(kept)) if not _lone_code(text[f.start : f.end], f)]
+    found = [f for f in _homes(text, sorted(kept)) if not _nobodys(text, f)]
     return sorted([*found, *_births(text, found)])
 
 
@@ -106,10 +119,13 @@ def _births(text: str, findings: Sequence[Finding]) -> Iterator[Finding]:
             yield Finding(*match.span("v"), "BIRTH_DATE", 0.6, "shape")
 
 
-def _lone_code(text: str, finding: Finding) -> bool:
-    """A number or code that the tagger takes for an address, with nothing of an address around."""
+def _nobodys(text: str, finding: Finding) -> bool:
+    """A lone code that the tagger takes for an address; the day on which something was founded."""
+    if finding.kind == "BIRTH_DATE":
+        return _FOUNDED.search(text, max(0, finding.start - 120), finding.start) is not None
+    code = text[finding.start : finding.end]
     alone = finding.kind == "ADDRESS" and finding.detector == "tagger"
-    return alone and len(text.split()) == 1 and any(c.isdigit() for c in text)
+    return alone and len(code.split()) == 1 and any(c.isdigit() for c in code)
 
 
 def _homes(text: str, findings: list[Finding]) -> list[Finding]:
