@@ -16,9 +16,11 @@ import msgspec
 from serving import evidence
 from serving.evidence import EvidenceKey, JournalLine, Observation, RiskTest, observed
 from serving.route import RouteFile
+from tasks.core.records import digest
 from tasks.core.stage import write_atomic
 
 FOLDER, READ, RAISED = "watch", "read.json", "raised.json"
+FIRST = 64  # bytes that tell a journal's file from others
 
 
 def gather(home: Path) -> list[Observation]:
@@ -39,12 +41,11 @@ def look(home: Path, *, keep: bool = False) -> list[Observation]:
     by_id = {observation.id: observation for observation in _kept(folder)}
     offsets = _offsets(folder)
     for file in evidence.files(home / "journal"):
-        stat = file.stat()
-        name = f"{file.name} {stat.st_ino}"  # another file may come under the name of a rotated one
+        name, size = _name(file), file.stat().st_size
         start = offsets.get(name, 0)
-        if stat.st_size <= start:
+        if size <= start:
             continue
-        end = _end(file, start, stat.st_size)
+        end = _end(file, start, size)
         new = [observation for observation in _new(file, start, end) if observation.id not in by_id]
         by_id |= {observation.id: observation for observation in new}
         offsets[name] = end
@@ -98,6 +99,16 @@ def audited(home: Path, key: EvidenceKey) -> list[JournalLine]:
 def _about(line: JournalLine, key: EvidenceKey) -> bool:
     observation = observed(line)
     return observation is not None and observation.key == key
+
+
+def _name(file: Path) -> str:
+    """The name of a journal's file, and what is first in it: the call's id, if nothing else.
+
+    Another file may come under the name of one that was rotated or removed, and in its place on
+    the disk.
+    """
+    with file.open("rb") as opened:
+        return f"{file.name} {digest(opened.read(FIRST))}"
 
 
 def _new(file: Path, start: int, end: int) -> Iterator[Observation]:

@@ -124,7 +124,7 @@ def observed(line: JournalLine) -> Observation | None:
         key=EvidenceKey(line.task, asked.adapter, asked.version, asked.since),
         wrong=not line.audit.agrees if served and line.audit else None,
         conversation=line.conversation and digest(line.conversation),
-        opening=digest(user_text(request)),
+        opening=digest(user_text(request) if request else ""),  # a full journal keeps no texts
         request=digest(msgspec.json.encode(request).decode()),
         teacher=" ".join(filter(None, (reply.model, reply.fingerprint))),
         asked=str(request.get("model") or ""),
@@ -226,7 +226,9 @@ class Evidence:
         if key not in self._tests:
             self._tests[key] = RiskTest(route, self.threshold)
         test = self._tests[key]
-        test.route, test.steps = route, max(test.steps, route.done)  # as all gateways know by now
+        test.route = route
+        if route.done > test.steps:  # all gateways' audits say more than this one's
+            test.steps, test.alarm = route.done, None
         return test
 
     def breached(self, route: Route) -> bool:

@@ -17,6 +17,7 @@ from served import client, gateway, large, requests, student, write_routes
 from serving import audit_history
 from serving.evidence import Evidence, JournalLine, Observation, RiskTest, drawn, observed
 from serving.gateway import Gateway
+from serving.journal import Journal
 from serving.route import Promise, RouteFile
 
 pytestmark = pytest.mark.anyio
@@ -168,3 +169,40 @@ def test_the_change_is_dated() -> None:
         see(found, n, n < 250 or n % 2 == 0)
     assert found.alarm
     assert found.changed == pytest.approx(250, abs=5)
+
+
+def write(journal: Journal, numbers: range) -> None:
+    """Served and audited calls, each of a conversation of its own."""
+    for number in numbers:
+        student = {"adapter": ROUTE.adapter, "version": 3, "since": 0.0}
+        more = {"answered_by": ROUTE.adapter, "student": student, "task": ROUTE.task.id}
+        asked = {"id": f"c{number:032}", "at": 1e9, "conversation": f"k{number}"}
+        journal.append(asked | more | {"request": ASKED[0], "audit": {"agrees": True}})
+    journal.sync()
+
+
+def test_a_journal_that_was_removed_hides_nothing(tmp_path: Path) -> None:
+    """Its day's file is made again, perhaps in the same place on the disk, and read from its start.
+
+    What was read of the first one is kept.
+    """
+    journal = Journal(tmp_path / "journal")
+    for numbers in (range(10), range(10, 30)):
+        write(journal, numbers)
+        assert len(audit_history.gather(tmp_path)) == numbers.stop
+        (file,) = (tmp_path / "journal").glob("*.jsonl")
+        file.unlink()
+    journal.close()
+
+
+async def test_a_full_journal_is_evidence_too(tmp_path: Path) -> None:
+    """Its lines have no texts any more; they still say whose answers agree."""
+    write_routes(tmp_path, ROUTE)
+    journal = Journal(tmp_path / "journal", most=0)
+    write(journal, range(10))
+    journal.close()
+    assert served.journal(tmp_path)[-1]["request"] is None
+    assert len(audit_history.gather(tmp_path)) == 10
+    built = gateway(tmp_path, right)
+    built.remember()
+    assert built.students.evidence.of(ROUTE).n == 10

@@ -17,9 +17,9 @@ from test_serving_evidence import contrary, line, right
 
 from registry import ledger
 from serving import audit_history
-from serving.evidence import RiskTest
+from serving.evidence import Evidence, RiskTest
 from serving.gateway import Gateway
-from serving.route import Promise, Route
+from serving.route import Promise, Route, RouteFile
 from serving.taking_over import Rollouts, rollouts
 
 pytestmark = pytest.mark.anyio
@@ -181,6 +181,19 @@ def test_a_roll_out_that_is_done_stays_done() -> None:
         for n in range(2):
             test.see(line(n, False))
         assert (test.steps, test.alarm) == (done, alarm)
+
+
+def test_audits_of_all_gateways_overrule_one_of_them(tmp_path: Path) -> None:
+    """Who was taken back by a gateway's first audits answers there, too, when all let it go on."""
+    write_routes(tmp_path, NEW)
+    evidence = Evidence(RouteFile(tmp_path / "routes.json"))
+    evidence.recall(one for n in range(2) if (one := line(n, False)))
+    assert evidence.breached(NEW)
+    whole = replace(NEW, share=1.0, done=2)
+    assert not evidence.breached(whole)
+    write_routes(tmp_path, whole)
+    evidence.recall(one for n in range(2, 6) if (one := line(n, False)))
+    assert evidence.breached(whole)  # as any champion
 
 
 def json(route: Route, **more: Any) -> dict[str, Any]:
