@@ -56,7 +56,7 @@ def stream(steps: Steps, risk: float, seed: int) -> tuple[int, float, float]:
             continue
         bad = bool(errors[call] < risk)
         served_wrong += bad
-        if audits[call] >= max(base, rollout.audit_rate(steps, n, new)):
+        if audits[call] >= max(base, rollout.audit_rate(steps, done, n, new)):
             continue
         n, wrong = n + 1, wrong + bad
         detector.see(bad)

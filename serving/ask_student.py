@@ -82,10 +82,13 @@ class Students:
     def _turn(self, exchange: Exchange, request: Json, match: Match) -> tuple[Match, str]:
         """Return who answers this conversation in a roll-out; a reason where it is the teacher."""
         route = match.route
-        if (share := self.evidence.share(route)) >= 1:
+        share = self.evidence.share(route)
+        full = self.evidence.full(route, self._asking[route.adapter])
+        if share >= 1 and not full:
             return match, ""
         name = conversation_of(exchange.id, exchange.conversation, request, route.task)
-        if rollout.chosen(name, route.adapter, share) and not self.evidence.breached(route):
+        chosen = not full and rollout.chosen(name, route.adapter, share)
+        if chosen and not self.evidence.breached(route):
             return match, ""
         former = match_of(route.former, request) if route.former else None
         if former is not None:

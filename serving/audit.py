@@ -15,7 +15,7 @@ import msgspec
 
 from serving.accepted_keys import AcceptedKeys
 from serving.client import Unreachable
-from serving.evidence import Evidence, JournalLine
+from serving.evidence import Evidence, EvidenceKey, JournalLine
 from serving.exchange import Exchange, reply_fields
 from serving.journal import Journal
 from serving.metrics import Metrics
@@ -50,6 +50,10 @@ class Audits:
         task = asyncio.create_task(self._audit(exchange, line, contract, served))
         self._running.add(task)
         task.add_done_callback(self._running.discard)
+        if exchange.match:
+            key = [EvidenceKey.of(exchange.match.route)]
+            self.evidence.awaited.update(key)
+            task.add_done_callback(lambda _: self.evidence.awaited.subtract(key))
 
     async def finish(self, seconds: float) -> None:
         """Wait for the audits under way; those that take longer are given up, their lines kept."""

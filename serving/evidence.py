@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import logging
 import math
+from collections import Counter as Counts
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
@@ -138,6 +139,7 @@ class RiskTest:
     threshold: float
     detector: ChangeDetector = field(init=False)
     wrong: int = 0
+    unserved: int = 0  # of those that counted
     times: list[float] = field(default_factory=list)
     alarm: int | None = None
     steps: int = 0  # of its roll-out that are done
@@ -145,6 +147,7 @@ class RiskTest:
 
     def __post_init__(self) -> None:
         self.detector = ChangeDetector(self.route.certificate.alpha)
+        self.steps = self.route.done
 
     @property
     def n(self) -> int:
@@ -163,6 +166,7 @@ class RiskTest:
             return False
         self.detector.see(bool(observation.wrong))
         self.wrong += bool(observation.wrong)
+        self.unserved += observation.wrong is None
         self.times.append(observation.at)
         if self.alarm is None and (self.detector.alarm(self.threshold) or self._taken_back()):
             self.alarm = self.n
@@ -178,7 +182,7 @@ class RiskTest:
         steps, certificate = self.route.rollout, self.route.certificate
         if self.steps >= len(steps):
             return False
-        needed = rollout.needed(steps, self.steps)
+        needed = rollout.needed(steps, self.steps) + self.unserved
         said = rollout.verdict(self.wrong, self.n, needed, certificate.alpha)
         self.steps += said == "go on"
         return said == "take back"
@@ -213,6 +217,7 @@ class Evidence:
     threshold: float = ALARM
     new: float = 0.0  # the share of a new student's answers that is audited
     revoked: Counter | None = None
+    awaited: Counts[EvidenceKey] = field(default_factory=Counts)  # answers whose audit is under way
     _tests: dict[EvidenceKey, RiskTest] = field(default_factory=dict)
 
     def of(self, route: Route) -> RiskTest:
@@ -220,7 +225,9 @@ class Evidence:
         key = EvidenceKey.of(route)
         if key not in self._tests:
             self._tests[key] = RiskTest(route, self.threshold)
-        return self._tests[key]
+        test = self._tests[key]
+        test.route, test.steps = route, max(test.steps, route.done)  # as all gateways know by now
+        return test
 
     def breached(self, route: Route) -> bool:
         """Return whether a route's student broke its promise, and may answer nothing more."""
@@ -228,11 +235,20 @@ class Evidence:
 
     def share(self, route: Route) -> float:
         """Return the share of its task's conversations that a route's student may answer."""
-        return max(route.share, self.of(route).share) if route.rollout else 1.0
+        return self.of(route).share if route.rollout else 1.0
+
+    def full(self, route: Route, asked: int) -> bool:
+        """Return whether as many answers are unaudited, or `asked` for, as a new student may have.
+
+        Where calls come faster than audits end, a bad one would answer many before the first does.
+        """
+        most = rollout.at_once(route.rollout, self.of(route).steps)
+        return self.awaited[EvidenceKey.of(route)] + asked >= most
 
     def audit_rate(self, route: Route) -> float:
         """Return the least share of its answers to audit: more of a new student's."""
-        return max(route.audit, rollout.audit_rate(route.rollout, self.of(route).n, self.new))
+        test = self.of(route)
+        return max(route.audit, rollout.audit_rate(route.rollout, test.steps, test.n, self.new))
 
     def see(self, line: JournalLine) -> None:
         """Take in one line of the journal."""

@@ -38,9 +38,9 @@ class Route:
 
     `since` is when a person put a revoked version back (seconds since the epoch), else 0; `audit`
     is the least share of its answers that is audited. `rollout` are the steps in which it takes its
-    traffic over (see `tasks.core.rollout`), `share` is what all gateways' audits allow at least;
-    `former` answers the rest, or the teacher. `usual` are the settings that calls of the task have
-    by design (see `tasks.dataset.steering`); None where nobody knows.
+    traffic over (see `tasks.core.rollout`), `share` is what all gateways' audits allow at least and
+    `done` the steps behind it; `former` answers the rest, or the teacher. `usual` are the settings
+    that calls of the task have by design (see `tasks.dataset.steering`); None where nobody knows.
     """
 
     task: Task
@@ -53,6 +53,7 @@ class Route:
     audit: float = 0.0
     rollout: tuple[tuple[float, int], ...] = ()
     share: float = 1.0
+    done: int = 0
     former: Route | None = None
     usual: tuple[str, ...] | None = None
 

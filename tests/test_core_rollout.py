@@ -49,8 +49,9 @@ def test_steps_add_up() -> None:
 
 def test_more_is_audited_of_a_new_student() -> None:
     """All while it takes over, then less as evidence grows; one without steps as ever."""
-    assert [audit_rate(STEPS, n, 0.5) for n in (0, 29, 30, 60, 300)] == [1, 1, 0.5, 0.25, 0.05]
-    assert audit_rate((), 0, 0.5) == audit_rate((), 9, 0.5) == 0.0
+    assert [audit_rate(STEPS, done, 40, 0.5) for done in (0, 1)] == [1, 1]
+    assert [audit_rate(STEPS, 2, n, 0.5) for n in (0, 15, 30, 60, 300)] == [1, 1, 0.5, 0.25, 0.05]
+    assert audit_rate((), 0, 0, 0.5) == audit_rate((), 0, 9, 0.5) == 0.0
 
 
 def test_a_conversation_stays() -> None:

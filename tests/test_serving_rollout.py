@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,13 +12,14 @@ import httpx
 import msgspec
 import pytest
 import served
-from served import client, gateway, requests, write_routes
-from test_serving_evidence import contrary, right
+from served import client, gateway, large, requests, write_routes
+from test_serving_evidence import contrary, line, right
 
 from registry import ledger
 from serving import audit_history
+from serving.evidence import RiskTest
 from serving.gateway import Gateway
-from serving.route import Route
+from serving.route import Promise, Route
 from serving.taking_over import Rollouts, rollouts
 
 pytestmark = pytest.mark.anyio
@@ -48,7 +51,7 @@ async def answered(built: Gateway, numbers: range) -> list[tuple[str, str]]:
 
 
 async def test_a_new_champion_answers_a_share(tmp_path: Path) -> None:
-    """The former one answers the rest; a conversation stays with whom it began."""
+    """The former one answers the rest; a conversation that it has begun stays with it."""
     write_routes(tmp_path, replace(NEW, former=FORMER))
     built = gateway(tmp_path, right)
     found = await answered(built, range(40))
@@ -122,6 +125,64 @@ async def test_more_is_audited_while_it_is_new(tmp_path: Path) -> None:
     assert rates[-1] == pytest.approx(0.5 * 30 / seen.n, rel=0.1)
 
 
+async def test_all_is_audited_while_it_waits(tmp_path: Path) -> None:
+    """One with many audits, too many of them wrong to go on, is new still."""
+    write_routes(tmp_path, NEW)
+    evidence = gateway(tmp_path, right).students.evidence
+    evidence.new = 0.5
+    evidence.recall(one for n in range(40) if (one := line(n, n not in (5, 25, 35))))
+    assert (evidence.of(NEW).n, evidence.breached(NEW), evidence.share(NEW)) == (40, False, 0.5)
+    assert evidence.audit_rate(NEW) == 1.0
+
+
+async def test_few_answers_wait_for_their_audits(tmp_path: Path) -> None:
+    """A bad one gives no more than a step's before the first audit ends, however many calls."""
+
+    def slow(request: httpx.Request) -> httpx.Response:
+        time.sleep(0.2)
+        return large(request)
+
+    route = replace(NEW, rollout=((1.0, 5), (1.0, 15)), share=1.0)
+    write_routes(tmp_path, route)
+    built = gateway(tmp_path, contrary, slow)
+    async with client(built) as agent:
+        calls = [agent.post("/v1/chat/completions", json=one) for one in ASKED]
+        told = [reply.headers["x-flywheel-reason"] for reply in await asyncio.gather(*calls)]
+        await built.audits.finish(10)
+    assert told.count("served") <= 5
+    assert built.students.evidence.breached(route)
+    assert not built.students.evidence.full(replace(route, version=2, done=2), asked=1_000)
+
+
+async def test_who_is_replaced_in_its_roll_out_is_audited_on(tmp_path: Path) -> None:
+    """It answers the rest of the conversations, and each of its answers is audited as before."""
+    later = replace(NEW, adapter="route-abc123-v4-00000000", version=4)
+    write_routes(tmp_path, replace(later, former=replace(NEW, share=1.0, done=1)))
+    await answered(gateway(tmp_path, right, audit=0.1), range(20))
+    rates = {line["answered_by"]: line["audit_rate"] for line in served.journal(tmp_path)}
+    assert rates == {later.adapter: 1.0, NEW.adapter: 1.0}
+
+
+def test_only_answers_that_were_given_count_for_a_step() -> None:
+    """Where the risk is about all calls, those that the teacher answered move no roll-out."""
+    test = RiskTest(replace(NEW, certificate=Promise(risk="marginal")), 200)
+    unserved = (line(n, True, answered_by="teacher", audit=None) for n in range(60))
+    assert all(test.see(one) for one in unserved if one)
+    assert (test.n, test.steps) == (60, 0)
+    for n in range(100, 110):
+        test.see(line(n, True))
+    assert test.steps == 1
+
+
+def test_a_roll_out_that_is_done_stays_done() -> None:
+    """Its first audits are forgotten one day; those that are read then are no roll-out's."""
+    for done, alarm in ((0, 2), (2, None)):
+        test = RiskTest(replace(NEW, done=done), 3_000)
+        for n in range(2):
+            test.see(line(n, False))
+        assert (test.steps, test.alarm) == (done, alarm)
+
+
 def json(route: Route, **more: Any) -> dict[str, Any]:
     """A route as routes.json has it."""
     return {**msgspec.json.decode(msgspec.json.encode(route)), **more}
@@ -151,10 +212,10 @@ def test_promote_goes_on_with_a_roll_out() -> None:
     """What all gateways' audits allow; at the end the former champion is let go."""
     known = json(replace(NEW, former=FORMER))
     assert PLAN.of(json(NEW), known, LOADED)["share"] == 0.25
-    half = Rollouts(STEPS, {(NEW.task.id, 3): 0.5}).of(json(NEW), known, LOADED)
-    assert (half["share"], half["former"]["version"]) == (0.5, 2)
-    done = Rollouts(STEPS, {(NEW.task.id, 3): 1.0}).of(json(NEW), known, LOADED)
-    assert (done["share"], done["former"]) == (1.0, None)
+    half = Rollouts(STEPS, {(NEW.task.id, 3): 1}).of(json(NEW), known, LOADED)
+    assert (half["share"], half["done"], half["former"]["version"]) == (0.5, 1, 2)
+    done = Rollouts(STEPS, {(NEW.task.id, 3): 2}).of(json(NEW), known, LOADED)
+    assert (done["share"], done["done"], done["former"]) == (1.0, 2, None)
 
 
 def test_going_back_is_at_once() -> None:
@@ -170,6 +231,14 @@ def test_who_is_promoted_during_a_roll_out_takes_over_from_the_proven_one() -> N
     assert PLAN.of(next_one, known, LOADED)["former"]["version"] == 2
 
 
+def test_who_answers_all_in_its_roll_out_goes_on_with_it() -> None:
+    """Beside the one that takes over from it, and when that one is taken back."""
+    known, next_one = json(replace(NEW, share=1.0, done=1)), json(replace(NEW, version=4))
+    begun = next_one | PLAN.of(next_one, known, LOADED)
+    for found in (begun["former"], PLAN.of(json(NEW), begun, LOADED)):
+        assert (found["rollout"], found["share"], found["done"]) == ([*map(list, STEPS)], 1.0, 1)
+
+
 async def test_a_step_is_written_into_the_ledger_once(tmp_path: Path) -> None:
     """With the audits that allowed it."""
     write_routes(tmp_path, NEW)
@@ -180,7 +249,7 @@ async def test_a_step_is_written_into_the_ledger_once(tmp_path: Path) -> None:
     built.journal.close()
     for _ in range(2):
         found = rollouts(tmp_path, STEPS, 3_000)
-    assert found.shares == {(NEW.task.id, 3): 0.5}
+    assert found.done == {(NEW.task.id, 3): 1}
     (entry,) = ledger.entries(tmp_path)
     assert (entry.who, entry.before, entry.after, entry.moved) == ("roll-out", 3, 3, False)
     assert entry.reason.startswith("It answers 50% of the conversations now: ")

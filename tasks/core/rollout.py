@@ -38,14 +38,18 @@ def needed(steps: Steps, done: int | None = None) -> int:
     return sum(more for _, more in steps[: None if done is None else done + 1])
 
 
-def audit_rate(steps: Steps, n: int, new: float) -> float:
+def audit_rate(steps: Steps, done: int, n: int, new: float) -> float:
     """The share of a student's answers that is audited, by the `n` that were.
 
-    All while it takes over: its steps take the same number of audits at any rate, and so fewer
+    All until its steps are done: they take the same number of audits at any rate, and so fewer
     wrong answers. Then `new`, and less as evidence grows.
     """
-    whole = needed(steps)
-    return 1.0 if n < whole else new * whole / max(1, n)
+    return 1.0 if done < len(steps) else min(1.0, new * needed(steps) / max(1, n))
+
+
+def at_once(steps: Steps, done: int) -> float:
+    """The most answers that may wait for their audits: what no audit has seen yet may be wrong."""
+    return steps[done][1] if done < len(steps) else float("inf")
 
 
 def chosen(conversation: str, adapter: str, part: float) -> bool:
