@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -156,7 +157,14 @@ def to_beat(night: Night, serving: Champion | None) -> float:
     return gate.to_beat(serving.certificate, standing(night, serving), alpha, asked.risk)
 
 
-def attempts(night: Night, task: str) -> int:
-    """Return how often the task's students were put to the proof, in all nights."""
-    proofs = night.home.glob(f"nights/*/calibrate/{task}/*/certificate.json")
+def attempts(night: Night, task: str, tonight: Collection[str] | None = None) -> int:
+    """Return how often the task's students were put to the proof, in all nights.
+
+    What a killed night left half written is no proof. `tonight` are the students of this night that
+    count; by default all do.
+    """
+    proofs = night.home.glob(f"nights/*/calibrate/{task}/[!.]*/certificate.json")
+    if tonight is not None:
+        here = night.out("calibrate", task)
+        proofs = (p for p in proofs if p.parents[1] != here or p.parent.name in tonight)
     return max((read_proof(path).attempt for path in proofs), default=0)

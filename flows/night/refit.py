@@ -25,6 +25,7 @@ from tasks.train.prepare import to_learn
 from tasks.train.train import ladder
 
 LEARNED = "it has learned the rows that were to prove it: live calls are its proof"
+CHEAPER = ("domain", "linear")  # students that are put to the proof before the encoder's
 COPIED = ("task.json", "validation.parquet", "test.parquet")
 
 
@@ -35,8 +36,11 @@ def worth(
 
     About to be is one that the next night's calls are expected to prove.
     """
-    if night.out("train", task, "refit").exists():
-        return True  # the night was begun before and came further: it ends the same
+    proofs = night.out("calibrate", task)
+    if (proofs / shadow_plan.RUNG).exists():  # the night was begun before: it ends the same
+        return (proofs / "refit").exists()
+    if night.out("refit", task).exists():
+        return True
     if any(one.verdict.passed for one in judged):
         return False
     if instead(night, task):
@@ -49,11 +53,14 @@ def worth(
 
 
 def instead(night: Night, task: str) -> bool:
-    """Return whether a refit takes the encoder's place: so few rows can prove nothing."""
+    """Return whether a refit takes the encoder's place: so few rows can prove nothing.
+
+    The answer stays the same when the encoder was put to the proof, and in a night begun again.
+    """
     asked, data = night.params.calibrate, night.out("dataset", task)
     if asked.correct or not night.params.serve.shadow:
         return False
-    level = spent(asked.delta, attempts(night, task) + 1)
+    level = spent(asked.delta, attempts(night, task, CHEAPER) + 1)
     least = needed(asked.accepted(task, load_one(data).family), level)
     return len(rows(data / "calibration.parquet")) < least
 

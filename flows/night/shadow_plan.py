@@ -7,6 +7,7 @@ it about calls that the teacher answers anyway.
 from __future__ import annotations
 
 import math
+import time
 from collections import Counter
 from collections.abc import Iterator, Sequence, Set
 from dataclasses import replace
@@ -135,12 +136,22 @@ def _drafted(
         delta=asked.delta,
         attempt=champions.attempts(night, task) + 1,
         thresholds=chosen,
-        loaded=ended(night.day),
+        loaded=_later(night, domains.dataset(night, task, one.rung)),
         risk=asked.risk,
         learned=tuple(sorted(learned)),
         before=before,
         largest=min(LARGEST, max(sizes.values(), default=1)),
     )
+
+
+def _later(night: Night, data: Path) -> float:
+    """Return from when on calls are later than all that shape or prove a student.
+
+    Logs that a person names may go on after the night's day; a date that is still to come is wrong.
+    """
+    learned = [*raw(data), *rows(data / "validation.parquet")]
+    last = max((row.at for row in learned), default=0.0)
+    return max(ended(night.day), min(math.nextafter(last, math.inf), time.time()))
 
 
 def _guide(night: Night, task: str, rung: Rung) -> list[tuple[float, bool]]:
