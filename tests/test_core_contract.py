@@ -129,6 +129,44 @@ def test_labels_are_found_in_a_drifting_teacher() -> None:
 
 
 @pytest.mark.parametrize(
+    "lead_in",
+    [
+        "Sure! Here is the answer:\n",
+        "Here's the JSON you asked for:\n\n",
+        "Hier ist es:\n",
+        "OK:\n",
+    ],
+)
+def test_an_announced_answer_is_the_answer(lead_in: str) -> None:
+    """What a chatty teacher says before it is no disagreement, and is not learned with a form."""
+    labels = Contract(kind="labels", labels=("solved", "not_solved"))
+    form = Contract(kind="json", schema={"type": "object", "required": ["a"]})
+    assert answer(said(lead_in + "solved"), labels) == "solved"
+    for body in ('{"a": 1}', '```json\n{"a": 1}\n```'):
+        assert answer(said(lead_in + body), form) == '{"a": 1}'
+    assert agree(lead_in + "We have 8 of them", "We have 8 of them.", TEXT)
+    talk = [
+        json.dumps({"content": text}) for text in (lead_in + "It is sold out.", "It is sold out")
+    ]
+    assert agree(*talk, Contract(kind="tools", schema={}))
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("Approved:\nthe refund", "Rejected:\nthe refund"),
+        ("Okay, approved:\n- the refund", "Okay, rejected:\n- the refund"),
+        ("Sure, I will", "I will"),
+        ("Version 2", "Version 2.1"),
+        ("Is it gone?", "Is it gone."),
+        ("Here is the answer:", ""),
+    ],
+)
+def test_what_says_something_is_no_lead_in(one: str, other: str) -> None:
+    assert not agree(one, other, TEXT)
+
+
+@pytest.mark.parametrize(
     "labels",
     [("<=50K", ">50K"), ("A", "A*", "B"), ("<50", ">50"), ("Approved!", "Denied.", "Hold"),
      ("**yes**", "**no**"), ("<a>", "<b>")],

@@ -55,7 +55,7 @@ def place() -> Iterator[Path]:
     (folder / "home" / "adapters").mkdir(parents=True)
     (folder / "tmp").mkdir()
     log = folder / "yesterday.jsonl"
-    log.write_bytes(b"".join(msgspec.json.encode(one) + b"\n" for one in calls(500, *KINDS)))
+    log.write_bytes(b"".join(msgspec.json.encode(one) + b"\n" for one in calls(300, *KINDS)))
     params(folder, log, nightly="*/2 * * * *", promote=20)
     own(folder)
     yield folder

@@ -29,9 +29,9 @@ KINDS = ("route", "triage")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with yesterday's calls and params whose schedules are short."""
     folder = tmp_path_factory.mktemp("unattended")
-    lines = [msgspec.json.encode(call) + b"\n" for call in calls(500, *KINDS)]
+    lines = [msgspec.json.encode(call) + b"\n" for call in calls(300, *KINDS)]
     (folder / "log.jsonl").write_bytes(b"".join(lines))
-    params(folder, folder / "log.jsonl", nightly="*/3 * * * *", promote=60)
+    params(folder, folder / "log.jsonl", nightly="*/2 * * * *", promote=60)
     return folder
 
 

@@ -22,7 +22,7 @@ from tasks.core.labels import MOST, closed, core
 from tasks.core.records import Json, digest, text_of
 from tasks.core.schema import call_schema, functions, inline, schema_of
 from tasks.core.schema_check import Uncheckable, first_error
-from tasks.core.spoken import spoken
+from tasks.core.spoken import spoken, unannounced
 
 Kind = Literal["labels", "json", "tools", "text"]
 
@@ -98,10 +98,17 @@ def reply_of(answer: str, contract: Contract, *, salt: str = "") -> Json:
 
 
 def settle(answer: str, contract: Contract) -> str:
-    """Bring a drifting label (`"Refund".`, `[refund]`) to the form in the contract."""
-    if contract.kind != "labels":
-        return answer
-    return _labels(contract.labels).get(core(answer), answer)
+    """Bring a drifting label (`"Refund".`, `[refund]`) to the form in the contract.
+
+    What is announced (`Here is the JSON:`) where labels or JSON are agreed on is the answer alone.
+    """
+    if contract.kind == "labels":
+        known = _labels(contract.labels)
+        return known.get(core(answer)) or known.get(core(unannounced(answer)), answer)
+    if contract.kind == "json" and (alone := unannounced(answer)) != answer:
+        value = structure(alone)
+        return answer if value is None else _dumps(value)
+    return answer
 
 
 def violation(answer: str, contract: Contract) -> str | None:
@@ -123,23 +130,34 @@ def violation(answer: str, contract: Contract) -> str | None:
     return _against(schema, value)
 
 
-def normal(answer: str, contract: Contract | None = None) -> str:
+def normal(answer: str, contract: Contract | None = None, *, alone: bool = False) -> str:
     """The form in which answers are compared: key order, spacing and 1 or 1.0 do not matter.
 
-    With a `labels` contract letter case and decoration do not matter either.
+    Nor does a text's last full stop; with a `labels` contract neither do letter case and
+    decoration. `alone` leaves out a line that announces a text.
     """
     if contract is not None and contract.kind == "labels":
         return core(answer)
     with suppress(RecursionError):
         value = structure(answer)
         if value is not None:
-            return json.dumps(_plain(value), ensure_ascii=False, sort_keys=True)
-    return " ".join(answer.split())
+            return json.dumps(_plain(value, alone), ensure_ascii=False, sort_keys=True)
+    return _said(answer, alone)
 
 
 def agree(a: str, b: str, contract: Contract | None = None) -> bool:
-    """Return whether two answers say the same."""
-    return a == b or normal(a, contract) == normal(b, contract)
+    """Return whether two answers say the same, one of them perhaps with a line that announces it.
+
+    Where both have one, it is part of what they say.
+    """
+    if a == b:
+        return True
+    one, other = normal(a, contract), normal(b, contract)
+    return (
+        one == other
+        or normal(a, contract, alone=True) == other
+        or (one == normal(b, contract, alone=True))
+    )
 
 
 def infer(requests: Sequence[Json], answers: Sequence[str]) -> Contract:
@@ -212,14 +230,20 @@ def _call(function: Json) -> Json:
     return {"name": function.get("name") or "", "arguments": arguments}
 
 
-def _plain(value: Any) -> object:
+def _plain(value: Any, alone: bool) -> object:
     if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
+        return {key: _plain(item, alone) for key, item in value.items()}
     if isinstance(value, list):
-        return [_plain(item) for item in value]
+        return [_plain(item, alone) for item in value]
     if isinstance(value, float) and value.is_integer():
         return int(value)
-    return " ".join(value.split()) if isinstance(value, str) else value
+    return _said(value, alone) if isinstance(value, str) else value
+
+
+def _said(text: str, alone: bool) -> str:
+    """A text as it is compared; a full stop behind a single word (`A.`) is part of it."""
+    words = " ".join((unannounced(text) if alone else text).split())
+    return words.rstrip(" .") if " " in words else words
 
 
 @lru_cache(maxsize=256)

@@ -1,4 +1,4 @@
-"""A reply's text without what a reasoning model thought aloud and without its template's marks."""
+"""A reply's text without what a model says around it: thoughts, its template's marks, a lead-in."""
 
 from __future__ import annotations
 
@@ -29,6 +29,21 @@ _END = re.compile(
     r"(?:\s*(?:<\|(?:return|end|im_end|endoftext|end_of_text|eot_id|eom_id|eot|end_of_turn)\|>"
     r"|<end_of_turn>|<eos>|<｜end▁of▁sentence｜>))+\s*\Z"
 )
+
+# A line that only announces what follows, in the languages that are read: `Sure! Here it is:`.
+_LEAD_IN = re.compile(
+    r"\s*(?:sure|certainly|of course|absolutely|okay|ok|here(?:['’]s| is| are| you)"
+    r"|below (?:is|are)|the (?:final )?answer is|klar|gerne|natürlich|hier (?:ist|sind|is|zijn)"
+    r"|natuurlijk|claro|por supuesto|aquí (?:está|tienes?|va)|bien sûr|voici|voilà"
+    r"|certo|certamente|ecco|aqui est[áã]o?)\b[^\n]{0,80}:[ \t]*(?:\n\s*|(?=[{\[`]))",
+    re.IGNORECASE,
+)
+
+
+def unannounced(text: str) -> str:
+    """A text without the line that announces it, if there is more of it."""
+    lead_in = _LEAD_IN.match(text)
+    return text[lead_in.end() :] or text if lead_in else text
 
 
 def spoken(text: str) -> str:
