@@ -46,6 +46,8 @@ FOUND = [  # text, what is found whole
     ("sono nato a bari il 7 luglio 1963", "7 luglio 1963"),
     ("The company director was born in Accra on 12 June 1971", "12 June 1971"),
     ("il direttore della società è nato a Bari il 7 luglio 1963", "7 luglio 1963"),
+    ("The company is run by Ann Lee born in Accra on 12 June 1971", "12 June 1971"),
+    ("la società è di Mario Rossi nato a Bari il 7 luglio 1963", "7 luglio 1963"),
     ("GEB.DAT 29-04-1938", "29-04-1938"),
     ("NASC 05-02-1935", "05-02-1935"),
     ("FEC.NAC. 08/08/1944", "08/08/1944"),

@@ -44,8 +44,8 @@ _FOUNDED = re.compile(  # `la società è nata a Torino il`: a founding is no bi
     r"società|azienda|impresa|ditta|associazione|fondazione|progetto|"
     r"bedrijf|vennootschap|vereniging|stichting|merk|"
     r"sociedade|associação|fundação|projeto)\s(?:(?-i:[A-ZÀ-Þ])\S*\s){0,2}"
-    r"(?:was|is|wurde|ist|est|fue|nació|è|werd|foi|nasceu|born|nat[ao]|née?|nacid[oa]|geboren)\s"
-    r"[^.,;:!?\n]*$",
+    r"(?:(?:was|is|wurde|ist|est|è|foi) )?(?:born|nat[ao]|née?|nacid[oa]|nació|nasceu)\s"
+    r"(?:(?!born|nat[ao]\b|née?\b|nacid)[^.,;:!?\n]){0,40}$",
     re.IGNORECASE,
 )
 _BESIDE = re.compile(r"[\s,>]{1,4}")
