@@ -36,7 +36,7 @@ from serving import chat_request, chat_response
 from serving.chat_request import BadRequest, ChatRequest
 from serving.decoder import DecodeJob, Engine
 from serving.http_server import listen
-from tasks.core.stage import Refused, own_cores
+from tasks.core.stage import Refused, limit_threads
 from tasks.students.causal import Student, base_path
 from tasks.students.encoder import EncoderStudent
 
@@ -239,7 +239,8 @@ def main() -> None:
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=8100)
     parser.add_argument("--max-adapters", type=int, default=32, help="of them in memory at once")
-    cores = int(os.environ.get("OMP_NUM_THREADS") or own_cores())
+    limit_threads()
+    cores = int(os.environ["OMP_NUM_THREADS"])
     parser.add_argument("--threads", type=int, default=cores, help="of each product")
     parser.add_argument("--token-env", default="POOL_TOKEN", help="variable with the bearer token")
     # The server finishes what it is doing and then raises the signal again.

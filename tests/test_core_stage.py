@@ -70,16 +70,17 @@ def test_a_gateway_does_not_start_on_a_volume_that_is_not_its_own() -> None:
     assert (ended.returncode, ended.stderr) == (2, said)
 
 
-@pytest.mark.parametrize(("said", "threads"), [(None, "1"), ("3", "3")])
+@pytest.mark.parametrize(("said", "threads"), [(None, "1 10000"), ("3", "3 3")])
 def test_a_process_starts_no_more_threads_than_it_has_cores(said: str | None, threads: str) -> None:
-    """By its affinity, as by a container's quota; what an operator says stands."""
+    """By its affinity, as by a container's quota, and they wait asleep; what is said stands."""
     script = (
         "import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})\n"
         "from tasks.core.stage import limit_threads; limit_threads()\n"
-        "print(os.environ['OMP_NUM_THREADS'])"
+        "print(*(os.environ[name] for name in ('OMP_NUM_THREADS', 'GOMP_SPINCOUNT')))"
     )
-    env = {k: v for k, v in os.environ.items() if k != "OMP_NUM_THREADS"}
-    env |= {"OMP_NUM_THREADS": said} if said else {}
+    names = ("OMP_NUM_THREADS", "GOMP_SPINCOUNT")
+    env = {k: v for k, v in os.environ.items() if k not in names}
+    env |= dict.fromkeys(names, said) if said else {}
     done = subprocess.run(
         [sys.executable, "-c", script],
         cwd=ROOT,
