@@ -27,7 +27,7 @@ from serving.route import Match, Route, RouteFile
 from tasks.calibrate.calibrate import confidence
 from tasks.calibrate.shadow_proof import ShadowAnswer, conversation_of
 from tasks.core import encryption
-from tasks.core.contract import agree, answer
+from tasks.core.contract import agree, answer, unanswered
 from tasks.core.params import Serve
 from tasks.core.records import Json
 from tasks.students.causal import Answer
@@ -72,7 +72,8 @@ class Shadows:
     def offer(self, line: Json, reply: Json, *, audited: bool = False) -> None:
         """Put a call aside that the teacher answered, by its line of the journal."""
         wanted = self.settings.shadow and self.routes.current().shadows
-        if wanted and len(self._queue) < WAITING:
+        whole = not unanswered(reply, line["finish_reason"])
+        if wanted and whole and len(self._queue) < WAITING:
             call = line["id"], line["at"], line["conversation"], line["request"]
             self._queue.append(_Waiting(*call, reply, 1.0 if audited else line["audit_rate"]))
 

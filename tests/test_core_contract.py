@@ -88,6 +88,23 @@ def test_talk_in_a_tools_task_is_an_answer_too() -> None:
     assert reply_of(text, Contract(kind="tools", schema={})) == said("Which order?")
 
 
+@pytest.mark.parametrize("text", ['{"a": 1e999}', '{"a": 1, "a": 2}'])
+def test_json_that_is_not_read_alike_everywhere_is_never_served(text: str) -> None:
+    """Which of two keys counts, and what is beyond all numbers, depends on the reader."""
+    assert answer_of(said(text)) == text
+    assert violation(text, Contract(kind="json", schema={}))
+    assert not any(agree(text, other) for other in ('{"a": 2}', '{"a": 1e998}'))
+
+
+@pytest.mark.parametrize("arguments", ["SELECT 1", '"SELECT 1"', "[1]", "null", "{broken"])
+def test_arguments_that_are_no_object_come_back_as_they_were(arguments: str) -> None:
+    """What an agent would be given is what was compared."""
+    reply = called("query", {})
+    reply["tool_calls"][0]["function"]["arguments"] = arguments
+    back = reply_of(answer_of(reply, tools=True), Contract(kind="tools", schema={}))
+    assert back["tool_calls"][0]["function"]["arguments"] == arguments
+
+
 @pytest.mark.parametrize("text", ["NaN", '{"a": NaN}', '{"a": 1', "[1, 2", "plain", ""])
 def test_what_is_not_json_stays_text(text: str) -> None:
     assert answer_of(said(text)) == text
@@ -126,44 +143,6 @@ def test_labels_are_found_in_a_drifting_teacher() -> None:
     assert settle("Refund.", contract) == "[[refund]]"
     assert violation(answer(said("'other'"), contract), contract) is None
     assert violation("I think refund", contract) == "not one of the labels"
-
-
-@pytest.mark.parametrize(
-    "lead_in",
-    [
-        "Sure! Here is the answer:\n",
-        "Here's the JSON you asked for:\n\n",
-        "Hier ist es:\n",
-        "OK:\n",
-    ],
-)
-def test_an_announced_answer_is_the_answer(lead_in: str) -> None:
-    """What a chatty teacher says before it is no disagreement, and is not learned with a form."""
-    labels = Contract(kind="labels", labels=("solved", "not_solved"))
-    form = Contract(kind="json", schema={"type": "object", "required": ["a"]})
-    assert answer(said(lead_in + "solved"), labels) == "solved"
-    for body in ('{"a": 1}', '```json\n{"a": 1}\n```'):
-        assert answer(said(lead_in + body), form) == '{"a": 1}'
-    assert agree(lead_in + "We have 8 of them", "We have 8 of them.", TEXT)
-    talk = [
-        json.dumps({"content": text}) for text in (lead_in + "It is sold out.", "It is sold out")
-    ]
-    assert agree(*talk, Contract(kind="tools", schema={}))
-
-
-@pytest.mark.parametrize(
-    ("one", "other"),
-    [
-        ("Approved:\nthe refund", "Rejected:\nthe refund"),
-        ("Okay, approved:\n- the refund", "Okay, rejected:\n- the refund"),
-        ("Sure, I will", "I will"),
-        ("Version 2", "Version 2.1"),
-        ("Is it gone?", "Is it gone."),
-        ("Here is the answer:", ""),
-    ],
-)
-def test_what_says_something_is_no_lead_in(one: str, other: str) -> None:
-    assert not agree(one, other, TEXT)
 
 
 @pytest.mark.parametrize(

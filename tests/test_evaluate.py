@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -22,7 +23,14 @@ from tasks.core.scorecard import Scorecard
 from tasks.core.stage import Refused
 from tasks.dataset.splits import SPLITS
 from tasks.evaluate import significance
-from tasks.evaluate.answers import Answered, Answers, answered, read_answers, unadapted
+from tasks.evaluate.answers import (
+    Answered,
+    Answers,
+    answered,
+    read_answers,
+    unadapted,
+    write_answers,
+)
 from tasks.evaluate.evaluate import evaluate, evaluate_all, newest
 from tasks.evaluate.table import baselines, slices
 from tasks.students.causal import adapter_base, base_digest
@@ -130,7 +138,10 @@ def test_a_champion_of_another_base_is_not_asked(place: tuple[Path, Path], tmp_p
 
 
 def test_answers_are_asked_for_once(place: tuple[Path, Path], tmp_path: Path) -> None:
-    """The same adapter and rows are read from the cache; other rows are not."""
+    """The same adapter and rows are read from the cache; other rows are not.
+
+    Whether they agree is not: an older version may have had another rule.
+    """
     dataset, trained = place
     found = rows(dataset / "test.parquet")
     contract = tiny.colour_contract()
@@ -139,6 +150,8 @@ def test_answers_are_asked_for_once(place: tuple[Path, Path], tmp_path: Path) ->
     stamp = file.stat().st_mtime_ns
     assert answered(found, contract, trained / "adapter", SHORT, cache=tmp_path) == first
     assert file.stat().st_mtime_ns == stamp
+    write_answers(file, replace(first, rows=[replace(r, agrees=not r.agrees) for r in first.rows]))
+    assert answered(found, contract, trained / "adapter", SHORT, cache=tmp_path) == first
     fewer = answered(found[:3], contract, trained / "adapter", SHORT, cache=tmp_path)
     assert len(fewer.rows) == 3
     assert len(list(tmp_path.iterdir())) == 2

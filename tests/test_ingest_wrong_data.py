@@ -193,6 +193,13 @@ def test_thoughts_are_no_part_of_the_answer(tmp_path: Path, text: str) -> None:
     assert answer_of(call.reply) == "damage"
 
 
+def test_an_answer_that_explains_itself_is_not_taken_away(tmp_path: Path) -> None:
+    """`Here is my thought process:` begins a thought only where the response is named behind it."""
+    text = "Here is my thought process: the dent is new, so it is damage"
+    (call,), _ = look(tmp_path / "log.jsonl", pair(chat(text)))
+    assert answer_of(call.reply) == text
+
+
 def test_a_system_prompt_beside_the_messages_is_kept(tmp_path: Path) -> None:
     """`system` or `instructions` at the top of a body or a row become the first message."""
     user = ASKED[1:]

@@ -89,6 +89,20 @@ async def test_beside_a_champion_calls_weigh_by_the_audit(
     assert [call.share for call in seen(home, *SHADOW)] == [share] * 3
 
 
+@pytest.mark.parametrize("reason", ["length", "content_filter"])
+async def test_what_is_no_whole_answer_proves_nothing(tmp_path: Path, reason: str) -> None:
+    """Neither for nor against a shadow: with half of an answer nobody can agree."""
+
+    def cut(request: httpx.Request) -> httpx.Response:
+        body = large(request).json()
+        body["choices"][0]["finish_reason"] = reason
+        return httpx.Response(200, json=body)
+
+    built = gateway(shadowed(tmp_path), student("x"), large=cut, shadow=1.0)
+    await answered(built, 2)
+    assert list(seen(tmp_path, *SHADOW)) == []
+
+
 async def test_no_budget_no_shadow(tmp_path: Path) -> None:
     """With serve.shadow at 0 nothing is put aside."""
     built = gateway(shadowed(tmp_path), student("x"), shadow=0.0)

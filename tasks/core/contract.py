@@ -8,6 +8,7 @@ answers; a few answers off the contract (a teacher's slips) do not spoil it.
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -22,13 +23,13 @@ from tasks.core.labels import MOST, closed, core
 from tasks.core.records import Json, digest, text_of
 from tasks.core.schema import call_schema, functions, inline, schema_of
 from tasks.core.schema_check import Uncheckable, first_error
-from tasks.core.spoken import spoken, unannounced
+from tasks.core.spoken import spoken, unannounced, words
 
 Kind = Literal["labels", "json", "tools", "text"]
 
 CALLING = 0.02  # a task in which this share of the answers calls tools is a tools task
 
-_FENCE = re.compile(r"\s*```[\w-]*\s*\n(.*?)\n?\s*```\s*", re.DOTALL)
+_FENCE = re.compile(r"```[\w-]*[^\S\n]*\n(.*)```", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,7 +91,7 @@ def reply_of(answer: str, contract: Contract, *, salt: str = "") -> Json:
         {
             "id": f"call_{digest(salt, answer, str(number), length=24)}",
             "type": "function",
-            "function": {"name": call["name"], "arguments": _dumps(call["arguments"])},
+            "function": {"name": call["name"], "arguments": _written(call["arguments"])},
         }
         for number, call in enumerate(value["tool_calls"])
     ]
@@ -120,7 +121,7 @@ def violation(answer: str, contract: Contract) -> str | None:
     if contract.kind == "text":
         return None if answer.strip() else "empty"
     try:
-        value = json.loads(answer, parse_constant=_no_constant)
+        value = _READER.decode(answer)
     except (ValueError, RecursionError):  # a small model may write brackets without end
         return "not JSON"
     schema = contract.schema or {}
@@ -134,15 +135,18 @@ def normal(answer: str, contract: Contract | None = None, *, alone: bool = False
     """The form in which answers are compared: key order, spacing and 1 or 1.0 do not matter.
 
     Nor does a text's last full stop; with a `labels` contract neither do letter case and
-    decoration. `alone` leaves out a line that announces a text.
+    decoration. `alone` leaves out a line that announces the answer; in its values none is left out.
     """
-    if contract is not None and contract.kind == "labels":
+    kind = contract.kind if contract else "text"
+    if kind == "labels":
         return core(answer)
     with suppress(RecursionError):
-        value = structure(answer)
+        value = structure(unannounced(answer) if alone else answer)
+        if alone and kind == "tools" and isinstance(value, dict) and value.keys() == {"content"}:
+            value = {"content": unannounced(str(value["content"]))}
         if value is not None:
-            return json.dumps(_plain(value, alone), ensure_ascii=False, sort_keys=True)
-    return _said(answer, alone)
+            return json.dumps(_plain(value), ensure_ascii=False, sort_keys=True)
+    return words(unannounced(answer) if alone else answer)
 
 
 def agree(a: str, b: str, contract: Contract | None = None) -> bool:
@@ -209,41 +213,58 @@ def _no_constant(name: str) -> object:
     raise ValueError(f"{name} is not JSON")
 
 
+def _number(text: str) -> float:
+    if math.isinf(number := float(text)):
+        raise ValueError(f"{text} is larger than any number")
+    return number
+
+
+def _object(pairs: list[tuple[str, Any]]) -> Json:
+    value = dict(pairs)
+    if len(value) < len(pairs):
+        raise ValueError("a key stands twice: which one counts depends on who reads it")
+    return value
+
+
+# JSON that everybody reads alike.
+_READER = json.JSONDecoder(
+    parse_constant=_no_constant, parse_float=_number, object_pairs_hook=_object
+)
+
+
 def structure(text: str) -> Any | None:
     """The object or list that a text is, bare or in a code fence; None for anything else."""
+    text = text.strip()
     fenced = _FENCE.fullmatch(text)
     text = (fenced.group(1) if fenced else text).strip()
     if not text.startswith(("{", "[")):
         return None
     try:
-        return json.loads(text, parse_constant=_no_constant)
+        return _READER.decode(text)
     except (ValueError, RecursionError):
         return None
 
 
 def _call(function: Json) -> Json:
     arguments = function.get("arguments") or "{}"
-    if isinstance(arguments, str):
-        # What cannot be read is left as text: it will be off the contract.
-        with suppress(ValueError, RecursionError):
-            arguments = json.loads(arguments, parse_constant=_no_constant)
+    # What is no object is left as the text that it is, and served so.
+    if isinstance(arguments, str) and isinstance(value := structure(arguments), dict):
+        arguments = value
     return {"name": function.get("name") or "", "arguments": arguments}
 
 
-def _plain(value: Any, alone: bool) -> object:
+def _written(arguments: object) -> str:
+    return arguments if isinstance(arguments, str) else _dumps(arguments)
+
+
+def _plain(value: Any) -> object:
     if isinstance(value, dict):
-        return {key: _plain(item, alone) for key, item in value.items()}
+        return {key: _plain(item) for key, item in value.items()}
     if isinstance(value, list):
-        return [_plain(item, alone) for item in value]
+        return [_plain(item) for item in value]
     if isinstance(value, float) and value.is_integer():
         return int(value)
-    return _said(value, alone) if isinstance(value, str) else value
-
-
-def _said(text: str, alone: bool) -> str:
-    """A text as it is compared; a full stop behind a single word (`A.`) is part of it."""
-    words = " ".join((unannounced(text) if alone else text).split())
-    return words.rstrip(" .") if " " in words else words
+    return words(value) if isinstance(value, str) else value
 
 
 @lru_cache(maxsize=256)

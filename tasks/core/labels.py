@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 
@@ -23,7 +24,8 @@ _REFUSAL = re.compile(
 
 def core(text: str) -> str:
     """A label without decoration and letter case: the form in which labels are compared."""
-    return " ".join(_undecorate(text).split()).casefold()
+    bare = _undecorate(unicodedata.normalize("NFC", text))
+    return " ".join(bare.split()).lower()  # `Maße` and `Masse` are two
 
 
 def refusal(answer: str) -> bool:

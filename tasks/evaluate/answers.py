@@ -97,20 +97,36 @@ def _cached(
     name = digest(*parts, *map(str, (params.max_tokens, *heads)), msgspec.json.encode(contract))
     file = cache / f"{who}-{name}.parquet" if cache else None
     if file and file.exists():
-        return _reweighed(read_answers(file), questions)
+        return _anew(read_answers(file), questions, contract)
     answers = _ask(questions, contract, open_it(), params, who, name, heads)
     if file:
         write_answers(file, answers)
     return answers
 
 
-def _reweighed(answers: Answers, questions: Sequence[Row]) -> Answers:
-    """The answers as those to tonight's rows, which may stand for more calls than before."""
+def _anew(answers: Answers, questions: Sequence[Row], contract: Contract) -> Answers:
+    """The answers as those to tonight's rows, which may stand for more calls than before.
+
+    Whether they agree is asked again: an older version may have had another rule.
+    """
     rows = [
-        replace(given, weight=row.weight, at=row.at, group=row.group, rate=row.rate)
+        replace(
+            given,
+            agrees=_agrees(row, given.answer, given.finish_reason, contract),
+            valid=violation(given.answer, contract) is None,
+            weight=row.weight,
+            at=row.at,
+            group=row.group,
+            rate=row.rate,
+        )
         for given, row in zip(answers.rows, questions, strict=True)
     ]
     return replace(answers, rows=rows)
+
+
+def _agrees(row: Row, text: str, finish_reason: str, contract: Contract) -> bool:
+    """Return whether an answer says what was expected; one that was cut off never does."""
+    return finish_reason == "stop" and agree(row.answer, text, contract)
 
 
 def _ask(
@@ -138,7 +154,7 @@ def _ask(
                 id=row.id,
                 expected=row.answer,
                 answer=answer.text,
-                agrees=answer.finish_reason == "stop" and agree(row.answer, answer.text, contract),
+                agrees=_agrees(row, answer.text, answer.finish_reason, contract),
                 valid=violation(answer.text, contract) is None,
                 weight=row.weight,
                 at=row.at,
