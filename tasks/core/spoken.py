@@ -73,7 +73,7 @@ _LEAD_IN = re.compile(
 )
 
 _STOP = re.compile(r"(?<![\s./])\.\Z")  # neither `...` nor the dot of `git add .`
-_NESTED = re.compile(r":[^\S\n]*\n[^\S\n]+\S")  # as in Python and YAML
+_NESTED = re.compile(r":[^\S\n]*\n[ \t]+\S")  # as in Python and YAML
 
 
 def unannounced(text: str) -> str:
