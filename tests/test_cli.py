@@ -53,7 +53,7 @@ def here(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) ->
     ("args", "sentence"),
     [
         (["down", "--home", "nowhere"], "nothing runs on"),
-        (["report", "--home", "nowhere"], "has no journal to report on"),
+        (["report", "--home", "nowhere"], "has no journal and no night to report on"),
         (["ingest", "--dry-run", "missing.jsonl"], "missing.jsonl"),
         (["pii", "missing.jsonl"], "a terminal only"),
         (["data", "get", "routing"], "expected task/number"),
