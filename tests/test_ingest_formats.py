@@ -159,6 +159,17 @@ SAMPLES: dict[str, tuple[str, list[Any]]] = {
         "bedrock",
         [{**BEDROCK, "input": {"inputBodyJson": {"prompt": MADE}}, "output": GENERATED}],
     ),
+    "columns of text": (
+        "texts",
+        [
+            {
+                "created_at": AT,
+                "system_prompt": "You label.",
+                "prompt": "Broken.",
+                "completion": "damage",
+            }
+        ],
+    ),
     "req and res": ("named_pairs", [{"ts": AT, "req": {"body": BODY}, "res": {"body": CHAT}}]),
     "bodies": ("named_pairs", [{"requestBody": json.dumps(BODY), "responseBody": CHAT}]),
     "input and output": ("named_pairs", [{"input": ASKED, "output": CHAT}]),
