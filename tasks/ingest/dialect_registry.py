@@ -43,8 +43,8 @@ from tasks.ingest.dialects import (
     quarantine,
     responses,
     stored,
+    table,
     tensorzero,
-    texts,
     vercel,
     weave,
 )
@@ -97,8 +97,8 @@ DIALECTS: Mapping[str, Dialect] = {
     "langchain": langchain,
     "claude_code": claude_code,
     "named_pairs": named_pairs,
+    "table": table,
     "messages": messages,
-    "texts": texts,
 }
 # Those whose records are spans: one model call may be in several of them.
 SPANS = frozenset(
