@@ -288,6 +288,12 @@ def test_a_teachers_sentence_around_a_label_is_that_label() -> None:
     assert settle("Queue: other", contract) == "Other"
 
 
+def test_a_label_is_spelt_as_it_is_said_alone() -> None:
+    """However often the teacher says it in a sentence."""
+    said = ["Queue: other"] * 22 + ["Queue: refund"]
+    assert routed(said).labels == ("Other", "late parcel", "refund")
+
+
 @pytest.mark.parametrize(
     "said",
     [

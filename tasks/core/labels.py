@@ -40,9 +40,9 @@ def refusal(answer: str) -> bool:
 
 
 def listed(answers: Sequence[str], prompts: Sequence[str]) -> dict[str, str]:
-    """The labels that all prompts name, by themselves; none where they are not nearly all answers.
+    """The labels that all prompts name, by their core; none where they are not nearly all answers.
 
-    Then nothing else is a label, and a sentence around one is the teacher's manner.
+    Then a sentence around one is the teacher's manner.
     """
     counts = Counter(map(core, answers))
     some = {text for text, n in counts.items() if n > 1 and 0 < len(text) <= MAX_CHARACTERS}
@@ -50,7 +50,8 @@ def listed(answers: Sequence[str], prompts: Sequence[str]) -> dict[str, str]:
         return {}
     named = set.intersection(*(set(_any_of(some).findall(_plain(p))) for p in prompts))
     enough = sum(counts[label] for label in named) >= LISTED * len(answers)
-    return {label: label for label in named} if enough else {}
+    spelt = {core(answer): answer.strip() for answer, _ in reversed(Counter(answers).most_common())}
+    return {label: spelt[label] for label in named} if enough else {}
 
 
 def sentences(answers: Sequence[str], labels: Set[str]) -> tuple[str, ...]:
