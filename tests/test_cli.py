@@ -53,7 +53,7 @@ def here(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) ->
     ("args", "sentence"),
     [
         (["down", "--home", "nowhere"], "nothing runs on"),
-        (["report", "--home", "nowhere"], "has no journal to report on"),
+        (["report", "--home", "nowhere"], "has no journal and no night to report on"),
         (["ingest", "--dry-run", "missing.jsonl"], "missing.jsonl"),
         (["pii", "missing.jsonl"], "a terminal only"),
         (["data", "get", "routing"], "expected task/number"),
@@ -134,6 +134,16 @@ def test_a_registry_that_is_away_is_said_within_seconds(listens: bool, tmp_path:
     for said in ended:
         assert " ".join(said.split()).startswith(f"flywheel: MLflow at {url} cannot be reached ")
         assert "Traceback" not in said
+
+
+@pytest.mark.flow  # Prefect and MLflow start for it
+def test_a_night_without_calls_says_so_in_one_sentence(tmp_path: Path) -> None:
+    """Without the traceback of the engine that ran it."""
+    ended = flywheel("nightly", "--home", "home", cwd=tmp_path)
+    assert ended.returncode == 2
+    assert " ".join(ended.stdout.split()).startswith("flywheel: no calls to learn from: ")
+    assert "Traceback" not in ended.stdout + ended.stderr
+    assert "ERROR" not in ended.stdout + ended.stderr
 
 
 def test_dry_run_tells_what_a_log_holds() -> None:

@@ -266,3 +266,51 @@ def test_arguments_that_are_not_json_are_off_contract() -> None:
     reply["tool_calls"][0]["function"]["arguments"] = "{broken"
     contract = infer([{"tools": [LOOKUP]}] * 9, [answer_of(called("lookup", {"id": "1"}))] * 9)
     assert violation(answer(reply, contract), contract)
+
+
+def routed(said: list[str], prompt: str = "Answer refund, late parcel or other.") -> Contract:
+    """The contract of a router that says these things beside its labels."""
+    plain = ["refund"] * 40 + ["late parcel"] * 40 + ["Other"] * 20
+    request = {"messages": [{"role": "system", "content": prompt}]}
+    answers = plain + said
+    return infer([request] * len(answers), answers)
+
+
+def test_a_teachers_sentence_around_a_label_is_that_label() -> None:
+    """It is said of several labels that the prompt lists, so it says nothing of its own."""
+    said = ["Queue: refund", "Queue: late parcel", "I would call it **refund**."] * 3
+    said += ["I would call it **other**.", "refund\n\nThis is about a refund."] * 3
+    said += ["Late parcel\n\nThis is about a late parcel."]
+    contract = routed(said)
+    assert contract.labels == ("Other", "late parcel", "refund")
+    assert [settle(text, contract) for text in said[:3]] == ["refund", "late parcel", "refund"]
+    assert {settle(text, contract) for text in said} == {"refund", "late parcel", "Other"}
+    assert settle("Queue: other", contract) == "Other"
+
+
+def test_a_label_is_spelt_as_it_is_said_alone() -> None:
+    """However often the teacher says it in a sentence."""
+    said = ["Queue: other"] * 22 + ["Queue: refund"]
+    assert routed(said).labels == ("Other", "late parcel", "refund")
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        ["It is not a refund", "It is not a late parcel"],
+        ["Refund or other?", "Late parcel or other?"],
+        ["Ask for the receipt of the refund first", "I cannot read this"],
+    ],
+)
+def test_what_says_more_than_a_label_is_off_the_contract(said: list[str]) -> None:
+    """A denial, two labels, and a sentence that is said of one label only."""
+    contract = routed(said)
+    assert contract.labels == ("Other", "late parcel", "refund")
+    assert all(violation(settle(text, contract), contract) for text in said)
+
+
+def test_labels_that_no_prompt_lists_stay_labels() -> None:
+    """Which of them is another one's sentence nobody can say."""
+    said = ["very refund", "very other", "Queue: refund", "Queue: other"] * 5
+    assert "Queue: refund" in routed(said, "Route it.").labels
+    assert "very refund" in routed(said).labels

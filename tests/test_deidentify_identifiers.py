@@ -32,6 +32,10 @@ FOUND = [  # text, what is found whole
     ("Fall-Nr. der Patientin 2024-88213", "2024-88213"),
     ("plaque AB-123-CD", "AB-123-CD"),
     ("tessera ENPAM n. 300447182", "300447182"),
+    ("la rata della polizza PL-188501", "PL-188501"),
+    ("disdetta della polizza n. 83/6685526", "83/6685526"),
+    ("numero di polizza: AU18767473", "AU18767473"),
+    ("la Yaris targata JK699JZ", "JK699JZ"),
     # known by form and check digit
     ("gesetzlich versichert, X569781851", "X569781851"),
     ("12.345.678-5 es el de mi hijo", "12.345.678-5"),
@@ -73,6 +77,7 @@ KEPT = [
     "SKU 884-7129-33 is out of stock",
     "número de série 44718293",
     "matrícula 2024/2025 abierta",
+    "una polizza da 12000 euro, polizza 2026, la polizza auto 4 stagioni",
     "Artikel X569781851 fehlt",
     "Fehlercode 4471829 in Version 4.12.8844",
     "l'idée est née en réunion le 12/03/2024",

@@ -159,6 +159,17 @@ SAMPLES: dict[str, tuple[str, list[Any]]] = {
         "bedrock",
         [{**BEDROCK, "input": {"inputBodyJson": {"prompt": MADE}}, "output": GENERATED}],
     ),
+    "columns of text": (
+        "table",
+        [{"Time": AT, "System Prompt": "You label.", "Prompt": "Broken.", "Completion": "damage"}],
+    ),
+    "messages and a text": ("table", [{"ts": AT, "messages": ASKED, "response": "damage"}]),
+    "messages as text": ("table", [{"prompt": json.dumps(ASKED), "completion": "damage"}]),
+    "messages and choices": ("table", [{"messages": ASKED, "choices": [CHOICE]}]),
+    "a row that has its reply": (
+        "messages",
+        [{"messages": [*ASKED, CHOICE["message"]], "answer": "missing"}],
+    ),
     "req and res": ("named_pairs", [{"ts": AT, "req": {"body": BODY}, "res": {"body": CHAT}}]),
     "bodies": ("named_pairs", [{"requestBody": json.dumps(BODY), "responseBody": CHAT}]),
     "input and output": ("named_pairs", [{"input": ASKED, "output": CHAT}]),

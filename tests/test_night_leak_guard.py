@@ -278,6 +278,20 @@ def test_given_logs_do_not_move_the_mark(tmp_path: Path) -> None:
     assert hops.ingest(Night(tmp_path, "2026-03-06", params)).kept == 6
 
 
+def test_a_night_learns_from_the_logs_that_are_named(tmp_path: Path) -> None:
+    """Others than those of a night that was stopped are read; one that learned is not repeated."""
+    a, b = (str(tmp_path / f"{name}.jsonl") for name in "ab")
+    Path(a).write_bytes(_line("a", "2026-03-01"))
+    Path(b).write_bytes(_line("b", "2026-03-01"))
+    night = Night(tmp_path, "2026-03-01", load())
+    assert hops.ingest(night, [a]).kept == 1
+    assert hops.ingest(night, [a, b]).kept == 2
+    stage.finish(night.out("deidentify"), Counts("deidentify", 2, 2))
+    assert hops.ingest(night, [b, a]).kept == 2
+    with pytest.raises(stage.Refused, match="2026-03-01 has learned from other logs"):
+        hops.ingest(night, [b])
+
+
 def test_nights_of_a_home_come_one_at_a_time(tmp_path: Path) -> None:
     night = Night(tmp_path / "home", "2026-03-01", load())
     with folders.alone(night), pytest.raises(stage.Refused, match="another night"):  # noqa: SIM117

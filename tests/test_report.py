@@ -18,6 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
+from flows.cli.demo import summary
 from tasks.core.certificate import Refusal
 from tasks.core.params import Economics
 from tasks.core.records import Counts
@@ -318,9 +319,19 @@ def test_bad_audits_come_first(tmp_path: Path) -> None:
 def test_a_home_without_calls_has_a_page_too(tmp_path: Path) -> None:
     """Nothing recorded yet is said, not divided by."""
     text = report.write(tmp_path, [], now=NOW).read_text()
-    assert "Nothing has been recorded yet" in text
+    assert "No call has gone through the gateway yet" in text
     assert "point an agent" in text
     assert page.headline([]) in text
+
+
+def test_nights_on_logs_alone_have_a_page(tmp_path: Path) -> None:
+    """Without a journal: the tasks that were found, and what is next for the largest of them."""
+    night(tmp_path / "nights" / "2026-03-14")
+    summary(tmp_path)
+    text = (tmp_path / "report.html").read_text()
+    assert "Night of 14 Mar" in text
+    assert "“Complaint” (10 calls). No proof." in text
+    assert "point an agent" not in text
 
 
 shares = st.none() | st.floats(0, 1)

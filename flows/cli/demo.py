@@ -126,10 +126,11 @@ def summary(home: Path) -> None:
     """Print the table of days and write the report page."""
     from tasks.report import report
 
-    if not any((home / "journal").glob("*.jsonl")):
-        raise Refused(f"{home} has no journal to report on; `flywheel run` makes one")
+    if not any(home.glob("journal/*.jsonl")) and not any(home.glob("nights/*")):
+        raise Refused(f"{home} has no journal and no night to report on; `flywheel run` makes both")
     params = load()
     days = report.days(home / "journal", params.economics)
-    console.console.print(report.table(days))
+    if days:  # none where nights learn from logs alone
+        console.console.print(report.table(days))
     page = report.write(home, days, now=datetime.now(UTC), target=1 - params.calibrate.accepted())
     console.say(f"Report: {page}")

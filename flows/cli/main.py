@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import sys
@@ -94,12 +95,20 @@ def nightly(
     with joined(home):
         from flows.nightly import nightly as flow
 
+        for name in ("prefect.flow_runs", "prefect.task_runs"):
+            logging.getLogger(name).addFilter(_is_no_refusal)
         state = flow(day=day, home=str(home), source=source, return_state=True)
         error = state.result(raise_on_failure=False)
         if isinstance(error, Exception) and (isinstance(error, Refused) or no_room(error)):
             raise error
         console.say(state.message or str(state.type))
     raise typer.Exit(0 if state.is_completed() else 1)
+
+
+def _is_no_refusal(record: logging.LogRecord) -> bool:
+    """Leave to the command's own sentence what Prefect would tell with a traceback."""
+    error = record.exc_info[1] if record.exc_info else None
+    return not isinstance(error, Refused) and "exception Refused:" not in record.getMessage()
 
 
 @app.command()

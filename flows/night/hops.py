@@ -40,6 +40,7 @@ def ingest(night: Night, source: Sequence[str] = ()) -> Counts:
             encryption.parquet_file(aside)  # raises Locked
     until = None if source else ended(night.day)
     read = None if source or not read_on else ended(read_on[-1].parent.name)
+    _begin(night, source)
     logs = list(source or night.params.ingest.source)
     journaled = not source and any(journal.glob("*.jsonl*"))
     if not logs and not journaled:
@@ -57,6 +58,23 @@ def ingest(night: Night, source: Sequence[str] = ()) -> Counts:
             previous=complete,
         ),
     )
+
+
+def _begin(night: Night, source: Sequence[str]) -> None:
+    """See that a night that was begun before was begun on the same logs, where some are given.
+
+    What it read of others is read anew while it is not clean; else the night is theirs.
+    """
+    told = stage.manifest(night.out("ingest")) if source else None
+    if not told or told.get("logs") in (None, ingest_hop.logs_named(source)):
+        return
+    if stage.counts(night.out("deidentify")):
+        raise stage.Refused(
+            f"the night of {night.day} has learned from other logs: name another day with --day, "
+            "or another home with --home"
+        )
+    for hop in ("ingest", "validate"):
+        shutil.rmtree(night.out(hop), ignore_errors=True)
 
 
 def validate(night: Night) -> Counts:

@@ -19,7 +19,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from tasks.core.labels import MOST, closed, core
+from tasks.core.labels import MOST, closed, core, listed, sentences, unframed
 from tasks.core.records import Json, digest, text_of
 from tasks.core.schema import call_schema, functions, inline, schema_of
 from tasks.core.schema_check import Uncheckable, first_error
@@ -27,6 +27,7 @@ from tasks.core.spoken import spoken, unannounced, words
 
 Kind = Literal["labels", "json", "tools", "text"]
 
+PROMPTS = 8  # of a task are read for the labels that all of them name
 CALLING = 0.02  # a task in which this share of the answers calls tools is a tools task
 
 _FENCE = re.compile(r"```[\w-]*[^\S\n]*\n(.*)```", re.DOTALL)
@@ -39,12 +40,14 @@ class Contract:
     `schema` is the JSON Schema of the answer text (kinds `json` and `tools`), `labels` the closed
     set as the agent expects to read it (kind `labels`), `max_characters` a generous upper bound.
     A `tools` contract also accepts `{"content": ...}` when its answers sometimes only talk.
+    `frames` are the sentences in which the teacher says a label now and then: `queue: {}`.
     """
 
     kind: Kind
     schema: Json | None = None
     labels: tuple[str, ...] = ()
     max_characters: int = 100_000
+    frames: tuple[str, ...] = ()
 
 
 def answer_of(reply: Json, *, tools: bool = False) -> str:
@@ -101,11 +104,13 @@ def reply_of(answer: str, contract: Contract, *, salt: str = "") -> Json:
 def settle(answer: str, contract: Contract) -> str:
     """Bring a drifting label (`"Refund".`, `[refund]`) to the form in the contract.
 
-    What is announced (`Here is the JSON:`) where labels or JSON are agreed on is the answer alone.
+    What is announced (`Here is the JSON:`) where labels or JSON are agreed on is the answer alone,
+    and so is a label in one of the contract's frames.
     """
     if contract.kind == "labels":
         known = _labels(contract.labels)
-        return known.get(core(answer)) or known.get(core(unannounced(answer)), answer)
+        label = known.get(core(answer)) or known.get(core(unannounced(answer)))
+        return label or unframed(answer, known, contract.frames) or answer
     if contract.kind == "json" and (alone := unannounced(answer)) != answer:
         value = structure(alone)
         return answer if value is None else _dumps(value)
@@ -180,10 +185,15 @@ def infer(requests: Sequence[Json], answers: Sequence[str]) -> Contract:
     if given and len(given) >= MOST * len(answers) - 1:
         schema = _declared(requests) or schema_of(given)
         return Contract(kind="json", schema=schema, max_characters=length)
-    labels = closed(answers)
-    if labels:
-        return Contract(kind="labels", labels=labels, max_characters=length)
+    named = listed(answers, [_asked(r) for r in requests[:: len(requests) // PROMPTS + 1]])
+    frames = sentences(answers, named.keys())
+    if labels := closed([unframed(a, named, frames) or a for a in answers]):
+        return Contract(kind="labels", labels=labels, max_characters=length, frames=frames)
     return Contract(kind="text", max_characters=length)
+
+
+def _asked(request: Json) -> str:
+    return "\n".join(text_of(message.get("content")) for message in request.get("messages", ()))
 
 
 def _called(value: object) -> list[object]:

@@ -57,7 +57,7 @@ DOCUMENTS = ocr(
     # French, Belgian, Swiss
     r"sécurité sociale|n°? ?sécu|nir|cni|carte (?:nationale )?d['’]identité|passeport|permis(?: de conduire)?|carte vitale|(?:titre|carte) de séjour|(?:n[°o]|numéro) (?:d['’])?(?:étranger|fiscal|allocataire|assuré|adhérent)|numéro national|registre national|n?avs|niss|(?-i:INE|IPP|AGDREF|NAM|NAS)|matricule(?:\s(?:étudiante?|agent|salariée?))?|"
     # Italian
-    r"codice fiscale|c\.?f\.?|carta d['’]identità|passaporto|patente(?: di guida)?|permesso di soggiorno|tessera sanitaria|partita iva|p\.? ?iva|nosologico|tessera elettorale|"
+    r"codice fiscale|c\.?f\.?|carta d['’]identità|passaporto|patente(?: di guida)?|permesso di soggiorno|tessera sanitaria|partita iva|p\.? ?iva|nosologico|tessera elettorale|polizz[ae]|"
     # Dutch, Belgian
     r"bsn|burgerservice(?:nr|nummer)\.?|sofi-?nummer|paspoort\w*|rijbewijs\w*|identiteits(?:kaart\w*|k\.)|id-kaart|verblijfs(?:vergunning|document|kaart)\w*|v-nummer|rijksregister\w*|rr-?(?:nr|nummer)|insz|"
     # Portuguese, Brazilian
@@ -104,7 +104,7 @@ CARD_CUE = r"(?:c\.?i\.?|b\.?i\.?)\s?(?:n\.?\s?[º°]|n\.|nr\.?)"
 
 # Plates. Of a car that is spoken of only what is written as plates are.
 _CAR = r"(?:coche|carro|auto|veículo|veicolo|vehículo|véhicule|voiture|macchina|moto|car|vehicle|van|wagen|pkw|fahrzeug)"
-PLATES = rf"(?:(?:licen[cs]e|number|vehicle|car|reg(?:istration)?) plates?|plates?|reg(?:istration)?|kennzeichen|kennz\.|matrícula|targa|plaque|immat(?:riculation|riculée?)?|kenteken|nummerplaat|placas?)(?:\s(?:de la|del|da|do|du|van de|of the|de)\s{_CAR})?"
+PLATES = rf"(?:(?:licen[cs]e|number|vehicle|car|reg(?:istration)?) plates?|plates?|reg(?:istration)?|kennzeichen|kennz\.|matrícula|targ(?:a|at[oaei])|plaque|immat(?:riculation|riculée?)?|kenteken|nummerplaat|placas?)(?:\s(?:de la|del|da|do|du|van de|of the|de)\s{_CAR})?"
 PLATE_NUMBER = r"(?P<v>(?-i:(?=[A-ZÄÖÜ -]{0,6}\d[A-Z -]{0,4}\d)(?=[\d -]{0,6}[A-ZÄÖÜ])[A-ZÄÖÜ0-9]{1,4}(?:[ -]?[A-Z0-9]{1,4}){1,2}|(?=[a-z-]{0,6}\d[a-z-]{0,4}\d)(?=\d{0,4}[a-z])[a-z0-9]{1,4}(?:-?[a-z0-9]{1,4}){1,2}|[a-zäöü]{1,3}-[a-z]{1,2} \d{1,4}))"
 PLATE = re.compile(
     rf"\b{_CAR}\b[^\d\n.;]{{0,30}}?\b(?P<v>(?-i:[A-ZÄÖÜ]{{1,3}}-[A-Z]{{1,2}} ?\d{{1,4}}[EH]?|[A-Z]{{2}}-\d{{3}}-[A-Z]{{2}}|[A-Z]{{2}} ?\d{{3}} ?[A-Z]{{2}}|\d{{4}} [B-DF-HJ-NP-TV-Z]{{3}}))(?![\w-])",

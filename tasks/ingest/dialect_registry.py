@@ -43,11 +43,12 @@ from tasks.ingest.dialects import (
     quarantine,
     responses,
     stored,
+    table,
     tensorzero,
     vercel,
     weave,
 )
-from tasks.ingest.wire import traces
+from tasks.ingest.wire import spans, traces
 from tasks.ingest.wire.shape import loads
 
 
@@ -96,6 +97,7 @@ DIALECTS: Mapping[str, Dialect] = {
     "langchain": langchain,
     "claude_code": claude_code,
     "named_pairs": named_pairs,
+    "table": table,
     "messages": messages,
 }
 # Those whose records are spans: one model call may be in several of them.
@@ -128,6 +130,11 @@ _ACTIONS = frozenset({"index", "create", "update", "delete"})
 def detect(document: object) -> str | None:
     """The name of the dialect that recognises this document, or None."""
     return next((name for name, dialect in DIALECTS.items() if dialect.sniff(document)), None)
+
+
+def is_other_work(document: Any) -> bool:
+    """Return whether a document is a span of what programs do beside asking models."""
+    return spans.is_span(document) and otel.has(document, "http.", "db.", "rpc.", "messaging.")
 
 
 def is_one(document: object) -> bool:

@@ -7,12 +7,12 @@ Run as a DVC stage: `python -m tasks.ingest` reads `ingest.source` of params.yam
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from tasks.core import stage
 from tasks.core.params import Ingest, load
-from tasks.core.records import Counts, Rejected
+from tasks.core.records import Counts, Rejected, digest
 from tasks.core.stage import Refused
 from tasks.ingest import dialect_registry
 from tasks.ingest.dialects.batch import Joiner
@@ -80,6 +80,15 @@ def _plan(sources: Sequence[str], params: Ingest) -> list[tuple[str, list[str], 
     return [(entry, resolve(entry), params.dialect) for entry in sources]
 
 
+def logs_named(sources: Sequence[str]) -> str:
+    """A name for the files that sources are, as in the hop's manifest. Raises Refused."""
+    return _named(name for entry in sources for name in resolve(entry))
+
+
+def _named(names: Iterable[str]) -> str:
+    return digest(*sorted(n if "://" in n else str(Path(n).resolve()) for n in names))
+
+
 def _journal(folder: Path, since: float | None, until: float | None) -> list[str]:
     """The journal's files that can hold calls of the window; a call may cross midnight."""
     first = day_of(since - DAY) if since and since > DAY else ""
@@ -118,7 +127,8 @@ def ingest(
     sink.save_seen()
     read_ = sink.kept + sum(sink.dropped.values())
     result = Counts("ingest", read_, sink.kept, dict(sink.dropped))
-    stage.finish(out, result, {"dialects": dict(dialects), "until": until})
+    logs = _named(name for _, names, _ in plan for name in names)
+    stage.finish(out, result, {"dialects": dict(dialects), "until": until, "logs": logs})
     return result
 
 

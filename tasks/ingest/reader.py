@@ -150,6 +150,8 @@ def parse(named: str, item: Document) -> list[Taken] | Rejected:
     """The calls of a record of a dialect, or why it is none."""
     if dialect_registry.is_action(item.value):
         return reject(item.source, shape.NOT_A_CALL, "an Elasticsearch action line")
+    if not named and dialect_registry.is_other_work(item.value):
+        return reject(item.source, shape.NOT_A_CALL, "a span of HTTP, a database or a queue")
     if not named:
         return reject(item.source, UNKNOWN, _looks(item.value), _raw(item.value))
     try:

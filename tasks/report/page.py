@@ -55,7 +55,7 @@ def render(
 def headline(days: Sequence[Day]) -> str:
     """Return what happened, in a sentence."""
     if not days:
-        return "Nothing has been recorded yet"
+        return "No call has gone through the gateway yet"
     first, last = days[0].escalation, days[-1].escalation
     if len(days) == 1:
         return f"The large model answers {last:.0%} of the calls"

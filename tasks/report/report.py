@@ -46,10 +46,10 @@ def advice(
     traffic: Sequence[Day], nights: Sequence[NightSummary], target: float, taken: int = 0
 ) -> str:
     """The one thing to do next, in a sentence; `taken` students were revoked on the last day."""
-    if not any(day.calls for day in traffic):
+    if not any(day.calls for day in traffic) and not nights:
         return "No calls yet: point an agent's base URL at the gateway."
-    last = traffic[-1]
-    if last.audited and last.interval[1] < target:
+    last = traffic[-1] if traffic else None
+    if last and last.audited and last.interval[1] < target:
         low = f"Audited agreement is {last.agreement:.1%}, below the {target:.0%} you asked for: "
         if taken:
             one = f"{taken} student{'s were' if taken > 1 else ' was'} taken out of service for it"
