@@ -125,7 +125,9 @@ def test_a_student_that_only_lacks_proof_is_loaded_as_shadow(night: Night) -> No
     outcome = registered(night)
     number = night.store.shadow(TASK)
     assert number
-    assert f"asked in the background now (v{number})" in outcome.reason
+    assert f"asked in the background about calls that come through the gateway (v{number})" in (
+        outcome.reason
+    )
     assert not outcome.passed
 
     folder = night.store.fetch(night.store.version(TASK, number), night.home / "fetched")

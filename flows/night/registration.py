@@ -113,7 +113,8 @@ def _shadowed(
     unproven = replace(one, verdict=Verdict(False, f"It only lacks proof. {sentence}"))
     version = _registered(night, task, unproven, shadow_plan.RUNG)
     night.store.set_shadow(task, version.number)
-    return f" It is asked in the background now (v{version.number}): {sentence}"
+    said = f"about calls that come through the gateway (v{version.number})"
+    return f" It is asked in the background {said}: {sentence}"
 
 
 def _registered(night: Night, task: str, best: JudgedStudent, proof: str = "") -> Version:
