@@ -25,7 +25,7 @@ from tasks.core.records import Counts
 from tasks.core.stage import finish
 from tasks.report import chart, page, report
 from tasks.report.days import days, percentile
-from tasks.report.nights import nights, sentence
+from tasks.report.nights import NightSummary, TaskSummary, nights, sentence
 
 PRICES = Economics(teacher_input=2.0, teacher_output=8.0, student_input=0.02, student_output=0.08)
 NOW = datetime(2026, 3, 17, 8, 0, tzinfo=UTC)
@@ -325,13 +325,26 @@ def test_a_home_without_calls_has_a_page_too(tmp_path: Path) -> None:
 
 
 def test_nights_on_logs_alone_have_a_page(tmp_path: Path) -> None:
-    """Without a journal: the tasks that were found, and what is next for the largest of them."""
+    """Without a journal: the tasks that were found, unfolded, and how to have them answered."""
     night(tmp_path / "nights" / "2026-03-14")
     summary(tmp_path)
     text = (tmp_path / "report.html").read_text()
     assert "Night of 14 Mar" in text
-    assert "“Complaint” (10 calls). No proof." in text
-    assert "point an agent" not in text
+    assert "<b>Complaint</b>" in text
+    assert "“flywheel up”" in text
+
+
+def test_logs_alone_say_what_students_could_answer() -> None:
+    """Before any traffic: the share that is certified, and how to have it answered."""
+    proven = TaskSummary(
+        id="a", name="A", category="", calls=30, champion=1, passed=True, coverage=0.8
+    )
+    rest = TaskSummary(id="b", name="B", category="", calls=10)
+    last = NightSummary(day="2026-03-14", hops=(), tasks=(proven, rest))
+    assert page.headline([], [last]) == (
+        "Students could answer 60% of the calls of the tasks found"
+    )
+    assert "flywheel up" in report.advice([], [last], 0.95)
 
 
 shares = st.none() | st.floats(0, 1)

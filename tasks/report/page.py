@@ -37,14 +37,14 @@ def render(
         '<!doctype html><html lang="en"><head><meta charset="utf-8">',
         '<meta name="viewport" content="width=device-width, initial-scale=1">',
         f"<title>Flywheel report</title><style>{STYLE.read_text()}</style></head><body><main>",
-        _header(days, now),
+        _header(days, nights, now),
         f'<p class="next"><b>Next:</b> {escape(advice)}</p>',
         _tiles(days) + _charts(days, target, by_day(events)) + _days(days) if days else "",
         section(events),
         drift.section(drifts),
         _shadows(shadows, nights[-1].tasks if nights else ()) if shadows else "",
         *(
-            _night(night, days[-1] if days and night is nights[-1] else None)
+            _night(night, night is nights[-1], days[-1] if days else None)
             for night in reversed(nights)
         ),
         "</main></body></html>\n",
@@ -52,9 +52,12 @@ def render(
     return "\n".join(parts)
 
 
-def headline(days: Sequence[Day]) -> str:
-    """Return what happened, in a sentence."""
+def headline(days: Sequence[Day], nights: Sequence[NightSummary] = ()) -> str:
+    """Return what happened, in a sentence; before there is traffic, what the logs promise."""
     if not days:
+        could = offered(nights)
+        if could:
+            return f"Students could answer {could:.0%} of the calls of the tasks found"
         return "No call has gone through the gateway yet"
     first, last = days[0].escalation, days[-1].escalation
     if len(days) == 1:
@@ -64,11 +67,18 @@ def headline(days: Sequence[Day]) -> str:
     return f"Calls that need the large model {verb} {what} in {len(days)} days"
 
 
-def _header(days: Sequence[Day], now: datetime) -> str:
+def offered(nights: Sequence[NightSummary]) -> float:
+    """The share of the last night's calls in tasks that its champions are certified to answer."""
+    tasks = nights[-1].tasks if nights and nights[-1].ended else ()
+    served = sum(task.coverage * task.calls for task in tasks if task.champion and task.passed)
+    return served / max(1, sum(task.calls for task in tasks))
+
+
+def _header(days: Sequence[Day], nights: Sequence[NightSummary], now: datetime) -> str:
     stamp = f"made {now:%d %B %Y, %H:%M} UTC"
     span = f"{sum(d.calls for d in days):,} calls, {_dates(days)} · " if days else ""
     return (
-        f'<header><p class="eyebrow">Flywheel report</p><h1>{headline(days)}</h1>'
+        f'<header><p class="eyebrow">Flywheel report</p><h1>{headline(days, nights)}</h1>'
         f'<p class="soft">{span}{stamp}</p></header>'
     )
 
@@ -189,8 +199,9 @@ def _shadows(told: Mapping[str, str], tasks: Sequence[TaskSummary]) -> str:
     return "<h2>Asked in the background</h2>" + _table(("Task", "So far"), rows)
 
 
-def _night(night: NightSummary, after: Day | None) -> str:
-    """A night's tasks and hops; unfolded when it is the newest, with the day `after` it."""
+def _night(night: NightSummary, newest: bool, last: Day | None) -> str:
+    """A night's tasks and hops; the newest is unfolded, with what was served on the last day."""
+    after = last if newest else None
     learned = sum(task.champion is not None for task in night.tasks)
     said = f"{len(night.tasks)} tasks, {learned} with a student" if night.ended else "not ended"
     title = f"Night of {_short(night.day)}: {said}"
@@ -202,7 +213,7 @@ def _night(night: NightSummary, after: Day | None) -> str:
     hops = _table(("Hop", "In", "Kept", "Dropped"), map(_hop, night.hops), (1, 2))
     notes = (f'<p class="soft">{escape(n)}</p>' for n in (night.privacy, night.forgotten) if n)
     body = f'{tasks}<h3 class="above">What each hop kept</h3>{hops}{"".join(notes)}'
-    if after:
+    if newest:
         return f"<h2>{title}</h2>{body}"
     return f"<details><summary>{title}</summary>{body}</details>"
 

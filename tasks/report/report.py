@@ -64,6 +64,8 @@ def advice(
         )
     if not ended[-1].tasks:
         return "The last night found no task: more calls of a kind are needed."
+    if not last and page.offered(ended):
+        return "Let them answer: “flywheel up”, and point your agents' base URL at its gateway."
     waiting = [task for task in ended[-1].tasks if task.champion is None]
     if waiting:
         top = waiting[0]
