@@ -23,6 +23,8 @@ NAMES = [  # text, what must go
     ("CPF 329.010.167-31, Valdirene Aparecida Lima", "Valdirene Aparecida"),
     ("Statement for GERALDINE THISTLEWOOD", "GERALDINE THISTLEWOOD"),
     ("groetjes\nbas de wit", "bas de wit"),
+    ("Hello, Anna here, the printer is broken", "Anna"),
+    ("Hello Thistlewood, please call back", "Thistlewood"),
     ("bien à vous\npaul-henri garnier", "paul-henri garnier"),
     ("hallo hier ist sabine krötz, wann kommt der techniker?", "sabine krötz"),
     ("Ik woon op Achterom 17, 7811 JK Emmen en wacht.", "Achterom 17"),
@@ -44,6 +46,8 @@ WORDS = [  # nobody's
     "got a flat on hwy, need tow",
     "CUDA out of memory. Tried to allocate 2.00 GiB.",
     "Mag ik ibuprofen combineren met lisinopril?",
+    "Hello, AutoCAD says no seats available for the third time.",
+    "Hallo, SAP meldet einen Fehler beim Buchen.",
     "CC: Chest tightness on exertion, resolves with rest.",
     "Blood gas: pH 7.28, pCO2 62, bicarb 29, place on BiPAP 12/5.",
 ]

@@ -51,6 +51,7 @@ _OWNER = re.compile(  # CPF 329.010.167-31, Mia Li
     rf"[,;:]?\s(?:{_PARTICLE}\s)?({_CAPITAL}(?:\s(?:{_PARTICLE}\s)?{_CAPITAL}){{1,3}})(?=\s?[,;.(\n]|\s*$)"
 )
 NUMBERS = frozenset({"ID_NUMBER", "US_SSN", "IBAN_CODE"})
+_GOES_ON = re.compile(r" [a-zß-ÿ]{2,}")
 _WILL = re.compile(r"\s(?:will (?:call|come|be|pick|send|pay|sign|join)|comes|came)\b")
 _REVERSED = re.compile(rf"(?<![\w@/.-])({_CAPITAL}), ({_CAPITAL})(?![\w@/])")
 _MAILED = re.compile(rf"(?<![\w@/.-])({_CAPITAL}(?:\s{_CAPITAL}){{1,2}})\s?[<(]\s?([\w.+-]+)@")
@@ -175,12 +176,18 @@ def _in_chain(text: str, chain: re.Match[str], tongue: str) -> Iterator[Finding]
             or _continues(text, words[last], words[last + 1], tongue)
         ):
             last, acts = last + 1, False
-        if last > i or cued or _alone(text, word, tongue):
+        if last > i or (cued and not _is_subject(text, word)) or _alone(text, word, tongue):
             start = chain.start() if i == 0 and cued else word.start()
             if i and _is_listed(words[i - 1]) and text[words[i - 1].end() : start] == " ":
                 start = words[i - 1].start()  # the family name comes first: Nguyen Thi Lan
             yield Finding(start, words[last].end(), "PERSON", 0.7, "names")
             return
+
+
+def _is_subject(text: str, word: re.Match[str]) -> bool:
+    """Return whether a sentence begins behind a greeting: `Hello, AutoCAD says no seats`."""
+    goes_on = text[: word.start()].endswith(", ") and _GOES_ON.match(text, word.end()) is not None
+    return goes_on and fold(word.group()) not in all_roles()
 
 
 def _is_particle(word: str) -> bool:
