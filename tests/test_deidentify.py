@@ -149,6 +149,17 @@ def test_a_system_line_that_names_the_customer_is_no_template(tmp_path):
         assert after.request["messages"][0]["content"].startswith("Shop.\nCustomer: ")
 
 
+def test_whoever_bears_a_firms_given_name_is_replaced(tmp_path):
+    """The firm stays, and so do words of it that are nobody's name."""
+    firm = "You are the assistant of Assicura Serena S.p.A., an Italian insurer."
+    calls = [call(str(i), "Hi, this is Serena, where is my refund?", system=firm) for i in (1, 2)]
+    _, found = clean(tmp_path, calls, Deidentify(probe=0))
+    for after in found:
+        system, user = (message["content"] for message in after.request["messages"])
+        assert system == firm
+        assert "Serena" not in user
+
+
 def test_schemas_and_labels_survive(tmp_path):
     """Tool schemas are not touched, and a value of an enum stays that value."""
     schema = {

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property, partial
 from itertools import count
 
@@ -19,9 +19,10 @@ from tasks.deidentify.bare_answers import asked
 from tasks.deidentify.boilerplate import SCHEMA, SYSTEM, Public
 from tasks.deidentify.call_texts import Change, each_message, each_request, rewrite, saying, telling
 from tasks.deidentify.copied_values import copied
-from tasks.deidentify.findings import Finding
+from tasks.deidentify.findings import Finding, free
 from tasks.deidentify.languages import foreign
 from tasks.deidentify.leak_check import Originals
+from tasks.deidentify.name_check import is_given
 from tasks.deidentify.organisations import CONSTANT
 from tasks.deidentify.scanner import ANSWER, LocatedFinding, Scanned
 from tasks.deidentify.second_pass import known_text_scanner
@@ -290,31 +291,28 @@ def _apart(findings: Sequence[tuple[Finding, Surrogates]]) -> list[tuple[Finding
     """Without overlaps: what comes first in the list stays, and of a name what it leaves free."""
     kept: list[tuple[Finding, Surrogates]] = []
     for finding, people in findings:
-        free = list(_free(finding, [k for k, _ in kept]))
-        kept += [(f, people) for f in free if f == finding or f.kind == "PERSON"]
+        left = free(finding, [k for k, _ in kept])
+        kept += [(f, people) for f in left if f == finding or f.kind == "PERSON"]
     return kept
 
 
-def _free(finding: Finding, taken: Sequence[Finding]) -> Iterator[Finding]:
-    """The stretches of a finding that no other covers."""
-    at = finding.start
-    for other in sorted(taken):
-        if other.end <= at or other.start >= finding.end:
-            continue
-        if other.start > at:
-            yield replace(finding, start=at, end=other.start)
-        at = max(at, other.end)
-    if at == finding.start or at < finding.end:
-        yield replace(finding, start=at)
-
-
 def _template(texts: Sequence[Text], wanted: Sequence[Sequence[LocatedFinding]]) -> str:
-    """The system texts without what is personal in them: the words that everybody may keep."""
+    """The system texts without what is personal in them: the words that everybody may keep.
+
+    The given name in a firm's is none: a customer may bear it, too.
+    """
     out = ""
     for text, findings in zip(texts, wanted, strict=True):
         if text.role in SYSTEM:
             plain = text.text
             for f in findings:
                 plain = plain.replace(f.text, "")
+            for firm in _firms(text):
+                plain = plain.replace(firm, " ".join(w for w in firm.split() if not is_given(w)))
             out += "\n" + plain
     return out
+
+
+def _firms(text: Text) -> set[str]:
+    found = (f for leaf in text.scanned for f in leaf)
+    return {f.text for f in found if f.finding.kind == "ORGANIZATION" and " " in f.text}

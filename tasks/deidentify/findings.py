@@ -51,6 +51,19 @@ _FOUNDED = re.compile(  # `la società è nata a Torino il`: a founding is no bi
 _BESIDE = re.compile(r"[\s,>]{1,4}")
 
 
+def free(finding: Finding, taken: Sequence[Finding]) -> Iterator[Finding]:
+    """The stretches of a finding that no other covers."""
+    at = finding.start
+    for other in sorted(taken):
+        if other.end <= at or other.start >= finding.end:
+            continue
+        if other.start > at:
+            yield replace(finding, start=at, end=other.start)
+        at = max(at, other.end)
+    if at == finding.start or at < finding.end:
+        yield replace(finding, start=at)
+
+
 def outside(
     text: str, findings: Sequence[Finding], spans: Sequence[tuple[int, int]]
 ) -> list[Finding]:

@@ -96,17 +96,18 @@ def whole(text: str, finding: Finding) -> Finding:
         return finding
     tongue = language_of(text)
     before = _GIVEN.search(text, 0, finding.start)
-    if before and _is_given(before[1]) and frequency(before[1], tongue) < CUED:
+    if before and is_given(before[1]) and frequency(before[1], tongue) < CUED:
         finding = replace(finding, start=before.start(1))
     behind = _FAMILY.match(text, finding.end)
-    if not behind or not _is_given(text[finding.start : finding.end].split()[-1]):
+    if not behind or not is_given(text[finding.start : finding.end].split()[-1]):
         return finding
     between = behind[1].split()  # of a name, or of another language: Anna auch Schlau
     named = all(LINK.fullmatch(w) or frequency(w, tongue) < COMMON for w in between)
     return replace(finding, end=behind.end()) if named else finding
 
 
-def _is_given(word: str) -> bool:
+def is_given(word: str) -> bool:
+    """Return whether a word is a given name and no other word."""
     return all_roles().get(fold(word)) in {"female", "male"} and fold(word) not in ordinary()
 
 
