@@ -7,6 +7,7 @@ from textwrap import wrap
 
 from registry.bundle import Lineage
 from registry.gate import Verdict
+from tasks.calibrate.joint_proof import JointStanding
 from tasks.calibrate.shadow_proof import Standing
 from tasks.core.certificate import Certificate, Risk
 from tasks.core.scorecard import Scorecard
@@ -107,8 +108,27 @@ def shadow(evidence: Standing, risk: Risk) -> str:
     if evidence.proven:
         return f"Asked in the background about {asked}, it {of}: proven."
     told = f"Asked in the background about {asked}, it {of}. " * bool(evidence.n)
+    if not evidence.alone:
+        return f"{told}Its calls are too few to prove it by themselves."
     what = "calls" if risk == "marginal" else "confident answers"
     return f"{told}At least {evidence.lacking:,} more {what}, all of them right, prove it."
+
+
+def joint(evidence: JointStanding) -> str:
+    """Return what live calls say about some students that are proven together."""
+    said = f"{evidence.accepted:,} answers, {evidence.wrong:,} of them wrong"
+    told = f"{len(evidence.names):,} tasks are proven together: {said}. "
+    if evidence.proven:
+        return f"{told}Its own are too few yet, or too often wrong."
+    return f"{told}At least {evidence.lacking:,} more, all of them right, prove it."
+
+
+def proven(certificate: Certificate) -> str:
+    """Return which calls proved a student that was asked in the background."""
+    if shared := certificate.joint:
+        answers = f"{shared.accepted:,} answers, {shared.wrong:,} of them wrong"
+        return f"Proven together with {shared.tasks - 1:,} other tasks by {answers}."
+    return f"Proven by {certificate.n:,} live calls."
 
 
 def waiting(evidence: Standing) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -39,11 +40,11 @@ def planned(task: str, digest: str, thresholds: tuple[float, ...]) -> ShadowPlan
     )
 
 
-def shadow(home: Path, task: str, thresholds: tuple[float, ...]) -> Version:
-    """A shadow in the registry, with what it has to prove."""
+def shadow(home: Path, task: str, thresholds: tuple[float, ...], **more: Any) -> Version:
+    """A shadow in the registry, with what it has to prove; `more` is of its plan."""
     subject = students.task(task)
     folder, made, lineage = students.bundle(home / task, subject=subject)
-    plan = planned(subject.id, made, thresholds)
+    plan = replace(planned(subject.id, made, thresholds), **more)
     write_atomic(folder / PLAN, msgspec.json.encode(plan))
     refused = msgspec.json.encode(Refusal(refused="It only lacks proof.", attempt=2))
     write_atomic(folder / "certificate.json", refused)

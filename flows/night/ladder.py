@@ -11,7 +11,7 @@ import httpx
 import msgspec
 
 from flows import console
-from flows.night import champions, day_drift, domains, leak_guard, refit, savings
+from flows.night import champions, day_drift, domains, joint_plan, leak_guard, refit, savings
 from flows.night.champions import Champion, origin
 from flows.night.folders import Night, found
 from flows.night.hops import figures as night_figures
@@ -241,11 +241,12 @@ def judge(
 
 
 def close(night: Night, outcomes: Sequence[Outcome]) -> list[Outcome]:
-    """Write what became of each task, and the night's figures into MLflow; return it."""
+    """Write what became of each task, what is to be proven, and the figures; return it."""
     body = msgspec.json.encode(list(outcomes))
     stage.write_atomic(night.out("judge.json"), msgspec.json.format(body, indent=2))
     figures = {"tasks/found": len(found(night)), "tasks/passed": sum(o.passed for o in outcomes)}
     measured = {f"drift/{d.task}/{d.what}": d.distance for d in day_drift.measure(night).found}
     night.store.record(night.day, night_figures(night) | figures | measured)
     router.register(night.store, night.out("cluster", "tasks.json"), night.day)
+    joint_plan.write(night)
     return list(outcomes)

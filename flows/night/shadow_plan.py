@@ -106,9 +106,11 @@ def _plan(
     plan = _drafted(night, task, one, serving)
     if plan is None:
         return None
-    a_night = load_one(night.out("dataset", task)).size / len(night.clean())
-    enough = shadow_proof.calls_needed(plan, _guide(night, task, one.rung))
-    return plan if enough <= len(plan.before) + SOON * a_night else None
+    needed = shadow_proof.calls_needed(plan, _guide(night, task, one.rung))
+    if needed <= len(plan.before) + SOON * plan.nightly:
+        return plan
+    shared = night.params.calibrate.scope == "all" and serving is None
+    return replace(plan, attempt=0) if shared else None
 
 
 def _drafted(
@@ -126,6 +128,7 @@ def _drafted(
     )
     if not chosen:
         return None
+    served = [ok for sure, ok in guide if sure >= chosen[0]]
     before = tuple(_before(night, task, one.rung))
     sizes = Counter(one_before.conversation for one_before in before)
     learned = _conversations(night, task, one.rung) - set(sizes)
@@ -141,6 +144,10 @@ def _drafted(
         learned=tuple(sorted(learned)),
         before=before,
         largest=min(LARGEST, max(sizes.values(), default=1)),
+        guides=len(served),
+        slips=served.count(False),
+        share=len(served) / len(guide),
+        nightly=load_one(night.out("dataset", task)).size / len(night.clean()),
     )
 
 

@@ -13,9 +13,10 @@ from pathlib import Path
 import msgspec
 from filelock import FileLock
 
-from flows.night import shadow_plan
+from flows.night import joint_plan, shadow_plan
 from flows.night.champions import champion
 from flows.night.folders import open_night, registry_of
+from flows.night.joint_plan import Joint
 from flows.night.registration import promote
 from registry import bundle, card, gate, ledger
 from registry.store import Store, Version
@@ -35,16 +36,18 @@ def prove(home: str | Path) -> dict[str, str]:
     store, told = registry_of(home), dict[str, str]()
     with FileLock(home / ".promote.lock"):
         store.reach()
+        together = {joint.member.name: joint for joint in joint_plan.proven(home, store)}
         for version in store.shadows():
             try:
-                told[version.name] = _looked_at(home, store, version)
+                joint = together.get((version.name, version.number))
+                told[version.name] = _looked_at(home, store, version, joint)
             except Exception as error:  # whatever is wrong with one concerns no other
                 told[version.name] = f"it cannot be looked at ({type(error).__name__}: {error})"
     stage.write_atomic(home / "shadows.json", msgspec.json.encode(told))
     return told
 
 
-def _looked_at(home: Path, store: Store, version: Version) -> str:
+def _looked_at(home: Path, store: Store, version: Version, joint: Joint | None) -> str:
     if store.champion(version.name) == version.number:
         store.set_shadow(version.name, None)
         return f"v{version.number} was promoted"
@@ -56,7 +59,8 @@ def _looked_at(home: Path, store: Store, version: Version) -> str:
         return sentence
     to_prove = again or shadow_plan.plan_of(folder)
     evidence = shadow_plan.standing(home, version, to_prove)
-    proof = shadow_proof.certificate(to_prove, evidence)
+    proof = shadow_proof.certificate(to_prove, evidence) or (joint and joint.certificate)
+    last = min(to_prove.thresholds) if evidence.alone else to_prove.thresholds[0]
     made = [v for v in store.versions(version.name) if v.number > version.number]
     made = [v for v in made if v.adapter_digest == version.adapter_digest and v.certificate]
     served = {e.after for e in ledger.entries(home) if e.task == version.name and e.moved}
@@ -65,12 +69,13 @@ def _looked_at(home: Path, store: Store, version: Version) -> str:
     if made and store.champion(version.name) != made[-1].number:  # revoked, or replaced
         store.set_shadow(version.name, None)
         return f"v{made[-1].number}, which it became, does not serve"
-    if made and _threshold(home, store, made[-1]) <= min(to_prove.thresholds):
+    if made and _threshold(home, store, made[-1]) <= last:
         store.set_shadow(version.name, None)  # who promoted it was killed before this
         return f"v{made[-1].number} was promoted"
     if proof and not (made and proof.threshold >= _threshold(home, store, made[-1])):
-        return _certified(home, version, folder, proof, last=min(to_prove.thresholds))
+        return _certified(home, version, folder, proof, last)
     sentence = card.shadow(evidence, to_prove.risk)
+    sentence += f" {card.joint(joint.standing)}" if joint else ""
     store.note(version, sentence)
     return sentence
 
@@ -102,7 +107,7 @@ def _certified(home: Path, version: Version, folder: Path, proof: Certificate, l
         return verdict.reason
     packed = bundle.proven(folder, home / "proven" / version.bundle, proof)
     registered = night.store.register(load_one(packed), packed, scorecard, proof, verdict, lineage)
-    reason = f"{verdict.reason} Proven by {proof.n} live calls."
+    reason = f"{verdict.reason} {card.proven(proof)}"
     promoted, told = promote(night, registered, reason, serving)
     if not promoted or proof.threshold <= last:
         night.store.set_shadow(version.name, None)

@@ -49,6 +49,9 @@ class ShadowPlan:
     `loaded` is when they were written down (seconds since the epoch); `learned` are the
     conversations that its training saw. `before` are calls that it did not see, of the time before,
     asked as they came in. `largest` is how many calls of its conversation one may stand for.
+    `attempt` is 0 for one that is only proven with others (`joint_proof.py`). Of `guides`, answers
+    that chose the first threshold, `slips` were wrong there; `nightly` calls are expected a night,
+    a `share` of which it would answer.
     """
 
     task: str
@@ -63,11 +66,15 @@ class ShadowPlan:
     learned: tuple[str, ...] = ()
     before: tuple[ShadowAnswer, ...] = ()
     largest: int = 1
+    guides: int = 0
+    slips: int = 0
+    share: float = 0.0
+    nightly: float = 0.0
 
     @property
     def level(self) -> float:
         """The part of delta that this attempt is tested at."""
-        return spent(self.delta, self.attempt) / self.tests
+        return spent(self.delta, max(1, self.attempt)) / self.tests
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +82,8 @@ class Standing:
     """The state of a shadow's proof: its best proven threshold, or the first that is not.
 
     `n` calls counted, `live` of them since it was loaded, `accepted` at the threshold, `wrong` of
-    those. `lacking` is how many more right answers are the least that prove the first threshold.
+    those. `lacking` is how many more right answers are the least that prove the first threshold;
+    one that is not `alone` is only proven with others.
     """
 
     n: int
@@ -88,6 +96,7 @@ class Standing:
     evidence: float
     proven: bool
     lacking: int
+    alone: bool = True
 
 
 def conversation_of(call: str, named: str, request: Json, task: Task) -> str:
@@ -130,15 +139,28 @@ def calls_needed(plan: ShadowPlan, guide: Sequence[tuple[float, bool]]) -> float
     the risk is taken to be the median of what they leave possible.
     """
     taken = [right for sure, right in guide if sure >= plan.thresholds[0]]
-    risk = (len(taken) - sum(taken) + 1 / 6) / (len(taken) + 1 / 3)
-    goal = math.log(len(LOWER) / plan.level)
+    needed = answers_needed(plan.alpha, plan.level, median_risk(len(taken), taken.count(False)))
+    share = 1.0 if plan.risk == "marginal" else len(taken) / max(1, len(guide))
+    return needed / share if share else math.inf
+
+
+def median_risk(n: int, wrong: int) -> float:
+    """About the median of the risks that so many wrong answers leave possible."""
+    return (wrong + 1 / 6) / (n + 1 / 3)
+
+
+def answers_needed(alpha: float, level: float, risk: float, evidence: float = 0.0) -> float:
+    """Return about how many answers that are wrong at a risk of `risk` prove one of at most alpha.
+
+    `evidence` is what there is already, as a logarithm; infinity for no hope.
+    """
+    goal = math.log(len(LOWER) / level) - evidence
     gains = [
-        (1 - risk) * bet(plan.alpha, part * plan.alpha, wrong=False)
-        + risk * bet(plan.alpha, part * plan.alpha, wrong=True)
+        (1 - risk) * bet(alpha, part * alpha, wrong=False)
+        + risk * bet(alpha, part * alpha, wrong=True)
         for part in LOWER
     ]
-    growth = max(gains) * (1.0 if plan.risk == "marginal" else len(taken) / max(1, len(guide)))
-    return goal / growth if growth > 0 else math.inf
+    return max(0.0, goal) / max(gains) if max(gains) > 0 else math.inf
 
 
 def once(
@@ -216,8 +238,9 @@ def _standing(
         unaided=right / whole if whole else 0.0,
         threshold=threshold,
         evidence=best.peak,
-        proven=proven and live >= LIVE,
+        proven=proven and live >= LIVE and plan.attempt > 0,
         lacking=max(LIVE - live, 0 if proven else best.lacking(plan.level)),
+        alone=plan.attempt > 0,
     )
 
 

@@ -15,7 +15,7 @@ import msgspec
 
 from tasks.core.stage import Refused
 
-Method = Literal["holdout", "progressive", "shadow"]
+Method = Literal["holdout", "progressive", "shadow", "joint"]
 Risk = Literal["selective", "marginal"]
 
 
@@ -27,6 +27,15 @@ class ThresholdTest:
     accepted: int
     wrong: int
     p: float
+
+
+@dataclass(frozen=True, slots=True)
+class JointCounts:
+    """Which proof several tasks have in common: of `accepted` answers `wrong` were wrong."""
+
+    tasks: int
+    accepted: int
+    wrong: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +69,7 @@ class Certificate:
     attempt: int = 1
     tests: int = 1
     breaks: ThresholdTest | None = None
+    joint: JointCounts | None = None
 
     @property
     def selective(self) -> float:

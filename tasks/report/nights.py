@@ -64,12 +64,17 @@ def sentence(proof: Certificate | Refusal) -> str:
     if isinstance(proof, Refusal):
         return f"No certificate: {proof.refused}."
     of = "the task's calls get an answer" if proof.risk == "marginal" else "the served answers are"
+    whom, together = "a task is", ""
+    if shared := proof.joint:
+        of = f"{of.replace('task', 'tasks')}, those of {shared.tasks} tasks together,"
+        together = f" They were wrong in {shared.wrong:,} of {shared.accepted:,} answers."
+        whom = "tasks together are"
     return (
-        f"At most {100 * proof.alpha:g}% of {of} other than the teacher's. In the proof it would "
-        f"serve {proof.accepted:,} of {proof.n:,} calls on the task's template "
+        f"At most {100 * proof.alpha:g}% of {of} other than the teacher's.{together} In the proof "
+        f"it would serve {proof.accepted:,} of {proof.n:,} calls on the task's template "
         f"({proof.coverage:.0%}), {proof.wrong} of them wrongly: {proof.selective:.1%} of those "
-        f"served, {proof.marginal:.1%} of all. The chance that a task is ever given a certificate "
-        f"that promises too much is at most {100 * proof.delta:g}%, over all its attempts; this "
+        f"served, {proof.marginal:.1%} of all. The chance that {whom} ever given a certificate "
+        f"that promises too much is at most {100 * proof.delta:g}%, over all attempts; this "
         f"was attempt {proof.attempt}."
     )
 
