@@ -18,6 +18,7 @@ from tasks.core import rollout
 from tasks.core.records import Json
 from tasks.core.rollout import Steps
 
+LIVE = ("shadow", "joint")  # methods of a proof that is made of live answers
 DONE: Json = {"rollout": (), "share": 1.0, "done": 0, "former": None}
 
 
@@ -51,7 +52,7 @@ class Rollouts:
 
     def _begun(self, route: Json, known: Json | None, loaded: Collection[str]) -> Json:
         """Begin a roll-out, a step later for a student that live calls have proven."""
-        steps = self.steps[route["certificate"].get("method") == "shadow" :]
+        steps = self.steps[route["certificate"].get("method") in LIVE :]
         if not steps:
             return DONE
         former = known["former"] if known and known.get("share", 1.0) < 1 else known

@@ -197,9 +197,8 @@ class Calibrate(Section, frozen=True):
 
     `alpha` is a number, or one for each pattern of task ids or programs, of which the first that
     fits counts, and for `default`. The `risk` is `selective`, wrong among the served answers, or
-    `marginal`, wrong and served among all calls of the task. Delta is for all attempts of a task,
-    on any night, and with `correct` for all tasks of a night (Bonferroni). With a `scope` of `all`
-    tasks of one alpha may also be proven together: then it is of all their answers.
+    `marginal`, wrong and served among all calls. The `scope` is `task`, or `all`: tasks of one
+    alpha are also proven together. Delta is for all attempts; with `correct` for all tasks, too.
     """
 
     alpha: Risk | dict[str, Risk] = 0.05
