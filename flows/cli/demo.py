@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 Look = Callable[[], None]
 FIRST = date(2026, 3, 2)  # a Monday, so that the sample's week looks like one
-CONCURRENCY = 48
+CONCURRENCY = 16  # of calls: with more, latencies are of the queue for two cores
 LOOKS = 24  # a day, at registry and audits: a live stack has 1,440
 SHADOW_SECONDS = 120.0
 SHIFT = f"{FIRST + timedelta(days=2)}T06:00+00:00"
