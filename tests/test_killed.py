@@ -29,9 +29,11 @@ from flows.night import alerts, pool_update, revocation, shadow_promotion
 from flows.night.shadow_plan import PLAN
 from registry import hash_chain, plots
 from registry.gate import Verdict
+from registry.store import Version
 from serving.pool import Pool
 from serving.reconcile import routes
 from serving.shadow import FOLDER
+from tasks.calibrate.joint_proof import JointMember, JointPlan
 from tasks.calibrate.shadow_proof import ShadowAnswer, ShadowPlan
 from tasks.core.certificate import Refusal
 from tasks.core.stage import Refused, room, write_atomic
@@ -138,34 +140,54 @@ def shadow(place: Place) -> None:
         pool_update.promote(place.home)
 
 
+def together(place: Place) -> None:
+    """A shadow was proven together with another task's."""
+    shadow(place)
+
+
 def registration(place: Place) -> None:
     """A third version is registered."""
     place.register(320)
 
 
-def with_shadow(place: Place) -> None:
-    """Put a proven student into shadow, in the place of the champion."""
+def with_shadow(place: Place, task: str = TASK, *, attempt: int = 2, n: int = 200) -> Version:
+    """Put a student that was right in `n` live calls into shadow, in the place of the champion."""
     place.store.set_champion(TASK, None)
-    subject, refused = students.task(TASK), Refusal(refused="It only lacks proof.", attempt=2)
-    folder, made, lineage = students.bundle(place.home / "shadow", seed=3, subject=subject)
+    subject, refused = students.task(task), Refusal(refused="It only lacks proof.", attempt=attempt)
+    folder, made, lineage = students.bundle(place.home / f"shadow-{task}", seed=3, subject=subject)
     plan = ShadowPlan(
-        task=TASK,
+        task=task,
         adapter_digest=made,
         alpha=0.05,
         delta=0.1,
-        attempt=2,
+        attempt=attempt,
         thresholds=(-0.5,),
         loaded=100.0,
     )
     write_atomic(folder / PLAN, msgspec.json.encode(plan))
     write_atomic(folder / "certificate.json", msgspec.json.encode(refused))
-    card, no = students.scorecard(made, task=TASK), Verdict(False, "It only lacks proof.")
+    card, no = students.scorecard(made, task=task), Verdict(False, "It only lacks proof.")
     version = place.store.register(subject, folder, card, None, no, lineage)
-    place.store.set_shadow(TASK, version.number)
+    place.store.set_shadow(TASK, version.number if task == TASK else None)
     call = ShadowAnswer(call="c", at=101.0, conversation="c", score=-0.1, agrees=True)
-    calls = [replace(call, call=f"c{n}", at=101.0 + n, conversation=f"c{n}") for n in range(200)]
-    file = place.home / FOLDER / f"{TASK}-v{version.number}" / "2026-03-15.jsonl"
+    names = [(at, f"{task}-c{at}") for at in range(n)]
+    calls = [replace(call, call=name, at=101.0 + at, conversation=name) for at, name in names]
+    file = place.home / FOLDER / f"{task}-v{version.number}" / "2026-03-15.jsonl"
     write_atomic(file, b"".join(msgspec.json.encode(call) + b"\n" for call in calls))
+    return version
+
+
+def with_shadows(place: Place) -> None:
+    """Put one into shadow that is only proven together with another task's, of which half are."""
+    versions = [with_shadow(place, task, attempt=0, n=60) for task in ("other-1", TASK)]
+    members = tuple(
+        JointMember(
+            task=v.name, version=v.number, guides=40, slips=0, held=0, nightly=30, fresh=False
+        )
+        for v in versions
+    )
+    plan = JointPlan(alpha=0.05, delta=0.1, attempt=1, loaded=100.0, members=members, groups=(2,))
+    write_atomic(place.home / "nights/2026-03-14/joint/0.05.json", msgspec.json.encode(plan))
 
 
 def prepared(place: Place, act: Callable[[Place], None]) -> None:
@@ -178,9 +200,11 @@ def prepared(place: Place, act: Callable[[Place], None]) -> None:
         place.journal(2, False, 12)
     if act is shadow:
         with_shadow(place)
+    if act is together:
+        with_shadows(place)
 
 
-ACTS = [promotion, rollout, revoked, shadow, registration]
+ACTS = [promotion, rollout, revoked, shadow, together, registration]
 
 
 @dataclass(slots=True)
