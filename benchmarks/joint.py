@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import random
 import statistics
 import sys
@@ -20,8 +21,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from benchmarks.shadow import ALPHA, DELTA, Risk, calls, risk_at, show
+from flows.night.shadow_plan import SOON
 from tasks.calibrate import joint_proof, shadow_proof
-from tasks.calibrate.joint_proof import JointPlan, Seen
+from tasks.calibrate.joint_proof import JointPlan, Said, Seen
 from tasks.calibrate.shadow_proof import ShadowAnswer, ShadowPlan
 from tasks.evaluate.significance import wilson
 
@@ -97,7 +99,7 @@ class Stream:
             if place in self.serving:
                 answered += -self.serving[place] * nightly
             for n, (score, right) in enumerate(calls(curve, nightly, self.rng)):
-                call, at = f"{place}-{number}-{n}", number * DAY + DAY * (n + 1) / (nightly + 1)
+                call, at = f"{place}-{number}-{n}", (number + self.rng.random()) * DAY
                 self.said[place].append(
                     ShadowAnswer(call=call, at=at, conversation=call, score=score, agrees=right)
                 )
@@ -105,22 +107,28 @@ class Stream:
         return answered / sum(nightly for _, nightly in self.program)
 
     def _plan(self, number: int) -> None:
+        at = number * DAY
         members = [
-            joint_proof.member(0, own, self.said[place], fresh=not number)
+            joint_proof.member(0, own, self.said[place], at)
             for place, own in enumerate(self.own)
             if own and place not in self.serving
         ]
-        if members and not any(self._left(plan) for plan in self.plans):
-            at = number * DAY
-            attempt = len(self.plans) + 1
-            drafted = joint_proof.draft(
-                members, alpha=ALPHA, delta=DELTA, attempt=attempt, loaded=at
-            )
-            if drafted and joint_proof.nights_needed(drafted) < 7:
-                self.plans.append(drafted)
+        if any(not joint_proof.standing(*one).proven for one in map(self._told, self.plans)):
+            return
+        begun = JointPlan(
+            alpha=ALPHA,
+            delta=DELTA,
+            attempt=len(self.plans) + 1,
+            loaded=at,
+            members=(),
+            groups=(),
+        )
+        drafted = joint_proof.draft(members, begun)
+        if drafted and joint_proof.nights_needed(drafted) < SOON:
+            self.plans.append(drafted)
 
-    def _left(self, plan: JointPlan) -> bool:
-        return not joint_proof.standing(plan, self._seen(plan)).proven
+    def _told(self, plan: JointPlan) -> tuple[JointPlan, list[Said]]:
+        return plan, joint_proof.said(plan, self._seen(plan))
 
     def _seen(self, plan: JointPlan) -> Seen:
         seen: Seen = {}
@@ -137,14 +145,21 @@ class Stream:
                 if found.proven:
                     self.serving[place] = found.threshold
         for plan in self.plans if joint else ():
-            seen = self._seen(plan)
-            now = joint_proof.standing(plan, seen)
-            for name in now.names:
-                own, said = seen[name]
-                place, alone = int(name[0]), shadow_proof.standing(own, said)
-                if place not in self.serving and joint_proof.certificate(plan, now, own, alone):
+            seen, told = self._seen(plan), self._told(plan)[1]
+            now = joint_proof.standing(plan, told)
+            group = [int(task) for task, _ in now.names] if now.proven else []
+            fit = {
+                place
+                for place, name in zip(group, now.names, strict=False)
+                if place not in self.serving and joint_proof.fit(plan, *seen[name])
+            }
+            kept = [at for at, place in enumerate(group) if place in fit | self.serving.keys()]
+            if fit and joint_proof.rounds(plan, told, kept).peak >= -math.log(plan.level):
+                for place in fit:
+                    own = self.own[place]
+                    assert own is not None  # else it would not be a member
                     self.serving[place] = own.thresholds[0]
-                    self.together.add(place)
+                self.together |= fit
 
     def risk(self, places: set[int]) -> float:
         """The true risk of what some tasks' students answer together."""

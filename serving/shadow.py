@@ -172,11 +172,13 @@ def _name(task: str, version: int) -> str:
 
 
 def seen(home: Path, task: str, version: int) -> Iterator[ShadowAnswer]:
-    """All that a shadow was asked, oldest day first; a line that a crash tore is left out.
+    """All that a shadow was asked, oldest day first; a line that a crash damaged is left out.
 
     Raises Refused where they are encrypted with a key that is not here.
     """
     for path in sorted((home / FOLDER / _name(task, version)).glob("*.jsonl")):
         for line in encryption.lines(path):
-            with suppress(msgspec.DecodeError):
-                yield msgspec.json.decode(line, type=ShadowAnswer)
+            with suppress(msgspec.DecodeError, UnicodeDecodeError):
+                answer = msgspec.json.decode(line, type=ShadowAnswer)
+                if 0 < answer.share <= 1:
+                    yield answer

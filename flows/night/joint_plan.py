@@ -1,15 +1,16 @@
 """Shadows that are proven together, where alpha is of the answers to all tasks (`scope: all`).
 
-At its end a night writes down which of them, in `nights/<day>/joint/<alpha>.json`, unless an
+At its end a night writes down which of them, in `nights/<day>/joint/<alpha>-<risk>.json`, unless an
 earlier plan is expected to be proven sooner. `promote` looks every minute at what is proven.
 """
 
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
+from itertools import groupby
 from pathlib import Path
 
 import msgspec
@@ -17,25 +18,26 @@ import msgspec
 from flows import console
 from flows.night import shadow_plan
 from flows.night.folders import Night, ended
-from registry import bundle
 from registry.store import Store, Version
 from serving.shadow import seen
-from tasks.calibrate import joint_proof, shadow_proof
-from tasks.calibrate.joint_proof import JointPlan, JointStanding, Name, Seen
-from tasks.calibrate.shadow_proof import ShadowPlan
+from tasks.calibrate import joint_proof
+from tasks.calibrate.joint_proof import JointPlan, JointStanding, Name, Said, Seen
+from tasks.calibrate.shadow_proof import ShadowAnswer, ShadowPlan
 from tasks.core import stage
 from tasks.core.certificate import Certificate
+from tasks.core.params import Calibrate, load
+from tasks.core.task import load_one
 
 SOON = shadow_plan.SOON  # nights' calls within which a proof has to be likely
+KEPT = 14  # nights whose plans are looked at
 
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A shadow that waits for its proof: its version, its own plan, and the night that made it."""
+    """A shadow that waits for its proof: its version, and its own plan."""
 
     version: Version
     plan: ShadowPlan
-    night: str
 
     @property
     def name(self) -> Name:
@@ -52,108 +54,170 @@ class Joint:
     certificate: Certificate | None
 
 
-def waiting(home: Path, store: Store) -> list[Member]:
-    """The shadows of tasks that nobody serves and whose proof is still to come."""
-    serving, members = store.serving(), list[Member]()
-    for version in store.shadows():
-        if version.name in serving or version.certificate or shadow_plan.anew(home, version):
-            continue
-        with suppress(stage.Refused, OSError, msgspec.MsgspecError):  # said where it is looked at
-            folder = store.fetch(version, home / "adapters" / version.bundle)
-            lineage = msgspec.convert(bundle.read(folder, "lineage"), bundle.Lineage)
-            members.append(Member(version, shadow_plan.plan_of(folder), lineage.night))
-    return members
+@dataclass(slots=True)
+class Shadows:
+    """The shadows of a home and all that they said, each read once."""
+
+    home: Path
+    store: Store
+    params: Calibrate
+    _known: dict[Name, tuple[ShadowPlan, list[ShadowAnswer]]] = field(default_factory=dict)
+
+    def waiting(self) -> list[Member]:
+        """Those of tasks that nobody serves, whose proof is still to come, at today's alpha."""
+        serving, members = self.store.serving(), list[Member]()
+        for version in self.store.shadows() if self.params.scope == "all" else ():
+            try:
+                taken = version.name in serving or version.certificate
+                if taken or shadow_plan.anew(self.home, version):
+                    continue
+                plan = self.of((version.name, version.number))[0]
+                family = load_one(self.home / "adapters" / version.bundle).family
+                same = plan.alpha == self.params.accepted(version.name, family)
+                if same and plan.risk == self.params.risk:
+                    members.append(Member(version, plan))
+            except Exception as error:  # whatever is wrong with one concerns no other
+                console.say(f"{version.bundle} is proven with no others: {error}")
+        return members
+
+    def of(self, name: Name) -> tuple[ShadowPlan, list[ShadowAnswer]]:
+        """A shadow's own plan and its answers. Raises Refused where it has none any more."""
+        if name not in self._known:
+            version = self.store.version(*name)
+            if shadow_plan.anew(self.home, version):
+                raise stage.Refused("it was taken out of service")
+            folder = self.store.fetch(version, self.home / "adapters" / version.bundle)
+            self._known[name] = shadow_plan.plan_of(folder), list(seen(self.home, *name))
+        return self._known[name]
+
+    def told(self, plan: JointPlan) -> tuple[Seen, list[Said]]:
+        """What the members of a plan said. Raises Refused where one is gone: it may have erred."""
+        answers: Seen = {one.name: self.of(one.name) for one in plan.members}
+        return answers, joint_proof.said(plan, answers)
 
 
 def write(night: Night) -> None:
-    """Write down what tonight's shadows have to prove together, a plan for each alpha."""
-    if night.params.calibrate.scope != "all":
-        return
-    members = waiting(night.home, night.store)
-    for alpha in sorted({one.plan.alpha for one in members}):
-        out = night.out("joint", f"{alpha:g}.json")
-        alike = [one for one in members if one.plan.alpha == alpha]
-        plan = None if out.exists() else _drafted(night, alike)
-        if plan:
+    """Write down what tonight's shadows have to prove together, a plan for each alpha.
+
+    A night that is begun again ends the same: where there is no plan, that is written down, too.
+    """
+    shadows = Shadows(night.home, night.store, night.params.calibrate)
+    ordered = sorted(shadows.waiting(), key=lambda one: one.plan.alpha)
+    for alpha, members in groupby(ordered, key=lambda one: one.plan.alpha):
+        out = night.out("joint", f"{alpha!r}-{night.params.calibrate.risk}.json")
+        if not out.exists():
+            plan = _drafted(night, shadows, list(members))
             stage.write_atomic(out, msgspec.json.encode(plan))
 
 
-def _drafted(night: Night, members: Sequence[Member]) -> JointPlan | None:
+def _drafted(night: Night, shadows: Shadows, members: Sequence[Member]) -> JointPlan | None:
     """Return what some shadows have to prove; None where that takes too long, or is under way."""
-    known = list(plans(night.home, members[0].plan.alpha))
-    told = {one.name: list(seen(night.home, *one.name)) for one in members}
-    times = [answer.at for some in told.values() for answer in some]
-    loaded = max([ended(night.day), *(math.nextafter(at, math.inf) for at in times)])
-    drafted = joint_proof.draft(
-        [
-            joint_proof.member(one.version.number, one.plan, told[one.name], one.night == night.day)
-            for one in members
-        ],
+    known, attempts = _plans(night.home, members[0].plan.alpha, members[0].plan.risk)
+    told = {one.name: shadows.of(one.name)[1] for one in members}
+    last = max((answer.at for some in told.values() for answer in some), default=0.0)
+    begun = JointPlan(
         alpha=members[0].plan.alpha,
         delta=night.params.calibrate.delta,
-        attempt=len(known) + 1,
-        loaded=loaded,
+        attempt=attempts + 1,
+        loaded=max(ended(night.day), min(math.nextafter(last, math.inf), time.time())),
+        members=(),
+        groups=(),
         risk=members[0].plan.risk,
+        largest=max(one.plan.largest for one in members),
     )
+    able = [
+        joint_proof.member(one.version.number, one.plan, told[one.name], begun.loaded)
+        for one in members
+    ]
+    drafted = joint_proof.draft(able, begun)
     if drafted is None:
         return None
     names = {one.name for one in members}
-    under_way = [_nights_left(night.home, night.store, plan, names) for plan in known]
-    needed = joint_proof.nights_needed(drafted)
-    return drafted if needed < min([SOON, *under_way]) else None
+    under_way = [_nights_left(shadows, plan, names) for plan in known]
+    return drafted if joint_proof.nights_needed(drafted) < min([SOON, *under_way]) else None
 
 
-def _nights_left(home: Path, store: Store, plan: JointPlan, names: set[Name]) -> float:
+def _nights_left(shadows: Shadows, plan: JointPlan, waiting: set[Name]) -> float:
     """Return how many more nights a plan is expected to take; infinity where it is decided."""
-    told = answers(home, store, plan)
-    now = joint_proof.standing(plan, told) if told else None
-    if now is None or now.proven:
-        return math.inf
-    still = [
-        replace(one, held=0.0, nightly=one.nightly if one.name in names else 0.0)
-        for one in plan.members
-    ]
-    return joint_proof.nights_needed(replace(plan, members=tuple(still)), now.evidence)
-
-
-def plans(home: Path, alpha: float | None = None) -> Iterator[JointPlan]:
-    """All that was written down, or that for an alpha, the oldest night's first."""
-    name = "*" if alpha is None else f"{alpha:g}"
-    for file in sorted(home.glob(f"nights/*/joint/{name}.json")):
-        yield msgspec.json.decode(file.read_bytes(), type=JointPlan)
-
-
-def answers(home: Path, store: Store, plan: JointPlan) -> Seen:
-    """What the members of a plan have to prove by themselves, and all that they said.
-
-    Nothing where a member is gone from the registry: what it said wrongly is evidence, too.
-    """
-    result: Seen = {}
     try:
-        for one in plan.members:
-            version = store.version(*one.name)
-            folder = store.fetch(version, home / "adapters" / version.bundle)
-            result[one.name] = shadow_plan.plan_of(folder), list(seen(home, *one.name))
-    except (stage.Refused, OSError, msgspec.MsgspecError) as error:
-        console.say(f"what {plan.members[0].task} and others were to prove is lost: {error}")
-        return {}
-    return result
+        now = joint_proof.standing(plan, shadows.told(plan)[1])
+    except Exception:  # a plan that cannot be read proves nothing
+        return math.inf
+    if now.proven or not waiting.issuperset(now.names):
+        return math.inf
+    return joint_proof.nights_needed(plan, now.now)
+
+
+def _plans(home: Path, alpha: float, risk: str) -> tuple[list[JointPlan], int]:
+    """The plans of the last nights, oldest first, and how many attempts there were in all."""
+    files = sorted(home.glob(f"nights/*/joint/{alpha!r}-{risk}.json"))
+    plans, attempts = list[JointPlan](), 0
+    for file in files:
+        try:
+            plan = msgspec.json.decode(file.read_bytes(), type=JointPlan | None)
+            attempts = max(attempts, plan.attempt) if plan else attempts
+        except (OSError, ValueError, msgspec.MsgspecError) as error:
+            console.say(f"what was to be proven by {file} is lost: {error}")
+            plan, attempts = None, attempts + 1
+        if plan and file in files[-KEPT:]:
+            plans.append(plan)
+    return plans, attempts
 
 
 def proven(home: Path, store: Store) -> Iterator[Joint]:
     """Each waiting shadow that a plan would prove next, or has proven."""
-    known = list(plans(home))
-    members = {one.name: one for one in waiting(home, store)} if known else {}
+    shadows = Shadows(home, store, load().calibrate)
+    if not any(home.glob("nights/*/joint")):
+        return
+    members = {one.name: one for one in shadows.waiting()}
     looked = dict[Name, Joint]()
-    for plan in known:
-        if members.keys().isdisjoint(one.name for one in plan.members):
-            continue
-        if not (told := answers(home, store, plan)):
-            continue
-        now = joint_proof.standing(plan, told)
-        for name in (name for name in now.names if name in members):
-            own = shadow_proof.standing(*told[name])
-            made = joint_proof.certificate(plan, now, told[name][0], own)
-            if made or name not in looked or not looked[name].certificate:
-                looked[name] = Joint(members[name], now, made)
+    for alpha in sorted({one.plan.alpha for one in members.values()}):
+        for plan in _plans(home, alpha, shadows.params.risk)[0]:
+            if members.keys().isdisjoint(one.name for one in plan.members):
+                continue
+            try:
+                found = list(_looked_at(shadows, plan, members))
+            except stage.Refused:  # a member is gone: the others are proven by a later plan
+                continue
+            except Exception as error:  # whatever is wrong with one plan concerns no other
+                first = plan.members[0].task
+                console.say(f"what {first} and others were to prove is lost: {error}")
+                continue
+            for joint in found:
+                if joint.certificate or joint.member.name not in looked:
+                    looked[joint.member.name] = joint
     yield from looked.values()
+
+
+def _looked_at(shadows: Shadows, plan: JointPlan, members: dict[Name, Member]) -> Iterator[Joint]:
+    """What a plan says about those of its members that wait.
+
+    Those who get a certificate have to stand without the others: with who serves by it already, and
+    without who left, or whose own answers speak against it.
+    """
+    answers, told = shadows.told(plan)
+    now = joint_proof.standing(plan, told)
+    fit = {
+        name: own
+        for name in now.names
+        if name in members and (own := joint_proof.fit(plan, *answers[name]))
+    }
+    kept = [
+        place
+        for place, one in enumerate(plan.members[: len(now.names)])
+        if one.name in fit or _serves(shadows.store, one.name)
+    ]
+    stands = bool(kept) and joint_proof.rounds(plan, told, kept).peak >= -math.log(plan.level)
+    for name in (name for name in now.names if name in members):
+        earned = None
+        if now.proven and stands and name in fit:
+            earned = joint_proof.certificate(plan, now, answers[name][0], fit[name])
+        yield Joint(members[name], now, earned)
+
+
+def _serves(store: Store, name: Name) -> bool:
+    """Return whether a shadow serves by now, as a version of the same adapter."""
+    number = store.champion(name[0])
+    if number is None:
+        return False
+    return store.version(name[0], number).adapter_digest == store.version(*name).adapter_digest

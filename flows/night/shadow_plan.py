@@ -130,8 +130,8 @@ def _drafted(
         return None
     served = [ok for sure, ok in guide if sure >= chosen[0]]
     before = tuple(_before(night, task, one.rung))
-    sizes = Counter(one_before.conversation for one_before in before)
-    learned = _conversations(night, task, one.rung) - set(sizes)
+    sizes = _conversations(night, task, one.rung)
+    learned = sizes.keys() - {one_before.conversation for one_before in before}
     return ShadowPlan(
         task=task,
         adapter_digest=adapter_digest(domains.trained(night, task, one.rung) / "adapter"),
@@ -191,6 +191,8 @@ def _on_its_way(night: Night, task: str, one: JudgedStudent) -> bool:
         begun = plan_of(folder)
     except stage.Refused:  # a person gave the alias to a version that was proven at night
         return False
+    if not begun.attempt and night.params.calibrate.scope != "all":
+        return False  # nobody could prove it
     now = standing(night.home, version, begun)
     if now.proven:  # it serves, and is only asked on for looser thresholds
         return False
@@ -206,14 +208,14 @@ def _raw(night: Night, only: Set[str]) -> Iterator[Call]:
             yield from read(file, only)
 
 
-def _conversations(night: Night, task: str, rung: Rung) -> set[str]:
-    """The conversations of all calls in a task's dataset."""
+def _conversations(night: Night, task: str, rung: Rung) -> Counter[str]:
+    """The conversations of all calls in a task's dataset, and how many calls each has."""
     data = domains.dataset(night, task, rung)
     learned, held = load_one(data), ("validation", "test")
     every = [*raw(data), *(row for split in held for row in rows(data / f"{split}.parquet"))]
     calls = _raw(night, {row.id for row in every})
     named = ((call.id, _conversation(call, learned)) for call in calls)
-    return {name for own, name in named if name != own}
+    return Counter(name for own, name in named if name != own)
 
 
 def _conversation(call: Call, task: Task) -> str:

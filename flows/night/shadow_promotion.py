@@ -13,6 +13,7 @@ from pathlib import Path
 import msgspec
 from filelock import FileLock
 
+from flows import console
 from flows.night import joint_plan, shadow_plan
 from flows.night.champions import champion
 from flows.night.folders import open_night, registry_of
@@ -21,6 +22,7 @@ from flows.night.registration import promote
 from registry import bundle, card, gate, ledger
 from registry.store import Store, Version
 from tasks.calibrate import shadow_proof
+from tasks.calibrate.joint_proof import Name
 from tasks.core import stage
 from tasks.core.certificate import Certificate, load_certificate
 from tasks.core.task import load_one
@@ -36,7 +38,7 @@ def prove(home: str | Path) -> dict[str, str]:
     store, told = registry_of(home), dict[str, str]()
     with FileLock(home / ".promote.lock"):
         store.reach()
-        together = {joint.member.name: joint for joint in joint_plan.proven(home, store)}
+        together = _together(home, store)
         for version in store.shadows():
             try:
                 joint = together.get((version.name, version.number))
@@ -45,6 +47,15 @@ def prove(home: str | Path) -> dict[str, str]:
                 told[version.name] = f"it cannot be looked at ({type(error).__name__}: {error})"
     stage.write_atomic(home / "shadows.json", msgspec.json.encode(told))
     return told
+
+
+def _together(home: Path, store: Store) -> dict[Name, Joint]:
+    """Return what is proven of several tasks together; where it fails each is proven alone."""
+    try:
+        return {joint.member.name: joint for joint in joint_plan.proven(home, store)}
+    except Exception as error:
+        console.say(f"what shadows prove together cannot be looked at: {error}")
+        return {}
 
 
 def _looked_at(home: Path, store: Store, version: Version, joint: Joint | None) -> str:
@@ -59,7 +70,9 @@ def _looked_at(home: Path, store: Store, version: Version, joint: Joint | None) 
         return sentence
     to_prove = again or shadow_plan.plan_of(folder)
     evidence = shadow_plan.standing(home, version, to_prove)
-    proof = shadow_proof.certificate(to_prove, evidence) or (joint and joint.certificate)
+    proof = shadow_proof.certificate(to_prove, evidence)
+    if joint and store.champion(version.name) is None:  # nobody was promoted in the meantime
+        proof = proof or joint.certificate
     last = min(to_prove.thresholds) if evidence.alone else to_prove.thresholds[0]
     made = [v for v in store.versions(version.name) if v.number > version.number]
     made = [v for v in made if v.adapter_digest == version.adapter_digest and v.certificate]

@@ -1,11 +1,16 @@
 """Joint proof: tasks of few calls earn their certificates together (`calibrate.scope: all`).
 
-Where alpha is of the answers to all tasks, the calls of all shadows are evidence for one promise:
-of what they would have answered together, at most alpha is wrong. A night writes down which of them
-are proven together (`JointPlan`): the least risky first, by what is no part of the proof, in groups
-of which each holds the one before it. They are tested in that order, so that the whole δ is there
-for each; whoever is in the largest proven group gets a certificate, but for those whose own answers
-speak against them. One call of each conversation counts, whichever its task is. Pure.
+Where alpha is of the answers to all tasks, what their shadows say to live calls is evidence for one
+promise: of what they would answer together, at most alpha is wrong. A night writes down which of
+them are proven together (`JointPlan`): the least risky first, by what is no part of the proof, in
+groups of which each holds the one before. They are tested in that order, so that the whole δ is
+there for each.
+
+A group's evidence grows by rounds, in each of which every member has as many calls as its traffic
+has beside the others': else the task of the morning would prove that of the afternoon. A round's
+gain is at most 1 in the mean where the group's risk is above alpha, however it differs between
+members (of numbers with one sum the product is largest where they are equal); it may be looked at
+after each. Calls of a conversation are wrong together: those to one of its tasks are one bet. Pure.
 """
 
 from __future__ import annotations
@@ -14,42 +19,49 @@ import math
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
+from numpy.typing import NDArray
+
 from tasks.calibrate import shadow_proof
 from tasks.calibrate.shadow_proof import (
     LIVE,
+    QUIET,
     ShadowAnswer,
     ShadowPlan,
     Standing,
     answers_needed,
     median_risk,
-    once,
 )
 from tasks.core.certificate import Certificate, JointCounts, Risk, spent
-from tasks.core.sequential_tests import Proof
+from tasks.core.records import digest
+from tasks.core.sequential_tests import LOWER, log_mean, next_true
 from tasks.evaluate.significance import binomial_tail
 
 AGAINST = 0.1  # chance of so many wrong answers at alpha, under which they speak against a student
+GROUPS = 6  # of a plan at most
+MOST = 5_000  # calls of a member that count, the oldest
+DAY = 86_400.0  # seconds
+LEFT = 0.01  # of what is there, that a bet leaves whatever happens
 
 Name = tuple[str, int]  # a shadow: its task and its version
 Seen = dict[Name, tuple[ShadowPlan, Sequence[ShadowAnswer]]]  # own plans, and all that they said
+Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JointMember:
     """A shadow that is proven with others, at the first threshold of its own plan.
 
-    Of `guides`, answers that are no part of the proof, `slips` were wrong there. Expected to count
-    are `held` answers to calls of the time before, and `nightly` a night. Those of the time before
-    are there only of one whose plan is as new as this (`fresh`): others were looked at.
+    Of `guides`, answers that are no part of the proof, `slips` were wrong there. It has `nightly`
+    calls a night, a `share` of which it would answer.
     """
 
     task: str
     version: int
     guides: int
     slips: int
-    held: float
     nightly: float
-    fresh: bool
+    share: float
 
     @property
     def name(self) -> Name:
@@ -61,7 +73,8 @@ class JointMember:
 class JointPlan:
     """What shadows have to prove together: `groups` are how many of the `members`, in test order.
 
-    `loaded` is when that was written down, in seconds since the epoch.
+    `loaded` is when that was written down, in seconds since the epoch; `largest` is how many calls
+    of a conversation count.
     """
 
     alpha: float
@@ -71,11 +84,33 @@ class JointPlan:
     members: tuple[JointMember, ...]
     groups: tuple[int, ...]
     risk: Risk = "selective"
+    largest: int = 1
 
     @property
     def level(self) -> float:
         """The part of delta that this attempt is tested at."""
         return spent(self.delta, self.attempt)
+
+    @property
+    def stakes(self) -> Floats:
+        """What is bet on each call: less where more calls of one conversation may be wrong."""
+        most = (1 - LEFT) / (self.largest * (1 - self.alpha))
+        wanted = ((1 - part) / (1 - self.alpha) for part in LOWER)
+        return np.array([min(stake, most) for stake in wanted])
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What counts of a member's answers, a line for each conversation, in the order of their ends.
+
+    `calls` of it, `accepted` of those, `wrong` of these, each summed up from the first on; `logs`
+    are the bets' gains so far, one column for each stake.
+    """
+
+    calls: NDArray[np.int_]
+    accepted: NDArray[np.int_]
+    wrong: NDArray[np.int_]
+    logs: Floats
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,58 +118,50 @@ class JointStanding:
     """The state of a joint proof: its largest proven group, or the first that is not.
 
     `names` are those of the group; `accepted` of their answers counted, `wrong` of those. `lacking`
-    is how many more right answers are the least that prove it.
+    is about how many more right answers are the least that prove it; `now` is the evidence after
+    the last round, `evidence` its peak, as logarithms.
     """
 
     names: tuple[Name, ...]
     accepted: int
     wrong: int
     evidence: float
+    now: float
     proven: bool
     lacking: int
 
 
-def member(version: int, own: ShadowPlan, told: Sequence[ShadowAnswer], fresh: bool) -> JointMember:
-    """A shadow with a plan of its own; what it `told` so far is a guide, and no part of a proof."""
-    served = [a for a in told if a.score is not None and a.score >= own.thresholds[0]]
-    share = 1.0 if own.risk == "marginal" else own.share
+def member(version: int, own: ShadowPlan, told: Sequence[ShadowAnswer], now: float) -> JointMember:
+    """A shadow with a plan of its own; what it `told` so far is a guide, and no part of a proof.
+
+    One that was asked nothing for a day has no calls.
+    """
+    served = [answer for answer in told if _accepts(own, answer)]
+    last = max((answer.at for answer in told), default=own.loaded)
     return JointMember(
         task=own.task,
         version=version,
         guides=own.guides + len(served),
         slips=own.slips + sum(not answer.agrees for answer in served),
-        held=share * len(own.before) if fresh else 0.0,
-        nightly=share * own.nightly,
-        fresh=fresh,
+        nightly=own.nightly if now - last < DAY else 0.0,
+        share=1.0 if own.risk == "marginal" else own.share,
     )
 
 
-def draft(
-    members: Sequence[JointMember],
-    *,
-    alpha: float,
-    delta: float,
-    attempt: int,
-    loaded: float,
-    risk: Risk = "selective",
-) -> JointPlan | None:
-    """Order some shadows and begin with the group that is expected to be proven soonest.
+def draft(members: Sequence[JointMember], plan: JointPlan) -> JointPlan | None:
+    """Complete a plan: shadows in their order, first the group that is expected to be proven first.
 
     None where there is no such group of two or more.
     """
-    ordered = sorted(members, key=lambda one: (median_risk(one.guides, one.slips), one.task))
-    whole = JointPlan(
-        alpha=alpha,
-        delta=delta,
-        attempt=attempt,
-        loaded=loaded,
-        members=tuple(ordered),
-        groups=tuple(range(2, len(ordered) + 1)),
-        risk=risk,
-    )
-    plans = [replace(whole, groups=whole.groups[first:]) for first in range(len(whole.groups))]
+    able = [one for one in members if one.nightly > 0]
+    ordered = sorted(able, key=lambda one: (median_risk(one.guides, one.slips), one.name))
+    sizes = range(2, len(ordered) + 1)
+    plans = [replace(plan, members=tuple(ordered), groups=(size,)) for size in sizes]
     soonest = min(plans, key=nights_needed, default=None)
-    return soonest if soonest and nights_needed(soonest) < math.inf else None
+    if soonest is None or nights_needed(soonest) == math.inf:
+        return None
+    steps = np.linspace(soonest.groups[0], len(ordered), GROUPS).round().astype(int)
+    return replace(soonest, groups=tuple(dict.fromkeys(steps.tolist())))
 
 
 def nights_needed(plan: JointPlan, evidence: float = 0.0) -> float:
@@ -143,85 +170,164 @@ def nights_needed(plan: JointPlan, evidence: float = 0.0) -> float:
     `evidence` is what there is already, as a logarithm.
     """
     group = plan.members[: plan.groups[0]]
-    nightly = sum(one.nightly for one in group)
+    nightly = sum(one.nightly * one.share for one in group)
     risk = median_risk(sum(one.guides for one in group), sum(one.slips for one in group))
     needed = answers_needed(plan.alpha, plan.level, risk, evidence)
-    live = max(0.0, needed - sum(one.held for one in group))
-    return live / nightly if nightly else math.inf
+    return needed / nightly if nightly else math.inf
 
 
-def standing(plan: JointPlan, seen: Seen) -> JointStanding:
-    """Return what the answers seen so far prove together, of each member by its own plan."""
-    places = {one.name: place for place, one in enumerate(plan.members)}
-    known = [(places[name], own, live) for name, (own, live) in seen.items()]
-    fresh = [one for one in known if plan.members[one[0]].fresh]
-    before = _drawn((place, own, own.before) for place, own, _ in fresh)
-    earlier = {answer.conversation for _, answer in before}
-    later = (
-        (place, own, [answer for answer in live if answer.at >= max(plan.loaded, own.loaded)])
-        for place, own, live in known
-    )
-    after = _drawn(later, earlier)
-    proofs = [Proof(plan.alpha) for _ in plan.groups]
-    _see(plan, proofs, before)
-    for proof in proofs:
-        proof.peak = max(0.0, proof.log)  # one look: of a mixture's heads each had a part of these
-    _see(plan, proofs, after)
-    passed = 0
-    while passed < len(proofs) and proofs[passed].proven(plan.level):
-        passed += 1
-    best = proofs[max(0, passed - 1)]
-    return JointStanding(
-        names=tuple(one.name for one in plan.members[: plan.groups[max(0, passed - 1)]]),
-        accepted=best.right + best.wrong,
-        wrong=best.wrong,
-        evidence=best.peak,
-        proven=passed > 0 and len(after) >= LIVE,
-        lacking=max(LIVE - len(after), 0 if passed else best.lacking(plan.level)),
-    )
+def _accepts(own: ShadowPlan, answer: ShadowAnswer) -> bool:
+    return answer.score is not None and answer.score >= own.thresholds[0]
 
 
-def _drawn(
-    answers: Iterable[tuple[int, ShadowPlan, Sequence[ShadowAnswer]]],
-    earlier: Collection[str] = (),
-) -> list[tuple[int, ShadowAnswer]]:
-    """One answer of each conversation, with its member's place; its score is None if not served."""
-    owners, every = dict[str, int](), list[ShadowAnswer]()
-    for place, own, some in answers:
-        learned = set(own.learned)
-        for answer in some:
+def said(plan: JointPlan, seen: Seen) -> list[Said]:
+    """What counts of the answers of each member: those since the plan, of new conversations.
+
+    No call that training saw, and none of a conversation that went into order or thresholds. Of a
+    conversation whose calls are of several tasks those of one count, drawn by their ids.
+    """
+    parts = dict[str, list[tuple[float, str, int, ShadowAnswer]]]()
+    known, now = set[str](), -math.inf
+    for place, one in enumerate(plan.members):
+        own, told = seen[one.name]
+        learned, since = set(own.learned), max(plan.loaded, own.loaded)
+        known |= {answer.conversation for answer in own.before}
+        known |= {answer.conversation for answer in told if answer.at < since}
+        whole = {a.call: a for a in told if a.at >= since and _even(a)}
+        for answer in sorted(whole.values(), key=lambda a: (a.at, a.call))[:MOST]:
+            now = max(now, answer.at)
             if answer.conversation not in learned:
-                served = answer.score is not None and answer.score >= own.thresholds[0]
-                every.append(answer if served else replace(answer, score=None))
-                owners[answer.call] = place
-    return [(owners[answer.call], answer) for answer in once(every, earlier)]
+                part = answer.at, answer.call, place, answer
+                parts.setdefault(answer.conversation, []).append(part)
+    units: list[list[tuple[float, list[ShadowAnswer]]]] = [[] for _ in plan.members]
+    for name in parts.keys() - known:
+        turns = _first_turns(sorted(parts[name], key=lambda part: part[:2]))
+        if name != turns[0][1] and now - turns[-1][0] <= QUIET:
+            continue  # it goes on
+        drawn = sorted(turns, key=lambda part: digest(part[1], "shadow"))
+        mine = [answer for *_, place, answer in drawn if place == drawn[0][2]]
+        units[drawn[0][2]].append((turns[-1][0], mine[: plan.largest]))
+    return [
+        _summed(plan, seen[one.name][0], own) for one, own in zip(plan.members, units, strict=True)
+    ]
 
 
-def _see(
-    plan: JointPlan, proofs: Sequence[Proof], answers: Iterable[tuple[int, ShadowAnswer]]
-) -> None:
-    """Show answers to the proofs of the plan's groups."""
-    for place, answer in answers:
-        served = answer.score is not None
-        if served or plan.risk == "marginal":
-            for size, proof in zip(plan.groups, proofs, strict=True):
-                if place < size:
-                    proof.see(served and not answer.agrees, answer.share)
+def _even(answer: ShadowAnswer) -> bool:
+    """Return whether an answer is in an even sample of the calls."""
+    return int(digest(answer.call, "even", length=12), 16) < answer.share * 16**12
+
+
+def _first_turns(
+    turns: Sequence[tuple[float, str, int, ShadowAnswer]],
+) -> Sequence[tuple[float, str, int, ShadowAnswer]]:
+    """The calls of a conversation until it is quiet for a while: then it has had its turn."""
+    for place, (turn, before) in enumerate(zip(turns[1:], turns, strict=False), 1):
+        if turn[0] - before[0] > QUIET:
+            return turns[:place]
+    return turns
+
+
+def _summed(
+    plan: JointPlan, own: ShadowPlan, units: Iterable[tuple[float, list[ShadowAnswer]]]
+) -> Said:
+    """The sums of a member's conversations, in the order of their ends."""
+    ordered = [some for _, some in sorted(units, key=lambda unit: (unit[0], unit[1][0].call))]
+    calls = np.array([len(some) for some in ordered], dtype=int)
+    served = [[answer for answer in some if _accepts(own, answer)] for some in ordered]
+    accepted = np.array([len(some) for some in served], dtype=int)
+    wrong = np.array([sum(not answer.agrees for answer in some) for some in served], dtype=int)
+    counted = calls if plan.risk == "marginal" else accepted
+    gains = np.log1p(plan.stakes * (plan.alpha * counted - wrong)[:, None])
+    return Said(calls.cumsum(), accepted.cumsum(), wrong.cumsum(), gains.cumsum(axis=0))
+
+
+@dataclass(frozen=True, slots=True)
+class Rounds:
+    """The evidence of some members: its `peak` and what it is `now`, as logarithms."""
+
+    accepted: int
+    wrong: int
+    peak: float
+    now: Sequence[float]
+
+
+def rounds(plan: JointPlan, told: Sequence[Said], places: Collection[int]) -> Rounds:
+    """Return what some members' answers say together, round by round."""
+    nightly = np.array([plan.members[place].nightly for place in places])
+    quotas = np.maximum(1, np.round(nightly / nightly.min())).astype(int)
+    some = [told[place] for place in places]
+    whole = [
+        int(one.calls[-1]) // quota if len(one.calls) else 0
+        for one, quota in zip(some, quotas, strict=True)
+    ]
+    ends = np.arange(1, min(whole) + 1)
+    if not len(ends):
+        return Rounds(0, 0, 0.0, [0.0] * len(LOWER))
+    logs, accepted, wrong = np.zeros((len(ends), len(LOWER))), 0, 0
+    for one, quota in zip(some, quotas, strict=True):
+        at = np.searchsorted(one.calls, ends * quota)
+        logs += one.logs[at]
+        accepted += int((one.calls if plan.risk == "marginal" else one.accepted)[at[-1]])
+        wrong += int(one.wrong[at[-1]])
+    peak = float(np.logaddexp.reduce(logs, axis=1).max()) - math.log(len(LOWER))
+    return Rounds(accepted, wrong, max(0.0, peak), logs[-1].tolist())
+
+
+def standing(plan: JointPlan, told: Sequence[Said]) -> JointStanding:
+    """Return what the answers so far prove together, of each member by its own plan."""
+    goal, passed = -math.log(plan.level), 0
+    found = rounds(plan, told, range(plan.groups[0]))
+    while found.peak >= goal and passed < len(plan.groups):
+        passed += 1
+        further = plan.groups[passed] if passed < len(plan.groups) else 0
+        more = rounds(plan, told, range(further)) if further else None
+        if more is None or more.peak < goal:
+            break
+        found = more
+    size = plan.groups[max(0, passed - 1)]
+    return JointStanding(
+        names=tuple(one.name for one in plan.members[:size]),
+        accepted=found.accepted,
+        wrong=found.wrong,
+        evidence=found.peak,
+        now=log_mean(list(found.now)),
+        proven=passed > 0,
+        lacking=0 if passed else _lacking(plan, found),
+    )
+
+
+def _lacking(plan: JointPlan, found: Rounds) -> int:
+    """Return how many more right answers prove a group, were every round full."""
+    gains = np.log1p(plan.stakes * plan.alpha)
+
+    def enough(more: int) -> bool:
+        return log_mean((np.array(found.now) + more * gains).tolist()) >= -math.log(plan.level)
+
+    most = 1
+    while not enough(most):
+        most *= 2
+    return next_true(most // 2, most, enough)
+
+
+def fit(plan: JointPlan, own_plan: ShadowPlan, live: Iterable[ShadowAnswer]) -> Standing | None:
+    """A member's own standing at the threshold that was tested with the others'.
+
+    None where it has said too little, or that speaks against it: so many wrong answers have a
+    chance of less than a tenth at alpha.
+    """
+    own = shadow_proof.standing(replace(own_plan, thresholds=own_plan.thresholds[:1]), live)
+    calls = own.n if plan.risk == "marginal" else own.accepted
+    likely = 1 - binomial_tail(own.wrong - 1, calls, plan.alpha) if own.wrong else 1.0
+    return own if own.accepted >= LIVE and likely >= AGAINST else None
 
 
 def certificate(
     plan: JointPlan, evidence: JointStanding, own_plan: ShadowPlan, own: Standing
-) -> Certificate | None:
-    """The certificate of a member; None while nothing is proven, or its own answers are too few.
-
-    Or speak against it: so many wrong ones have a chance of less than a tenth at alpha.
-    """
-    calls = own.n if plan.risk == "marginal" else own.accepted
-    likely = 1 - binomial_tail(own.wrong - 1, calls, plan.alpha) if own.wrong else 1.0
-    if not evidence.proven or own.accepted < LIVE or likely < AGAINST:
-        return None
+) -> Certificate:
+    """The certificate of a member of a proven group that is fit."""
     made = shadow_proof.certificate(own_plan, replace(own, proven=True))
-    return made and replace(
+    assert made is not None  # as it is said to be proven
+    return replace(
         made,
         delta=plan.delta,
         p=math.exp(-evidence.evidence),
