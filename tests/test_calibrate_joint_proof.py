@@ -2,34 +2,43 @@
 
 from __future__ import annotations
 
+import math
 import random
 from dataclasses import replace
+from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.calibrate import joint_proof, shadow_proof
-from tasks.calibrate.joint_proof import JointPlan, Seen, draft, member, nights_needed, standing
+from tasks.calibrate.joint_proof import (
+    JointPlan,
+    JointStanding,
+    Seen,
+    draft,
+    member,
+    nights_needed,
+)
 from tasks.calibrate.shadow_proof import ShadowAnswer, ShadowPlan
 from tasks.core.certificate import JointCounts
 
 TASKS = ("address", "orders", "triage")
 
 
-def own(task: str, *, guides: int = 40, slips: int = 0, attempt: int = 0) -> ShadowPlan:
-    """A task whose student serves all that it is sure of, in 20 of its calls a night."""
+def own(task: str, *, guides: int = 40, slips: int = 0, nightly: float = 20.0) -> ShadowPlan:
+    """A task whose student serves all that it is sure of."""
     return ShadowPlan(
         task=task,
         adapter_digest="1a2b3c4d",
         alpha=0.05,
         delta=0.1,
-        attempt=attempt,
-        thresholds=(-0.5,),
+        attempt=0,
+        thresholds=(-0.5, -1.0),
         loaded=100.0,
         guides=guides,
         slips=slips,
         share=1.0,
-        nightly=20.0,
+        nightly=nightly,
     )
 
 
@@ -42,108 +51,141 @@ def said(task: str, n: int, *, wrong: int = 0, since: float = 100.0) -> list[Sha
     ]
 
 
-def together(*plans: ShadowPlan, attempt: int = 1, fresh: bool = True) -> JointPlan:
-    """What some tasks have to prove together."""
-    members = [member(1, plan, (), fresh) for plan in plans]
-    made = draft(members, alpha=0.05, delta=0.1, attempt=attempt, loaded=100.0)
+BEGUN = JointPlan(alpha=0.05, delta=0.1, attempt=1, loaded=100.0, members=(), groups=())
+
+
+def together(*plans: ShadowPlan, **more: Any) -> JointPlan:
+    """What some tasks have to prove together, the whole of them first."""
+    members = [member(1, plan, (), 100.0) for plan in plans]
+    made = draft(members, replace(BEGUN, **more))
     assert made is not None
     return made
 
 
-def seen(**answers: list[ShadowAnswer]) -> Seen:
+def seen(plan: JointPlan, **answers: list[ShadowAnswer]) -> Seen:
     """What each task's shadow said."""
-    return {(task, 1): (own(task), some) for task, some in answers.items()}
+    nightly = {one.task: one.nightly for one in plan.members}
+    return {(task, 1): (own(task, nightly=nightly[task]), some) for task, some in answers.items()}
+
+
+def now(plan: JointPlan, **answers: list[ShadowAnswer]) -> JointStanding:
+    """What that proves."""
+    return joint_proof.standing(plan, joint_proof.said(plan, seen(plan, **answers)))
 
 
 def test_tasks_prove_together_what_none_proves_alone() -> None:
     """Thirty right answers of each of three tasks; each certificate says whose they are."""
     plan = together(*map(own, TASKS))
-    told = seen(**{task: said(task, 30) for task in TASKS})
-    assert not any(shadow_proof.standing(*one).proven for one in told.values())
-    now = standing(plan, told)
-    assert (now.proven, now.accepted, now.wrong, now.lacking) == (True, 90, 0, 0)
-    name = ("orders", 1)
-    made = joint_proof.certificate(plan, now, told[name][0], shadow_proof.standing(*told[name]))
-    assert made is not None
+    told = {task: said(task, 30) for task in TASKS}
+    each = seen(plan, **told)
+    assert not any(shadow_proof.standing(*one).proven for one in each.values())
+    found = now(plan, **told)
+    assert (found.proven, found.accepted, found.wrong, found.lacking) == (True, 90, 0, 0)
+    own_plan, live = each["orders", 1]
+    fit = joint_proof.fit(plan, own_plan, live)
+    assert fit is not None
+    made = joint_proof.certificate(plan, found, own_plan, fit)
     assert (made.method, made.task, made.threshold, made.n) == ("joint", "orders", -0.5, 30)
     assert made.joint == JointCounts(tasks=3, accepted=90, wrong=0)
     assert made.p <= plan.level
 
 
 def test_the_countdown_says_how_many_right_answers_prove_it() -> None:
-    """With as many as it says they are proven, with one less they are not."""
+    """With as many as it says they are proven, a round before they are not."""
     plan = together(own("address"), own("orders"))
-    few = seen(address=said("address", 20), orders=said("orders", 20))
-    lacking = standing(plan, few).lacking
-    more = seen(address=said("address", 20 + lacking), orders=said("orders", 20))
-    assert standing(plan, more).proven
-    less = seen(address=said("address", 19 + lacking), orders=said("orders", 20))
-    assert (standing(plan, less).proven, standing(plan, less).lacking) == (False, 1)
+    few = now(plan, address=said("address", 20), orders=said("orders", 20))
+    more = 20 + -(-few.lacking // 2)
+    assert now(plan, address=said("address", more), orders=said("orders", more)).proven
+    less = now(plan, address=said("address", more - 1), orders=said("orders", more - 1))
+    assert not less.proven
+    assert less.lacking <= 2
 
 
 def test_the_least_risky_are_proven_first() -> None:
     """One that is expected to be often wrong comes last, and keeps nobody from a proof."""
     plan = together(own("triage", slips=3), own("address"), own("orders"))
     assert [one.task for one in plan.members] == ["address", "orders", "triage"]
-    assert plan.groups[0] == 2
-    told = seen(
-        address=said("address", 60), orders=said("orders", 60), triage=said("triage", 60, wrong=30)
+    assert plan.groups == (2, 3)
+    told = {"triage": said("triage", 60, wrong=30)}
+    found = now(plan, address=said("address", 60), orders=said("orders", 60), **told)
+    assert found.proven
+    assert {task for task, _ in found.names} == {"address", "orders"}
+    assert (found.accepted, found.wrong) == (120, 0)
+    found = now(
+        plan, address=said("address", 80), orders=said("orders", 80), triage=said("triage", 80)
     )
-    now = standing(plan, told)
-    assert now.proven
-    assert {task for task, _ in now.names} == {"address", "orders"}
-    assert (now.accepted, now.wrong) == (120, 0)
+    assert len(found.names) == 3
 
 
-def test_one_that_is_often_wrong_is_not_carried_by_the_others() -> None:
+def test_one_that_is_often_wrong_is_not_fit() -> None:
     """Nor one that has hardly said anything: its own answers must not speak against it."""
     plan = together(*map(own, TASKS))
-    told = seen(
-        address=said("address", 400), orders=said("orders", 9), triage=said("triage", 20, wrong=4)
-    )
-    now = standing(plan, told)
-    assert now.proven
-    assert len(now.names) == 3
-    made = {
-        name[0]: joint_proof.certificate(plan, now, one[0], shadow_proof.standing(*one))
-        for name, one in told.items()
-    }
-    assert [task for task, proof in made.items() if proof] == ["address"]
+    assert joint_proof.fit(plan, own("address"), said("address", 40, wrong=4)) is not None
+    assert joint_proof.fit(plan, own("triage"), said("triage", 20, wrong=4)) is None
+    assert joint_proof.fit(plan, own("orders"), said("orders", 9)) is None
+
+
+def test_every_task_has_its_part_in_the_proof() -> None:
+    """Whatever one says, the others' answers are missing; in their proportion they count."""
+    plan = together(own("address", nightly=60.0), own("orders"))
+    assert not now(plan, address=said("address", 900), orders=[]).proven
+    assert now(plan, address=said("address", 900), orders=said("orders", 9)).accepted == 36
+    late = [replace(a, agrees=n % 8 != 3) for n, a in enumerate(said("orders", 110, since=9e3))]
+    even = together(own("address"), own("orders"))
+    morning = said("address", 110)
+    assert not now(even, address=morning, orders=late).proven  # 14 of 220 are wrong
 
 
 def test_only_calls_after_the_plan_count() -> None:
-    """Those of before count where nobody has looked at them, and none that training saw."""
-    plan = together(own("address"), own("orders"), fresh=False)
-    early = said("address", 50, since=0.0)
-    held = replace(own("address"), before=tuple(early))
-    told = {("address", 1): (held, early), ("orders", 1): (own("orders"), said("orders", 20))}
-    assert standing(plan, told).accepted == 20
-    assert standing(together(own("address"), own("orders")), told).accepted == 70
-    learned = replace(held, learned=tuple(answer.conversation for answer in early))
-    told["address", 1] = learned, early
-    assert standing(together(own("address"), own("orders")), told).accepted == 20
-
-
-def test_a_conversation_counts_once_whichever_tasks_it_goes_through() -> None:
-    """Its calls are wrong together; one of them is drawn, when it is over."""
-    talks = [
-        [replace(a, conversation=f"talk-{n}") for n, a in enumerate(said(task, 50))]
-        for task in ("address", "orders")
+    """Nor those of conversations that training saw, or that were under way before."""
+    plan = together(own("address"), own("orders"))
+    early, later = said("address", 50, since=0.0), said("orders", 50)
+    assert now(plan, address=early, orders=later).accepted == 0
+    going_on = [
+        replace(a, conversation=e.conversation)
+        for a, e in zip(said("address", 50, since=200.0), early, strict=True)
     ]
-    plan, last = together(own("address"), own("orders")), said("orders", 1, since=5_000.0)
-    told = seen(address=talks[0], orders=[*talks[1], *last])
-    now = standing(plan, told)
-    assert now.accepted == 51
+    assert now(plan, address=[*early, *going_on], orders=later).accepted == 0
+    learned = replace(own("address"), learned=tuple(a.conversation for a in going_on))
+    told = {("address", 1): (learned, going_on), ("orders", 1): (own("orders"), later)}
+    assert joint_proof.standing(plan, joint_proof.said(plan, told)).accepted == 0
+    assert now(plan, address=said("address", 50), orders=later).accepted == 100
+
+
+def test_a_conversation_counts_for_one_of_its_tasks() -> None:
+    """Its calls are wrong together; which task it counts for is drawn, when it is over."""
+    talks = {
+        task: [replace(a, conversation=f"talk-{n}") for n, a in enumerate(said(task, 50))]
+        for task in ("address", "orders")
+    }
+    plan = together(own("address"), own("orders"))
+    units = joint_proof.said(plan, seen(plan, **talks))
+    assert sum(int(one.calls[-1]) for one in units if len(one.calls)) == 0  # they go on
+    last = said("orders", 1, since=5_000.0)
+    units = joint_proof.said(
+        plan, seen(plan, address=talks["address"], orders=talks["orders"] + last)
+    )
+    assert sum(int(one.calls[-1]) for one in units) == 51
+
+
+def test_long_conversations_count_for_what_they_are() -> None:
+    """Up to `largest` of their calls are one bet, so that all of them may be wrong at once."""
+    talk = [replace(a, conversation="talk", agrees=False) for a in said("address", 5)]
+    rest = said("address", 60, since=2_000.0)
+    for largest in (1, 3, 5):
+        plan = together(own("address"), own("orders"), largest=largest)
+        told = joint_proof.said(plan, seen(plan, address=[*talk, *rest], orders=said("orders", 70)))
+        assert int(told[0].wrong[-1]) == largest
+        assert all(math.isfinite(x) for x in told[0].logs.ravel())
 
 
 def test_unsure_answers_count_only_where_all_calls_do() -> None:
     """Those below the threshold are evidence for a marginal risk alone, as right ones."""
+    unsure = [replace(answer, score=-3.0, agrees=False) for answer in said("address", 20)]
     plan = together(own("address"), own("orders"))
-    unsure = [replace(answer, score=-3.0, agrees=False) for answer in said("address", 50)]
-    told = seen(address=unsure, orders=said("orders", 20))
-    assert standing(plan, told).accepted == 20
-    marginal = standing(replace(plan, risk="marginal"), told)
-    assert (marginal.accepted, marginal.wrong) == (70, 0)
+    assert now(plan, address=unsure, orders=said("orders", 20)).accepted == 20
+    marginal = now(replace(plan, risk="marginal"), address=unsure, orders=said("orders", 20))
+    assert (marginal.accepted, marginal.wrong) == (40, 0)
 
 
 def test_who_has_few_calls_waits_longer() -> None:
@@ -152,24 +194,27 @@ def test_who_has_few_calls_waits_longer() -> None:
     slow = [replace(one, nightly=one.nightly / 2) for one in plan.members]
     assert nights_needed(replace(plan, members=tuple(slow))) == 2 * nights_needed(plan)
     assert nights_needed(plan, evidence=100.0) == 0
-    bad = [member(1, own(task, slips=8), (), fresh=True) for task in TASKS]
-    assert draft(bad, alpha=0.05, delta=0.1, attempt=1, loaded=0.0) is None
-    assert draft(bad[:1], alpha=0.05, delta=0.1, attempt=1, loaded=0.0) is None
+    bad = [member(1, own(task, slips=8), (), 100.0) for task in TASKS]
+    assert draft(bad, BEGUN) is None
+    assert draft(bad[:1], BEGUN) is None
+    silent = [member(1, own(task), (), 100.0 + 2 * joint_proof.DAY) for task in TASKS]
+    assert draft(silent, BEGUN) is None
 
 
 def test_tasks_over_alpha_are_hardly_ever_proven_together() -> None:
-    """At a risk of alpha in their sum, looked at after every call, in at most delta."""
-    plan, loose = together(*map(own, TASKS), attempt=1), 0
+    """At a risk of alpha in their sum, each task at its own hours, in at most delta."""
+    plan, loose = together(*map(own, TASKS)), 0
     for seed in range(60):
         rng = random.Random(seed)
-        told = seen(
-            **{
-                task: [replace(a, agrees=rng.random() >= risk) for a in said(task, 250)]
-                for task, risk in zip(TASKS, (0.02, 0.05, 0.08), strict=True)
-            }
-        )
-        now = standing(plan, told)
-        loose += now.proven and len(now.names) == 3
+        told = {
+            task: [
+                replace(answer, agrees=rng.random() >= risk)
+                for answer in said(task, 250, since=since)
+            ]
+            for task, risk, since in zip(TASKS, (0.02, 0.05, 0.08), (1e3, 1e4, 2e4), strict=True)
+        }
+        found = now(plan, **told)
+        loose += found.proven and len(found.names) == 3
     assert loose <= 60 * plan.level + 3
 
 
@@ -177,7 +222,7 @@ def test_tasks_over_alpha_are_hardly_ever_proven_together() -> None:
 def test_evidence_is_what_was_said_in_any_order_of_reading(
     answers: list[tuple[str, bool, bool]],
 ) -> None:
-    """Counts add up, a right answer more is never less evidence, and reading order is nothing."""
+    """No more counts than was said, and the order of reading is nothing."""
     told: dict[str, list[ShadowAnswer]] = {task: [] for task in TASKS}
     for at, (task, right, sure) in enumerate(answers):
         told[task].append(
@@ -190,11 +235,10 @@ def test_evidence_is_what_was_said_in_any_order_of_reading(
             )
         )
     plan = together(*map(own, TASKS))
-    now = standing(plan, seen(**told))
-    inside = {task for task, _ in now.names}
-    served = [right for task, right, sure in answers if sure and task in inside]
-    assert (now.accepted, now.wrong) == (len(served), served.count(False))
-    backwards = {task: some[::-1] for task, some in reversed(told.items())}
-    assert standing(plan, seen(**backwards)) == now
-    told[plan.members[0].task] += said(plan.members[0].task, 1, since=9_999.0)
-    assert standing(plan, seen(**told)).evidence >= now.evidence
+    found = now(plan, **told)
+    served = [right for _, right, sure in answers if sure]
+    assert found.accepted <= len(served)
+    assert found.wrong <= served.count(False)
+    least = min(len(some) for some in told.values())
+    assert found.accepted <= 3 * least
+    assert now(plan, **{task: some[::-1] for task, some in reversed(told.items())}) == found
