@@ -22,8 +22,8 @@ from dataclasses import dataclass, field
 
 from benchmarks.shadow import ALPHA, DELTA, Risk, calls, risk_at, show
 from flows.night.shadow_plan import SOON
-from tasks.calibrate import joint_proof, shadow_proof
-from tasks.calibrate.joint_proof import JointPlan, Said, Seen
+from tasks.calibrate import joint_evidence, joint_proof, shadow_proof
+from tasks.calibrate.joint_evidence import JointPlan, Said, Seen
 from tasks.calibrate.shadow_proof import ShadowAnswer, ShadowPlan
 from tasks.evaluate.significance import wilson
 
@@ -128,7 +128,7 @@ class Stream:
             self.plans.append(drafted)
 
     def _told(self, plan: JointPlan) -> tuple[JointPlan, list[Said]]:
-        return plan, joint_proof.said(plan, self._seen(plan))
+        return plan, joint_evidence.said(plan, self._seen(plan))
 
     def _seen(self, plan: JointPlan) -> Seen:
         seen: Seen = {}
@@ -154,7 +154,7 @@ class Stream:
                 if place not in self.serving and joint_proof.fit(plan, *seen[name])
             }
             kept = [at for at, place in enumerate(group) if place in fit | self.serving.keys()]
-            if fit and joint_proof.rounds(plan, told, kept).peak >= -math.log(plan.level):
+            if fit and joint_evidence.rounds(plan, told, kept).peak >= -math.log(plan.level):
                 for place in fit:
                     own = self.own[place]
                     assert own is not None  # else it would not be a member

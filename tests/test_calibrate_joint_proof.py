@@ -10,15 +10,9 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.calibrate import joint_proof, shadow_proof
-from tasks.calibrate.joint_proof import (
-    JointPlan,
-    JointStanding,
-    Seen,
-    draft,
-    member,
-    nights_needed,
-)
+from tasks.calibrate import joint_evidence, joint_proof, shadow_proof
+from tasks.calibrate.joint_evidence import JointPlan, Seen
+from tasks.calibrate.joint_proof import JointStanding, draft, member, nights_needed
 from tasks.calibrate.shadow_proof import ShadowAnswer, ShadowPlan
 from tasks.core.certificate import JointCounts
 
@@ -70,7 +64,7 @@ def seen(plan: JointPlan, **answers: list[ShadowAnswer]) -> Seen:
 
 def now(plan: JointPlan, **answers: list[ShadowAnswer]) -> JointStanding:
     """What that proves."""
-    return joint_proof.standing(plan, joint_proof.said(plan, seen(plan, **answers)))
+    return joint_proof.standing(plan, joint_evidence.said(plan, seen(plan, **answers)))
 
 
 def test_tasks_prove_together_what_none_proves_alone() -> None:
@@ -148,7 +142,7 @@ def test_only_calls_after_the_plan_count() -> None:
     assert now(plan, address=[*early, *going_on], orders=later).accepted == 0
     learned = replace(own("address"), learned=tuple(a.conversation for a in going_on))
     told = {("address", 1): (learned, going_on), ("orders", 1): (own("orders"), later)}
-    assert joint_proof.standing(plan, joint_proof.said(plan, told)).accepted == 0
+    assert joint_proof.standing(plan, joint_evidence.said(plan, told)).accepted == 0
     assert now(plan, address=said("address", 50), orders=later).accepted == 100
 
 
@@ -159,10 +153,10 @@ def test_a_conversation_counts_for_one_of_its_tasks() -> None:
         for task in ("address", "orders")
     }
     plan = together(own("address"), own("orders"))
-    units = joint_proof.said(plan, seen(plan, **talks))
+    units = joint_evidence.said(plan, seen(plan, **talks))
     assert sum(int(one.calls[-1]) for one in units if len(one.calls)) == 0  # they go on
     last = said("orders", 1, since=5_000.0)
-    units = joint_proof.said(
+    units = joint_evidence.said(
         plan, seen(plan, address=talks["address"], orders=talks["orders"] + last)
     )
     assert sum(int(one.calls[-1]) for one in units) == 51
@@ -174,7 +168,9 @@ def test_long_conversations_count_for_what_they_are() -> None:
     rest = said("address", 60, since=2_000.0)
     for largest in (1, 3, 5):
         plan = together(own("address"), own("orders"), largest=largest)
-        told = joint_proof.said(plan, seen(plan, address=[*talk, *rest], orders=said("orders", 70)))
+        told = joint_evidence.said(
+            plan, seen(plan, address=[*talk, *rest], orders=said("orders", 70))
+        )
         assert int(told[0].wrong[-1]) == largest
         assert all(math.isfinite(x) for x in told[0].logs.ravel())
 

@@ -33,7 +33,7 @@ from registry.store import Version
 from serving.pool import Pool
 from serving.reconcile import routes
 from serving.shadow import FOLDER
-from tasks.calibrate.joint_proof import JointMember, JointPlan
+from tasks.calibrate.joint_evidence import JointMember, JointPlan
 from tasks.calibrate.shadow_proof import ShadowAnswer, ShadowPlan
 from tasks.core.certificate import Refusal
 from tasks.core.stage import Refused, room, write_atomic
@@ -168,7 +168,7 @@ def with_shadow(place: Place, task: str = TASK, *, attempt: int = 2, n: int = 20
     write_atomic(folder / "certificate.json", msgspec.json.encode(refused))
     card, no = students.scorecard(made, task=task), Verdict(False, "It only lacks proof.")
     version = place.store.register(subject, folder, card, None, no, lineage)
-    place.store.set_shadow(TASK, version.number if task == TASK else None)
+    place.store.set_shadow(task, version.number)
     call = ShadowAnswer(call="c", at=101.0, conversation="c", score=-0.1, agrees=True)
     names = [(at, f"{task}-c{at}") for at in range(n)]
     calls = [replace(call, call=name, at=101.0 + at, conversation=name) for at, name in names]
@@ -178,16 +178,16 @@ def with_shadow(place: Place, task: str = TASK, *, attempt: int = 2, n: int = 20
 
 
 def with_shadows(place: Place) -> None:
-    """Put one into shadow that is only proven together with another task's, of which half are."""
+    """Put two tasks' students into shadow that are only proven together."""
     versions = [with_shadow(place, task, attempt=0, n=60) for task in ("other-1", TASK)]
     members = tuple(
-        JointMember(
-            task=v.name, version=v.number, guides=40, slips=0, held=0, nightly=30, fresh=False
-        )
+        JointMember(task=v.name, version=v.number, guides=40, slips=0, nightly=30, share=1)
         for v in versions
     )
     plan = JointPlan(alpha=0.05, delta=0.1, attempt=1, loaded=100.0, members=members, groups=(2,))
-    write_atomic(place.home / "nights/2026-03-14/joint/0.05.json", msgspec.json.encode(plan))
+    write_atomic(
+        place.home / "nights/2026-03-14/joint/0.05-selective.json", msgspec.json.encode(plan)
+    )
 
 
 def prepared(place: Place, act: Callable[[Place], None]) -> None:

@@ -1,4 +1,4 @@
-"""Shadows that are proven together, where alpha is of the answers to all tasks (`scope: all`).
+"""HomeShadows that are proven together, where alpha is of the answers to all tasks (`scope: all`).
 
 At its end a night writes down which of them, in `nights/<day>/joint/<alpha>-<risk>.json`, unless an
 earlier plan is expected to be proven sooner. `promote` looks every minute at what is proven.
@@ -20,8 +20,9 @@ from flows.night import shadow_plan
 from flows.night.folders import Night, ended
 from registry.store import Store, Version
 from serving.shadow import seen
-from tasks.calibrate import joint_proof
-from tasks.calibrate.joint_proof import JointPlan, JointStanding, Name, Said, Seen
+from tasks.calibrate import joint_evidence, joint_proof
+from tasks.calibrate.joint_evidence import JointPlan, Name, Said, Seen
+from tasks.calibrate.joint_proof import JointStanding
 from tasks.calibrate.shadow_proof import ShadowAnswer, ShadowPlan
 from tasks.core import stage
 from tasks.core.certificate import Certificate
@@ -55,7 +56,7 @@ class Joint:
 
 
 @dataclass(slots=True)
-class Shadows:
+class HomeShadows:
     """The shadows of a home and all that they said, each read once."""
 
     home: Path
@@ -93,7 +94,7 @@ class Shadows:
     def told(self, plan: JointPlan) -> tuple[Seen, list[Said]]:
         """What the members of a plan said. Raises Refused where one is gone: it may have erred."""
         answers: Seen = {one.name: self.of(one.name) for one in plan.members}
-        return answers, joint_proof.said(plan, answers)
+        return answers, joint_evidence.said(plan, answers)
 
 
 def write(night: Night) -> None:
@@ -101,7 +102,7 @@ def write(night: Night) -> None:
 
     A night that is begun again ends the same: where there is no plan, that is written down, too.
     """
-    shadows = Shadows(night.home, night.store, night.params.calibrate)
+    shadows = HomeShadows(night.home, night.store, night.params.calibrate)
     ordered = sorted(shadows.waiting(), key=lambda one: one.plan.alpha)
     for alpha, members in groupby(ordered, key=lambda one: one.plan.alpha):
         out = night.out("joint", f"{alpha!r}-{night.params.calibrate.risk}.json")
@@ -110,7 +111,7 @@ def write(night: Night) -> None:
             stage.write_atomic(out, msgspec.json.encode(plan))
 
 
-def _drafted(night: Night, shadows: Shadows, members: Sequence[Member]) -> JointPlan | None:
+def _drafted(night: Night, shadows: HomeShadows, members: Sequence[Member]) -> JointPlan | None:
     """Return what some shadows have to prove; None where that takes too long, or is under way."""
     known, attempts = _plans(night.home, members[0].plan.alpha, members[0].plan.risk)
     told = {one.name: shadows.of(one.name)[1] for one in members}
@@ -137,7 +138,7 @@ def _drafted(night: Night, shadows: Shadows, members: Sequence[Member]) -> Joint
     return drafted if joint_proof.nights_needed(drafted) < min([SOON, *under_way]) else None
 
 
-def _nights_left(shadows: Shadows, plan: JointPlan, waiting: set[Name]) -> float:
+def _nights_left(shadows: HomeShadows, plan: JointPlan, waiting: set[Name]) -> float:
     """Return how many more nights a plan is expected to take; infinity where it is decided."""
     try:
         now = joint_proof.standing(plan, shadows.told(plan)[1])
@@ -166,7 +167,7 @@ def _plans(home: Path, alpha: float, risk: str) -> tuple[list[JointPlan], int]:
 
 def proven(home: Path, store: Store) -> Iterator[Joint]:
     """Each waiting shadow that a plan would prove next, or has proven."""
-    shadows = Shadows(home, store, load().calibrate)
+    shadows = HomeShadows(home, store, load().calibrate)
     if not any(home.glob("nights/*/joint")):
         return
     members = {one.name: one for one in shadows.waiting()}
@@ -189,7 +190,9 @@ def proven(home: Path, store: Store) -> Iterator[Joint]:
     yield from looked.values()
 
 
-def _looked_at(shadows: Shadows, plan: JointPlan, members: dict[Name, Member]) -> Iterator[Joint]:
+def _looked_at(
+    shadows: HomeShadows, plan: JointPlan, members: dict[Name, Member]
+) -> Iterator[Joint]:
     """What a plan says about those of its members that wait.
 
     Those who get a certificate have to stand without the others: with who serves by it already, and
@@ -207,7 +210,7 @@ def _looked_at(shadows: Shadows, plan: JointPlan, members: dict[Name, Member]) -
         for place, one in enumerate(plan.members[: len(now.names)])
         if one.name in fit or _serves(shadows.store, one.name)
     ]
-    stands = bool(kept) and joint_proof.rounds(plan, told, kept).peak >= -math.log(plan.level)
+    stands = bool(kept) and joint_evidence.rounds(plan, told, kept).peak >= -math.log(plan.level)
     for name in (name for name in now.names if name in members):
         earned = None
         if now.proven and stands and name in fit:

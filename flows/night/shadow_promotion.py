@@ -22,7 +22,7 @@ from flows.night.registration import promote
 from registry import bundle, card, gate, ledger
 from registry.store import Store, Version
 from tasks.calibrate import shadow_proof
-from tasks.calibrate.joint_proof import Name
+from tasks.calibrate.joint_evidence import Name
 from tasks.core import stage
 from tasks.core.certificate import Certificate, load_certificate
 from tasks.core.task import load_one
