@@ -130,6 +130,19 @@ def test_every_task_has_its_part_in_the_proof() -> None:
     assert not now(even, address=morning, orders=late).proven  # 14 of 220 are wrong
 
 
+@given(st.floats(1, 90), st.floats(1, 90), st.integers(0, 300), st.integers(0, 300))
+def test_no_proportion_of_calls_is_rounded_away(a: float, b: float, m: int, n: int) -> None:
+    """Whatever the tasks' calls, as many count of each as its proportion says, and one at most."""
+    plan = together(own("address", nightly=a), own("orders", nightly=b))
+    told = joint_evidence.said(
+        plan, seen(plan, address=said("address", m), orders=said("orders", n))
+    )
+    found = joint_evidence.rounds(plan, told, (0, 1))
+    share = min(m / a, n / b)
+    assert found.accepted <= share * (a + b) + 2
+    assert found.accepted >= share * (a + b) - 2 - (a + b) / min(a, b)
+
+
 def test_only_calls_after_the_plan_count() -> None:
     """Nor those of conversations that training saw, or that were under way before."""
     plan = together(own("address"), own("orders"))

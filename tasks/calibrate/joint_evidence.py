@@ -22,6 +22,7 @@ from tasks.core.records import digest
 from tasks.core.sequential_tests import LOWER
 
 MOST = 5_000  # calls of a member that count, the oldest
+ROUNDING = 1e-6  # of a call
 LEFT = 0.01  # of what is there, that a bet leaves whatever happens
 
 Name = tuple[str, int]  # a shadow: its task and its version
@@ -105,21 +106,24 @@ class Rounds:
 
 
 def rounds(plan: JointPlan, told: Sequence[Said], places: Collection[int]) -> Rounds:
-    """Return what some members' answers say together, round by round."""
-    nightly = np.array([plan.members[place].nightly for place in places])
-    quotas = np.maximum(1, np.round(nightly / nightly.min())).astype(int)
-    some = [told[place] for place in places]
-    whole = [
-        int(one.calls[-1]) // quota if len(one.calls) else 0
-        for one, quota in zip(some, quotas, strict=True)
+    """Return what some members' answers say together, round by round.
+
+    In a round the member of fewest calls has one, the others as many as they have beside it. What
+    is there beyond that, as calls and conversations are whole, gains nothing at best.
+    """
+    nightly = [plan.members[place].nightly for place in places]
+    some = [
+        (told[place], calls / min(nightly)) for place, calls in zip(places, nightly, strict=True)
     ]
-    ends = np.arange(1, min(whole) + 1)
-    if not len(ends):
+    whole = min(int(one.calls[-1] / quota) if len(one.calls) else 0 for one, quota in some)
+    if not whole:
         return Rounds(0, 0, 0.0, [0.0] * len(LOWER))
-    logs, accepted, wrong = np.zeros((len(ends), len(LOWER))), 0, 0
-    for one, quota in zip(some, quotas, strict=True):
-        at = np.searchsorted(one.calls, ends * quota)
-        logs += one.logs[at]
+    ends, accepted, wrong = np.arange(1, whole + 1), 0, 0
+    logs = np.zeros((whole, len(LOWER)))
+    for one, quota in some:
+        at = np.searchsorted(one.calls, ends * quota - ROUNDING)
+        beyond = np.maximum(0.0, one.calls[at] - ends * quota)
+        logs += one.logs[at] - beyond[:, None] * plan.stakes * plan.alpha
         accepted += int((one.calls if plan.risk == "marginal" else one.accepted)[at[-1]])
         wrong += int(one.wrong[at[-1]])
     peak = float(np.logaddexp.reduce(logs, axis=1).max()) - math.log(len(LOWER))
