@@ -124,7 +124,6 @@ def _drafted(night: Night, shadows: HomeShadows, members: Sequence[Member]) -> J
         members=(),
         groups=(),
         risk=members[0].plan.risk,
-        largest=max(one.plan.largest for one in members),
     )
     able = [
         joint_proof.member(one.version.number, one.plan, told[one.name], begun.loaded)

@@ -35,7 +35,7 @@ class JointMember:
     """A shadow that is proven with others, at the first threshold of its own plan.
 
     Of `guides`, answers that are no part of the proof, `slips` were wrong there. It has `nightly`
-    calls a night, a `share` of which it would answer.
+    calls a night, a `share` of which it would answer; of a conversation `largest` count.
     """
 
     task: str
@@ -44,6 +44,7 @@ class JointMember:
     slips: int
     nightly: float
     share: float
+    largest: int = 1
 
     @property
     def name(self) -> Name:
@@ -55,8 +56,7 @@ class JointMember:
 class JointPlan:
     """What shadows have to prove together: `groups` are how many of the `members`, in test order.
 
-    `loaded` is when that was written down, in seconds since the epoch; `largest` is how many calls
-    of a conversation count.
+    `loaded` is when that was written down, in seconds since the epoch.
     """
 
     alpha: float
@@ -66,17 +66,16 @@ class JointPlan:
     members: tuple[JointMember, ...]
     groups: tuple[int, ...]
     risk: Risk = "selective"
-    largest: int = 1
 
     @property
     def level(self) -> float:
         """The part of delta that this attempt is tested at."""
         return spent(self.delta, self.attempt)
 
-    @property
-    def stakes(self) -> Floats:
+    def stakes(self, members: Sequence[JointMember]) -> Floats:
         """What is bet on each call: less where more calls of one conversation may be wrong."""
-        most = (1 - LEFT) / (self.largest * (1 - self.alpha))
+        largest = max(one.largest for one in members)
+        most = (1 - LEFT) / (largest * (1 - self.alpha))
         wanted = ((1 - part) / (1 - self.alpha) for part in LOWER)
         return np.array([min(stake, most) for stake in wanted])
 
@@ -85,14 +84,17 @@ class JointPlan:
 class Said:
     """What counts of a member's answers, a line for each conversation, in the order of their ends.
 
-    `calls` of it, `accepted` of those, `wrong` of these, each summed up from the first on; `logs`
-    are the bets' gains so far, one column for each stake.
+    `calls` of it, `accepted` of those, `wrong` of these.
     """
 
     calls: NDArray[np.int_]
     accepted: NDArray[np.int_]
     wrong: NDArray[np.int_]
-    logs: Floats
+
+    def gains(self, plan: JointPlan, stakes: Floats) -> Floats:
+        """The logarithms of what bets have gained after each, a column for each stake."""
+        counted = self.calls if plan.risk == "marginal" else self.accepted
+        return np.log1p(stakes * (plan.alpha * counted - self.wrong)[:, None]).cumsum(axis=0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,17 +117,20 @@ def rounds(plan: JointPlan, told: Sequence[Said], places: Collection[int]) -> Ro
     some = [
         (told[place], calls / min(nightly)) for place, calls in zip(places, nightly, strict=True)
     ]
-    whole = min(int(one.calls[-1] / quota) if len(one.calls) else 0 for one, quota in some)
+    stakes = plan.stakes([plan.members[place] for place in places])
+    whole = min(int(one.calls.sum() / quota) for one, quota in some)
     if not whole:
         return Rounds(0, 0, 0.0, [0.0] * len(LOWER))
     ends, accepted, wrong = np.arange(1, whole + 1), 0, 0
     logs = np.zeros((whole, len(LOWER)))
     for one, quota in some:
-        at = np.searchsorted(one.calls, ends * quota - ROUNDING)
-        beyond = np.maximum(0.0, one.calls[at] - ends * quota)
-        logs += one.logs[at] - beyond[:, None] * plan.stakes * plan.alpha
-        accepted += int((one.calls if plan.risk == "marginal" else one.accepted)[at[-1]])
-        wrong += int(one.wrong[at[-1]])
+        calls = one.calls.cumsum()
+        at = np.searchsorted(calls, ends * quota - ROUNDING)
+        beyond = np.maximum(0.0, calls[at] - ends * quota)
+        logs += one.gains(plan, stakes)[at] - beyond[:, None] * stakes * plan.alpha
+        counted = one.calls if plan.risk == "marginal" else one.accepted
+        accepted += int(counted[: at[-1] + 1].sum())
+        wrong += int(one.wrong[: at[-1] + 1].sum())
     peak = float(np.logaddexp.reduce(logs, axis=1).max()) - math.log(len(LOWER))
     return Rounds(accepted, wrong, max(0.0, peak), logs[-1].tolist())
 
@@ -156,10 +161,8 @@ def said(plan: JointPlan, seen: Seen) -> list[Said]:
             continue  # it goes on
         drawn = sorted(turns, key=lambda part: digest(part[1], "shadow"))
         mine = [answer for *_, place, answer in drawn if place == drawn[0][2]]
-        units[drawn[0][2]].append((turns[-1][0], mine[: plan.largest]))
-    return [
-        _summed(plan, seen[one.name][0], own) for one, own in zip(plan.members, units, strict=True)
-    ]
+        units[drawn[0][2]].append((turns[-1][0], mine[: plan.members[drawn[0][2]].largest]))
+    return [_counted(seen[one.name][0], own) for one, own in zip(plan.members, units, strict=True)]
 
 
 def accepts(own: ShadowPlan, answer: ShadowAnswer) -> bool:
@@ -182,15 +185,12 @@ def _first_turns(
     return turns
 
 
-def _summed(
-    plan: JointPlan, own: ShadowPlan, units: Iterable[tuple[float, list[ShadowAnswer]]]
-) -> Said:
-    """The sums of a member's conversations, in the order of their ends."""
+def _counted(own: ShadowPlan, units: Iterable[tuple[float, list[ShadowAnswer]]]) -> Said:
+    """A member's conversations, in the order of their ends."""
     ordered = [some for _, some in sorted(units, key=lambda unit: (unit[0], unit[1][0].call))]
-    calls = np.array([len(some) for some in ordered], dtype=int)
     served = [[answer for answer in some if accepts(own, answer)] for some in ordered]
-    accepted = np.array([len(some) for some in served], dtype=int)
-    wrong = np.array([sum(not answer.agrees for answer in some) for some in served], dtype=int)
-    counted = calls if plan.risk == "marginal" else accepted
-    gains = np.log1p(plan.stakes * (plan.alpha * counted - wrong)[:, None])
-    return Said(calls.cumsum(), accepted.cumsum(), wrong.cumsum(), gains.cumsum(axis=0))
+    return Said(
+        np.array([len(some) for some in ordered], dtype=int),
+        np.array([len(some) for some in served], dtype=int),
+        np.array([sum(not answer.agrees for answer in some) for some in served], dtype=int),
+    )

@@ -30,7 +30,6 @@ from tasks.calibrate.shadow_proof import (
     ShadowAnswer,
     ShadowPlan,
     Standing,
-    answers_needed,
     median_risk,
 )
 from tasks.core.certificate import Certificate, JointCounts
@@ -74,6 +73,7 @@ def member(version: int, own: ShadowPlan, told: Sequence[ShadowAnswer], now: flo
         slips=own.slips + sum(not answer.agrees for answer in served),
         nightly=own.nightly if now - last < DAY else 0.0,
         share=1.0 if own.risk == "marginal" else own.share,
+        largest=own.largest,
     )
 
 
@@ -101,8 +101,11 @@ def nights_needed(plan: JointPlan, evidence: float = 0.0) -> float:
     group = plan.members[: plan.groups[0]]
     nightly = sum(one.nightly * one.share for one in group)
     risk = median_risk(sum(one.guides for one in group), sum(one.slips for one in group))
-    needed = answers_needed(plan.alpha, plan.level, risk, evidence)
-    return needed / nightly if nightly else math.inf
+    stakes = plan.stakes(group)
+    gains = np.log1p(stakes * plan.alpha) * (1 - risk) + np.log1p(stakes * (plan.alpha - 1)) * risk
+    growth = float(gains.max()) * nightly
+    left = math.log(len(stakes) / plan.level) - evidence
+    return max(0.0, left) / growth if growth > 0 else math.inf
 
 
 def standing(plan: JointPlan, told: Sequence[Said]) -> JointStanding:
@@ -130,7 +133,7 @@ def standing(plan: JointPlan, told: Sequence[Said]) -> JointStanding:
 
 def _lacking(plan: JointPlan, found: Rounds) -> int:
     """Return how many more right answers prove a group, were every round full."""
-    gains = np.log1p(plan.stakes * plan.alpha)
+    gains = np.log1p(plan.stakes(plan.members[: plan.groups[0]]) * plan.alpha)
 
     def enough(more: int) -> bool:
         return log_mean((np.array(found.now) + more * gains).tolist()) >= -math.log(plan.level)
