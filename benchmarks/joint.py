@@ -154,7 +154,9 @@ class Stream:
                 if place not in self.serving and joint_proof.fit(plan, *seen[name])
             }
             kept = [at for at, place in enumerate(group) if place in fit | self.serving.keys()]
-            if fit and joint_evidence.rounds(plan, told, kept).peak >= -math.log(plan.level):
+            least = -math.log(plan.level)
+            stands = fit and joint_evidence.rounds(plan, told, kept).peak >= least
+            if stands and joint_evidence.plainly(plan, told, kept) >= least:
                 for place in fit:
                     own = self.own[place]
                     assert own is not None  # else it would not be a member

@@ -58,10 +58,14 @@ def together(*plans: ShadowPlan) -> JointPlan:
     return made
 
 
+LATER = ShadowAnswer(call="later", at=1e6, conversation="later", score=None, agrees=True)
+
+
 def seen(plan: JointPlan, **answers: list[ShadowAnswer]) -> Seen:
-    """What each task's shadow said."""
+    """What each task's shadow said, and a call that comes when all conversations are over."""
     nightly = {one.task: one.nightly for one in plan.members}
-    return {(task, 1): (own(task, nightly=nightly[task]), some) for task, some in answers.items()}
+    told = {task: [*some, LATER] for task, some in answers.items()}
+    return {(task, 1): (own(task, nightly=nightly[task]), some) for task, some in told.items()}
 
 
 def now(plan: JointPlan, **answers: list[ShadowAnswer]) -> JointStanding:
@@ -81,7 +85,7 @@ def test_tasks_prove_together_what_none_proves_alone() -> None:
     fit = joint_proof.fit(plan, own_plan, live)
     assert fit is not None
     made = joint_proof.certificate(plan, found, own_plan, fit)
-    assert (made.method, made.task, made.threshold, made.n) == ("joint", "orders", -0.5, 30)
+    assert (made.method, made.task, made.threshold, made.n) == ("joint", "orders", -0.5, 31)
     assert made.joint == JointCounts(tasks=3, accepted=90, wrong=0)
     assert made.p <= plan.level
 
@@ -161,34 +165,50 @@ def test_only_calls_after_the_plan_count() -> None:
     assert now(plan, address=said("address", 50), orders=later).accepted == 100
 
 
-def test_a_conversation_counts_for_one_of_its_tasks() -> None:
-    """Its calls are wrong together; which task it counts for is drawn, when it is over."""
-    talks = {
-        task: [replace(a, conversation=f"talk-{n}") for n, a in enumerate(said(task, 50))]
-        for task in ("address", "orders")
-    }
+def test_bets_on_a_conversation_of_several_tasks_are_smaller() -> None:
+    """They are won and lost together; and it counts when it is over."""
     plan = together(own("address"), own("orders"))
-    units = joint_evidence.said(plan, seen(plan, **talks))
-    assert sum(int(one.calls.sum()) for one in units) == 0  # they go on
-    last = said("orders", 1, since=5_000.0)
-    units = joint_evidence.said(
-        plan, seen(plan, address=talks["address"], orders=talks["orders"] + last)
-    )
-    assert sum(int(one.calls.sum()) for one in units) == 51
+    address, orders = said("address", 50), said("orders", 50)
+    apart = joint_evidence.said(plan, seen(plan, address=address, orders=orders))
+    talks = [
+        [replace(answer, conversation=f"talk-{n}") for n, answer in enumerate(some)]
+        for some in (address, orders)
+    ]
+    told = seen(plan, address=talks[0], orders=talks[1])
+    shared = joint_evidence.said(plan, told)
+    assert [one.tasks for one in (*apart, *shared)] == [1, 1, 2, 2]
+    whole, half = (joint_evidence.rounds(plan, some, (0, 1)) for some in (apart, shared))
+    assert half.accepted == whole.accepted == 100
+    assert half.now == [log / 2 for log in whole.now]
+    on = {name: (own_plan, some[:-1]) for name, (own_plan, some) in told.items()}
+    assert [len(one.calls) for one in joint_evidence.said(plan, on)] == [0, 0]
+
+
+def test_every_call_counts_for_the_second_opinion() -> None:
+    """Late turns and all of a long conversation, too: where they are wrong it says no."""
+    plan = together(own("address"), own("orders"))
+    good = seen(plan, address=said("address", 60), orders=said("orders", 60))
+    told = joint_evidence.said(plan, good)
+    assert joint_evidence.plainly(plan, told, (0, 1)) >= -math.log(plan.level)
+    late = [
+        replace(answer, conversation=f"address-100-{n}", agrees=False)
+        for n, answer in enumerate(said("address", 20, since=9_000.0))
+    ]
+    bad = seen(plan, address=[*said("address", 60), *late], orders=said("orders", 60))
+    told = joint_evidence.said(plan, bad)
+    assert joint_evidence.rounds(plan, told, (0, 1)).wrong == 0
+    assert joint_evidence.plainly(plan, told, (0, 1)) < 0
 
 
 def test_long_conversations_count_for_what_they_are() -> None:
-    """Up to `largest` of their calls are one bet, so that all of them may be wrong at once."""
-    talk = [replace(a, conversation="talk", agrees=False) for a in said("address", 5)]
-    rest = said("address", 60, since=2_000.0)
-    for largest in (1, 3, 5):
-        plan = together(own("address", largest=largest), own("orders"))
-        told = joint_evidence.said(
-            plan, seen(plan, address=[*talk, *rest], orders=said("orders", 70))
-        )
-        assert int(told[0].wrong.sum()) == largest
-        gains = told[0].gains(plan, plan.stakes(plan.members))
-        assert all(math.isfinite(x) for x in gains.ravel())
+    """Up to five of their calls are one bet, so that all of them may be wrong at once."""
+    plan, rest = together(own("address"), own("orders")), said("address", 60, since=2_000.0)
+    for length in (1, 3, 12):
+        talk = [replace(a, conversation="talk", agrees=False) for a in said("address", length)]
+        told = joint_evidence.said(plan, seen(plan, address=[*talk, *rest], orders=[]))[0]
+        assert (int(told.wrong.sum()), told.largest) == (min(5, length), min(5, length))
+        gains = told.gains(plan, joint_evidence.stakes(plan.alpha, told.largest))
+        assert all(math.isfinite(gain) for gain in gains.ravel())
 
 
 def test_unsure_answers_count_only_where_all_calls_do() -> None:

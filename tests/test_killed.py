@@ -36,6 +36,7 @@ from serving.shadow import FOLDER
 from tasks.calibrate.joint_evidence import JointMember, JointPlan
 from tasks.calibrate.shadow_proof import ShadowAnswer, ShadowPlan
 from tasks.core.certificate import Refusal
+from tasks.core.params import DEFAULT
 from tasks.core.stage import Refused, room, write_atomic
 
 pytestmark = pytest.mark.flow
@@ -142,7 +143,12 @@ def shadow(place: Place) -> None:
 
 def together(place: Place) -> None:
     """A shadow was proven together with another task's."""
-    shadow(place)
+    known = msgspec.yaml.decode(DEFAULT.read_bytes())
+    known["calibrate"]["scope"] = "all"
+    (place.home / "params.yaml").write_bytes(msgspec.yaml.encode(known))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FLYWHEEL_PARAMS", str(place.home / "params.yaml"))
+        shadow(place)
 
 
 def registration(place: Place) -> None:
@@ -172,6 +178,7 @@ def with_shadow(place: Place, task: str = TASK, *, attempt: int = 2, n: int = 20
     call = ShadowAnswer(call="c", at=101.0, conversation="c", score=-0.1, agrees=True)
     names = [(at, f"{task}-c{at}") for at in range(n)]
     calls = [replace(call, call=name, at=101.0 + at, conversation=name) for at, name in names]
+    calls.append(replace(call, call=f"{task}-later", at=9e3, conversation="later", score=None))
     file = place.home / FOLDER / f"{task}-v{version.number}" / "2026-03-15.jsonl"
     write_atomic(file, b"".join(msgspec.json.encode(call) + b"\n" for call in calls))
     return version

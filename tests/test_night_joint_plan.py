@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 import pytest
@@ -41,7 +41,16 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     event.listen(Engine, "connect", lambda database, _: database.execute("PRAGMA synchronous=OFF"))
     monkeypatch.setattr(plots, "plots", lambda *_: {})
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    asked(tmp_path, monkeypatch, scope="all")
     return tmp_path
+
+
+def asked(home: Path, monkeypatch: pytest.MonkeyPatch, **calibrate: Any) -> None:
+    """Let params ask for proofs together, at some alpha."""
+    known = msgspec.yaml.decode(DEFAULT.read_bytes())
+    body = known | {"calibrate": known["calibrate"] | calibrate}
+    (home / "params.yaml").write_bytes(msgspec.yaml.encode(body))
+    monkeypatch.setenv("FLYWHEEL_PARAMS", str(home / "params.yaml"))
 
 
 def night(home: Path, day: str = DAY, scope: Literal["task", "all"] = "all") -> Night:
@@ -58,7 +67,10 @@ def answer(home: Path, version: Version, n: int, wrong: int = 0) -> None:
         ShadowAnswer(call=name, at=LATER + at, conversation=name, score=-0.1, agrees=at >= wrong)
         for at, name in enumerate(names)
     ]
-    live(home, version, said)
+    later = ShadowAnswer(
+        call="z", at=LATER + 9_000, conversation="z", score=None, agrees=True
+    )  # when all of those are over
+    live(home, version, [*said, later])
 
 
 def written(home: Path) -> list[str]:
@@ -98,7 +110,7 @@ def test_tasks_of_few_calls_become_champions_together(home: Path) -> None:
     folder = store.fetch(store.version("b-1", 2), home / "fetched")
     proof = load_certificate(folder / "certificate.json")
     assert not isinstance(proof, str)
-    assert (proof.method, proof.n, proof.attempt) == ("joint", 300, 1)
+    assert (proof.method, proof.n, proof.attempt) == ("joint", 301, 1)
     assert shadow_promotion.prove(home).keys() == {"c-1"}
     page = store.client.get_model_version("b-1", "2").description
     assert "those of 3 tasks together, other than the teacher's" in page
@@ -150,15 +162,13 @@ def test_params_of_today_say_who_may_be_proven_together(
     for name in ("h-1", "refund-1"):
         answer(home, shadow(home, name, (-0.5,), **FEW), 60)
     joint_plan.write(Night(home, "2026-03-01", night(home).params))  # before those answers
-    params = home / "params.yaml"
-    monkeypatch.setenv("FLYWHEEL_PARAMS", str(params))
-    for changed in ({"scope": "task"}, {"alpha": {"default": 0.05, "refund-*": 0.01}}):
-        known = msgspec.yaml.decode(DEFAULT.read_bytes())
-        params.write_bytes(msgspec.yaml.encode(known | {"calibrate": known["calibrate"] | changed}))
+    for changed in ({"scope": "task"}, {"scope": "all", "alpha": {"refund-*": 0.01}}):
+        changed = {**changed, "alpha": {"default": 0.05, **changed.get("alpha", {})}}
+        asked(home, monkeypatch, **changed)
         shadow_promotion.prove(home)
         assert store.serving() == {}
-        joint_plan.write(night_of_today := Night(home, NEXT, load()))
-        assert not night_of_today.out("joint", "0.01-selective.json").exists()
+        joint_plan.write(Night(home, NEXT, load()))
+        assert not any(home.glob("nights/*/joint/0.01-*.json"))
 
 
 @pytest.mark.parametrize("damage", [b'{"alpha":0.05,"del', b"", b'"\xff"'])

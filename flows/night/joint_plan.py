@@ -140,10 +140,14 @@ def _drafted(night: Night, shadows: HomeShadows, members: Sequence[Member]) -> J
 def _nights_left(shadows: HomeShadows, plan: JointPlan, waiting: set[Name]) -> float:
     """Return how many more nights a plan is expected to take; infinity where it is decided."""
     try:
-        now = joint_proof.standing(plan, shadows.told(plan)[1])
+        answers, told = shadows.told(plan)
     except Exception:  # a plan that cannot be read proves nothing
         return math.inf
+    now = joint_proof.standing(plan, told)
     if now.proven or not waiting.issuperset(now.names):
+        return math.inf
+    newest = [max((a.at for a in answers[name][1]), default=plan.loaded) for name in now.names]
+    if max(newest) - min(newest) > joint_proof.DAY:  # the others wait for one that is not asked
         return math.inf
     return joint_proof.nights_needed(plan, now.now)
 
@@ -209,10 +213,13 @@ def _looked_at(
         for place, one in enumerate(plan.members[: len(now.names)])
         if one.name in fit or _serves(shadows.store, one.name)
     ]
-    stands = bool(kept) and joint_evidence.rounds(plan, told, kept).peak >= -math.log(plan.level)
+    least, stands = -math.log(plan.level), False
+    if now.proven and kept:
+        stands = joint_evidence.rounds(plan, told, kept).peak >= least
+        stands = stands and joint_evidence.plainly(plan, told, kept) >= least
     for name in (name for name in now.names if name in members):
         earned = None
-        if now.proven and stands and name in fit:
+        if stands and name in fit:
             earned = joint_proof.certificate(plan, now, answers[name][0], fit[name])
         yield Joint(members[name], now, earned)
 

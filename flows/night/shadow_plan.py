@@ -42,6 +42,7 @@ RUNG = "shadow"  # the folder of its plan, beside those of the rungs' certificat
 REVOKED = "revoked-v{}"  # the same, of a version that was taken out of service
 PLAN = "shadow.json"
 SOON = 7  # nights' calls within which a proof has to be likely, or no attempt is spent on it
+RECENT, DAY = 3, 86_400.0  # days that say how many calls a task has; seconds
 BETTER = 0.02  # more of the test calls that a new student has to agree on to replace a shadow
 
 
@@ -147,8 +148,17 @@ def _drafted(
         guides=len(served),
         slips=served.count(False),
         share=len(served) / len(guide),
-        nightly=load_one(night.out("dataset", task)).size / len(night.clean()),
+        nightly=_nightly(night, task),
     )
+
+
+def _nightly(night: Night, task: str) -> float:
+    """A task's calls a day in its last days: one that is new has no more of them."""
+    data, end = night.out("dataset", task), ended(night.day)
+    splits = [rows(data / f"{split}.parquet") for split in ("validation", "test")]
+    times = [row.at for some in (raw(data), *splits) for row in some if row.at < end]
+    days = min(RECENT, math.ceil((end - min(times, default=end)) / DAY)) or 1
+    return sum(at >= end - days * DAY for at in times) / days
 
 
 def _later(night: Night, data: Path) -> float:

@@ -79,9 +79,11 @@ def _looked_at(home: Path, store: Store, version: Version, joint: Joint | None) 
     served = {e.after for e in ledger.entries(home) if e.task == version.name and e.moved}
     served.add(store.champion(version.name))  # who was killed may not have written it down yet
     made = [v for v in made if v.number in served]
-    if made and store.champion(version.name) != made[-1].number:  # revoked, or replaced
+    known = {v.number for v in store.versions(version.name)}
+    deleted = any(number not in known for number in served if number and number > version.number)
+    if deleted or (made and store.champion(version.name) != made[-1].number):  # or revoked
         store.set_shadow(version.name, None)
-        return f"v{made[-1].number}, which it became, does not serve"
+        return "what it became does not serve"
     if made and _threshold(home, store, made[-1]) <= last:
         store.set_shadow(version.name, None)  # who promoted it was killed before this
         return f"v{made[-1].number} was promoted"

@@ -24,6 +24,7 @@ from tasks.calibrate.joint_evidence import (
     Said,
     accepts,
     rounds,
+    stakes,
 )
 from tasks.calibrate.shadow_proof import (
     LIVE,
@@ -101,10 +102,10 @@ def nights_needed(plan: JointPlan, evidence: float = 0.0) -> float:
     group = plan.members[: plan.groups[0]]
     nightly = sum(one.nightly * one.share for one in group)
     risk = median_risk(sum(one.guides for one in group), sum(one.slips for one in group))
-    stakes = plan.stakes(group)
-    gains = np.log1p(stakes * plan.alpha) * (1 - risk) + np.log1p(stakes * (plan.alpha - 1)) * risk
+    staked = stakes(plan.alpha, max(one.largest for one in group))
+    gains = np.log1p(staked * plan.alpha) * (1 - risk) + np.log1p(staked * (plan.alpha - 1)) * risk
     growth = float(gains.max()) * nightly
-    left = math.log(len(stakes) / plan.level) - evidence
+    left = math.log(len(staked) / plan.level) - evidence
     return max(0.0, left) / growth if growth > 0 else math.inf
 
 
@@ -133,7 +134,8 @@ def standing(plan: JointPlan, told: Sequence[Said]) -> JointStanding:
 
 def _lacking(plan: JointPlan, found: Rounds) -> int:
     """Return how many more right answers prove a group, were every round full."""
-    gains = np.log1p(plan.stakes(plan.members[: plan.groups[0]]) * plan.alpha)
+    largest = max(one.largest for one in plan.members[: plan.groups[0]])
+    gains = np.log1p(stakes(plan.alpha, largest) * plan.alpha)
 
     def enough(more: int) -> bool:
         return log_mean((np.array(found.now) + more * gains).tolist()) >= -math.log(plan.level)

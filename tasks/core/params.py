@@ -204,7 +204,7 @@ class Calibrate(Section, frozen=True):
     alpha: Risk | dict[str, Risk] = 0.05
     delta: Risk = 0.1
     risk: Literal["selective", "marginal"] = "selective"
-    scope: Literal["task", "all"] = "all"
+    scope: Literal["task", "all"] = "task"
     correct: bool = False
     seed: int = 0
 
