@@ -107,8 +107,9 @@ def _plan(
     plan = _drafted(night, task, one, serving)
     if plan is None:
         return None
+    a_night = load_one(night.out("dataset", task)).size / len(night.clean())
     needed = shadow_proof.calls_needed(plan, _guide(night, task, one.rung))
-    if needed <= len(plan.before) + SOON * plan.nightly:
+    if needed <= len(plan.before) + SOON * a_night:
         return plan
     shared = night.params.calibrate.scope == "all" and serving is None
     return replace(plan, attempt=0) if shared else None
@@ -153,12 +154,13 @@ def _drafted(
 
 
 def _nightly(night: Night, task: str) -> float:
-    """A task's calls a day in its last days: one that is new has no more of them."""
-    data, end = night.out("dataset", task), ended(night.day)
+    """A task's calls a day in the newest days of them: one that is new has no more of them."""
+    data = night.out("dataset", task)
     splits = [rows(data / f"{split}.parquet") for split in ("validation", "test")]
-    times = [row.at for some in (raw(data), *splits) for row in some if row.at < end]
-    days = min(RECENT, math.ceil((end - min(times, default=end)) / DAY)) or 1
-    return sum(at >= end - days * DAY for at in times) / days
+    times = [row.at for some in (raw(data), *splits) for row in some]
+    newest = max(times, default=0.0)
+    days = min(RECENT, 1 + int((newest - min(times, default=0.0)) / DAY))
+    return sum(at > newest - days * DAY for at in times) / days
 
 
 def _later(night: Night, data: Path) -> float:
