@@ -149,18 +149,18 @@ def median_risk(n: int, wrong: int) -> float:
     return (wrong + 1 / 6) / (n + 1 / 3)
 
 
-def answers_needed(alpha: float, level: float, risk: float, evidence: float = 0.0) -> float:
+def answers_needed(alpha: float, level: float, risk: float) -> float:
     """Return about how many answers that are wrong at a risk of `risk` prove one of at most alpha.
 
-    `evidence` is what there is already, as a logarithm; infinity for no hope.
+    Infinity for no hope.
     """
-    goal = math.log(len(LOWER) / level) - evidence
+    goal = math.log(len(LOWER) / level)
     gains = [
         (1 - risk) * bet(alpha, part * alpha, wrong=False)
         + risk * bet(alpha, part * alpha, wrong=True)
         for part in LOWER
     ]
-    return max(0.0, goal) / max(gains) if max(gains) > 0 else math.inf
+    return goal / max(gains) if max(gains) > 0 else math.inf
 
 
 def once(
